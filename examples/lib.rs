@@ -1,0 +1,1 @@
+//! Runnable examples of Trefoil; see `demo.rs`.

@@ -1,0 +1,151 @@
+//! Convolution in floats through matrix products.
+//!
+//! Generic over f32 and f64: the emulator runs the integer convolutions through f64, which is
+//! exact as long as no partial sum reaches 2^53.
+
+use super::FeatureMap;
+use crate::shape::{Shape, Window};
+
+/// A float type that matrix products exist for.
+pub trait Real: Copy + Default + std::ops::AddAssign + std::ops::Mul<Output = Self> {
+    /// `c = a b` for row-major `a` (m x k), `b` (k x n), `c` (m x n).
+    fn gemm(m: usize, k: usize, n: usize, a: &[Self], b: &[Self], c: &mut [Self]);
+}
+
+macro_rules! real {
+    ($t:ty, $gemm:path) => {
+        impl Real for $t {
+            #[allow(unsafe_code)] // the crate's interface takes raw pointers
+            fn gemm(m: usize, k: usize, n: usize, a: &[$t], b: &[$t], c: &mut [$t]) {
+                assert!(a.len() == m * k && b.len() == k * n && c.len() == m * n);
+                let (rk, rn) = (k as isize, n as isize);
+                // SAFETY: the lengths above cover every index that the strides reach.
+                unsafe {
+                    $gemm(
+                        m,
+                        k,
+                        n,
+                        1.0,
+                        a.as_ptr(),
+                        rk,
+                        1,
+                        b.as_ptr(),
+                        rn,
+                        1,
+                        0.0,
+                        c.as_mut_ptr(),
+                        rn,
+                        1,
+                    );
+                }
+            }
+        }
+    };
+}
+real!(f32, matrixmultiply::sgemm);
+real!(f64, matrixmultiply::dgemm);
+
+/// Convolution of a feature map, without bias.
+pub fn conv2d(
+    input: &FeatureMap,
+    weight: &[f32],
+    window: &Window,
+    groups: usize,
+    output: Shape,
+) -> FeatureMap {
+    let values = conv2d_slice(input.values(), input.shape(), weight, window, groups, output);
+    FeatureMap::new(output, values)
+}
+
+/// Convolution of `input` of shape `shape` with weights `[out, in / groups, kh, kw]`.
+pub fn conv2d_slice<T: Real>(
+    input: &[T],
+    shape: Shape,
+    weight: &[T],
+    window: &Window,
+    groups: usize,
+    output: Shape,
+) -> Vec<T> {
+    let mut result = vec![T::default(); output.len()];
+    let (in_c, out_c) = (shape.c / groups, output.c / groups);
+    let rows = in_c * window.kernel[0] * window.kernel[1];
+    let pixels = output.plane();
+    let plain = *window == Window::dense([1, 1]);
+    let mut columns = Vec::new();
+    for g in 0..groups {
+        let source = &input[g * in_c * shape.plane()..(g + 1) * in_c * shape.plane()];
+        let weight = &weight[g * out_c * rows..(g + 1) * out_c * rows];
+        let target = &mut result[g * out_c * pixels..(g + 1) * out_c * pixels];
+        if out_c * in_c <= 4 {
+            direct(source, in_c, shape, weight, window, target, output);
+        } else if plain {
+            T::gemm(out_c, rows, pixels, weight, source, target);
+        } else {
+            im2col(source, in_c, shape, window, output, &mut columns);
+            T::gemm(out_c, rows, pixels, weight, &columns, target);
+        }
+    }
+    result
+}
+
+/// The output positions along `axis` whose tap `tap` lies inside an axis of `size`.
+fn valid(window: &Window, axis: usize, tap: usize, size: usize, out: usize) -> std::ops::Range<usize> {
+    let stride = window.stride[axis];
+    let (shift, pad) = (tap * window.dilation[axis], window.pads[axis]);
+    let start = pad.saturating_sub(shift).div_ceil(stride).min(out);
+    let end = (size + pad).saturating_sub(shift).div_ceil(stride).min(out);
+    start..end.max(start)
+}
+
+/// Depthwise and other narrow groups: a matrix product would be all overhead.
+fn direct<T: Real>(
+    source: &[T],
+    in_c: usize,
+    shape: Shape,
+    weight: &[T],
+    window: &Window,
+    target: &mut [T],
+    output: Shape,
+) {
+    let [kh, kw] = window.kernel;
+    for (o, out) in target.chunks_mut(output.plane()).enumerate() {
+        for tap in 0..in_c * kh * kw {
+            let factor = weight[o * in_c * kh * kw + tap];
+            let (c, ky, kx) = (tap / (kh * kw), tap / kw % kh, tap % kw);
+            let columns = valid(window, 1, kx, shape.w, output.w);
+            for y in valid(window, 0, ky, shape.h, output.h) {
+                let row = y * window.stride[0] + ky * window.dilation[0] - window.pads[0];
+                let from = &source[(c * shape.h + row) * shape.w..][..shape.w];
+                let to = &mut out[y * output.w..][..output.w];
+                for x in columns.clone() {
+                    to[x] += factor * from[x * window.stride[1] + kx * window.dilation[1] - window.pads[1]];
+                }
+            }
+        }
+    }
+}
+
+fn im2col<T: Real>(
+    source: &[T],
+    in_c: usize,
+    shape: Shape,
+    window: &Window,
+    output: Shape,
+    columns: &mut Vec<T>,
+) {
+    let [kh, kw] = window.kernel;
+    columns.clear();
+    columns.resize(in_c * kh * kw * output.plane(), T::default());
+    for (tap, row_of_taps) in columns.chunks_mut(output.plane()).enumerate() {
+        let (c, ky, kx) = (tap / (kh * kw), tap / kw % kh, tap % kw);
+        let inside = valid(window, 1, kx, shape.w, output.w);
+        for y in valid(window, 0, ky, shape.h, output.h) {
+            let row = y * window.stride[0] + ky * window.dilation[0] - window.pads[0];
+            let from = &source[(c * shape.h + row) * shape.w..][..shape.w];
+            let to = &mut row_of_taps[y * output.w..][..output.w];
+            for x in inside.clone() {
+                to[x] = from[x * window.stride[1] + kx * window.dilation[1] - window.pads[1]];
+            }
+        }
+    }
+}

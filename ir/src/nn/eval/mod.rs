@@ -1,0 +1,81 @@
+//! Running a graph in f32: the model as its owner knows it, the yardstick of every other level.
+
+pub mod conv;
+mod map;
+mod window;
+
+pub use map::FeatureMap;
+pub use window::{for_each_window, patch_sums};
+
+use thiserror::Error;
+
+use crate::nn::{Graph, NodeId, Op};
+use crate::shape::Shape;
+
+/// The image is not what the graph expects.
+#[derive(Debug, Error, PartialEq, Eq)]
+#[error("the network expects an image of {expected} values, and this one is {given}")]
+pub struct ImageShapeError {
+    expected: Shape,
+    given: Shape,
+}
+
+/// Runs the graph on one image and hands every value to `inspect` in topological order, as soon
+/// as it is known. Values are dropped when their last user has run. Returns the output.
+///
+/// # Errors
+/// If the image has another shape than the graph's input.
+pub fn run_with(
+    graph: &Graph,
+    image: &FeatureMap,
+    mut inspect: impl FnMut(NodeId, &FeatureMap),
+) -> Result<FeatureMap, ImageShapeError> {
+    let order = graph.order();
+    let mut uses: Vec<usize> = vec![0; graph.id_bound()];
+    for &id in &order {
+        for input in graph.inputs(id) {
+            uses[input.index()] += 1;
+        }
+    }
+    let mut values: Vec<Option<FeatureMap>> = vec![None; graph.id_bound()];
+    let mut last = FeatureMap::zeros(Shape::vector(1));
+    for id in order {
+        let node = graph.node(id);
+        let inputs = graph.inputs(id);
+        let value = if let Op::Input(input) = &node.op {
+            if image.shape() != input.shape {
+                return Err(ImageShapeError {
+                    expected: input.shape,
+                    given: image.shape(),
+                });
+            }
+            image.clone()
+        } else {
+            let operands: Vec<&FeatureMap> = inputs
+                .iter()
+                .map(|i| values[i.index()].as_ref().expect("topological order"))
+                .collect();
+            node.op.eval(&operands, node.shape)
+        };
+        inspect(id, &value);
+        if matches!(node.op, Op::Output(_)) {
+            last = value.clone();
+        }
+        for input in inputs {
+            uses[input.index()] -= 1;
+            if uses[input.index()] == 0 {
+                values[input.index()] = None;
+            }
+        }
+        values[id.index()] = Some(value);
+    }
+    Ok(last)
+}
+
+/// Runs the graph on one image.
+///
+/// # Errors
+/// If the image has another shape than the graph's input.
+pub fn run(graph: &Graph, image: &FeatureMap) -> Result<FeatureMap, ImageShapeError> {
+    run_with(graph, image, |_, _| {})
+}

@@ -1,0 +1,41 @@
+//! Windows and patches over one channel.
+
+use crate::patch::Patch;
+use crate::shape::{Shape, Window};
+
+/// Calls `visit` with the indices (into one channel) that each window of the output reads, in
+/// row-major order; padding is left out.
+pub fn for_each_window(window: &Window, input: Shape, output: Shape, mut visit: impl FnMut(&[usize])) {
+    let sources = |axis: usize, at: usize, size: usize| -> Vec<usize> {
+        (0..window.kernel[axis])
+            .filter_map(|tap| window.source(axis, at, tap, size))
+            .collect()
+    };
+    let columns: Vec<Vec<usize>> = (0..output.w).map(|x| sources(1, x, input.w)).collect();
+    let mut taps = Vec::with_capacity(window.kernel[0] * window.kernel[1]);
+    for y in 0..output.h {
+        let rows = sources(0, y, input.h);
+        for column in &columns {
+            taps.clear();
+            taps.extend(
+                rows.iter()
+                    .flat_map(|r| column.iter().map(move |c| r * input.w + c)),
+            );
+            visit(&taps);
+        }
+    }
+}
+
+/// Sums of a channel of `h` x `w` pixels over its patches, in row-major order of the patches.
+pub fn patch_sums(channel: &[f32], patch: Patch, h: usize, w: usize) -> Vec<f32> {
+    let Patch::Block { h: ph, w: pw } = patch else {
+        return Vec::new();
+    };
+    let (ph, pw) = (usize::from(ph), usize::from(pw));
+    let columns = w.div_ceil(pw);
+    let mut sums = vec![0f32; h.div_ceil(ph) * columns];
+    for (i, value) in channel.iter().enumerate() {
+        sums[(i / w / ph) * columns + (i % w) / pw] += value;
+    }
+    sums
+}

@@ -1,0 +1,15 @@
+//! The NN graph: a network as its model owner knows it, in floats.
+//!
+//! [`Graph`] keeps operators ([`op`]), one a node, with shapes, ranges and the ONNX origin of each
+//! value. [`verify`](Graph::verify) hands out the [`Verified`] ticket that lowering asks for, and
+//! [`eval`] runs a graph in f32. How to add an operator: one file in `op/` that implements
+//! [`Rule`](op::Rule), one line in `op/mod.rs`.
+
+pub mod eval;
+mod graph;
+pub mod op;
+mod verify;
+
+pub use graph::{Graph, GraphError, Node, NodeId, Origin};
+pub use op::Op;
+pub use verify::{Diagnostic, Verified};

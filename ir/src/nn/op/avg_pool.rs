@@ -1,0 +1,85 @@
+//! Mean over windows.
+
+use serde::{Deserialize, Serialize};
+
+use super::max_pool::{check_no_empty_window, window_attrs, window_from_attrs};
+use super::{Arity, OpError, Rule, mismatch};
+use crate::nn::eval::{FeatureMap, for_each_window};
+use crate::shape::{Shape, Window};
+use crate::text::{AttrError, Attrs};
+
+/// Mean over windows.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AvgPool {
+    /// Geometry of the windows.
+    pub window: Window,
+    /// Whether padding counts in the divisor (ONNX `count_include_pad`).
+    pub include_pad: bool,
+    /// Rows and columns at the bottom and right that `ceil_mode` added: part of `window.pads`,
+    /// never counted in the divisor.
+    pub overhang: [usize; 2],
+}
+
+impl AvgPool {
+    /// What each window's sum is divided by, in row-major order of the output map.
+    pub fn divisors(&self, input: Shape, out: [usize; 2]) -> Vec<usize> {
+        let counted = |axis: usize, at: usize, size: usize| {
+            let (before, after) = (self.window.pads[axis], self.window.pads[axis + 2]);
+            let end = before + size + after - self.overhang[axis];
+            (0..self.window.kernel[axis])
+                .filter(|&tap| {
+                    let position = at * self.window.stride[axis] + tap * self.window.dilation[axis];
+                    let inside = (before..before + size).contains(&position);
+                    inside || (self.include_pad && position < end)
+                })
+                .count()
+        };
+        let rows: Vec<usize> = (0..out[0]).map(|y| counted(0, y, input.h)).collect();
+        let columns: Vec<usize> = (0..out[1]).map(|x| counted(1, x, input.w)).collect();
+        rows.iter()
+            .flat_map(|r| columns.iter().map(move |c| r * c))
+            .collect()
+    }
+}
+
+impl Rule for AvgPool {
+    const NAME: &'static str = "avg_pool";
+    const ARITY: Arity = Arity::Exactly(1);
+
+    fn infer(&self, inputs: &[Shape]) -> Result<Shape, OpError> {
+        let [h, w] = self.window.output(inputs[0].h, inputs[0].w)?;
+        check_no_empty_window(&self.window, inputs[0], [h, w])?;
+        if (0..2).any(|axis| self.overhang[axis] > self.window.pads[axis + 2]) {
+            return mismatch("the overhang must be part of the padding");
+        }
+        Ok(Shape::new(inputs[0].c, h, w))
+    }
+
+    fn attrs(&self) -> Attrs {
+        window_attrs(&self.window)
+            .with("include_pad", self.include_pad)
+            .with_unless([0, 0], "overhang", self.overhang)
+    }
+
+    fn from_attrs(attrs: &mut Attrs) -> Result<Self, AttrError> {
+        Ok(Self {
+            window: window_from_attrs(attrs)?,
+            include_pad: attrs.require("include_pad")?,
+            overhang: attrs.optional("overhang")?.unwrap_or([0, 0]),
+        })
+    }
+
+    fn eval(&self, inputs: &[&FeatureMap], output: Shape) -> FeatureMap {
+        let divisors = self.divisors(inputs[0].shape(), [output.h, output.w]);
+        let mut values = Vec::with_capacity(output.len());
+        for channel in inputs[0].channels() {
+            let mut divisor = divisors.iter();
+            for_each_window(&self.window, inputs[0].shape(), output, |taps| {
+                let sum: f32 = taps.iter().map(|&i| channel[i]).sum();
+                let count = divisor.next().copied().unwrap_or(1);
+                values.push(sum / count as f32);
+            });
+        }
+        FeatureMap::new(output, values)
+    }
+}

@@ -1,0 +1,35 @@
+//! Mean over all pixels of each channel (GlobalAveragePool, or ReduceMean over both axes of the map).
+
+use serde::{Deserialize, Serialize};
+
+use super::{Arity, OpError, Rule};
+use crate::nn::eval::FeatureMap;
+use crate::shape::Shape;
+use crate::text::{AttrError, Attrs};
+
+/// Mean over all pixels of each channel (GlobalAveragePool, or ReduceMean over both axes of the map).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GlobalAvgPool;
+
+impl Rule for GlobalAvgPool {
+    const NAME: &'static str = "global_avg_pool";
+    const ARITY: Arity = Arity::Exactly(1);
+
+    fn infer(&self, inputs: &[Shape]) -> Result<Shape, OpError> {
+        Ok(Shape::vector(inputs[0].c))
+    }
+
+    fn attrs(&self) -> Attrs {
+        Attrs::new()
+    }
+
+    fn from_attrs(_: &mut Attrs) -> Result<Self, AttrError> {
+        Ok(Self)
+    }
+
+    fn eval(&self, inputs: &[&FeatureMap], output: Shape) -> FeatureMap {
+        let plane = inputs[0].shape().plane();
+        let mean = |c: &[f32]| c.iter().sum::<f32>() / plane as f32;
+        FeatureMap::new(output, inputs[0].values().chunks(plane).map(mean).collect())
+    }
+}

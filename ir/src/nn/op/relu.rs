@@ -1,0 +1,33 @@
+//! max(x, 0), a sign per pixel.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Arity, OpError, Rule};
+use crate::nn::eval::FeatureMap;
+use crate::shape::Shape;
+use crate::text::{AttrError, Attrs};
+
+/// max(x, 0), a sign per pixel.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Relu;
+
+impl Rule for Relu {
+    const NAME: &'static str = "relu";
+    const ARITY: Arity = Arity::Exactly(1);
+
+    fn infer(&self, inputs: &[Shape]) -> Result<Shape, OpError> {
+        Ok(inputs[0])
+    }
+
+    fn attrs(&self) -> Attrs {
+        Attrs::new()
+    }
+
+    fn from_attrs(_: &mut Attrs) -> Result<Self, AttrError> {
+        Ok(Self)
+    }
+
+    fn eval(&self, inputs: &[&FeatureMap], output: Shape) -> FeatureMap {
+        FeatureMap::new(output, inputs[0].values().iter().map(|v| v.max(0.0)).collect())
+    }
+}

@@ -1,0 +1,373 @@
+//! A set of images, decoded one at a time.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use super::error::{DataError, ImageProblem, LabelsError, NpyError};
+use super::labels::{LabelLine, Labels, UNLABELLED, read_labels};
+use super::npy::{self, NpyArray};
+use super::picture;
+use super::preprocess::Preprocess;
+use super::resize::Pixels;
+use super::tensor::{ImageShape, ImageTensor};
+
+/// Images and, where given, their classes; the forms are in the [module's table](super).
+pub struct DataSet {
+    path: PathBuf,
+    source: Source,
+    len: usize,
+    /// One class per image, or nothing at all.
+    labels: Option<Vec<i64>>,
+    expected: Option<ImageShape>,
+}
+
+enum Source {
+    /// Float images `[N, C, H, W]`.
+    Floats(NpyArray),
+    /// Byte images `[N, H, W, C]`.
+    Bytes(NpyArray, Preprocess),
+    /// Files, named relative to the folder.
+    Pictures(Vec<String>, Preprocess),
+}
+
+impl DataSet {
+    /// Opens an array or a folder and checks all that can be checked without decoding an image.
+    pub fn open(
+        data: &Path,
+        preprocess: Option<&Preprocess>,
+        labels: Option<&Path>,
+    ) -> Result<Self, DataError> {
+        let labels = match labels {
+            Some(path) => Some((path, read_labels(path)?)),
+            None => None,
+        };
+        let metadata = std::fs::metadata(data).map_err(unreadable(data))?;
+        if metadata.is_dir() {
+            Self::open_folder(data, preprocess, labels)
+        } else {
+            Self::open_array(data, preprocess, labels)
+        }
+    }
+
+    /// How many images there are.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there is no image, which only [`take`](Self::take) can bring about.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Whether a label file came with the images; single images may lack a class all the same.
+    pub fn has_labels(&self) -> bool {
+        self.labels.is_some()
+    }
+
+    /// Keeps the first `count` images.
+    pub fn take(mut self, count: usize) -> Self {
+        self.len = self.len.min(count);
+        self
+    }
+
+    /// Demands that every image have the network's input shape (channels, height, width).
+    ///
+    /// An array is checked at once, the pictures of a folder each when it is got.
+    pub fn expect_shape(mut self, shape: (usize, usize, usize)) -> Result<Self, DataError> {
+        let expected = ImageShape::from(shape);
+        self.expected = Some(expected);
+        if let Some(found) = self.uniform_shape().map_err(|source| self.at(0, source))? {
+            self.check_shape(found)
+                .map_err(|source| self.at(0, source))?;
+        }
+        Ok(self)
+    }
+
+    /// Decodes, preprocesses and checks image `index`.
+    pub fn get(&self, index: usize) -> Result<ImageTensor, DataError> {
+        if index >= self.len {
+            let len = self.len;
+            return Err(DataError::NoSuchImage { index, len });
+        }
+        self.load(index)
+            .and_then(|image| self.check_shape(image.shape()).map(|()| image))
+            .map_err(|source| self.at(index, source))
+    }
+
+    /// All images in order.
+    pub fn iter(&self) -> impl Iterator<Item = Result<ImageTensor, DataError>> + '_ {
+        (0..self.len).map(|index| self.get(index))
+    }
+
+    /// An image's file name, or its number in an array.
+    pub fn name(&self, index: usize) -> String {
+        match &self.source {
+            Source::Pictures(files, _) => files.get(index).cloned(),
+            Source::Floats(_) | Source::Bytes(..) => None,
+        }
+        .unwrap_or_else(|| index.to_string())
+    }
+
+    /// An image's class, if it has one.
+    pub fn label(&self, index: usize) -> Option<i64> {
+        let class = *self.labels.as_ref()?.get(index)?;
+        (class != UNLABELLED).then_some(class)
+    }
+
+    fn open_array(
+        path: &Path,
+        preprocess: Option<&Preprocess>,
+        labels: Option<(&Path, Labels)>,
+    ) -> Result<Self, DataError> {
+        let wrong = |source| DataError::Npy {
+            path: path.to_owned(),
+            source,
+        };
+        if !npy::is_npy(path).map_err(unreadable(path))? {
+            return Err(DataError::NotData {
+                path: path.to_owned(),
+            });
+        }
+        let array = NpyArray::open(path).map_err(wrong)?;
+        let source = if array.element().is_float() {
+            Source::Floats(as_batch(array, NpyError::NotNchw).map_err(wrong)?)
+        } else if array.element().is_u8() {
+            let array = as_batch(array, NpyError::NotNhwc).map_err(wrong)?;
+            let preprocess = required(preprocess, path)?;
+            check_channels(array.shape(), preprocess.channels()).map_err(wrong)?;
+            Source::Bytes(array, preprocess)
+        } else {
+            let name = array.element().name().to_owned();
+            return Err(wrong(NpyError::ElementType(name)));
+        };
+        let len = match &source {
+            Source::Floats(array) | Source::Bytes(array, _) => array.shape()[0],
+            Source::Pictures(files, _) => files.len(),
+        };
+        let labels = labels.map(|(file, labels)| one_each(file, labels, len));
+        Ok(Self {
+            path: path.to_owned(),
+            source,
+            len,
+            labels: labels.transpose()?,
+            expected: None,
+        })
+    }
+
+    fn open_folder(
+        folder: &Path,
+        preprocess: Option<&Preprocess>,
+        labels: Option<(&Path, Labels)>,
+    ) -> Result<Self, DataError> {
+        let preprocess = required(preprocess, folder)?;
+        let (files, labels) = match labels {
+            None => (pictures_in(folder)?, None),
+            Some((path, Labels::ByFile(lines))) => {
+                let (files, classes) = chosen(folder, path, lines)?;
+                (files, Some(classes))
+            }
+            Some((path, labels @ Labels::InOrder(_))) => {
+                let files = pictures_in(folder)?;
+                let classes = one_each(path, labels, files.len())?;
+                (files, Some(classes))
+            }
+        };
+        Ok(Self {
+            path: folder.to_owned(),
+            len: files.len(),
+            source: Source::Pictures(files, preprocess),
+            labels,
+            expected: None,
+        })
+    }
+
+    fn load(&self, index: usize) -> Result<ImageTensor, ImageProblem> {
+        match &self.source {
+            Source::Floats(array) => {
+                let (channels, height, width) = inner(array);
+                let values = array.element().floats(&array.item(index)?);
+                let image = ImageTensor {
+                    channels,
+                    height,
+                    width,
+                    values,
+                };
+                image.into_finite()
+            }
+            Source::Bytes(array, preprocess) => {
+                let (height, width, channels) = inner(array);
+                preprocess.apply(Pixels {
+                    width,
+                    height,
+                    channels,
+                    bytes: array.item(index)?,
+                })
+            }
+            Source::Pictures(files, preprocess) => {
+                preprocess.apply_rgb(picture::decode(&self.path.join(&files[index]))?)
+            }
+        }
+    }
+
+    /// The shape of every image where it is known beforehand.
+    fn uniform_shape(&self) -> Result<Option<ImageShape>, ImageProblem> {
+        match &self.source {
+            Source::Floats(array) => Ok(Some(inner(array).into())),
+            Source::Bytes(array, preprocess) => {
+                let (height, width, channels) = inner(array);
+                let (width, height) = preprocess.output_size(width, height)?;
+                Ok(Some((channels, height, width).into()))
+            }
+            Source::Pictures(..) => Ok(None),
+        }
+    }
+
+    fn check_shape(&self, found: ImageShape) -> Result<(), ImageProblem> {
+        match self.expected {
+            Some(expected) if expected != found => Err(ImageProblem::Shape {
+                found,
+                expected,
+                remedy: self.remedy(found, expected),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    fn remedy(&self, found: ImageShape, expected: ImageShape) -> &'static str {
+        let channels_last = (found.height, found.width, found.channels);
+        match &self.source {
+            Source::Floats(_) if expected == channels_last.into() => {
+                "the array looks channels-last: use array.transpose(0, 3, 1, 2)"
+            }
+            Source::Floats(_) => "float arrays are taken as they are: bring them to that shape",
+            _ if found.channels != expected.channels => {
+                "give as many numbers in mean and std of the preprocess description as the network \
+                 has channels"
+            }
+            _ => {
+                "set shorter_side and crop, or longer_side, canvas and fill, in the preprocess \
+                 description"
+            }
+        }
+    }
+
+    fn at(&self, index: usize, source: ImageProblem) -> DataError {
+        let path = self.path.display();
+        let name = match &self.source {
+            Source::Pictures(files, _) => format!("`{path}/{}`", files[index]),
+            Source::Floats(_) | Source::Bytes(..) => format!("image {index} of `{path}`"),
+        };
+        DataError::Image { name, source }
+    }
+}
+
+impl fmt::Debug for DataSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "DataSet({}, {} images)", self.path.display(), self.len)
+    }
+}
+
+fn unreadable(path: &Path) -> impl FnOnce(std::io::Error) -> DataError {
+    let path = path.to_owned();
+    |source| DataError::Read { path, source }
+}
+
+fn required(preprocess: Option<&Preprocess>, path: &Path) -> Result<Preprocess, DataError> {
+    preprocess
+        .cloned()
+        .ok_or_else(|| DataError::PreprocessMissing {
+            path: path.to_owned(),
+        })
+}
+
+/// Four axes with something in each, of an array of four or of a single image's three.
+fn as_batch(array: NpyArray, wrong: fn(Vec<usize>) -> NpyError) -> Result<NpyArray, NpyError> {
+    match array.shape() {
+        shape if shape.contains(&0) => Err(wrong(shape.to_vec())),
+        [_, _, _, _] => Ok(array),
+        [_, _, _] => Ok(array.into_batch()),
+        shape => Err(wrong(shape.to_vec())),
+    }
+}
+
+/// The three axes of one image.
+fn inner(array: &NpyArray) -> (usize, usize, usize) {
+    match *array.shape() {
+        [_, a, b, c] => (a, b, c),
+        _ => unreachable!("as_batch lets only four axes through"),
+    }
+}
+
+fn check_channels(shape: &[usize], expected: usize) -> Result<(), NpyError> {
+    let (first, last) = (shape[1], shape[3]);
+    if last == expected {
+        return Ok(());
+    }
+    Err(NpyError::Channels {
+        found: last,
+        expected,
+        channels_first: first == expected,
+    })
+}
+
+/// The folder's pictures by name, leaving out hidden files (some systems put previews there).
+fn pictures_in(folder: &Path) -> Result<Vec<String>, DataError> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(unreadable(folder))? {
+        let entry = entry.map_err(unreadable(folder))?;
+        // A name that is not UTF-8 cannot stand in reports or label files.
+        let Ok(name) = entry.file_name().into_string() else {
+            continue;
+        };
+        if is_picture(&name) && entry.path().is_file() {
+            files.push(name);
+        }
+    }
+    if files.is_empty() {
+        let path = folder.to_owned();
+        return Err(DataError::EmptyFolder { path });
+    }
+    files.sort_unstable();
+    Ok(files)
+}
+
+fn is_picture(name: &str) -> bool {
+    let extension = Path::new(name).extension().and_then(|e| e.to_str());
+    let known = |e: &str| ["jpg", "jpeg", "png"].contains(&e.to_ascii_lowercase().as_str());
+    !name.starts_with('.') && extension.is_some_and(known)
+}
+
+/// The files that a label text names, each checked to be there, and their classes.
+fn chosen(
+    folder: &Path,
+    labels: &Path,
+    lines: Vec<LabelLine>,
+) -> Result<(Vec<String>, Vec<i64>), DataError> {
+    let missing = lines.iter().find(|line| !folder.join(&line.file).is_file());
+    if let Some(line) = missing {
+        return Err(DataError::Labels {
+            path: labels.to_owned(),
+            source: LabelsError::MissingFile {
+                line: line.line,
+                file: line.file.clone(),
+            },
+        });
+    }
+    Ok(lines.into_iter().map(|line| (line.file, line.class)).unzip())
+}
+
+/// Labels in order, exactly one per image.
+fn one_each(path: &Path, labels: Labels, images: usize) -> Result<Vec<i64>, DataError> {
+    let source = match labels {
+        Labels::InOrder(classes) if classes.len() == images => return Ok(classes),
+        Labels::InOrder(classes) => LabelsError::Count {
+            labels: classes.len(),
+            images,
+        },
+        Labels::ByFile(_) => LabelsError::FilesOfAnArray,
+    };
+    Err(DataError::Labels {
+        path: path.to_owned(),
+        source,
+    })
+}

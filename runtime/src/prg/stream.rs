@@ -1,0 +1,201 @@
+//! Stream keys, and the streams that they hand out.
+
+use std::sync::Arc;
+
+use zeroize::Zeroize;
+
+use super::cipher::{BLOCK, Cipher, KEY, Lane};
+use super::ledger::StreamLedger;
+use super::{Purpose, Seed};
+
+/// The largest step number that fits a stream's name. Plans are checked against it on loading.
+pub const MAX_STEP: u32 = (1 << 24) - 1;
+
+/// An AES-128 key from which two parties draw the same streams. Made from a seed that is bound to
+/// the session, so that no session repeats another's streams.
+pub struct StreamKey {
+    cipher: Arc<Cipher>,
+    ledger: StreamLedger,
+}
+
+impl StreamKey {
+    /// The key of a seed. It is derived, not cut out: the seed may serve for other things too.
+    pub fn new(seed: &Seed) -> StreamKey {
+        let derived = seed.derive("trefoil stream key, AES-128-CTR", &[]);
+        let (key, _) = derived
+            .expose("it becomes the AES key")
+            .split_first_chunk::<KEY>()
+            .expect("a seed is longer than a key");
+        StreamKey {
+            cipher: Arc::new(Cipher::new(key)),
+            ledger: StreamLedger::default(),
+        }
+    }
+
+    /// The stream of this name, from its beginning. Each is handed out once.
+    ///
+    /// # Panics
+    /// If `step` is beyond [`MAX_STEP`] and, in debug builds, if this stream was handed out before.
+    pub fn stream(&self, inference: u32, step: u32, purpose: Purpose) -> Stream {
+        self.ledger.first(inference, step, purpose);
+        Stream::new(&self.cipher, nonce(inference, step, purpose))
+    }
+
+    /// A stream that was handed out before, once more from its beginning: to regenerate a mask
+    /// rather than to store it. The caller answers for it that it masks no second message.
+    ///
+    /// # Panics
+    /// If `step` is beyond [`MAX_STEP`] and, in debug builds, if this stream is not yet handed out.
+    pub fn replay(&self, inference: u32, step: u32, purpose: Purpose) -> Stream {
+        self.ledger.again(inference, step, purpose);
+        Stream::new(&self.cipher, nonce(inference, step, purpose))
+    }
+}
+
+/// The upper half of the counter block: inference (32) | step (24) | purpose (8).
+fn nonce(inference: u32, step: u32, purpose: Purpose) -> u64 {
+    assert!(
+        step <= MAX_STEP,
+        "step {step} does not fit a stream's name: at most {MAX_STEP}"
+    );
+    u64::from(inference) << 32 | u64::from(step) << 8 | purpose as u64
+}
+
+/// A pseudorandom sequence of bytes, read from front to back. Integers are its little-endian
+/// reading. Neither printed nor copied.
+pub struct Stream {
+    cipher: Arc<Cipher>,
+    nonce: u64,
+    /// Bytes handed out so far, counted from the beginning of the named stream.
+    position: u64,
+    /// Where this stream ends: for a part split off, where the rest goes on.
+    end: u64,
+    /// The block that `position` lies within; meaningless while `position` is at a block's start.
+    block: [u8; BLOCK],
+}
+
+impl Stream {
+    fn new(cipher: &Arc<Cipher>, nonce: u64) -> Stream {
+        let cipher = Arc::clone(cipher);
+        Stream {
+            cipher,
+            nonce,
+            position: 0,
+            end: u64::MAX,
+            block: [0; BLOCK],
+        }
+    }
+
+    /// Fills with 32-bit integers, uniform over their ring.
+    ///
+    /// # Panics
+    /// As all fills: if a part that was [split](Stream::split) off has fewer bytes left.
+    pub fn fill_u32(&mut self, out: &mut [u32]) {
+        self.fill(out);
+    }
+
+    /// Fills with 16-bit integers, uniform over their ring.
+    pub fn fill_u16(&mut self, out: &mut [u16]) {
+        self.fill(out);
+    }
+
+    /// Fills with 64-bit words: the bits of bit planes.
+    pub fn fill_words(&mut self, out: &mut [u64]) {
+        self.fill(out);
+    }
+
+    /// Fills with bytes.
+    pub fn fill_bytes(&mut self, out: &mut [u8]) {
+        self.fill(out);
+    }
+
+    /// Takes the next `bytes` bytes out as a stream of their own, for another thread to read, and
+    /// goes on behind them. Dropping the part skips them.
+    ///
+    /// # Panics
+    /// If this stream is itself a part with fewer bytes left.
+    pub fn split(&mut self, bytes: u64) -> Stream {
+        self.check_left(bytes);
+        let end = self.position + bytes;
+        let part = Stream {
+            cipher: Arc::clone(&self.cipher),
+            nonce: self.nonce,
+            position: self.position,
+            end,
+            block: self.block,
+        };
+        self.position = end;
+        if self.offset() != 0 {
+            self.load_block();
+        }
+        part
+    }
+
+    /// The rest of the current block, whole blocks straight into the destination, and the
+    /// beginning of one more.
+    fn fill<T: Lane>(&mut self, out: &mut [T]) {
+        self.check_left(size_of_val(out) as u64);
+        if !self.offset().is_multiple_of(size_of::<T>()) {
+            return self.fill_across_blocks(out);
+        }
+        let rest_of_block = (BLOCK - self.offset()) % BLOCK / size_of::<T>();
+        let (head, out) = out.split_at_mut(rest_of_block.min(out.len()));
+        self.take_from_block(head);
+
+        let lanes_per_block = BLOCK / size_of::<T>();
+        let (body, tail) = out.split_at_mut(out.len() / lanes_per_block * lanes_per_block);
+        if !body.is_empty() {
+            self.cipher.generate(self.nonce, self.block_number(), body);
+            self.position += size_of_val(body) as u64;
+        }
+        if !tail.is_empty() {
+            self.load_block();
+            self.take_from_block(tail);
+        }
+    }
+
+    /// The rare case of integers that straddle blocks, after an odd number of bytes: by way of
+    /// bytes.
+    fn fill_across_blocks<T: Lane>(&mut self, out: &mut [T]) {
+        let mut bytes = [0; 64 * BLOCK];
+        for chunk in out.chunks_mut(bytes.len() / size_of::<T>()) {
+            let bytes = &mut bytes[..size_of_val(chunk)];
+            self.fill(bytes);
+            T::from_le(bytes, chunk);
+        }
+        bytes.zeroize();
+    }
+
+    fn take_from_block<T: Lane>(&mut self, out: &mut [T]) {
+        let offset = self.offset();
+        T::from_le(&self.block[offset..offset + size_of_val(out)], out);
+        self.position += size_of_val(out) as u64;
+    }
+
+    fn load_block(&mut self) {
+        self.cipher
+            .generate(self.nonce, self.block_number(), &mut self.block);
+    }
+
+    fn block_number(&self) -> u64 {
+        self.position / BLOCK as u64
+    }
+
+    fn offset(&self) -> usize {
+        (self.position % BLOCK as u64) as usize
+    }
+
+    fn check_left(&self, bytes: u64) {
+        let left = self.end - self.position;
+        assert!(
+            bytes <= left,
+            "{bytes} bytes asked of a part of a stream that has {left} left"
+        );
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.block.zeroize();
+    }
+}
