@@ -1,1 +1,26 @@
-//! placeholder
+//! Plans: what one party needs to execute a program, and no more.
+//!
+//! | part | client | server | helper |
+//! | --- | --- | --- | --- |
+//! | [`Public`]: program, plan id | yes | yes | yes |
+//! | weights | F = W - B | W | seed of B |
+//! | biases | | yes | |
+//! | multipliers, levels of clips | yes | yes | |
+//! | encoding of image and output, labels | yes | | |
+//!
+//! A helper that got hold of a client's plan would have F and B, hence the weights: a client's
+//! plan must never reach the helper. Plan files are therefore written for their owner's eyes only.
+//!
+//! [`Owner`] is the model owner's own record of a compilation, from which the emulator runs; it
+//! holds everything and is shipped to nobody.
+
+mod codec;
+mod identity;
+mod parts;
+
+pub use codec::{FORMAT_VERSION, PlanError, Role, decode_role};
+pub use identity::{Digest, PlanId, SecretSeed, plan_id, weight_seed};
+pub use parts::{
+    ClientPart, ClientPlan, HelperPart, HelperPlan, InputEncoding, OutputDecoding, Owner, Public, ServerPart,
+    ServerPlan,
+};

@@ -2,6 +2,7 @@
 
 use thiserror::Error;
 
+use crate::mpc::ConstId;
 use crate::patch::{Patch, Patches};
 use crate::tensor::Tensor;
 
@@ -242,6 +243,16 @@ impl FromAttr for Patch {
     fn from_attr(attr: Attr) -> Option<Self> {
         match attr {
             Attr::Patch(patch) => Some(patch),
+            _ => None,
+        }
+    }
+}
+
+impl FromAttr for ConstId {
+    const EXPECTED: &'static str = "a constant such as c3";
+    fn from_attr(attr: Attr) -> Option<Self> {
+        match attr {
+            Attr::Constant(id) => Some(ConstId(id)),
             _ => None,
         }
     }

@@ -45,6 +45,19 @@ macro_rules! real {
 real!(f32, matrixmultiply::sgemm);
 real!(f64, matrixmultiply::dgemm);
 
+/// Exact where f64 might not be; plain loops, since only pathological weights come here.
+impl Real for i64 {
+    fn gemm(m: usize, k: usize, n: usize, a: &[i64], b: &[i64], c: &mut [i64]) {
+        assert!(a.len() == m * k && b.len() == k * n && c.len() == m * n);
+        for (a, c) in a.chunks(k).zip(c.chunks_mut(n)) {
+            c.fill(0);
+            for (factor, b) in a.iter().zip(b.chunks(n)) {
+                c.iter_mut().zip(b).for_each(|(c, b)| *c += factor * b);
+            }
+        }
+    }
+}
+
 /// Convolution of a feature map, without bias.
 pub fn conv2d(
     input: &FeatureMap,

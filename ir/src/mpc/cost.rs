@@ -1,0 +1,127 @@
+//! What a program costs: bits, bytes, messages and round trips, exactly, and arithmetic.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::message::{Link, Phase};
+use super::op::Op;
+use super::program::{Program, ValueId};
+use super::schedule::Schedule;
+
+/// Bytes by phase.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bytes {
+    /// Before the input is known.
+    pub offline: u64,
+    /// With the input.
+    pub online: u64,
+    /// Both.
+    pub total: u64,
+}
+
+impl Bytes {
+    /// Adds bytes of one phase.
+    pub fn add(&mut self, phase: Phase, bytes: u64) {
+        match phase {
+            Phase::Offline => self.offline += bytes,
+            Phase::Online => self.online += bytes,
+        }
+        self.total += bytes;
+    }
+}
+
+/// Cost of one step.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepCost {
+    /// Bytes of payload by phase.
+    pub bytes: Bytes,
+    /// Bits of content (bytes are filled up per section).
+    pub content_bits: u64,
+    /// Signs that are taken.
+    pub drelus: u64,
+    /// Multiply-adds of one party.
+    pub macs: u64,
+}
+
+/// Cost of a program, one image.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Cost {
+    /// Of each step.
+    pub steps: Vec<StepCost>,
+    /// Bytes by direction and phase.
+    pub links: BTreeMap<(Link, Phase), u64>,
+    /// Messages, each of which has a header of its own.
+    pub messages: u64,
+    /// Round trips of the online phase.
+    pub round_trips: usize,
+}
+
+impl Cost {
+    /// The cost of a program.
+    pub fn new(program: &Program) -> Self {
+        let mut cost = Cost {
+            round_trips: Schedule::new(program).round_trips(),
+            ..Self::default()
+        };
+        for id in program.ids() {
+            cost.add_step(program, id);
+        }
+        cost
+    }
+
+    fn add_step(&mut self, program: &Program, id: ValueId) {
+        let mut step = StepCost {
+            drelus: drelus(program, id),
+            macs: macs(program, id),
+            ..StepCost::default()
+        };
+        for message in program.messages(id) {
+            let (link, phase) = (message.stage.link(), message.stage.phase());
+            let bytes = message.bytes() as u64;
+            step.bytes.add(phase, bytes);
+            step.content_bits += message.content_bits();
+            *self.links.entry((link, phase)).or_default() += bytes;
+            self.messages += 1;
+        }
+        self.steps.push(step);
+    }
+
+    /// All bytes by phase.
+    pub fn bytes(&self) -> Bytes {
+        let mut bytes = Bytes::default();
+        for (&(_, phase), &count) in &self.links {
+            bytes.add(phase, count);
+        }
+        bytes
+    }
+
+    /// All signs.
+    pub fn drelus(&self) -> u64 {
+        self.steps.iter().map(|s| s.drelus).sum()
+    }
+
+    /// Multiply-adds of one party.
+    pub fn macs(&self) -> u64 {
+        self.steps.iter().map(|s| s.macs).sum()
+    }
+}
+
+fn drelus(program: &Program, id: ValueId) -> u64 {
+    let step = program.step(id);
+    let Some(arg) = step.args.first() else { return 0 };
+    let groups = step.op.gate_groups(program.ty(*arg)).unwrap_or_default();
+    groups.iter().map(|g| g.drelus() as u64).sum()
+}
+
+fn macs(program: &Program, id: ValueId) -> u64 {
+    let step = program.step(id);
+    match &step.op {
+        Op::Conv2d(conv) => {
+            let [kh, kw] = conv.window.kernel;
+            let per_output = program.ty(step.args[0]).shape.c / conv.groups * kh * kw;
+            (step.ty.shape.len() * per_output) as u64
+        }
+        _ => 0,
+    }
+}

@@ -1,0 +1,40 @@
+//! Sum of two accumulators of one scale: every party adds its shares. Local.
+
+use serde::{Deserialize, Serialize};
+
+use super::{OpError, Rule, invalid};
+use crate::mpc::emulate::{Emulation, IntMap};
+use crate::mpc::program::Constant;
+use crate::mpc::types::{Kind, Type};
+use crate::text::{AttrError, Attrs};
+
+/// Sum of two accumulators.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Add;
+
+impl Rule for Add {
+    const NAME: &'static str = "add";
+
+    fn infer(&self, args: &[&Type], _: &[Constant]) -> Result<Type, OpError> {
+        match args {
+            [a, b] if a == b && a.kind == Kind::Accumulator => Ok((*a).clone()),
+            [a, b] => invalid(format!(
+                "two accumulators of one shape are needed, and these are {a} and {b}"
+            )),
+            _ => invalid("two operands are needed"),
+        }
+    }
+
+    fn attrs(&self) -> Attrs {
+        Attrs::new()
+    }
+
+    fn from_attrs(_: &mut Attrs) -> Result<Self, AttrError> {
+        Ok(Self)
+    }
+
+    fn emulate(&self, _: &mut Emulation<'_>, args: &[&IntMap], ty: &Type) -> IntMap {
+        let sum = args[0].values().iter().zip(args[1].values()).map(|(a, b)| a + b);
+        IntMap::new(ty.shape, sum.collect())
+    }
+}

@@ -1,0 +1,55 @@
+//! Input: the client sends x - a for its image x, with a of the stream that it shares with the
+//! helper. Adds to the server's view a uniform value that hides x.
+
+use serde::{Deserialize, Serialize};
+
+use super::{OpError, Rule, invalid};
+use crate::mpc::emulate::{Emulation, IntMap};
+use crate::mpc::message::{Message, Section, Stage};
+use crate::mpc::program::Constant;
+use crate::mpc::types::Type;
+use crate::shape::Shape;
+use crate::text::{AttrError, Attrs};
+
+/// The client's image, masked.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Input {
+    /// Shape of the image.
+    pub shape: Shape,
+}
+
+impl Rule for Input {
+    const NAME: &'static str = "input";
+
+    fn infer(&self, args: &[&Type], _: &[Constant]) -> Result<Type, OpError> {
+        if !args.is_empty() || !self.shape.is_sane() {
+            return invalid("an input has no operand, and its shape is neither empty nor beyond all measure");
+        }
+        Ok(Type::activation(self.shape))
+    }
+
+    fn attrs(&self) -> Attrs {
+        let Shape { c, h, w } = self.shape;
+        Attrs::new().with("shape", [c, h, w])
+    }
+
+    fn from_attrs(attrs: &mut Attrs) -> Result<Self, AttrError> {
+        let [c, h, w] = attrs.require("shape")?;
+        Ok(Self {
+            shape: Shape::new(c, h, w),
+        })
+    }
+
+    fn messages(&self, _: &[&Type], ty: &Type) -> Vec<Message> {
+        vec![Message {
+            stage: Stage::Input,
+            sections: vec![Section::fields(ty.shape.len(), 32)],
+        }]
+    }
+
+    fn emulate(&self, emulation: &mut Emulation<'_>, _: &[&IntMap], _: &Type) -> IntMap {
+        let image = emulation.image().clone();
+        emulation.check_activation(&image);
+        image
+    }
+}

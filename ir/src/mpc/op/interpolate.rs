@@ -1,0 +1,98 @@
+//! Bilinear interpolation with public coefficients of sum 2^16, as an accumulator. Local.
+
+use serde::{Deserialize, Serialize};
+
+use super::{OpError, Rule, unary};
+use crate::mpc::UNIT;
+use crate::mpc::emulate::{Emulation, IntMap};
+use crate::mpc::program::Constant;
+use crate::mpc::types::{Kind, Type};
+use crate::nn;
+use crate::nn::op::{Resize, Tap};
+use crate::shape::Shape;
+use crate::text::{AttrError, Attrs};
+
+/// Bilinear interpolation as an accumulator.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Interpolate {
+    /// Sizes and coordinates; the mode is bilinear.
+    pub resize: Resize,
+}
+
+/// A summand of an interpolated pixel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Coefficient {
+    /// Pixel of the input map (row * width + column).
+    pub pixel: usize,
+    /// Factor in 2^-16.
+    pub factor: u32,
+}
+
+impl Interpolate {
+    /// Summands of each output pixel in row-major order; the factors of one add up to 2^16.
+    pub fn coefficients(&self, input: Shape) -> Vec<Vec<Coefficient>> {
+        let rows = self.resize.taps(0, input.h);
+        let columns = self.resize.taps(1, input.w);
+        let pairs = rows.iter().flat_map(|r| columns.iter().map(move |c| (r, c)));
+        pairs
+            .map(|(row, column)| coefficients_of(row, column, input.w))
+            .collect()
+    }
+}
+
+/// Rounds the products of the weights so that they still add up to 2^16: the last summand takes
+/// what is left.
+fn coefficients_of(row: &[Tap], column: &[Tap], width: usize) -> Vec<Coefficient> {
+    let mut left = UNIT as u32;
+    let taps: Vec<(usize, f64)> = row
+        .iter()
+        .flat_map(|r| {
+            column
+                .iter()
+                .map(move |c| (r.index * width + c.index, r.weight * c.weight))
+        })
+        .collect();
+    let last = taps.len() - 1;
+    let factor = |(at, &(pixel, weight)): (usize, &(usize, f64))| {
+        let rounded = (weight * UNIT as f64).round() as u32;
+        let factor = if at == last { left } else { rounded.min(left) };
+        left -= factor;
+        Coefficient { pixel, factor }
+    };
+    taps.iter().enumerate().map(factor).collect()
+}
+
+impl Rule for Interpolate {
+    const NAME: &'static str = "interpolate";
+
+    fn infer(&self, args: &[&Type], _: &[Constant]) -> Result<Type, OpError> {
+        let input = unary(args, &[Kind::Activation])?.shape;
+        let shape =
+            nn::op::Rule::infer(&self.resize, &[input]).map_err(|e| OpError::Invalid(e.to_string()))?;
+        Ok(Type::accumulator(shape))
+    }
+
+    fn attrs(&self) -> Attrs {
+        nn::op::Rule::attrs(&self.resize)
+    }
+
+    fn from_attrs(attrs: &mut Attrs) -> Result<Self, AttrError> {
+        Ok(Self {
+            resize: nn::op::Rule::from_attrs(attrs)?,
+        })
+    }
+
+    fn emulate(&self, _: &mut Emulation<'_>, args: &[&IntMap], ty: &Type) -> IntMap {
+        let coefficients = self.coefficients(args[0].shape());
+        let mut values = Vec::with_capacity(ty.shape.len());
+        for channel in args[0].values().chunks(args[0].shape().plane()) {
+            let pixel = |c: &Vec<Coefficient>| {
+                c.iter()
+                    .map(|c| channel[c.pixel] * i64::from(c.factor))
+                    .sum::<i64>()
+            };
+            values.extend(coefficients.iter().map(pixel));
+        }
+        IntMap::new(ty.shape, values)
+    }
+}

@@ -1,0 +1,70 @@
+//! Maximum of two activations of one scale: y + ReLU(x - y), without truncation.
+//!
+//! Differences of signed activations reach 2^15 and take 16 bits; those of non-negative ones take
+//! 15. The result of the ReLU is never negative, so the extension needs no offset.
+
+use serde::{Deserialize, Serialize};
+
+use super::{OpError, Rule, invalid};
+use crate::mpc::emulate::{Emulation, IntMap};
+use crate::mpc::gate::{self, Group, NARROW, WIDE};
+use crate::mpc::message::Message;
+use crate::mpc::program::Constant;
+use crate::mpc::types::{Kind, Type};
+use crate::text::{AttrError, Attrs};
+
+/// Maximum of two activations.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Max {
+    /// Whether both operands are known not to be negative, behind a ReLU.
+    pub non_negative: bool,
+}
+
+impl Max {
+    /// Bits of the difference.
+    pub fn ring(&self) -> u32 {
+        if self.non_negative { NARROW } else { WIDE }
+    }
+}
+
+impl Rule for Max {
+    const NAME: &'static str = "max";
+
+    fn infer(&self, args: &[&Type], _: &[Constant]) -> Result<Type, OpError> {
+        match args {
+            [a, b] if a == b && a.kind == Kind::Activation => Ok((*a).clone()),
+            _ => invalid("two activations of one shape are needed"),
+        }
+    }
+
+    fn attrs(&self) -> Attrs {
+        Attrs::new().with("non_negative", self.non_negative)
+    }
+
+    fn from_attrs(attrs: &mut Attrs) -> Result<Self, AttrError> {
+        Ok(Self {
+            non_negative: attrs.require("non_negative")?,
+        })
+    }
+
+    fn messages(&self, args: &[&Type], _: &Type) -> Vec<Message> {
+        self.gate_groups(args[0])
+            .map(|g| gate::messages(&g))
+            .unwrap_or_default()
+    }
+
+    fn gate_groups(&self, arg: &Type) -> Option<Vec<Group>> {
+        Some(gate::difference_groups(self.ring(), arg.shape))
+    }
+
+    fn emulate(&self, emulation: &mut Emulation<'_>, args: &[&IntMap], ty: &Type) -> IntMap {
+        for arg in args {
+            emulation.check_activation(arg);
+            if self.non_negative {
+                emulation.check_non_negative(arg);
+            }
+        }
+        let pairs = args[0].values().iter().zip(args[1].values());
+        IntMap::new(ty.shape, pairs.map(|(a, b)| *a.max(b)).collect())
+    }
+}

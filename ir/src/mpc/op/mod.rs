@@ -1,0 +1,236 @@
+//! The ops of the three-party program: one file each, with typing rule, messages, and meaning in
+//! plain integers.
+
+mod add;
+mod block_relu;
+mod clip;
+mod concat;
+mod conv2d;
+mod gather;
+mod input;
+mod interpolate;
+mod lift;
+mod max;
+mod pad;
+mod relu;
+mod requant;
+mod reshape;
+mod reveal;
+mod sum_pool;
+mod truncate;
+
+pub use add::Add;
+pub use block_relu::BlockRelu;
+pub use clip::Clip;
+pub use concat::Concat;
+pub use conv2d::Conv2d;
+pub use gather::Gather;
+pub use input::Input;
+pub use interpolate::{Coefficient, Interpolate};
+pub use lift::Lift;
+pub use max::Max;
+pub use pad::Pad;
+pub use relu::Relu;
+pub use requant::Requant;
+pub use reshape::Reshape;
+pub use reveal::Reveal;
+pub use sum_pool::SumPool;
+pub use truncate::Truncate;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use super::emulate::{Emulation, IntMap};
+use super::gate::Group;
+use super::message::Message;
+use super::program::{ConstId, ConstKind, Constant};
+use super::types::{Kind, Type};
+use crate::shape::WindowError;
+use crate::text::{AttrError, Attrs};
+
+/// Why an op cannot take its operands.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum OpError {
+    /// A window does not fit.
+    #[error(transparent)]
+    Window(#[from] WindowError),
+    /// Anything else, as a sentence.
+    #[error("{0}")]
+    Invalid(String),
+}
+
+pub(crate) fn invalid<T>(message: impl Into<String>) -> Result<T, OpError> {
+    Err(OpError::Invalid(message.into()))
+}
+
+/// What every op defines.
+pub trait Rule: Sized {
+    /// Name in the text form.
+    const NAME: &'static str;
+
+    /// Type of the result.
+    ///
+    /// # Errors
+    /// If the op does not accept these operands and constants.
+    fn infer(&self, args: &[&Type], constants: &[Constant]) -> Result<Type, OpError>;
+
+    /// The attributes that the text form writes.
+    fn attrs(&self) -> Attrs;
+
+    /// Reads the attributes back.
+    ///
+    /// # Errors
+    /// If one is missing or malformed.
+    fn from_attrs(attrs: &mut Attrs) -> Result<Self, AttrError>;
+
+    /// Messages, in order of their stages; none for a local op.
+    fn messages(&self, _args: &[&Type], _ty: &Type) -> Vec<Message> {
+        Vec::new()
+    }
+
+    /// Groups of a gate; `None` for anything else. `arg` is the type of the first operand.
+    fn gate_groups(&self, _arg: &Type) -> Option<Vec<Group>> {
+        None
+    }
+
+    /// Constants that the op refers to.
+    fn constants(&self) -> Vec<ConstId> {
+        Vec::new()
+    }
+
+    /// The op's meaning in plain integers, on operands that [`infer`](Rule::infer) accepted.
+    fn emulate(&self, emulation: &mut Emulation<'_>, args: &[&IntMap], ty: &Type) -> IntMap;
+}
+
+macro_rules! operations {
+    ($($(#[$doc:meta])* $op:ident),* $(,)?) => {
+        /// An op with its parameters.
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+        pub enum Op { $($(#[$doc])* $op($op)),* }
+
+        impl Op {
+            /// Name in the text form.
+            pub fn name(&self) -> &'static str {
+                match self { $(Op::$op(_) => $op::NAME),* }
+            }
+
+            /// Type of the result.
+            ///
+            /// # Errors
+            /// If the op does not accept these operands and constants.
+            pub fn infer(&self, args: &[&Type], constants: &[Constant]) -> Result<Type, OpError> {
+                match self { $(Op::$op(op) => op.infer(args, constants)),* }
+            }
+
+            /// The attributes that the text form writes.
+            pub fn attrs(&self) -> Attrs {
+                match self { $(Op::$op(op) => op.attrs()),* }
+            }
+
+            /// Reads an op from its name and attributes; `Ok(None)` if no op has this name.
+            ///
+            /// # Errors
+            /// If an attribute is missing, malformed or unknown.
+            pub fn from_attrs(name: &str, mut attrs: Attrs) -> Result<Option<Op>, AttrError> {
+                let op = match name {
+                    $($op::NAME => Op::$op($op::from_attrs(&mut attrs)?),)*
+                    _ => return Ok(None),
+                };
+                attrs.finish()?;
+                Ok(Some(op))
+            }
+
+            /// Messages, in order of their stages; none for a local op.
+            pub fn messages(&self, args: &[&Type], ty: &Type) -> Vec<Message> {
+                match self { $(Op::$op(op) => op.messages(args, ty)),* }
+            }
+
+            /// Groups of a gate; `None` for anything else. `arg` is the type of the first operand.
+            pub fn gate_groups(&self, arg: &Type) -> Option<Vec<Group>> {
+                match self { $(Op::$op(op) => op.gate_groups(arg)),* }
+            }
+
+            /// Constants that the op refers to.
+            pub fn constants(&self) -> Vec<ConstId> {
+                match self { $(Op::$op(op) => op.constants()),* }
+            }
+
+            /// The op's meaning in plain integers.
+            pub fn emulate(&self, emulation: &mut Emulation<'_>, args: &[&IntMap], ty: &Type) -> IntMap {
+                match self { $(Op::$op(op) => op.emulate(emulation, args, ty)),* }
+            }
+        }
+
+        $(impl From<$op> for Op {
+            fn from(op: $op) -> Op { Op::$op(op) }
+        })*
+    };
+}
+
+operations! {
+    /// The masked image.
+    Input,
+    /// Convolution with a shared weight.
+    Conv2d,
+    /// An activation as an accumulator.
+    Lift,
+    /// Sums over windows as an accumulator.
+    SumPool,
+    /// Bilinear interpolation as an accumulator.
+    Interpolate,
+    /// Sum of two accumulators.
+    Add,
+    /// Concatenation along the channels.
+    Concat,
+    /// Chosen indices of one axis.
+    Gather,
+    /// Zeros around a value.
+    Pad,
+    /// A map as a vector.
+    Reshape,
+    /// First half of every gate on an accumulator.
+    Truncate,
+    /// A truncated accumulator as an activation.
+    Requant,
+    /// Block-ReLU.
+    BlockRelu,
+    /// Clip with two signs.
+    Clip,
+    /// ReLU of an activation.
+    Relu,
+    /// Maximum of two activations.
+    Max,
+    /// The client learns a value.
+    Reveal,
+}
+
+/// The only operand, of one of these kinds.
+fn unary<'a>(args: &[&'a Type], kinds: &[Kind]) -> Result<&'a Type, OpError> {
+    match args {
+        [arg] if kinds.contains(&arg.kind) => Ok(arg),
+        [arg] => invalid(format!("the operand must be {}, and it is {arg}", words(kinds))),
+        _ => invalid(format!("one operand is needed, and {} are given", args.len())),
+    }
+}
+
+fn words(kinds: &[Kind]) -> String {
+    let words: Vec<&str> = kinds.iter().map(|k| k.word()).collect();
+    words.join(" or ")
+}
+
+/// The constant of this id, of this kind and dimensions.
+fn constant(constants: &[Constant], id: ConstId, kind: ConstKind, dims: &[usize]) -> Result<(), OpError> {
+    match constants.get(id.index()) {
+        None => invalid(format!("the constant {id} is not declared")),
+        Some(c) if c.kind != kind => invalid(format!(
+            "{id} must be a {}, and it is a {}",
+            kind.word(),
+            c.kind.word()
+        )),
+        Some(c) if c.dims != dims => invalid(format!(
+            "{id} must have the dimensions {dims:?}, and it has {:?}",
+            c.dims
+        )),
+        Some(_) => Ok(()),
+    }
+}

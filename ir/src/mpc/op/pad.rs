@@ -1,0 +1,47 @@
+//! Zeros around a value: zero in every share, zero masked by zero. Local. The positions are public
+//! and every later message hides them like any other value.
+
+use serde::{Deserialize, Serialize};
+
+use super::{OpError, Rule, invalid, unary};
+use crate::mpc::emulate::{Emulation, IntMap};
+use crate::mpc::program::Constant;
+use crate::mpc::types::{Kind, Type};
+use crate::nn;
+use crate::text::{AttrError, Attrs};
+
+/// Zeros around a value.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Pad {
+    /// How many, on which sides.
+    pub pad: nn::op::Pad,
+}
+
+impl Rule for Pad {
+    const NAME: &'static str = "pad";
+
+    fn infer(&self, args: &[&Type], _: &[Constant]) -> Result<Type, OpError> {
+        let ty = unary(args, &[Kind::Activation, Kind::Accumulator])?;
+        match self.pad.output(ty.shape) {
+            Some(shape) => Ok(Type { kind: ty.kind, shape }),
+            None => invalid("the padded value is beyond all measure"),
+        }
+    }
+
+    fn attrs(&self) -> Attrs {
+        nn::op::Rule::attrs(&self.pad)
+    }
+
+    fn from_attrs(attrs: &mut Attrs) -> Result<Self, AttrError> {
+        Ok(Self {
+            pad: nn::op::Rule::from_attrs(attrs)?,
+        })
+    }
+
+    fn emulate(&self, _: &mut Emulation<'_>, args: &[&IntMap], ty: &Type) -> IntMap {
+        IntMap::new(
+            ty.shape,
+            self.pad.apply(args[0].values(), args[0].shape(), ty.shape, 0),
+        )
+    }
+}

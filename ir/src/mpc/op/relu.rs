@@ -1,0 +1,70 @@
+//! ReLU of an activation, without truncation: behind a max-pool, or wherever no accumulator is at
+//! hand.
+
+use serde::{Deserialize, Serialize};
+
+use super::{OpError, Rule, invalid, unary};
+use crate::mpc::emulate::{Emulation, IntMap};
+use crate::mpc::gate::{self, Group};
+use crate::mpc::message::Message;
+use crate::mpc::program::Constant;
+use crate::mpc::types::{Kind, Type};
+use crate::patch::{Patch, Patches};
+use crate::text::{AttrError, Attrs};
+
+/// ReLU of an activation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Relu {
+    /// Per channel a pixel, or the identity.
+    pub patches: Patches,
+}
+
+impl Rule for Relu {
+    const NAME: &'static str = "relu";
+
+    fn infer(&self, args: &[&Type], _: &[Constant]) -> Result<Type, OpError> {
+        let ty = unary(args, &[Kind::Activation])?;
+        let simple = |p: &Patch| p.is_pixel() || *p == Patch::Identity;
+        if self.patches.len() != ty.shape.c || !self.patches.iter().all(simple) {
+            return invalid(format!(
+                "the patch of each of {} channels must be a pixel or the identity; lift and truncate for larger ones",
+                ty.shape.c
+            ));
+        }
+        Ok(ty.clone())
+    }
+
+    fn attrs(&self) -> Attrs {
+        Attrs::new().with("patches", self.patches.clone())
+    }
+
+    fn from_attrs(attrs: &mut Attrs) -> Result<Self, AttrError> {
+        Ok(Self {
+            patches: attrs.require("patches")?,
+        })
+    }
+
+    fn messages(&self, args: &[&Type], _: &Type) -> Vec<Message> {
+        self.gate_groups(args[0])
+            .map(|g| gate::messages(&g))
+            .unwrap_or_default()
+    }
+
+    fn gate_groups(&self, arg: &Type) -> Option<Vec<Group>> {
+        Some(gate::activation_groups(&self.patches, arg.shape))
+    }
+
+    fn emulate(&self, _: &mut Emulation<'_>, args: &[&IntMap], ty: &Type) -> IntMap {
+        let mut values = Vec::with_capacity(ty.shape.len());
+        for (c, &patch) in self.patches.iter().enumerate() {
+            let pass = patch == Patch::Identity;
+            values.extend(
+                args[0]
+                    .channel(c)
+                    .iter()
+                    .map(|&x| if pass { x } else { x.max(0) }),
+            );
+        }
+        IntMap::new(ty.shape, values)
+    }
+}

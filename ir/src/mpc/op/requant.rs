@@ -1,0 +1,48 @@
+//! Requantise: a truncated accumulator as an activation, every channel the identity.
+
+use serde::{Deserialize, Serialize};
+
+use super::{OpError, Rule, unary};
+use crate::mpc::emulate::{Emulation, IntMap};
+use crate::mpc::gate::{self, Group};
+use crate::mpc::message::Message;
+use crate::mpc::program::Constant;
+use crate::mpc::types::{Kind, Type};
+use crate::patch::Patch;
+use crate::text::{AttrError, Attrs};
+
+/// A truncated accumulator as an activation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Requant;
+
+impl Rule for Requant {
+    const NAME: &'static str = "requant";
+
+    fn infer(&self, args: &[&Type], _: &[Constant]) -> Result<Type, OpError> {
+        Ok(Type::activation(unary(args, &[Kind::Truncated])?.shape))
+    }
+
+    fn attrs(&self) -> Attrs {
+        Attrs::new()
+    }
+
+    fn from_attrs(_: &mut Attrs) -> Result<Self, AttrError> {
+        Ok(Self)
+    }
+
+    fn messages(&self, args: &[&Type], _: &Type) -> Vec<Message> {
+        self.gate_groups(args[0])
+            .map(|g| gate::messages(&g))
+            .unwrap_or_default()
+    }
+
+    fn gate_groups(&self, arg: &Type) -> Option<Vec<Group>> {
+        Some(gate::groups(&vec![Patch::Identity; arg.shape.c], None, arg.shape))
+    }
+
+    fn emulate(&self, emulation: &mut Emulation<'_>, args: &[&IntMap], ty: &Type) -> IntMap {
+        let result = IntMap::new(ty.shape, args[0].values().to_vec());
+        emulation.check_activation(&result);
+        result
+    }
+}

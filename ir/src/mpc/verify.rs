@@ -1,0 +1,205 @@
+//! The verifier of programs: types, the rules that the protocol's security rests on, and sizes.
+//!
+//! Rules checked here, beside typing: every accumulator is truncated at most once (its gates share
+//! the one truncation); a truncation keeps the bits that its gates need; there is one input and
+//! one output; a weight belongs to one convolution (its mask B is used once).
+
+use std::fmt;
+
+use super::gate::Group;
+use super::op::Op;
+use super::program::{ConstKind, Program, ValueId};
+use crate::nn::Verified;
+use crate::patch::Patch;
+
+/// One fault of a program.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// The step at fault, if it is one step's fault.
+    pub step: Option<ValueId>,
+    /// What is wrong, as a sentence.
+    pub message: String,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.step {
+            Some(step) => write!(f, "{step}: {}", self.message),
+            None => f.write_str(&self.message),
+        }
+    }
+}
+
+/// Sums of all values of a program may not exceed this many elements (1 GiB of 32-bit values each
+/// 4 times over): what a hostile plan claims must not be allocated.
+const MAX_TOTAL_ELEMENTS: usize = 1 << 30;
+
+impl Program {
+    /// Checks the whole program.
+    ///
+    /// # Errors
+    /// Every fault that was found, not only the first.
+    pub fn verify(self) -> Result<Verified<Program>, Vec<Fault>> {
+        let mut check = Check {
+            program: &self,
+            faults: Vec::new(),
+        };
+        check.run();
+        let faults = check.faults;
+        if faults.is_empty() {
+            Ok(Verified::vouch(self))
+        } else {
+            Err(faults)
+        }
+    }
+}
+
+struct Check<'a> {
+    program: &'a Program,
+    faults: Vec<Fault>,
+}
+
+impl Check<'_> {
+    fn run(&mut self) {
+        self.constants();
+        if !self.operands_precede() {
+            return; // every later check walks along operands
+        }
+        self.types();
+        self.ends();
+        if self.faults.is_empty() {
+            self.truncations();
+            self.weights();
+            self.sizes();
+        }
+    }
+
+    fn fault(&mut self, step: impl Into<Option<ValueId>>, message: impl Into<String>) {
+        self.faults.push(Fault {
+            step: step.into(),
+            message: message.into(),
+        });
+    }
+
+    fn constants(&mut self) {
+        for (at, constant) in self.program.constants.iter().enumerate() {
+            if constant.len().is_none_or(|n| n == 0) {
+                self.fault(None, format!("the constant c{at} is empty or beyond all measure"));
+            }
+        }
+    }
+
+    fn operands_precede(&mut self) -> bool {
+        let late: Vec<ValueId> = self
+            .program
+            .ids()
+            .filter(|&id| self.program.step(id).args.iter().any(|&arg| arg >= id))
+            .collect();
+        for &id in &late {
+            self.fault(id, "an operand is not defined before it is used");
+        }
+        late.is_empty()
+    }
+
+    fn types(&mut self) {
+        for id in self.program.ids() {
+            let step = self.program.step(id);
+            match self.program.infer(&step.op, &step.args) {
+                Ok(ty) if ty == step.ty => {}
+                Ok(ty) => self.fault(id, format!("the type is stated as {} and must be {ty}", step.ty)),
+                Err(error) => self.fault(id, error.to_string()),
+            }
+            if !step.ty.shape.is_sane() {
+                self.fault(id, "the value is empty or beyond all measure");
+            }
+        }
+    }
+
+    fn ends(&mut self) {
+        let count = |wanted: fn(&Op) -> bool| self.program.steps.iter().filter(|s| wanted(&s.op)).count();
+        if count(|op| matches!(op, Op::Input(_))) != 1 {
+            self.fault(None, "a program has exactly one input");
+        }
+        if count(|op| matches!(op, Op::Reveal(_))) != 1 {
+            self.fault(None, "a program reveals exactly one value");
+        }
+    }
+
+    fn truncations(&mut self) {
+        let mut seen = vec![None; self.program.steps.len()];
+        for id in self.program.ids() {
+            let step = self.program.step(id);
+            if !matches!(step.op, Op::Truncate(_)) {
+                self.kept_bits(id);
+                continue;
+            }
+            let accumulator = step.args[0].index();
+            if let Some(first) = seen[accumulator].replace(id) {
+                self.fault(
+                    id,
+                    format!("the accumulator is truncated already at {first}; share that"),
+                );
+            }
+        }
+    }
+
+    /// A gate on a truncated value needs as many bits as its ring has, in each channel.
+    fn kept_bits(&mut self, id: ValueId) {
+        let step = self.program.step(id);
+        let Some(&arg) = step.args.first() else { return };
+        let Op::Truncate(truncate) = &self.program.step(arg).op else {
+            return;
+        };
+        let groups = step.op.gate_groups(self.program.ty(arg));
+        let lacking = match groups {
+            Some(groups) => groups.iter().any(|g| lacks_bits(g, &truncate.keep)),
+            None => truncate.keep.iter().any(|&k| k < 16),
+        };
+        if lacking {
+            self.fault(
+                id,
+                format!("{arg} keeps fewer bits of a channel than this step needs"),
+            );
+        }
+    }
+
+    fn weights(&mut self) {
+        let mut owner = vec![None; self.program.constants.len()];
+        for id in self.program.ids() {
+            for constant in self.program.step(id).op.constants() {
+                let kind = self.program.constants[constant.index()].kind;
+                if let Some(first) = owner[constant.index()].replace(id)
+                    && kind == ConstKind::Weight
+                {
+                    self.fault(id, format!("{constant} is the weight of {first} already"));
+                }
+            }
+        }
+        if let Some(unused) = owner.iter().position(Option::is_none) {
+            self.fault(None, format!("the constant c{unused} is used by no step"));
+        }
+    }
+
+    fn sizes(&mut self) {
+        let elements = self.program.steps.iter().map(|s| s.ty.shape.len());
+        let constants = self
+            .program
+            .constants
+            .iter()
+            .map(|c| c.len().unwrap_or(usize::MAX));
+        let total = elements.chain(constants).try_fold(0usize, usize::checked_add);
+        if total.is_none_or(|n| n > MAX_TOTAL_ELEMENTS) {
+            self.fault(None, "the program's values are beyond all measure");
+        }
+    }
+}
+
+fn lacks_bits(group: &Group, keep: &[u8]) -> bool {
+    group.channels.iter().any(|&c| u32::from(keep[c]) < group.ring)
+}
+
+/// Bits of a truncation that a gate with this patch needs in a channel (see
+/// [`Form::ring`](super::gate::Form::ring)).
+pub fn bits_for(lower: Patch, upper: Patch) -> u8 {
+    super::gate::Form::of(lower, upper).ring() as u8
+}

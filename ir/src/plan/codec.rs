@@ -1,0 +1,324 @@
+//! The plan file: the only module that knows bincode.
+//!
+//! ```text
+//! "TREFOIL\0" | role u8 | format version u16 | public length u64 | public | private length u64 | private | BLAKE3
+//! ```
+//!
+//! All numbers little-endian. The public part is encoded alike in all three plans, and its BLAKE3
+//! hash is the [`Digest`] that the parties compare. The hash at the end covers everything before
+//! it: it tells a damaged file, not a forged one.
+
+use bincode::config::{self, Config};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use thiserror::Error;
+
+use super::identity::Digest;
+use super::parts::{
+    ClientPart, ClientPlan, HelperPart, HelperPlan, Owner, Part, Plan, Public, ServerPart, ServerPlan,
+};
+use crate::mpc::Program;
+use crate::nn::Verified;
+
+const MAGIC: &[u8; 8] = b"TREFOIL\0";
+
+/// Version of the encoding; other versions are refused.
+pub const FORMAT_VERSION: u16 = 1;
+
+/// No file may claim to decode to more than this.
+const LIMIT: usize = 1 << 33;
+
+const HEADER: usize = MAGIC.len() + 1 + 2;
+const HASH: usize = 32;
+
+/// Whose plan a file is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// The client's.
+    Client,
+    /// The server's.
+    Server,
+    /// The helper's.
+    Helper,
+    /// The model owner's record.
+    Owner,
+}
+
+impl Role {
+    const ALL: [Role; 4] = [Role::Client, Role::Server, Role::Helper, Role::Owner];
+
+    fn byte(self) -> u8 {
+        match self {
+            Role::Client => 1,
+            Role::Server => 2,
+            Role::Helper => 3,
+            Role::Owner => 4,
+        }
+    }
+
+    /// The word of messages and file names.
+    pub fn word(self) -> &'static str {
+        match self {
+            Role::Client => "client",
+            Role::Server => "server",
+            Role::Helper => "helper",
+            Role::Owner => "owner",
+        }
+    }
+}
+
+/// Why a plan file cannot be used.
+#[derive(Debug, Error, PartialEq, Eq)]
+pub enum PlanError {
+    /// It does not begin as a plan file does.
+    #[error("this is not a plan file: give one of the files that `trefoil compile` writes")]
+    NotAPlan,
+    /// It was written by another version.
+    #[error(
+        "the plan has format {found}, and this program reads format {FORMAT_VERSION}: compile the model anew"
+    )]
+    Version {
+        /// Its version.
+        found: u16,
+    },
+    /// It ends too early, is too long, or was changed.
+    #[error("the plan file is damaged: {0}; copy or compile it again")]
+    Damaged(String),
+    /// It is another party's.
+    #[error("this is the {}'s plan, and the {}'s is needed", found.word(), needed.word())]
+    Role {
+        /// Whose it is.
+        found: Role,
+        /// Whose is needed.
+        needed: Role,
+    },
+    /// It decodes, but the program breaks a rule.
+    #[error("the plan's program is unsound: {}", .0.join("; "))]
+    Program(Vec<String>),
+    /// It decodes, but the party's part does not fit the program.
+    #[error("the plan is unsound: {0}")]
+    Part(String),
+}
+
+fn configuration() -> impl Config {
+    config::standard()
+        .with_little_endian()
+        .with_fixed_int_encoding()
+        .with_limit::<LIMIT>()
+}
+
+fn to_bytes<T: Serialize>(value: &T) -> Vec<u8> {
+    bincode::serde::encode_to_vec(value, configuration()).expect("plans hold nothing that cannot be encoded")
+}
+
+fn from_bytes<T: DeserializeOwned>(bytes: &[u8], what: &str) -> Result<T, PlanError> {
+    match bincode::serde::decode_from_slice(bytes, configuration()) {
+        Ok((value, used)) if used == bytes.len() => Ok(value),
+        Ok(_) => Err(PlanError::Damaged(format!(
+            "{what} is followed by something else"
+        ))),
+        Err(_) => Err(PlanError::Damaged(format!("{what} cannot be decoded"))),
+    }
+}
+
+pub(super) fn encode_program(program: &Program) -> Vec<u8> {
+    to_bytes(program)
+}
+
+fn seal(role: Role, public: &[u8], private: &[u8]) -> Vec<u8> {
+    let mut file = Vec::with_capacity(HEADER + 16 + public.len() + private.len() + HASH);
+    file.extend_from_slice(MAGIC);
+    file.push(role.byte());
+    file.extend_from_slice(&FORMAT_VERSION.to_le_bytes());
+    for part in [public, private] {
+        file.extend_from_slice(&(part.len() as u64).to_le_bytes());
+        file.extend_from_slice(part);
+    }
+    let hash = blake3::hash(&file);
+    file.extend_from_slice(hash.as_bytes());
+    file
+}
+
+/// Whose plan a file is.
+///
+/// # Errors
+/// If it is no plan file, of another version, or damaged.
+pub fn decode_role(file: &[u8]) -> Result<Role, PlanError> {
+    if !file.starts_with(MAGIC) {
+        return Err(PlanError::NotAPlan);
+    }
+    let (Some(&role), Some(version)) = (file.get(MAGIC.len()), file.get(MAGIC.len() + 1..HEADER)) else {
+        return Err(PlanError::Damaged("it ends within its header".into()));
+    };
+    let found = u16::from_le_bytes([version[0], version[1]]);
+    if found != FORMAT_VERSION {
+        return Err(PlanError::Version { found });
+    }
+    let (content, hash) = file.split_at(file.len().saturating_sub(HASH));
+    if blake3::hash(content).as_bytes() != hash {
+        return Err(PlanError::Damaged("its hash does not match its content".into()));
+    }
+    Role::ALL
+        .into_iter()
+        .find(|r| r.byte() == role)
+        .ok_or_else(|| PlanError::Damaged("it belongs to no known party".into()))
+}
+
+/// Splits a file into its public and private part.
+fn open(file: &[u8], needed: Role) -> Result<(&[u8], &[u8]), PlanError> {
+    let found = decode_role(file)?;
+    if found != needed {
+        return Err(PlanError::Role { found, needed });
+    }
+    let mut rest = &file[HEADER..file.len() - HASH];
+    let public = take(&mut rest)?;
+    let private = take(&mut rest)?;
+    if !rest.is_empty() {
+        return Err(PlanError::Damaged("it is longer than it says".into()));
+    }
+    Ok((public, private))
+}
+
+fn take<'a>(rest: &mut &'a [u8]) -> Result<&'a [u8], PlanError> {
+    let short = || PlanError::Damaged("it is shorter than it says".into());
+    let (length, tail) = rest.split_first_chunk::<8>().ok_or_else(short)?;
+    let length = usize::try_from(u64::from_le_bytes(*length)).map_err(|_| short())?;
+    let (part, tail) = tail.split_at_checked(length).ok_or_else(short)?;
+    *rest = tail;
+    Ok(part)
+}
+
+fn verified(program: Program) -> Result<Verified<Program>, PlanError> {
+    program
+        .verify()
+        .map_err(|faults| PlanError::Program(faults.iter().map(ToString::to_string).collect()))
+}
+
+impl Public {
+    /// Hash of the public part.
+    pub fn digest(&self) -> Digest {
+        Digest(*blake3::hash(&to_bytes(self)).as_bytes())
+    }
+}
+
+macro_rules! plan_file {
+    ($plan:ty, $part:ty, $role:expr) => {
+        impl $plan {
+            /// The file of this party.
+            pub fn encode(public: &Public, part: &$part) -> Vec<u8> {
+                seal($role, &to_bytes(public), &to_bytes(part))
+            }
+
+            /// Reads and checks a file.
+            ///
+            /// # Errors
+            /// If the file is no plan, damaged, another party's, or unsound.
+            pub fn decode(file: &[u8]) -> Result<Self, PlanError> {
+                let (public_bytes, private) = open(file, $role)?;
+                let digest = Digest(*blake3::hash(public_bytes).as_bytes());
+                let public: Public = from_bytes(public_bytes, "the public part")?;
+                let program = verified(public.program)?;
+                let part: $part = from_bytes(private, "the private part")?;
+                part.check(&program).map_err(PlanError::Part)?;
+                Ok(Plan::new(program, public.plan_id, digest, part))
+            }
+        }
+    };
+}
+plan_file!(ClientPlan, ClientPart, Role::Client);
+plan_file!(ServerPlan, ServerPart, Role::Server);
+plan_file!(HelperPlan, HelperPart, Role::Helper);
+
+impl Owner {
+    /// The owner's file.
+    pub fn encode(&self) -> Vec<u8> {
+        seal(Role::Owner, &[], &to_bytes(self))
+    }
+
+    /// Reads and checks a file.
+    ///
+    /// # Errors
+    /// If the file is no record of a compilation, damaged, or unsound.
+    pub fn decode(file: &[u8]) -> Result<Self, PlanError> {
+        let (_, private) = open(file, Role::Owner)?;
+        let owner: Owner = from_bytes(private, "the record")?;
+        let program = verified(owner.program.clone())?;
+        owner.check(&program).map_err(PlanError::Part)?;
+        Ok(owner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mpc::op;
+    use crate::plan::{PlanId, SecretSeed};
+    use crate::shape::Shape;
+
+    fn public() -> Public {
+        let mut program = Program::new("tiny");
+        let x = program
+            .push(
+                op::Input {
+                    shape: Shape::new(1, 2, 2),
+                },
+                &[],
+                "x",
+            )
+            .unwrap();
+        program.push(op::Reveal, &[x], "y").unwrap();
+        Public {
+            program,
+            plan_id: PlanId([7; 32]),
+        }
+    }
+
+    fn helper_file() -> Vec<u8> {
+        HelperPlan::encode(
+            &public(),
+            &HelperPart {
+                weight_seed: SecretSeed::new([9; 32]),
+            },
+        )
+    }
+
+    #[test]
+    fn a_plan_reads_back_with_the_digest_of_its_public_part() {
+        let plan = HelperPlan::decode(&helper_file()).ok().expect("sound");
+        assert_eq!(plan.digest(), public().digest());
+        assert_eq!(plan.program().steps.len(), 2);
+    }
+
+    #[test]
+    fn another_partys_plan_is_refused() {
+        let error = ServerPlan::decode(&helper_file()).err().expect("refused");
+        assert_eq!(
+            error.to_string(),
+            "this is the helper's plan, and the server's is needed"
+        );
+    }
+
+    #[test]
+    fn every_flipped_bit_and_every_truncation_is_noticed() {
+        let file = helper_file();
+        for at in 0..file.len() {
+            let mut broken = file.clone();
+            broken[at] ^= 1 << (at % 8);
+            assert!(HelperPlan::decode(&broken).is_err(), "flip at {at}");
+            assert!(HelperPlan::decode(&file[..at]).is_err(), "cut at {at}");
+        }
+    }
+
+    #[test]
+    fn an_unsound_program_is_refused_even_with_a_good_hash() {
+        let mut public = public();
+        public.program.steps[1].args[0] = crate::mpc::ValueId(5);
+        let file = HelperPlan::encode(
+            &public,
+            &HelperPart {
+                weight_seed: SecretSeed::new([9; 32]),
+            },
+        );
+        assert!(matches!(HelperPlan::decode(&file), Err(PlanError::Program(_))));
+    }
+}

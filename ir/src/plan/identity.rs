@@ -1,0 +1,98 @@
+//! What tells plans apart, and where B comes from.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use zeroize::{Zeroize, ZeroizeOnDrop};
+
+use crate::mpc::Program;
+use crate::tensor::Tensor;
+
+/// BLAKE3 hash of the public part, which all three parties must share.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Digest(pub [u8; 32]);
+
+/// A hash of the program and of all integer weights and biases, keyed by the owner's secret:
+/// plans of two compilations never match by mistake, and nobody without the secret can test
+/// whether a plan holds weights that they know.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct PlanId(pub [u8; 32]);
+
+macro_rules! hexadecimal {
+    ($name:ident) => {
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(self, f)
+            }
+        }
+    };
+}
+hexadecimal!(Digest);
+hexadecimal!(PlanId);
+
+/// A secret of 32 bytes: the owner's compilation secret, or the seed of B. Wiped on drop, printed
+/// never; it is serialised into the plans that it belongs in and nowhere else.
+#[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop, Serialize, Deserialize)]
+pub struct SecretSeed([u8; 32]);
+
+impl SecretSeed {
+    /// Wraps 32 secret bytes.
+    pub fn new(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// The bytes, to key a derivation or a stream with.
+    pub fn expose_to_derive(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+/// The plan id of a program with these constants.
+pub fn plan_id(secret: &SecretSeed, program: &Program, constants: &[Tensor<i32>]) -> PlanId {
+    let key = blake3::derive_key("trefoil 1 plan id", secret.expose_to_derive());
+    let mut hasher = blake3::Hasher::new_keyed(&key);
+    hasher.update(&super::codec::encode_program(&program.public()));
+    for constant in constants {
+        hasher.update(&(constant.len() as u64).to_le_bytes());
+        for &value in constant.values() {
+            hasher.update(&value.to_le_bytes());
+        }
+    }
+    PlanId(*hasher.finalize().as_bytes())
+}
+
+/// The seed of B, bound to the secret *and* to the plan id: one secret used for two versions of a
+/// model must not give F1 - F2 = W1 - W2 away.
+pub fn weight_seed(secret: &SecretSeed, id: &PlanId) -> SecretSeed {
+    let key = blake3::derive_key("trefoil 1 weight share", secret.expose_to_derive());
+    SecretSeed(*blake3::keyed_hash(&key, &id.0).as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_and_seeds_depend_on_secret_and_weights() {
+        let program = Program::new("p");
+        let (a, b) = (SecretSeed::new([1; 32]), SecretSeed::new([2; 32]));
+        let one = [Tensor::vector(vec![1i32])];
+        let two = [Tensor::vector(vec![2i32])];
+        let id = plan_id(&a, &program, &one);
+        assert_eq!(id, plan_id(&a, &program, &one));
+        assert_ne!(id, plan_id(&b, &program, &one));
+        assert_ne!(id, plan_id(&a, &program, &two));
+        let seeds = [
+            weight_seed(&a, &id),
+            weight_seed(&b, &id),
+            weight_seed(&a, &plan_id(&a, &program, &two)),
+        ];
+        assert!(seeds[0] != seeds[1] && seeds[0] != seeds[2] && seeds[1] != seeds[2]);
+    }
+}

@@ -1,0 +1,295 @@
+//! The parts of plans and what must hold between them.
+
+use serde::{Deserialize, Serialize};
+
+use super::identity::{Digest, PlanId, SecretSeed};
+use crate::mpc::{ACTIVATION_BOUND, ConstKind, Op, Program};
+use crate::nn::{self, Graph, Verified};
+use crate::shape::Shape;
+use crate::tensor::Tensor;
+
+/// What all three parties know.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Public {
+    /// The program, without the owner's notes.
+    pub program: Program,
+    /// Which compilation this is.
+    pub plan_id: PlanId,
+}
+
+/// How the client turns its image into integers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct InputEncoding {
+    /// Real value of one unit, per channel.
+    pub unit: Vec<f64>,
+}
+
+impl InputEncoding {
+    /// The image in units; an error names the first element that is not a number or leaves the
+    /// range for which the plan was made (never its value).
+    ///
+    /// # Errors
+    /// If an element is not finite or out of range.
+    pub fn encode(&self, image: &[f32], shape: Shape) -> Result<Vec<i32>, String> {
+        if image.len() != shape.len() || self.unit.len() != shape.c {
+            return Err(format!(
+                "the image has {} values and the plan expects {shape}: resize it, or fix the preprocessing",
+                image.len()
+            ));
+        }
+        let mut units = Vec::with_capacity(image.len());
+        for (at, &value) in image.iter().enumerate() {
+            let (c, y, x) = (at / shape.plane(), at % shape.plane() / shape.w, at % shape.w);
+            let scaled = (f64::from(value) / self.unit[c]).round();
+            if !value.is_finite() {
+                return Err(format!(
+                    "the image's value at channel {c}, row {y}, column {x} is not a number"
+                ));
+            }
+            if scaled.abs() > ACTIVATION_BOUND as f64 {
+                return Err(format!(
+                    "the image's value at channel {c}, row {y}, column {x} is outside the range that the plan was \
+                     calibrated for: check the preprocessing, or compile with calibration data that covers it"
+                ));
+            }
+            units.push(scaled as i32);
+        }
+        Ok(units)
+    }
+}
+
+/// How the client turns what it learns into the network's output.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OutputDecoding {
+    /// Real value of one unit, per channel.
+    pub unit: Vec<f64>,
+    /// Rank of the network's output, batch included.
+    pub rank: usize,
+    /// Operators without weights that the client runs in the clear behind the last gate. What
+    /// precedes the first softmax or argmax among them is written out as logits.
+    pub tail: Vec<nn::Op>,
+    /// Names of the classes.
+    pub classes: Vec<String>,
+}
+
+impl OutputDecoding {
+    /// Real values of the revealed units.
+    pub fn decode(&self, units: &[i64], shape: Shape) -> Vec<f32> {
+        let value = |(at, &unit): (usize, &i64)| (unit as f64 * self.unit[at / shape.plane()]) as f32;
+        units.iter().enumerate().map(value).collect()
+    }
+
+    /// Runs the tail up to the first softmax or argmax: the logits and their shape.
+    pub fn logits(&self, revealed: Vec<f32>, shape: Shape) -> nn::eval::FeatureMap {
+        let mut map = nn::eval::FeatureMap::new(shape, revealed);
+        for op in &self.tail {
+            if matches!(op, nn::Op::Softmax(_) | nn::Op::ArgMax(_)) {
+                break;
+            }
+            // Plans are only made and decoded with tails whose shapes fit.
+            let Ok(shape) = op.infer(&[map.shape()]) else {
+                break;
+            };
+            map = op.eval(&[&map], shape);
+        }
+        map
+    }
+}
+
+/// The client's part.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+pub struct ClientPart {
+    /// By constant: F of a weight, multipliers and levels; none for a bias.
+    pub constants: Vec<Option<Tensor<i32>>>,
+    /// Encoding of the image.
+    pub input: InputEncoding,
+    /// Decoding of the output.
+    pub output: OutputDecoding,
+    /// Preprocessing of images, as the TOML text of its description.
+    pub preprocess: Option<String>,
+}
+
+/// The server's part.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+pub struct ServerPart {
+    /// By constant: everything.
+    pub constants: Vec<Tensor<i32>>,
+}
+
+/// The helper's part.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+pub struct HelperPart {
+    /// Seed of B.
+    pub weight_seed: SecretSeed,
+}
+
+/// A plan: the verified program and one party's part.
+pub struct Plan<P> {
+    public: Verified<Program>,
+    plan_id: PlanId,
+    digest: Digest,
+    /// What is this party's alone.
+    pub part: P,
+}
+
+/// The client's plan.
+pub type ClientPlan = Plan<ClientPart>;
+/// The server's plan.
+pub type ServerPlan = Plan<ServerPart>;
+/// The helper's plan.
+pub type HelperPlan = Plan<HelperPart>;
+
+impl<P> Plan<P> {
+    pub(super) fn new(program: Verified<Program>, plan_id: PlanId, digest: Digest, part: P) -> Self {
+        Self {
+            public: program,
+            plan_id,
+            digest,
+            part,
+        }
+    }
+
+    /// The program.
+    pub fn program(&self) -> &Verified<Program> {
+        &self.public
+    }
+
+    /// Which compilation this is.
+    pub fn plan_id(&self) -> PlanId {
+        self.plan_id
+    }
+
+    /// Hash of the public part.
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+}
+
+/// The model owner's record of a compilation.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Owner {
+    /// The program with its notes.
+    pub program: Program,
+    /// Which compilation this is.
+    pub plan_id: PlanId,
+    /// All constants.
+    pub constants: Vec<Tensor<i32>>,
+    /// The network after all passes, tail included.
+    pub graph: Graph,
+    /// The network as it was imported.
+    pub imported: Graph,
+    /// Encoding of the image.
+    pub input: InputEncoding,
+    /// Decoding of the output.
+    pub output: OutputDecoding,
+    /// Preprocessing of images, as the TOML text of its description.
+    pub preprocess: Option<String>,
+}
+
+/// A part that can be checked against the program.
+pub trait Part {
+    /// Checks the part.
+    ///
+    /// # Errors
+    /// A sentence that says what does not fit.
+    fn check(&self, program: &Program) -> Result<(), String>;
+}
+
+impl Part for ClientPart {
+    fn check(&self, program: &Program) -> Result<(), String> {
+        if self.constants.len() != program.constants.len() {
+            return Err("the number of constants is not that of the program".into());
+        }
+        for (at, (declared, tensor)) in program.constants.iter().zip(&self.constants).enumerate() {
+            match (declared.kind, tensor) {
+                (ConstKind::Bias, None) => {}
+                (ConstKind::Bias, Some(_)) => return Err(format!("the bias c{at} is in the client's plan")),
+                (_, None) => return Err(format!("the constant c{at} is missing")),
+                (_, Some(tensor)) => check_tensor(at, &declared.dims, tensor)?,
+            }
+        }
+        check_ends(program, &self.input, &self.output)
+    }
+}
+
+impl Part for ServerPart {
+    fn check(&self, program: &Program) -> Result<(), String> {
+        if self.constants.len() != program.constants.len() {
+            return Err("the number of constants is not that of the program".into());
+        }
+        let pairs = program.constants.iter().zip(&self.constants).enumerate();
+        pairs
+            .into_iter()
+            .try_for_each(|(at, (declared, tensor))| check_tensor(at, &declared.dims, tensor))
+    }
+}
+
+impl Part for HelperPart {
+    fn check(&self, _: &Program) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+impl Part for Owner {
+    fn check(&self, program: &Program) -> Result<(), String> {
+        ServerPart {
+            constants: self.constants.clone(),
+        }
+        .check(program)?;
+        check_ends(program, &self.input, &self.output)?;
+        for graph in [&self.graph, &self.imported] {
+            if let Err(faults) = graph.clone().verify() {
+                let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
+                return Err(format!("the network in it is unsound: {}", faults.join("; ")));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn check_tensor(at: usize, dims: &[usize], tensor: &Tensor<i32>) -> Result<(), String> {
+    if tensor.dims() != dims || !tensor.is_consistent() {
+        return Err(format!(
+            "the constant c{at} has not the dimensions that the program declares"
+        ));
+    }
+    Ok(())
+}
+
+fn check_ends(program: &Program, input: &InputEncoding, output: &OutputDecoding) -> Result<(), String> {
+    let shape_of = |wanted: fn(&Op) -> bool| program.steps.iter().find(|s| wanted(&s.op)).map(|s| s.ty.shape);
+    let (Some(image), Some(revealed)) = (
+        shape_of(|op| matches!(op, Op::Input(_))),
+        shape_of(|op| matches!(op, Op::Reveal(_))),
+    ) else {
+        return Err("the program has no input or no output".into());
+    };
+    let positive = |units: &[f64]| units.iter().all(|u| u.is_finite() && *u > 0.0);
+    if input.unit.len() != image.c || !positive(&input.unit) {
+        return Err("the image's units are not one positive number per channel".into());
+    }
+    if output.unit.len() != revealed.c || !positive(&output.unit) {
+        return Err("the output's units are not one positive number per channel".into());
+    }
+    check_tail(&output.tail, revealed)
+}
+
+fn check_tail(tail: &[nn::Op], mut shape: Shape) -> Result<(), String> {
+    use nn::Op as N;
+    for op in tail {
+        let known = matches!(op, N::Resize(_) | N::Softmax(_) | N::ArgMax(_) | N::Flatten(_));
+        if !known {
+            return Err(format!(
+                "the client's tail holds the operator `{}`, which does not belong there",
+                op.name()
+            ));
+        }
+        shape = op
+            .infer(&[shape])
+            .map_err(|e| format!("the client's tail: {e}"))?;
+        if !shape.is_sane() {
+            return Err("a value of the client's tail is empty or beyond all measure".into());
+        }
+    }
+    Ok(())
+}
