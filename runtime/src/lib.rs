@@ -1,1 +1,13 @@
-//! placeholder
+//! Executes Trefoil plans as client, server or helper.
+//!
+//! From the inside out: [`kernel`] (integer convolutions), [`prg`] (mask streams) and
+//! [`wire`] (payloads and links) know nothing of each other; [`protocol`] says what each party
+//! computes and sends; [`exec`] walks a plan with it; [`session`] agrees on keys; [`net`] alone
+//! knows sockets; [`cli`] is the command line of `trefoil-party`. [`data`] reads images and labels,
+//! for the compiler too. There is no ONNX code in this crate.
+
+pub mod data;
+pub mod kernel;
+pub mod prg;
+pub mod protocol;
+pub mod wire;

@@ -171,6 +171,11 @@ impl Graph {
         Ok(shape)
     }
 
+    /// Whether there is (still) a node of this id.
+    pub fn contains(&self, id: NodeId) -> bool {
+        self.inner.contains_node(id.petgraph())
+    }
+
     /// The node of this id.
     ///
     /// # Panics

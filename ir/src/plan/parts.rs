@@ -187,7 +187,7 @@ pub struct Owner {
 }
 
 /// A part that can be checked against the program.
-pub trait Part {
+pub(super) trait Part {
     /// Checks the part.
     ///
     /// # Errors

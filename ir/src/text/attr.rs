@@ -4,6 +4,7 @@ use thiserror::Error;
 
 use crate::mpc::ConstId;
 use crate::patch::{Patch, Patches};
+use crate::shape::Shape;
 use crate::tensor::Tensor;
 
 /// One attribute value.
@@ -19,6 +20,10 @@ pub enum Attr {
     Constant(u32),
     /// A patch: `2x3`, the identity being `0x1`.
     Patch(Patch),
+    /// A shape: `16x32x32`.
+    Shape(Shape),
+    /// A quoted text.
+    Text(String),
     /// `[a, b, c]`; a run of equal elements is written `a*16`, a progression `0..14:2`.
     List(Vec<Attr>),
     /// A constant tensor of floats: inline, by hash, or `random(seed)`.
@@ -54,6 +59,15 @@ pub enum AttrError {
     },
 }
 
+impl AttrError {
+    /// Name of the attribute at fault.
+    pub fn name(&self) -> &str {
+        match self {
+            AttrError::Missing { name } | AttrError::Form { name, .. } | AttrError::Unknown { name } => name,
+        }
+    }
+}
+
 impl Attrs {
     /// No attributes.
     pub fn new() -> Self {
@@ -84,6 +98,16 @@ impl Attrs {
             Some(value) => self.with(name, value),
             None => self,
         }
+    }
+
+    /// The attribute of this name.
+    pub fn get(&self, name: &str) -> Option<&Attr> {
+        self.iter().find(|(n, _)| *n == name).map(|(_, attr)| attr)
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
     }
 
     /// The attributes in order.
@@ -192,7 +216,8 @@ impl FromAttr for f64 {
 impl FromAttr for f32 {
     const EXPECTED: &'static str = "a number";
     fn from_attr(attr: Attr) -> Option<Self> {
-        f64::from_attr(attr).map(|v| v as f32)
+        // A number that f64 holds and f32 does not is refused rather than made infinite.
+        f64::from_attr(attr).map(|v| v as f32).filter(|v| v.is_finite())
     }
 }
 
@@ -253,6 +278,38 @@ impl FromAttr for ConstId {
     fn from_attr(attr: Attr) -> Option<Self> {
         match attr {
             Attr::Constant(id) => Some(ConstId(id)),
+            _ => None,
+        }
+    }
+}
+
+impl From<Shape> for Attr {
+    fn from(shape: Shape) -> Attr {
+        Attr::Shape(shape)
+    }
+}
+
+impl FromAttr for Shape {
+    const EXPECTED: &'static str = "a shape such as 16x32x32";
+    fn from_attr(attr: Attr) -> Option<Self> {
+        match attr {
+            Attr::Shape(shape) => Some(shape),
+            _ => None,
+        }
+    }
+}
+
+impl From<String> for Attr {
+    fn from(text: String) -> Attr {
+        Attr::Text(text)
+    }
+}
+
+impl FromAttr for String {
+    const EXPECTED: &'static str = "a quoted text";
+    fn from_attr(attr: Attr) -> Option<Self> {
+        match attr {
+            Attr::Text(text) => Some(text),
             _ => None,
         }
     }

@@ -1,5 +1,6 @@
 //! A set of images, decoded one at a time.
 
+use std::ffi::OsStr;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -77,8 +78,7 @@ impl DataSet {
         let expected = ImageShape::from(shape);
         self.expected = Some(expected);
         if let Some(found) = self.uniform_shape().map_err(|source| self.at(0, source))? {
-            self.check_shape(found)
-                .map_err(|source| self.at(0, source))?;
+            self.check_shape(found).map_err(|source| self.at(0, source))?;
         }
         Ok(self)
     }
@@ -234,7 +234,8 @@ impl DataSet {
     }
 
     fn remedy(&self, found: ImageShape, expected: ImageShape) -> &'static str {
-        let channels_last = (found.height, found.width, found.channels);
+        // What was read as C, H, W was written as H, W, C.
+        let channels_last = (found.width, found.channels, found.height);
         match &self.source {
             Source::Floats(_) if expected == channels_last.into() => {
                 "the array looks channels-last: use array.transpose(0, 3, 1, 2)"
@@ -273,11 +274,9 @@ fn unreadable(path: &Path) -> impl FnOnce(std::io::Error) -> DataError {
 }
 
 fn required(preprocess: Option<&Preprocess>, path: &Path) -> Result<Preprocess, DataError> {
-    preprocess
-        .cloned()
-        .ok_or_else(|| DataError::PreprocessMissing {
-            path: path.to_owned(),
-        })
+    preprocess.cloned().ok_or_else(|| DataError::PreprocessMissing {
+        path: path.to_owned(),
+    })
 }
 
 /// Four axes with something in each, of an array of four or of a single image's three.
@@ -315,12 +314,9 @@ fn pictures_in(folder: &Path) -> Result<Vec<String>, DataError> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(unreadable(folder))? {
         let entry = entry.map_err(unreadable(folder))?;
-        // A name that is not UTF-8 cannot stand in reports or label files.
-        let Ok(name) = entry.file_name().into_string() else {
-            continue;
-        };
-        if is_picture(&name) && entry.path().is_file() {
-            files.push(name);
+        if is_picture(&entry.path()) && entry.path().is_file() {
+            let name = entry.file_name().into_string();
+            files.push(name.map_err(|_| unreadable(&entry.path())(not_utf8()))?);
         }
     }
     if files.is_empty() {
@@ -331,18 +327,22 @@ fn pictures_in(folder: &Path) -> Result<Vec<String>, DataError> {
     Ok(files)
 }
 
-fn is_picture(name: &str) -> bool {
-    let extension = Path::new(name).extension().and_then(|e| e.to_str());
-    let known = |e: &str| ["jpg", "jpeg", "png"].contains(&e.to_ascii_lowercase().as_str());
-    !name.starts_with('.') && extension.is_some_and(known)
+fn is_picture(path: &Path) -> bool {
+    let known = |extension: &OsStr| {
+        let mut kinds = ["jpg", "jpeg", "png"].iter();
+        kinds.any(|kind| extension.eq_ignore_ascii_case(kind))
+    };
+    let name = path.file_name().unwrap_or_default();
+    !name.as_encoded_bytes().starts_with(b".") && path.extension().is_some_and(known)
+}
+
+/// Such a name could stand neither in a report nor in a label file.
+fn not_utf8() -> std::io::Error {
+    std::io::Error::other("its name is not UTF-8; rename it")
 }
 
 /// The files that a label text names, each checked to be there, and their classes.
-fn chosen(
-    folder: &Path,
-    labels: &Path,
-    lines: Vec<LabelLine>,
-) -> Result<(Vec<String>, Vec<i64>), DataError> {
+fn chosen(folder: &Path, labels: &Path, lines: Vec<LabelLine>) -> Result<(Vec<String>, Vec<i64>), DataError> {
     let missing = lines.iter().find(|line| !folder.join(&line.file).is_file());
     if let Some(line) = missing {
         return Err(DataError::Labels {

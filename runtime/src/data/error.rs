@@ -120,9 +120,7 @@ pub enum NpyError {
     #[error("reading it failed")]
     Io(#[from] io::Error),
     /// Not the format at all.
-    #[error(
-        "it is not a .npy file; write one array with numpy.save (of a .npz, save the array by itself)"
-    )]
+    #[error("it is not a .npy file; write one array with numpy.save (of a .npz, save the array by itself)")]
     NotNpy,
     /// A header that does not parse.
     #[error("its header is malformed ({0}); write it anew with numpy.save")]
@@ -189,9 +187,7 @@ pub enum PreprocessError {
     )]
     Toml(#[source] Box<toml::de::Error>),
     /// Lists of different or unsupported length.
-    #[error(
-        "mean has {mean} numbers and std {std}; both need 3 (RGB), or both 1 (grey), one per channel"
-    )]
+    #[error("mean has {mean} numbers and std {std}; both need 3 (RGB), or both 1 (grey), one per channel")]
     ChannelCount {
         /// Length of `mean`.
         mean: usize,
@@ -205,9 +201,7 @@ pub enum PreprocessError {
     #[error("std holds a 0, by which nothing can be divided; use 1 for \"leave as it is\"")]
     ZeroStd,
     /// Parameters whose results leave float32.
-    #[error(
-        "scale, mean and std take some pixel value out of the range of float32; check their sizes"
-    )]
+    #[error("scale, mean and std take some pixel value out of the range of float32; check their sizes")]
     Overflow,
     /// A side of zero or beyond reason.
     #[error("{key} is {value}, but must lie in 1 to {max}")]
@@ -263,7 +257,9 @@ pub enum LabelsError {
         file: String,
     },
     /// A name that leads out of the folder.
-    #[error("line {line} names `{file}`, which lies outside the data folder; name files relative to it, without `..`")]
+    #[error(
+        "line {line} names `{file}`, which lies outside the data folder; name files relative to it, without `..`"
+    )]
     OutsideFolder {
         /// The line, counted from 1.
         line: usize,
@@ -305,10 +301,14 @@ pub enum ImageProblem {
     #[error("the JPEG ends before its picture does; it was cut short: copy it again")]
     Truncated,
     /// The decoder gave up.
-    #[error("it cannot be decoded; it is damaged or uses a feature that is not supported: save it again as PNG or baseline JPEG")]
+    #[error(
+        "it cannot be decoded; it is damaged or uses a feature that is not supported: save it again as PNG or baseline JPEG"
+    )]
     Decode(#[source] Box<image::ImageError>),
     /// Larger than is decoded.
-    #[error("it is larger than the {max_side} x {max_side} pixels, {max_mib} MiB, that are decoded; scale it down")]
+    #[error(
+        "it is larger than the {max_side} x {max_side} pixels, {max_mib} MiB, that are decoded; scale it down"
+    )]
     TooLarge {
         /// The largest side.
         max_side: u32,
@@ -319,7 +319,9 @@ pub enum ImageProblem {
     #[error("it has no pixels")]
     Empty,
     /// Resizing would make it huge.
-    #[error("resizing makes it {width} x {height} pixels, more than {max} a side or {max_pixels} in all; its aspect is too extreme for shorter_side: cut it first")]
+    #[error(
+        "resizing makes it {width} x {height} pixels, more than {max} a side or {max_pixels} in all; its aspect is too extreme for shorter_side: cut it first"
+    )]
     Stretched {
         /// Width after resizing.
         width: u64,
@@ -331,7 +333,9 @@ pub enum ImageProblem {
         max_pixels: u64,
     },
     /// Smaller than the crop.
-    #[error("it is {width} x {height} where the crop of {crop} is cut; set shorter_side to {crop} or more in the preprocess description")]
+    #[error(
+        "it is {width} x {height} where the crop of {crop} is cut; set shorter_side to {crop} or more in the preprocess description"
+    )]
     CropTooLarge {
         /// Width before the crop.
         width: usize,
@@ -341,7 +345,9 @@ pub enum ImageProblem {
         crop: usize,
     },
     /// Larger than the canvas.
-    #[error("it is {width} x {height} where it is placed on the canvas of {canvas}; set longer_side to {canvas} or less in the preprocess description")]
+    #[error(
+        "it is {width} x {height} where it is placed on the canvas of {canvas}; set longer_side to {canvas} or less in the preprocess description"
+    )]
     CanvasTooSmall {
         /// Width before placing.
         width: usize,
@@ -359,7 +365,9 @@ pub enum ImageProblem {
         expected: usize,
     },
     /// A value that is no number.
-    #[error("channel {channel}, row {row}, column {column} is infinite or not a number (NaN); correct the data")]
+    #[error(
+        "channel {channel}, row {row}, column {column} is infinite or not a number (NaN); correct the data"
+    )]
     NotFinite {
         /// The channel, counted from 0.
         channel: usize,

@@ -74,9 +74,7 @@ fn from_text(text: &str) -> Result<Vec<LabelLine>, LabelsError> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let numbered = text.lines().enumerate();
     let lines = numbered.filter(|(_, line)| !is_ignored(line));
-    lines
-        .map(|(index, line)| from_line(index + 1, line))
-        .collect()
+    lines.map(|(index, line)| from_line(index + 1, line)).collect()
 }
 
 fn is_ignored(line: &str) -> bool {
@@ -112,10 +110,7 @@ mod tests {
     fn text_is_read_by_columns() {
         let text = "\u{feff}# header\na.jpg 3 bird\r\n\n  sub/b.png\t-1\na.jpg 3\n";
         let lines = from_text(text).unwrap();
-        let found: Vec<_> = lines
-            .iter()
-            .map(|l| (l.line, l.file.as_str(), l.class))
-            .collect();
+        let found: Vec<_> = lines.iter().map(|l| (l.line, l.file.as_str(), l.class)).collect();
         let expected = [(2, "a.jpg", 3), (4, "sub/b.png", -1), (5, "a.jpg", 3)];
         assert_eq!(found, expected);
     }

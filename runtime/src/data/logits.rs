@@ -12,11 +12,7 @@ use super::npy;
 ///
 /// `shape` is that of one row without the batch: `[classes]` or `[C, H, W]`. The file appears
 /// under its name only when it is complete.
-pub fn write_logits(
-    path: impl AsRef<Path>,
-    rows: &[Vec<f32>],
-    shape: &[usize],
-) -> Result<(), DataError> {
+pub fn write_logits(path: impl AsRef<Path>, rows: &[Vec<f32>], shape: &[usize]) -> Result<(), DataError> {
     let path = path.as_ref();
     let row_len = shape.iter().try_fold(1_usize, |len, &n| len.checked_mul(n));
     if let Some(index) = rows.iter().position(|row| Some(row.len()) != row_len) {
@@ -56,10 +52,7 @@ fn write_array(file: &mut impl Write, rows: &[Vec<f32>], shape: &[usize]) -> io:
 }
 
 /// Writes beside `path` and renames, so that a reader never sees half a file.
-fn replace(
-    path: &Path,
-    write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
-) -> io::Result<()> {
+fn replace(path: &Path, write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>) -> io::Result<()> {
     let unfinished = Unfinished(beside(path)?);
     let file = OpenOptions::new()
         .write(true)

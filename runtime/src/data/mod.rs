@@ -30,7 +30,8 @@
 //! | `scale`, `mean`, `std` | `x = (byte * scale - mean) / std`; lists of three (RGB) or of one (grey) |
 //!
 //! The last three are required. Resizing is the antialiased triangle filter in 8-bit fixed point
-//! that Pillow calls `BILINEAR`, bit for bit: a network sees the pixels it was evaluated on.
+//! that Pillow calls `BILINEAR`, so that a network sees the pixels it was evaluated on. (JPEG decoders
+//! differ among themselves by a few grey levels; PNG and arrays are exact.)
 
 mod dataset;
 mod error;
@@ -42,7 +43,8 @@ mod preprocess;
 mod resize;
 mod tensor;
 
-// TESTS
+#[cfg(test)]
+mod tests;
 
 pub use dataset::DataSet;
 pub use error::{DataError, ImageProblem, LabelsError, NpyError, PreprocessError};

@@ -12,6 +12,8 @@ use std::sync::{Mutex, PoisonError};
 use super::error::NpyError;
 
 mod header;
+#[cfg(test)]
+mod tests;
 
 pub(super) use header::Element;
 use header::Header;

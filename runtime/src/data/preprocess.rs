@@ -12,6 +12,9 @@ use super::error::{DataError, ImageProblem, PreprocessError};
 use super::resize::{Pixels, resize};
 use super::tensor::ImageTensor;
 
+#[cfg(test)]
+mod tests;
+
 /// The largest `shorter_side`, `longer_side`, `crop` or `canvas`.
 const MAX_SIDE: u32 = 4096;
 /// The largest side and area after resizing, which a long image reaches through `shorter_side`.
@@ -125,11 +128,7 @@ impl Preprocess {
     }
 
     /// Width and height of what becomes of an image of `width` x `height`.
-    pub(super) fn output_size(
-        &self,
-        width: usize,
-        height: usize,
-    ) -> Result<(usize, usize), ImageProblem> {
+    pub(super) fn output_size(&self, width: usize, height: usize) -> Result<(usize, usize), ImageProblem> {
         self.geometry(width, height).map(|geometry| geometry.output)
     }
 
@@ -178,11 +177,7 @@ impl Preprocess {
             return Ok((0, 0, (width, height)));
         };
         if crop > width.min(height) {
-            return Err(ImageProblem::CropTooLarge {
-                width,
-                height,
-                crop,
-            });
+            return Err(ImageProblem::CropTooLarge { width, height, crop });
         }
         Ok(((width - crop) / 2, (height - crop) / 2, (crop, crop)))
     }
@@ -214,9 +209,7 @@ impl Preprocess {
             let rows = values[start..].chunks_exact_mut(width).take(cut_height);
             for (y, row) in rows.enumerate() {
                 let at = (geometry.top + y) * resized.width + geometry.left;
-                let bytes = resized.bytes[at * channels + channel..]
-                    .iter()
-                    .step_by(channels);
+                let bytes = resized.bytes[at * channels + channel..].iter().step_by(channels);
                 for (value, &byte) in row[..cut_width].iter_mut().zip(bytes) {
                     *value = table[usize::from(byte)];
                 }

@@ -19,6 +19,7 @@ const BAND: usize = 2048;
 pub(super) fn conv(phases: &Phases, weights: &PackedWeights, x: &[u32], out: &mut [u32]) {
     let shape = &phases.shape;
     let input_plane = shape.in_h * shape.in_w;
+    let offsets = phases.tap_offsets();
     let outputs = shape.group_out() * shape.plane();
     // Small maps are joined into tasks that outweigh the cost of handing them out.
     let at_once = (1 << 15) / (outputs * shape.depth()).max(1) + 1;
@@ -30,6 +31,7 @@ pub(super) fn conv(phases: &Phases, weights: &PackedWeights, x: &[u32], out: &mu
             let job = Job {
                 isa: weights.isa(),
                 phases,
+                offsets: &offsets,
                 weights: weights.group(channel),
             };
             with_scratch(scratch_words(phases), |scratch| {
@@ -42,6 +44,7 @@ pub(super) fn conv(phases: &Phases, weights: &PackedWeights, x: &[u32], out: &mu
 struct Job<'a> {
     isa: Isa,
     phases: &'a Phases,
+    offsets: &'a [usize],
     weights: &'a [u32],
 }
 
@@ -49,11 +52,12 @@ impl Job<'_> {
     fn run(&self, x: &[u32], scratch: &mut [u32], out: &mut [u32]) {
         let shape = &self.phases.shape;
         let (band, image) = scratch.split_at_mut(band_words(self.phases));
-        self.phases.fill(x, &mut image[..self.phases.channel_len()]);
-        let offsets = self.phases.tap_offsets();
+        image.fill(0);
+        self.phases.fill(self.isa, x, image);
         let filters = self.weights.chunks_exact(shape.depth());
         for (filter, out) in filters.zip(out.chunks_exact_mut(shape.plane())) {
-            let taps: Vec<Tap> = offsets
+            let taps: Vec<Tap> = self
+                .offsets
                 .iter()
                 .zip(filter)
                 .map(|(&offset, &weight)| Tap { offset, weight })

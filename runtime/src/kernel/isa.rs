@@ -56,7 +56,7 @@ impl Isa {
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2 => is_x86_feature_detected!("avx2"),
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx512 => is_x86_feature_detected!("avx512f"),
+            Isa::Avx512 => is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vl"),
             #[cfg(not(target_arch = "x86_64"))]
             Isa::Avx2 | Isa::Avx512 => false,
         }
@@ -74,6 +74,14 @@ impl Isa {
         match self {
             Isa::Scalar | Isa::Avx2 => 8,
             Isa::Avx512 => 16,
+        }
+    }
+
+    /// Rows of the largest register tile, such that sums and operands fill the registers.
+    pub(super) fn max_rows(self) -> usize {
+        match self {
+            Isa::Scalar | Isa::Avx2 => 4,
+            Isa::Avx512 => 6,
         }
     }
 

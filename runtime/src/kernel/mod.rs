@@ -9,15 +9,17 @@
 //! | `shape` | sizes of a convolution |
 //! | `isa` | which instruction set this CPU offers |
 //! | `phase` | pads the image and splits it by stride, so that patches become plain offsets |
-//! | `pack` | weights in the order in which the inner loop reads them |
+//! | `block` | why an inner product needs half its multiplications, and the blocks it is cut into |
+//! | `pack` | operands in the order in which the inner loop reads them |
 //! | `pixels`, `channels` | the two blocked matrix products and their parallel tasks |
 //! | `depthwise` | one filter per channel, as a correlation of flat rows |
 //! | `elementwise` | sums, differences and scaling of whole tensors |
 //! | `micro` | the inner loops: scalar, AVX2, AVX-512; the only `unsafe` code of the module |
 //!
 //! Addition modulo 2³² is associative, so every instruction set, thread count and blocking gives
-//! the same bits.
+//! the same bits. No branch and no address depends on a value: the time tells nothing about it.
 
+mod block;
 mod buffer;
 mod channels;
 mod depthwise;
@@ -49,19 +51,15 @@ use phase::{Phases, View};
 pub fn conv2d(shape: &ConvShape, weights: &PackedWeights, x: &[u32], out: &mut [u32]) {
     assert_eq!(shape, weights.shape(), "weights are packed for one shape");
     assert_eq!(x.len(), shape.input_len(), "x must be [in_c, in_h, in_w]");
-    assert_eq!(
-        out.len(),
-        shape.output_len(),
-        "out must be [out_c, out_h, out_w]"
-    );
+    assert_eq!(out.len(), shape.output_len(), "out must be [out_c, out_h, out_w]");
     if out.is_empty() {
         return;
     }
     let phases = Phases::new(shape);
     match weights.layout() {
         Layout::Depthwise => depthwise::conv(&phases, weights, x, out),
-        Layout::PixelVectors => pixels::conv(&View::of(&phases, x), weights, out),
-        Layout::ChannelVectors => channels::conv(&View::of(&phases, x), weights, out),
+        Layout::PixelVectors => pixels::conv(&View::of(weights.isa(), &phases, x), weights, out),
+        Layout::ChannelVectors => channels::conv(&View::of(weights.isa(), &phases, x), weights, out),
     }
 }
 
@@ -74,9 +72,7 @@ pub fn scratch_bytes(shape: &ConvShape) -> usize {
         .map(|isa| match Layout::choose(isa, shape) {
             Layout::Depthwise => depthwise::scratch_bytes(&phases, threads),
             Layout::PixelVectors => phases.copy_bytes() + pixels::scratch_bytes(isa, shape, threads),
-            Layout::ChannelVectors => {
-                phases.copy_bytes() + channels::scratch_bytes(isa, shape, threads)
-            }
+            Layout::ChannelVectors => phases.copy_bytes() + channels::scratch_bytes(isa, shape, threads),
         })
         .max()
         .unwrap_or(0)

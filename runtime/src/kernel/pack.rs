@@ -5,17 +5,18 @@
 //! the output comes out in its own order, but a 7×7 map wastes a quarter of the lanes; with
 //! output channels in the vectors small maps are no waste, and the result is transposed once.
 
+use super::block::{Block, all_lines, blocks, complete};
 use super::buffer::Aligned;
 use super::isa::Isa;
-use super::micro::MAX_ROWS;
+use super::micro::Loop;
 use super::phase::Run;
 use super::shape::ConvShape;
 use super::split::evenly;
 use std::fmt;
 use std::ops::Range;
 
-/// Depth of the blocks into which long sums are cut, so that an operand's block stays in cache.
-pub(super) const DEPTH_BLOCK: usize = 256;
+/// Most output channels that are packed, and later handed to a task, as one.
+pub(super) const ROW_BLOCK: usize = 96;
 
 /// Maps with fewer pixels than this do not fill a register tile with pixels.
 const SMALL_MAP: usize = 64;
@@ -35,11 +36,11 @@ pub struct PackedWeights {
 pub(super) enum Layout {
     /// `[out_c][taps]`: the order in which they came.
     Depthwise,
-    /// Weights are broadcast: per group, panels of up to [`MAX_ROWS`] output channels, each
-    /// `[depth][channels]`.
+    /// Weights are broadcast: per group, blocks of up to [`ROW_BLOCK`] output channels; in each,
+    /// panels of up to [`Isa::max_rows`], `[lines][channels]`.
     PixelVectors,
     /// Weights are vectors: per group, panels of up to [`Isa::max_vectors`] vectors of output
-    /// channels, each `[depth][vectors][lanes]`, the last filled up with zeros.
+    /// channels, each `[lines][vectors][lanes]`, the last filled up with zeros.
     ChannelVectors,
 }
 
@@ -60,7 +61,7 @@ impl PackedWeights {
         for (weights, packed) in groups.zip(packed) {
             match layout {
                 Layout::Depthwise => packed.copy_from_slice(weights),
-                Layout::PixelVectors => pack_broadcast(shape, weights, packed),
+                Layout::PixelVectors => pack_broadcast(isa, shape, weights, packed),
                 Layout::ChannelVectors => pack_vectors(isa, shape, weights, packed),
             }
         }
@@ -130,64 +131,109 @@ impl Layout {
     }
 
     fn group_words(self, isa: Isa, shape: &ConvShape) -> usize {
-        let channels = match self {
-            Layout::Depthwise | Layout::PixelVectors => shape.group_out(),
-            Layout::ChannelVectors => shape.group_out().next_multiple_of(isa.lanes()),
-        };
-        channels * shape.depth()
+        let (channels, depth) = (shape.group_out(), shape.depth());
+        match self {
+            Layout::Depthwise => channels * depth,
+            Layout::PixelVectors => channels * all_lines(depth),
+            Layout::ChannelVectors => channels.next_multiple_of(isa.lanes()) * all_lines(depth),
+        }
     }
 }
 
-fn pack_broadcast(shape: &ConvShape, weights: &[u32], packed: &mut [u32]) {
-    let depth = shape.depth();
-    for rows in evenly(shape.group_out(), MAX_ROWS) {
-        let panel = &mut packed[rows.start * depth..rows.end * depth];
-        interleave(weights, depth, rows.clone(), rows.len(), panel);
+fn pack_broadcast(isa: Isa, shape: &ConvShape, weights: &[u32], packed: &mut [u32]) {
+    for block in evenly(shape.group_out(), ROW_BLOCK) {
+        for panel in evenly(block.len(), isa.max_rows()) {
+            let rows = block.start + panel.start..block.start + panel.end;
+            pack_weights(shape, weights, rows.clone(), rows, packed);
+        }
     }
 }
 
 fn pack_vectors(isa: Isa, shape: &ConvShape, weights: &[u32], packed: &mut [u32]) {
-    let (depth, lanes) = (shape.depth(), isa.lanes());
-    for vectors in evenly(shape.group_out().div_ceil(lanes), isa.max_vectors()) {
+    let (channels, lanes) = (shape.group_out(), isa.lanes());
+    for vectors in evenly(channels.div_ceil(lanes), isa.max_vectors()) {
         let columns = vectors.start * lanes..vectors.end * lanes;
-        let panel = &mut packed[columns.start * depth..columns.end * depth];
-        let real = columns.start..columns.end.min(shape.group_out());
-        interleave(weights, depth, real, columns.len(), panel);
+        let rows = columns.start..columns.end.min(channels);
+        pack_weights(shape, weights, rows, columns, packed);
     }
 }
 
-/// Transposes the rows `rows` of `weights` (each `depth` long) into `[depth][width]`.
-fn interleave(weights: &[u32], depth: usize, rows: Range<usize>, width: usize, panel: &mut [u32]) {
-    for (column, row) in rows.enumerate() {
-        let row = &weights[row * depth..(row + 1) * depth];
-        let places = panel.iter_mut().skip(column).step_by(width);
-        places.zip(row).for_each(|(to, from)| *to = *from);
+/// Transposes some rows of one group's weights (`[out_c][depth]`) into the panel of `columns`.
+fn pack_weights(
+    shape: &ConvShape,
+    weights: &[u32],
+    rows: Range<usize>,
+    columns: Range<usize>,
+    packed: &mut [u32],
+) {
+    let (depth, width) = (shape.depth(), columns.len());
+    let lines = all_lines(depth);
+    let panel = &mut packed[columns.start * lines..columns.end * lines];
+    for block in blocks(depth) {
+        let panel = &mut panel[block.lines.start * width..block.lines.end * width];
+        for (column, row) in rows.clone().enumerate() {
+            let row = &weights[row * depth..][block.values.clone()];
+            let places = panel[width..].iter_mut().skip(column).step_by(width);
+            places.zip(row).for_each(|(to, from)| *to = *from);
+        }
+        complete(&block, width, panel);
     }
 }
 
-/// Gathers pixels into a panel `[offsets][width]`: line `k` are the runs, shifted by `offsets[k]`.
+/// Where a panel of pixels comes from: how many there are, and the runs that they form.
+pub(super) struct Source {
+    pub(super) width: usize,
+    pub(super) runs: Vec<Run>,
+}
+
+/// Gathers pixels into one block of panels that follow each other.
 ///
-/// Copies `CHUNK` words at a time, more than a run has: the surplus is overwritten by what
+/// Line `k` of a panel are its runs, shifted by `offsets[k]`. Line by line through all panels:
+/// what they read is one neighbourhood.
+pub(super) struct PackPixels<'a, const CHUNK: usize> {
+    pub(super) image: &'a [u32],
+    pub(super) offsets: &'a [usize],
+    pub(super) sources: &'a [Source],
+    pub(super) block: &'a Block,
+    pub(super) panels: &'a mut [u32],
+}
+
+impl<const CHUNK: usize> Loop for PackPixels<'_, CHUNK> {
+    #[inline(always)]
+    fn run(self) {
+        let lines = self.block.lines.len();
+        let offsets = &self.offsets[self.block.values.clone()];
+        for (k, offset) in offsets.iter().enumerate() {
+            let mut start = 0;
+            for source in self.sources {
+                let end = start + lines * source.width;
+                let line = &mut self.panels[start + (k + 1) * source.width..end];
+                pack_line::<CHUNK>(&self.image[*offset..], &source.runs, line);
+                start = end;
+            }
+        }
+        let mut rest = self.panels;
+        for source in self.sources {
+            let (panel, next) = rest.split_at_mut(lines * source.width);
+            complete(self.block, source.width, panel);
+            rest = next;
+        }
+    }
+}
+
+/// Copies `CHUNK` words at a time, more than a run may have: the surplus is overwritten by what
 /// follows, or lies in lanes that nobody reads. That is several times faster than exact copies
 /// of a few words each.
 #[inline(always)]
-pub(super) fn pack_pixels<const CHUNK: usize>(
-    image: &[u32],
-    offsets: &[usize],
-    runs: &[Run],
-    width: usize,
-    panel: &mut [u32],
-) {
-    for (k, offset) in offsets.iter().enumerate() {
-        for run in runs {
-            let (to, from) = (k * width + run.to, offset + run.from);
-            for done in (0..run.len).step_by(CHUNK) {
-                let (to, from) = (to + done, from + done);
-                if to + CHUNK <= panel.len() && from + CHUNK <= image.len() {
-                    panel[to..to + CHUNK].copy_from_slice(&image[from..from + CHUNK]);
-                } else {
+fn pack_line<const CHUNK: usize>(image: &[u32], runs: &[Run], line: &mut [u32]) {
+    for run in runs {
+        for done in (0..run.len).step_by(CHUNK) {
+            let (to, from) = (&mut line[run.to + done..], &image[run.from + done..]);
+            match (to.first_chunk_mut::<CHUNK>(), from.first_chunk::<CHUNK>()) {
+                (Some(to), Some(from)) => *to = *from,
+                _ => {
                     let len = CHUNK.min(run.len - done);
-                    panel[to..to + len].copy_from_slice(&image[from..from + len]);
+                    to[..len].copy_from_slice(&from[..len]);
                 }
             }
         }

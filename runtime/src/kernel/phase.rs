@@ -7,6 +7,8 @@
 //! Neighbouring pixels are neighbours in memory. Without padding and stride the image already
 //! has this form and is used as it is.
 
+use super::isa::Isa;
+use super::micro::{Loop, widened};
 use super::shape::ConvShape;
 use rayon::prelude::*;
 use std::borrow::Cow;
@@ -46,7 +48,7 @@ pub(super) struct View<'a> {
 
 impl<'a> View<'a> {
     /// Splits `x` into its phases, unless it already is its only one.
-    pub(super) fn of(phases: &'a Phases, x: &'a [u32]) -> View<'a> {
+    pub(super) fn of(isa: Isa, phases: &'a Phases, x: &'a [u32]) -> View<'a> {
         let words = if phases.is_identity() {
             Cow::Borrowed(x)
         } else {
@@ -56,10 +58,19 @@ impl<'a> View<'a> {
                 .par_chunks_mut(phases.channel_len())
                 .enumerate()
                 .with_min_len(4)
-                .for_each(|(c, words)| phases.fill(&x[c * plane..(c + 1) * plane], words));
+                .for_each(|(c, words)| {
+                    let channel = &x[c * plane..(c + 1) * plane];
+                    phases.fill(isa, channel, words);
+                });
             Cow::Owned(words)
         };
         View { phases, words }
+    }
+
+    /// The channels that one group reads.
+    pub(super) fn group(&self, group: usize) -> &[u32] {
+        let len = self.phases.shape.group_in() * self.phases.channel_len();
+        &self.words[group * len..(group + 1) * len]
     }
 }
 
@@ -157,19 +168,42 @@ impl Phases {
         runs
     }
 
-    /// Writes the phases of one channel.
-    pub(super) fn fill(&self, channel: &[u32], phases: &mut [u32]) {
-        let mut lines = phases.chunks_exact_mut(self.columns.len);
-        for &row_residue in &self.rows.residues {
-            for &column_residue in &self.columns.residues {
-                for (i, line) in lines.by_ref().take(self.rows.len).enumerate() {
-                    match self.rows.source(i, row_residue) {
-                        None => line.fill(0),
-                        Some(row) => {
-                            let start = row * self.columns.input;
-                            let source = &channel[start..start + self.columns.input];
-                            self.columns.pick(column_residue, source, line);
-                        }
+    /// Writes the phases of one channel into memory that is zero, as the padding will be.
+    pub(super) fn fill(&self, isa: Isa, channel: &[u32], words: &mut [u32]) {
+        let phases = self;
+        widened(
+            isa,
+            Fill {
+                phases,
+                channel,
+                words,
+            },
+        );
+    }
+}
+
+struct Fill<'a> {
+    phases: &'a Phases,
+    channel: &'a [u32],
+    words: &'a mut [u32],
+}
+
+impl Loop for Fill<'_> {
+    #[inline(always)]
+    fn run(self) {
+        let Phases { rows, columns, .. } = self.phases;
+        let mut lines = self.words.chunks_exact_mut(columns.len);
+        for &row_residue in &rows.residues {
+            for &column_residue in &columns.residues {
+                let first = columns.first(column_residue);
+                let source = first * columns.stride + column_residue - columns.pad;
+                for (i, line) in lines.by_ref().take(rows.len).enumerate() {
+                    let Some(row) = rows.source(i, row_residue) else {
+                        continue;
+                    };
+                    let row = &self.channel[row * columns.input..(row + 1) * columns.input];
+                    if let (Some(row), Some(line)) = (row.get(source..), line.get_mut(first..)) {
+                        pick(columns.stride, row, line);
                     }
                 }
             }
@@ -186,40 +220,43 @@ impl Axis {
         (phase, at / self.stride)
     }
 
+    /// The first element of a phase that is not padding.
+    fn first(&self, residue: usize) -> usize {
+        self.pad.saturating_sub(residue).div_ceil(self.stride)
+    }
+
     /// The input position at element `i` of a phase; none in the padding.
+    #[inline(always)]
     fn source(&self, i: usize, residue: usize) -> Option<usize> {
         let at = (i * self.stride + residue).checked_sub(self.pad)?;
         (at < self.input).then_some(at)
     }
+}
 
-    /// Copies the elements of one phase from `source`, with zeros where there is padding.
-    fn pick(&self, residue: usize, source: &[u32], line: &mut [u32]) {
-        let first = self.pad.saturating_sub(residue).div_ceil(self.stride);
-        let (before, line) = line.split_at_mut(first.min(line.len()));
-        before.fill(0);
-        let start = (first * self.stride + residue).saturating_sub(self.pad);
-        let source = source.get(start..).unwrap_or(&[]);
-        let (inside, after) = line.split_at_mut(line.len().min(source.len().div_ceil(self.stride)));
-        after.fill(0);
-        match self.stride {
-            1 => inside.copy_from_slice(&source[..inside.len()]),
-            2 => pick_every_second(source, inside),
-            stride => {
-                let picked = source.iter().step_by(stride);
-                inside.iter_mut().zip(picked).for_each(|(to, from)| *to = *from);
-            }
+/// Copies every `stride`-th word, as many as there are places or words.
+#[inline(always)]
+fn pick(stride: usize, source: &[u32], line: &mut [u32]) {
+    match stride {
+        1 => {
+            let len = line.len().min(source.len());
+            line[..len].copy_from_slice(&source[..len]);
+        }
+        2 => pick_every_second(source, line),
+        stride => {
+            let picked = source.iter().step_by(stride);
+            line.iter_mut().zip(picked).for_each(|(to, from)| *to = *from);
         }
     }
 }
 
 /// The common stride, in a form that the compiler turns into vector shuffles.
-fn pick_every_second(source: &[u32], inside: &mut [u32]) {
-    let pairs = source.chunks_exact(2);
-    let odd_one = pairs.remainder().first();
-    for (to, pair) in inside.iter_mut().zip(pairs) {
-        *to = pair[0];
+#[inline(always)]
+fn pick_every_second(source: &[u32], line: &mut [u32]) {
+    let (pairs, odd_one) = source.as_chunks::<2>();
+    for (to, [even, _]) in line.iter_mut().zip(pairs) {
+        *to = *even;
     }
-    if let (Some(&odd_one), true) = (odd_one, inside.len() * 2 > source.len()) {
-        inside[source.len() / 2] = odd_one;
+    if let (Some(to), [odd_one]) = (line.get_mut(pairs.len()), odd_one) {
+        *to = *odd_one;
     }
 }

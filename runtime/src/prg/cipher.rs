@@ -6,7 +6,7 @@ use aes::cipher::{Array, BlockCipherEncrypt, KeyInit};
 use zeroize::Zeroize;
 
 #[cfg(target_arch = "x86_64")]
-use super::vaes::VaesKey;
+use super::{aesni::AesNiKey, vaes::VaesKey};
 
 /// Bytes of a block.
 pub(super) const BLOCK: usize = 16;
@@ -18,7 +18,7 @@ pub(super) const KEY: usize = 16;
 const BATCH: usize = 64;
 
 /// The integers that streams are read as. Implemented here for the unsigned integers and for
-/// nothing else; `vaes` relies on that when it writes them as raw bytes.
+/// nothing else; `aesni` and `vaes` rely on that when they write them as raw bytes.
 pub(super) trait Lane: Copy + Sized {
     /// Reads `out` from exactly its number of bytes, little-endian.
     fn from_le(bytes: &[u8], out: &mut [Self]);
@@ -42,8 +42,11 @@ lane!(u8, u16, u32, u64);
 
 /// A key schedule, in the form that the fastest path of this machine wants.
 pub(super) enum Cipher {
-    /// The `aes` crate, which chooses its own path.
+    /// The `aes` crate, for every machine.
     Portable(Box<Aes128>),
+    /// One block to an instruction, on x86 with AES-NI.
+    #[cfg(target_arch = "x86_64")]
+    AesNi(AesNiKey),
     /// Four blocks to an instruction, on x86 with AVX-512 and VAES.
     #[cfg(target_arch = "x86_64")]
     Vaes(VaesKey),
@@ -56,6 +59,10 @@ impl Cipher {
         if let Some(fast) = VaesKey::new(key) {
             return Cipher::Vaes(fast);
         }
+        #[cfg(target_arch = "x86_64")]
+        if let Some(fast) = AesNiKey::new(key) {
+            return Cipher::AesNi(fast);
+        }
         Cipher::portable(key)
     }
 
@@ -64,12 +71,25 @@ impl Cipher {
         Cipher::Portable(Box::new(Aes128::new(key.into())))
     }
 
+    /// One key for every path of this machine, the portable one first.
+    #[cfg(test)]
+    pub(super) fn every(key: &[u8; KEY]) -> Vec<Cipher> {
+        let mut every = vec![Cipher::portable(key)];
+        #[cfg(target_arch = "x86_64")]
+        every.extend(AesNiKey::new(key).map(Cipher::AesNi));
+        #[cfg(target_arch = "x86_64")]
+        every.extend(VaesKey::new(key).map(Cipher::Vaes));
+        every
+    }
+
     /// Writes the encryptions of `nonce ‖ counter`, `nonce ‖ counter + 1`, … over `out`, which
     /// is a whole number of blocks.
     pub(super) fn generate<T: Lane>(&self, nonce: u64, counter: u64, out: &mut [T]) {
         debug_assert!(size_of_val(out).is_multiple_of(BLOCK));
         match self {
             Cipher::Portable(aes) => generate_portable(aes, nonce, counter, out),
+            #[cfg(target_arch = "x86_64")]
+            Cipher::AesNi(key) => key.generate(nonce, counter, out),
             #[cfg(target_arch = "x86_64")]
             Cipher::Vaes(key) => key.generate(nonce, counter, out),
         }

@@ -15,14 +15,18 @@
 //!
 //! * [`Seed`] — a secret from which keys and further seeds are derived
 //! * [`StreamKey::stream`] — the one way to a [`Stream`]; [`Stream::split`] shares one among threads
+//! * [`weight_share`] — B, the one share that is not drawn anew for every inference
 //! * a stream is a sequence of bytes; integers are its little-endian reading, and how the sequence
 //!   is cut into fills does not matter
 
+#[cfg(target_arch = "x86_64")]
+mod aesni;
 mod cipher;
 mod ledger;
 mod purpose;
 mod seed;
 mod stream;
+mod weights;
 #[cfg(target_arch = "x86_64")]
 mod vaes;
 
@@ -32,3 +36,4 @@ mod tests;
 pub use purpose::Purpose;
 pub use seed::{EntropyError, Seed};
 pub use stream::{MAX_STEP, Stream, StreamKey};
+pub use weights::weight_share;

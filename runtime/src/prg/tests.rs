@@ -7,11 +7,6 @@ use proptest::prelude::*;
 use super::cipher::{Cipher, KEY};
 use super::{MAX_STEP, Purpose, Seed, Stream, StreamKey};
 
-/// Every path that this machine has.
-fn ciphers(key: &[u8; KEY]) -> [Cipher; 2] {
-    [Cipher::portable(key), Cipher::new(key)]
-}
-
 fn key(byte: u8) -> StreamKey {
     StreamKey::new(&Seed::from_bytes([byte; 32]))
 }
@@ -26,7 +21,7 @@ fn bytes(mut stream: Stream, count: usize) -> Vec<u8> {
 #[test]
 fn fips_197_example() {
     let key: [u8; KEY] = std::array::from_fn(|i| i as u8);
-    for cipher in ciphers(&key) {
+    for cipher in Cipher::every(&key) {
         let mut block = [0u8; 16];
         cipher.generate(0x0011_2233_4455_6677, 0x8899_aabb_ccdd_eeff, &mut block);
         assert_eq!(
@@ -40,7 +35,7 @@ fn fips_197_example() {
 #[test]
 fn sp_800_38a_counter_mode() {
     let key = 0x2b7e151628aed2a6abf7158809cf4f3c_u128.to_be_bytes();
-    for cipher in ciphers(&key) {
+    for cipher in Cipher::every(&key) {
         let mut blocks = [0u8; 64];
         cipher.generate(0xf0f1_f2f3_f4f5_f6f7, 0xf8f9_fafb_fcfd_feff, &mut blocks);
         let want: [u128; 4] = [
@@ -102,6 +97,27 @@ fn every_part_of_the_name_matters() {
     seen.sort();
     seen.dedup();
     assert_eq!(seen.len(), count);
+}
+
+proptest! {
+    #[test]
+    fn every_path_writes_the_same_blocks(
+        key: [u8; 16], nonce: u64, counter in 0..u64::MAX - 1000, blocks in 0..200usize,
+    ) {
+        let mut want = vec![0u8; blocks * 16];
+        let every = Cipher::every(&key);
+        every[0].generate(nonce, counter, &mut want);
+        for cipher in &every[1..] {
+            let mut bytes = vec![0u8; blocks * 16];
+            cipher.generate(nonce, counter, &mut bytes);
+            prop_assert_eq!(&bytes, &want);
+            // Integers lie on other alignments than bytes.
+            let mut lanes = vec![0u16; blocks * 8 + 1];
+            cipher.generate(nonce, counter, &mut lanes[1..]);
+            let bytes: Vec<u8> = lanes[1..].iter().flat_map(|lane| lane.to_le_bytes()).collect();
+            prop_assert_eq!(&bytes, &want);
+        }
+    }
 }
 
 /// One read from a stream, in units of its type.

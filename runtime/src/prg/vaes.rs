@@ -1,82 +1,36 @@
 //! AES-128 over consecutive counters with AVX-512 and VAES: four blocks to an instruction, eight
 //! instructions in flight. The scalar twin is the portable path of [`cipher`](super::cipher);
-//! tests compare the two block by block.
+//! tests compare all paths block by block.
 #![allow(unsafe_code)]
 
 use std::arch::x86_64::*;
 
-use zeroize::Zeroize;
-
+use super::aesni::{AesNiKey, ROUNDS, to_vector};
 use super::cipher::{BLOCK, KEY, Lane};
 
-const ROUNDS: usize = 10;
 /// Blocks in a 512-bit register.
 const BLOCKS_PER_VECTOR: usize = 4;
 /// Registers that are encrypted side by side, to hide the latency of a round.
 const VECTORS: usize = 8;
 
 /// An expanded key. That one exists is the proof that this machine has the instructions.
-pub(super) struct VaesKey {
-    rounds: [u128; ROUNDS + 1],
-}
+pub(super) struct VaesKey(AesNiKey);
 
 impl VaesKey {
     /// Expands a key, or `None` where the machine lacks AVX-512 or VAES.
     pub(super) fn new(key: &[u8; KEY]) -> Option<VaesKey> {
         let present = is_x86_feature_detected!("avx512f")
             && is_x86_feature_detected!("avx512bw")
-            && is_x86_feature_detected!("vaes")
-            && is_x86_feature_detected!("aes");
-        // SAFETY: the features that `expand` needs were found just now.
-        present.then(|| VaesKey {
-            rounds: unsafe { expand(u128::from_le_bytes(*key)) },
-        })
+            && is_x86_feature_detected!("vaes");
+        present.then(|| AesNiKey::new(key).map(VaesKey)).flatten()
     }
 
     /// Writes the encryptions of `nonce ‖ counter`, `nonce ‖ counter + 1`, … over `out`, which
     /// is a whole number of blocks.
     pub(super) fn generate<T: Lane>(&self, nonce: u64, counter: u64, out: &mut [T]) {
         // SAFETY: `new` made this key only where the features were found.
-        unsafe { generate(&self.rounds, nonce, counter, out) }
+        unsafe { generate(self.0.rounds(), nonce, counter, out) }
     }
-}
-
-impl Drop for VaesKey {
-    fn drop(&mut self) {
-        self.rounds.zeroize();
-    }
-}
-
-/// FIPS 197, section 5.2: the key schedule.
-#[target_feature(enable = "aes,sse4.1")]
-fn expand(key: u128) -> [u128; ROUNDS + 1] {
-    let mut rounds = [key; ROUNDS + 1];
-    rounds[1] = next_round::<0x01>(rounds[0]);
-    rounds[2] = next_round::<0x02>(rounds[1]);
-    rounds[3] = next_round::<0x04>(rounds[2]);
-    rounds[4] = next_round::<0x08>(rounds[3]);
-    rounds[5] = next_round::<0x10>(rounds[4]);
-    rounds[6] = next_round::<0x20>(rounds[5]);
-    rounds[7] = next_round::<0x40>(rounds[6]);
-    rounds[8] = next_round::<0x80>(rounds[7]);
-    rounds[9] = next_round::<0x1b>(rounds[8]);
-    rounds[10] = next_round::<0x36>(rounds[9]);
-    rounds
-}
-
-/// The round key after `key`: its last word, rotated and substituted, XORed into a running XOR of
-/// its words.
-#[target_feature(enable = "aes,sse4.1")]
-fn next_round<const CONSTANT: i32>(key: u128) -> u128 {
-    let assist = _mm_aeskeygenassist_si128::<CONSTANT>(to_vector(key));
-    let word = _mm_extract_epi32::<3>(assist) as u32;
-    let running = key ^ key << 32 ^ key << 64 ^ key << 96;
-    running ^ u128::from(word) * 0x0000_0001_0000_0001_0000_0001_0000_0001
-}
-
-#[target_feature(enable = "sse2")]
-fn to_vector(x: u128) -> __m128i {
-    _mm_set_epi64x((x >> 64) as i64, x as i64)
 }
 
 #[target_feature(enable = "avx512f,avx512bw,vaes")]
@@ -155,33 +109,5 @@ impl Counters {
         let blocks = _mm512_shuffle_epi8(self.next, self.order);
         self.next = _mm512_add_epi64(self.next, self.step);
         blocks
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::VaesKey;
-    use crate::prg::cipher::Cipher;
-
-    proptest! {
-        #[test]
-        fn is_the_portable_path(
-            key: [u8; 16], nonce: u64, counter in 0..u64::MAX - 1000, blocks in 0..200usize,
-        ) {
-            let Some(fast) = VaesKey::new(&key) else { return Ok(()) };
-            let plain = Cipher::portable(&key);
-            let (mut got, mut want) = (vec![0u8; blocks * 16], vec![0u8; blocks * 16]);
-            fast.generate(nonce, counter, &mut got);
-            plain.generate(nonce, counter, &mut want);
-            prop_assert_eq!(&got, &want);
-
-            // Integers lie on other alignments than bytes.
-            let mut lanes = vec![0u16; blocks * 8];
-            fast.generate(nonce, counter, &mut lanes);
-            let bytes: Vec<u8> = lanes.iter().flat_map(|lane| lane.to_le_bytes()).collect();
-            prop_assert_eq!(&bytes, &want);
-        }
     }
 }

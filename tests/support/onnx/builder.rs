@@ -117,8 +117,17 @@ pub(crate) struct ModelBuilder {
 impl ModelBuilder {
     /// An empty model whose parameters follow from `seed`.
     pub(crate) fn new(seed: u64, options: Options) -> Self {
-        let graph = GraphProto { name: "main_graph".to_owned(), ..GraphProto::default() };
-        Self { options, seed, graph, initializers: HashSet::new(), taken: HashMap::new() }
+        let graph = GraphProto {
+            name: "main_graph".to_owned(),
+            ..GraphProto::default()
+        };
+        Self {
+            options,
+            seed,
+            graph,
+            initializers: HashSet::new(),
+            taken: HashMap::new(),
+        }
     }
 
     /// The model's input: an image of standard-normal pixels.
@@ -150,7 +159,10 @@ impl ModelBuilder {
 
     fn finish_as(mut self, output: &Value, kind: DataType) -> ModelProto {
         self.rename(&output.name, "output");
-        let output = Value { name: "output".to_owned(), ..output.clone() };
+        let output = Value {
+            name: "output".to_owned(),
+            ..output.clone()
+        };
         let info = self.declare(&output, kind);
         self.graph.value_info.retain(|known| known.name != "output");
         self.graph.output.push(info);
@@ -170,7 +182,11 @@ impl ModelBuilder {
 
     /// The oldest file version that may carry the operator set, as exporters write it.
     fn ir_version(&self) -> i64 {
-        match (self.options.initializers_as_inputs, self.options.style, self.options.opset) {
+        match (
+            self.options.initializers_as_inputs,
+            self.options.style,
+            self.options.opset,
+        ) {
             (true, ..) => 3,
             (_, Style::Dynamo, _) | (_, _, 21..) => 10,
             (_, _, 19..) => 9,
@@ -235,7 +251,9 @@ impl ModelBuilder {
         attributes: Vec<AttributeProto>,
     ) -> String {
         let (name, output) = self.names(op, module);
-        self.graph.node.push(proto::node(op, &name, inputs, &[&output], attributes));
+        self.graph
+            .node
+            .push(proto::node(op, &name, inputs, &[&output], attributes));
         output
     }
 
@@ -288,7 +306,9 @@ impl ModelBuilder {
         }
         if self.options.initializers_as_inputs {
             let dims: Vec<_> = tensor.dims.iter().map(|d| Dim::Known(*d)).collect();
-            self.graph.input.push(proto::value_info(&tensor.name, kind, &dims));
+            self.graph
+                .input
+                .push(proto::value_info(&tensor.name, kind, &dims));
         }
         self.graph.initializer.push(tensor);
     }

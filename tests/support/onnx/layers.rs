@@ -1,6 +1,6 @@
-//! Operators with weights, gates, and what ends a network.
+//! Convolutions, batch norms and gates.
 
-use super::builder::{ModelBuilder, Style, Value};
+use super::builder::{ModelBuilder, Value};
 use super::moments::Moment;
 use super::proto;
 use super::rng::Rng;
@@ -23,7 +23,12 @@ impl Conv {
 
     /// `out` channels over any window, no bias.
     pub(crate) fn windowed(out: usize, window: Window) -> Self {
-        Self { out, window, groups: 1, bias: false }
+        Self {
+            out,
+            window,
+            groups: 1,
+            bias: false,
+        }
     }
 
     /// With channel groups.
@@ -35,21 +40,6 @@ impl Conv {
     pub(crate) fn bias(self) -> Self {
         Self { bias: true, ..self }
     }
-}
-
-/// The ways to write a linear layer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Linear {
-    /// `Gemm` with `transB = 1`, PyTorch's way.
-    Gemm,
-    /// `Gemm` with the weights the other way round.
-    GemmPlain,
-    /// `Gemm` with `alpha` and `beta` other than 1.
-    GemmScaled,
-    /// `Gemm` without a bias (from opset 11), `MatMul` before.
-    NoBias,
-    /// `MatMul`, then `Add`.
-    MatMulAdd,
 }
 
 struct BatchNorm {
@@ -69,10 +59,22 @@ impl BatchNorm {
         let (mut mean, mut var) = (stream("running_mean"), stream("running_var"));
         let sign = |rng: &mut Rng| if rng.below(8) == 0 { -1.0 } else { 1.0 };
         Self {
-            gamma: input.iter().map(|_| sign(&mut gamma) * gain * spread(&mut gamma, 0.3)).collect(),
-            beta: input.iter().map(|_| 0.3 * gain * beta.normal()).collect(),
-            mean: input.iter().map(|m| m.mean + 0.1 * m.var.sqrt() * mean.normal()).collect(),
-            var: input.iter().map(|m| (m.var * spread(&mut var, 0.2)).max(1e-4)).collect(),
+            gamma: input
+                .iter()
+                .map(|_| sign(&mut gamma) * gain * spread(&mut gamma, 0.3))
+                .collect(),
+            beta: input
+                .iter()
+                .map(|_| gain * (0.25 + 0.3 * beta.normal()))
+                .collect(),
+            mean: input
+                .iter()
+                .map(|m| m.mean + 0.1 * m.var.sqrt() * mean.normal())
+                .collect(),
+            var: input
+                .iter()
+                .map(|m| (m.var * spread(&mut var, 0.2)).max(1e-4))
+                .collect(),
         }
     }
 
@@ -118,11 +120,13 @@ impl ModelBuilder {
     pub(crate) fn bn(&mut self, module: &str, x: &Value, gain: f32) -> Value {
         let bn = BatchNorm::draw(self.seed, module, gain, &x.moments);
         let name = |part: &str| format!("{module}.{part}");
-        let [weight, bias, mean, var] =
-            ["weight", "bias", "running_mean", "running_var"].map(name);
-        for (name, data) in
-            [(&weight, &bn.gamma), (&bias, &bn.beta), (&mean, &bn.mean), (&var, &bn.var)]
-        {
+        let [weight, bias, mean, var] = ["weight", "bias", "running_mean", "running_var"].map(name);
+        for (name, data) in [
+            (&weight, &bn.gamma),
+            (&bias, &bn.beta),
+            (&mean, &bn.mean),
+            (&var, &bn.var),
+        ] {
             self.store_f32(name, &[data.len()], data);
         }
         // The older exporter writes initializers of equal contents once, and Identity for the rest.
@@ -134,7 +138,14 @@ impl ModelBuilder {
         let attributes = vec![proto::float("epsilon", EPSILON), proto::float("momentum", 0.9)];
         let inputs = [&x.name, &weight, &bias, &mean, &var].map(String::as_str);
         let moments = bn.apply(&x.moments);
-        self.add_node("BatchNormalization", module, &inputs, attributes, x.dims.clone(), moments)
+        self.add_node(
+            "BatchNormalization",
+            module,
+            &inputs,
+            attributes,
+            x.dims.clone(),
+            moments,
+        )
     }
 
     /// A convolution with its batch norm, folded into one if the options say so: then the file
@@ -160,7 +171,10 @@ impl ModelBuilder {
             weights.iter_mut().for_each(|weight| *weight *= scale);
             bias.push(shift);
         }
-        let names = [format!("{conv_module}.weight"), format!("{conv_module}.weight_bias")];
+        let names = [
+            format!("{conv_module}.weight"),
+            format!("{conv_module}.weight_bias"),
+        ];
         self.store_f32(&names[0], &dims, &weights);
         self.store_f32(&names[1], &[conv.out], &bias);
         let moments = bn.apply(&moments);
@@ -181,14 +195,17 @@ impl ModelBuilder {
         let moment = |(channel, weights): (usize, &[f32])| {
             let first = channel / group_out * group_in;
             let inputs = &x.moments[first..first + group_in];
-            weights.chunks(area).zip(inputs).fold(
-                Moment { mean: 0.0, var: 0.0 },
-                |sum, (window, input)| {
+            weights
+                .chunks(area)
+                .zip(inputs)
+                .fold(Moment { mean: 0.0, var: 0.0 }, |sum, (window, input)| {
                     let total: f32 = window.iter().sum();
                     let power: f32 = window.iter().map(|w| w * w).sum();
-                    sum.plus(Moment { mean: total * input.mean, var: power * input.var })
-                },
-            )
+                    sum.plus(Moment {
+                        mean: total * input.mean,
+                        var: power * input.var,
+                    })
+                })
         };
         let moments = weights.chunks(group_in * area).enumerate().map(moment).collect();
         let [height, width] = conv.window.kernel;
@@ -208,14 +225,25 @@ impl ModelBuilder {
         let mut inputs = vec![x.name.as_str()];
         inputs.extend(parameters);
         let [height, width] = conv.window.output(x.map());
-        self.add_node("Conv", module, &inputs, attributes, vec![conv.out, height, width], moments)
+        self.add_node(
+            "Conv",
+            module,
+            &inputs,
+            attributes,
+            vec![conv.out, height, width],
+            moments,
+        )
     }
 
     /// A ReLU; every second one is followed by an Identity if the options sprinkle them.
     pub(crate) fn relu(&mut self, module: &str, x: &Value) -> Value {
         let moments = x.moments.iter().map(|m| m.relu()).collect();
         let y = self.add_node("Relu", module, &[&x.name], vec![], x.dims.clone(), moments);
-        if self.options.sprinkle { self.identity(module, &y) } else { y }
+        if self.options.sprinkle {
+            self.identity(module, &y)
+        } else {
+            y
+        }
     }
 
     /// A ReLU6: `Clip` with attributes before opset 11, with inputs from there on.
@@ -227,119 +255,21 @@ impl ModelBuilder {
         }
         let min = self.constant_floats(module, &[], &[0.0]);
         let max = self.constant_floats(module, &[], &[6.0]);
-        self.add_node("Clip", module, &[&x.name, &min, &max], vec![], x.dims.clone(), moments)
-    }
-
-    /// A linear layer on a vector: centred, scaled so that its outputs spread by about `gain`.
-    pub(crate) fn linear(
-        &mut self,
-        module: &str,
-        x: &Value,
-        out: usize,
-        form: Linear,
-        gain: f32,
-    ) -> Value {
-        let x = &if self.options.sprinkle { self.dropout(module, x) } else { x.clone() };
-        let features = x.channels();
-        let power: f32 = x.moments.iter().map(|m| m.var).sum();
-        let std = gain / power.sqrt().max(1e-3);
-        let weight = format!("{module}.weight");
-        let rows = Rng::named(self.seed, &weight).normals(out * features, std);
-        let moment = |row: &[f32]| {
-            row.iter().zip(&x.moments).fold(Moment { mean: 0.0, var: 0.0 }, |sum, (w, m)| {
-                sum.plus(m.affine(*w, 0.0))
-            })
-        };
-        let moments: Vec<_> = rows.chunks(features).map(moment).collect();
-        let bias = centring(&mut Rng::named(self.seed, &format!("{module}.bias")), &moments);
-        let shape = LinearShape { features, out, rows: &rows, bias: &bias };
-        self.linear_node(module, x, form, &shape, moments)
-    }
-
-    fn linear_node(
-        &mut self,
-        module: &str,
-        x: &Value,
-        form: Linear,
-        shape: &LinearShape<'_>,
-        moments: Vec<Moment>,
-    ) -> Value {
-        let (weight, bias) = (format!("{module}.weight"), format!("{module}.bias"));
-        let (out, centred) = (shape.out, vec![Moment { mean: 0.0, var: moments[0].var }; shape.out]);
-        let (alpha, beta) = if form == Linear::GemmScaled { (0.5, 2.0) } else { (1.0, 1.0) };
-        let gemm = |transposed: i64| {
-            vec![
-                proto::float("alpha", alpha),
-                proto::float("beta", beta),
-                proto::int("transB", transposed),
-            ]
-        };
-        if form != Linear::NoBias {
-            self.store_f32(&bias, &[out], shape.bias);
-        }
-        match form {
-            Linear::Gemm | Linear::GemmScaled => {
-                self.store_f32(&weight, &[out, shape.features], shape.rows);
-                let inputs = [&x.name, &weight, &bias].map(String::as_str);
-                self.add_node("Gemm", module, &inputs, gemm(1), vec![out], centred)
-            }
-            Linear::GemmPlain => {
-                self.store_f32(&weight, &[shape.features, out], &shape.columns());
-                let inputs = [&x.name, &weight, &bias].map(String::as_str);
-                self.add_node("Gemm", module, &inputs, gemm(0), vec![out], centred)
-            }
-            Linear::NoBias if self.options.opset >= 11 => {
-                self.store_f32(&weight, &[out, shape.features], shape.rows);
-                self.add_node("Gemm", module, &[&x.name, &weight], gemm(1), vec![out], moments)
-            }
-            Linear::NoBias | Linear::MatMulAdd => {
-                self.store_f32(&weight, &[shape.features, out], &shape.columns());
-                let y = self.add_node("MatMul", module, &[&x.name, &weight], vec![], vec![out], moments);
-                if form == Linear::NoBias {
-                    return y;
-                }
-                // The bias comes first in PyTorch's older files.
-                let inputs = match self.options.style {
-                    Style::TorchScript => [bias.as_str(), y.name.as_str()],
-                    Style::Dynamo => [y.name.as_str(), bias.as_str()],
-                };
-                self.add_node("Add", module, &inputs, vec![], vec![out], centred)
-            }
-        }
-    }
-
-    /// A softmax over the classes.
-    pub(crate) fn softmax(&mut self, x: &Value) -> Value {
-        let attributes = vec![proto::int("axis", 1)];
-        self.add_node("Softmax", "softmax", &[&x.name], attributes, x.dims.clone(), x.moments.clone())
-    }
-
-    /// The index of the largest class; finish the model with [`ModelBuilder::finish_indices`].
-    pub(crate) fn argmax(&mut self, x: &Value, keepdims: bool) -> Value {
-        let attributes = vec![proto::int("axis", 1), proto::int("keepdims", i64::from(keepdims))];
-        let kept: &[usize] = if keepdims { &[1] } else { &[] };
-        let name = self.add_plain_node("ArgMax", "", &[&x.name], attributes);
-        Value { name, dims: [kept, &x.dims[1..]].concat(), moments: vec![] }
-    }
-}
-
-/// A linear layer's contents, a row per output.
-struct LinearShape<'a> {
-    features: usize,
-    out: usize,
-    rows: &'a [f32],
-    bias: &'a [f32],
-}
-
-impl LinearShape<'_> {
-    /// The weights transposed.
-    fn columns(&self) -> Vec<f32> {
-        let weight = |i: usize| self.rows[i % self.out * self.features + i / self.out];
-        (0..self.rows.len()).map(weight).collect()
+        self.add_node(
+            "Clip",
+            module,
+            &[&x.name, &min, &max],
+            vec![],
+            x.dims.clone(),
+            moments,
+        )
     }
 }
 
 /// Biases that take the expected means away and add a little of their own.
-fn centring(rng: &mut Rng, moments: &[Moment]) -> Vec<f32> {
-    moments.iter().map(|m| 0.3 * m.var.sqrt() * rng.normal() - m.mean).collect()
+pub(crate) fn centring(rng: &mut Rng, moments: &[Moment]) -> Vec<f32> {
+    moments
+        .iter()
+        .map(|m| 0.3 * m.var.sqrt() * rng.normal() - m.mean)
+        .collect()
 }

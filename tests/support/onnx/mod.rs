@@ -15,8 +15,10 @@
 #![allow(dead_code, unused_imports)]
 
 mod builder;
+mod damage;
 mod hostile;
 mod layers;
+mod linear;
 mod moments;
 mod nets;
 mod proto;
@@ -24,13 +26,15 @@ mod rng;
 mod shapes;
 mod tiny;
 mod tiny_forms;
+mod tiny_heads;
 mod window;
 
 pub(crate) use builder::{Batch, ModelBuilder, Options, Style, Value};
 pub(crate) use hostile::{
     ExternalData, bit_flips, external_data, hostile, long_chain, truncations, unsupported,
 };
-pub(crate) use layers::{Conv, Linear};
+pub(crate) use layers::Conv;
+pub(crate) use linear::Linear;
 pub(crate) use nets::{
     Resnet, Shortcut, mobilenet_v2, mobilenet_v2_with, resnet18_cifar, resnet20, resnet50,
 };

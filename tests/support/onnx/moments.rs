@@ -21,12 +21,18 @@ impl Moment {
 
     /// After `scale · x + bias`.
     pub(crate) fn affine(self, scale: f32, bias: f32) -> Self {
-        Self { mean: scale * self.mean + bias, var: scale * scale * self.var }
+        Self {
+            mean: scale * self.mean + bias,
+            var: scale * scale * self.var,
+        }
     }
 
     /// The sum with an independent channel.
     pub(crate) fn plus(self, other: Self) -> Self {
-        Self { mean: self.mean + other.mean, var: self.var + other.var }
+        Self {
+            mean: self.mean + other.mean,
+            var: self.var + other.var,
+        }
     }
 
     /// After a ReLU: the moments of a rectified Gaussian.
@@ -36,21 +42,28 @@ impl Moment {
         let (density, mass) = (normal_density(t), normal_mass(t));
         let mean = std * density + self.mean * mass;
         let square = (self.var + self.mean * self.mean) * mass + self.mean * std * density;
-        Self { mean, var: (square - mean * mean).max(1e-6) }
+        Self {
+            mean,
+            var: (square - mean * mean).max(1e-6),
+        }
     }
 
-    /// After a maximum over `count` pixels, by a rule of thumb for Gaussians.
+    /// After a maximum over `count` pixels: a rule of thumb for neighbours that go together. (The
+    /// variance stays: a maximum spreads less, but comes out of the flat part of a ReLU.)
     pub(crate) fn max_of(self, count: usize) -> Self {
         let logarithm = (count.max(1) as f32).ln();
         Self {
             mean: self.mean + (1.2 * logarithm * self.var).sqrt(),
-            var: self.var / (1.0 + 0.5 * logarithm),
+            var: self.var,
         }
     }
 
     /// After a mean over `count` pixels. Neighbours go together, so the variance falls slowly.
     pub(crate) fn mean_of(self, count: usize) -> Self {
-        Self { mean: self.mean, var: self.var / (count as f32).sqrt() }
+        Self {
+            mean: self.mean,
+            var: self.var / (count as f32).sqrt(),
+        }
     }
 }
 

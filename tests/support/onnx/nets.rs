@@ -1,12 +1,13 @@
 //! Whole networks with seeded weights: the ResNets and MobileNetV2, at their published shapes.
 
 use super::builder::{ModelBuilder, Options, Value};
-use super::layers::{Conv, Linear};
+use super::layers::Conv;
+use super::linear::Linear;
 use super::shapes::Flatten;
 use super::window::{GlobalPool, Window};
 
 /// The gain of a residual branch's last batch norm: small, so that depth doesn't add up.
-const BRANCH_GAIN: f32 = 0.4;
+const BRANCH_GAIN: f32 = 0.25;
 
 /// ResNet-50 for 3×224×224 as torchvision builds it: max-pool, bottlenecks, strides in the 3×3.
 pub(crate) fn resnet50(seed: u64, classes: usize) -> Vec<u8> {
@@ -79,13 +80,7 @@ impl Resnet {
     };
 
     /// The network for square images of `resolution` pixels.
-    pub(crate) fn build(
-        &self,
-        seed: u64,
-        resolution: usize,
-        classes: usize,
-        options: Options,
-    ) -> Vec<u8> {
+    pub(crate) fn build(&self, seed: u64, resolution: usize, classes: usize, options: Options) -> Vec<u8> {
         let mut b = ModelBuilder::new(seed, options);
         let mut x = b.input([3, resolution, resolution]);
         x = self.stem(&mut b, &x);
@@ -115,19 +110,16 @@ impl Resnet {
         }
     }
 
-    fn block(
-        &self,
-        b: &mut ModelBuilder,
-        module: &str,
-        x: &Value,
-        inner: usize,
-        stride: usize,
-    ) -> Value {
+    fn block(&self, b: &mut ModelBuilder, module: &str, x: &Value, inner: usize, stride: usize) -> Value {
         let out = inner * self.expansion;
         let branch = if self.expansion == 1 {
             vec![Conv::new(inner, 3, stride, 1), Conv::new(out, 3, 1, 1)]
         } else {
-            vec![Conv::new(inner, 1, 1, 0), Conv::new(inner, 3, stride, 1), Conv::new(out, 1, 1, 0)]
+            vec![
+                Conv::new(inner, 1, 1, 0),
+                Conv::new(inner, 3, stride, 1),
+                Conv::new(out, 1, 1, 0),
+            ]
         };
         let relu = format!("{module}.relu");
         let last = branch.len();
@@ -149,14 +141,7 @@ impl Resnet {
         b.relu(&relu, &sum)
     }
 
-    fn shortcut(
-        &self,
-        b: &mut ModelBuilder,
-        module: &str,
-        x: &Value,
-        out: usize,
-        stride: usize,
-    ) -> Value {
+    fn shortcut(&self, b: &mut ModelBuilder, module: &str, x: &Value, out: usize, stride: usize) -> Value {
         match self.shortcut {
             Shortcut::Projection => {
                 let names = [0, 1].map(|i| format!("{module}.downsample.{i}"));
@@ -177,12 +162,7 @@ pub(crate) fn option_a(b: &mut ModelBuilder, module: &str, x: &Value, out: usize
 }
 
 /// [`mobilenet_v2`] written down in another way.
-pub(crate) fn mobilenet_v2_with(
-    seed: u64,
-    width: f32,
-    resolution: usize,
-    options: Options,
-) -> Vec<u8> {
+pub(crate) fn mobilenet_v2_with(seed: u64, width: f32, resolution: usize, options: Options) -> Vec<u8> {
     /// Expansion, channels, blocks, stride of each stage.
     const STAGES: [(usize, usize, usize, usize); 7] = [
         (1, 16, 1, 1),
@@ -195,7 +175,12 @@ pub(crate) fn mobilenet_v2_with(
     ];
     let mut b = ModelBuilder::new(seed, options);
     let mut x = b.input([3, resolution, resolution]);
-    x = conv_bn_relu6(&mut b, "features.0", &x, Conv::new(round_to_8(32, width), 3, 2, 1));
+    x = conv_bn_relu6(
+        &mut b,
+        "features.0",
+        &x,
+        Conv::new(round_to_8(32, width), 3, 2, 1),
+    );
     let mut index = 1;
     for (expansion, channels, blocks, stride) in STAGES {
         for block in 0..blocks {
@@ -255,5 +240,9 @@ fn conv_bn_relu6(b: &mut ModelBuilder, module: &str, x: &Value, conv: Conv) -> V
 fn round_to_8(channels: usize, width: f32) -> usize {
     let wanted = channels as f32 * width;
     let rounded = (((wanted + 4.0) / 8.0) as usize * 8).max(8);
-    if (rounded as f32) < 0.9 * wanted { rounded + 8 } else { rounded }
+    if (rounded as f32) < 0.9 * wanted {
+        rounded + 8
+    } else {
+        rounded
+    }
 }

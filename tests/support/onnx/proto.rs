@@ -37,12 +37,18 @@ pub(crate) fn node(
 
 /// An integer attribute.
 pub(crate) fn int(name: &str, i: i64) -> AttributeProto {
-    AttributeProto { i, ..attribute(name, AttributeType::Int) }
+    AttributeProto {
+        i,
+        ..attribute(name, AttributeType::Int)
+    }
 }
 
 /// An attribute that is a list of integers.
 pub(crate) fn ints(name: &str, values: &[i64]) -> AttributeProto {
-    AttributeProto { ints: values.to_vec(), ..attribute(name, AttributeType::Ints) }
+    AttributeProto {
+        ints: values.to_vec(),
+        ..attribute(name, AttributeType::Ints)
+    }
 }
 
 /// An attribute that is a list of sizes.
@@ -52,21 +58,34 @@ pub(crate) fn sizes(name: &str, values: &[usize]) -> AttributeProto {
 
 /// A floating-point attribute.
 pub(crate) fn float(name: &str, f: f32) -> AttributeProto {
-    AttributeProto { f, ..attribute(name, AttributeType::Float) }
+    AttributeProto {
+        f,
+        ..attribute(name, AttributeType::Float)
+    }
 }
 
 /// A text attribute.
 pub(crate) fn string(name: &str, s: &str) -> AttributeProto {
-    AttributeProto { s: s.as_bytes().to_vec(), ..attribute(name, AttributeType::String) }
+    AttributeProto {
+        s: s.as_bytes().to_vec(),
+        ..attribute(name, AttributeType::String)
+    }
 }
 
 /// A tensor attribute.
 pub(crate) fn tensor(name: &str, t: TensorProto) -> AttributeProto {
-    AttributeProto { t: Some(t), ..attribute(name, AttributeType::Tensor) }
+    AttributeProto {
+        t: Some(t),
+        ..attribute(name, AttributeType::Tensor)
+    }
 }
 
 fn attribute(name: &str, kind: AttributeType) -> AttributeProto {
-    AttributeProto { name: name.to_owned(), r#type: kind as i32, ..AttributeProto::default() }
+    AttributeProto {
+        name: name.to_owned(),
+        r#type: kind as i32,
+        ..AttributeProto::default()
+    }
 }
 
 /// A float tensor; `typed` chooses `float_data` over `raw_data`.
@@ -93,7 +112,10 @@ pub(crate) fn i64_tensor(name: &str, dims: &[usize], data: &[i64], typed: bool) 
 
 /// A tensor that is one truth value.
 pub(crate) fn bool_tensor(name: &str, value: bool) -> TensorProto {
-    TensorProto { raw_data: vec![u8::from(value)], ..empty_tensor(name, &[], DataType::Bool) }
+    TensorProto {
+        raw_data: vec![u8::from(value)],
+        ..empty_tensor(name, &[], DataType::Bool)
+    }
 }
 
 fn empty_tensor(name: &str, dims: &[usize], kind: DataType) -> TensorProto {
@@ -117,8 +139,10 @@ pub(crate) fn value_info(name: &str, kind: DataType, dims: &[Dim]) -> ValueInfoP
             ..Dimension::default()
         })
         .collect();
-    let tensor =
-        type_proto::Tensor { elem_type: kind as i32, shape: Some(TensorShapeProto { dim }) };
+    let tensor = type_proto::Tensor {
+        elem_type: kind as i32,
+        shape: Some(TensorShapeProto { dim }),
+    };
     ValueInfoProto {
         name: name.to_owned(),
         r#type: Some(TypeProto {

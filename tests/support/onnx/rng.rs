@@ -14,7 +14,10 @@ pub(crate) struct Rng {
 impl Rng {
     /// The stream of `seed`.
     pub(crate) fn new(seed: u64) -> Self {
-        Self { state: seed, spare: None }
+        Self {
+            state: seed,
+            spare: None,
+        }
     }
 
     /// The stream of one named parameter of the model `seed`.

@@ -33,14 +33,23 @@ pub(crate) struct Resize {
 
 impl Resize {
     /// PyTorch's nearest.
-    pub(crate) const NEAREST: Self =
-        Self { mode: "nearest", coordinates: "asymmetric", by_sizes: false };
+    pub(crate) const NEAREST: Self = Self {
+        mode: "nearest",
+        coordinates: "asymmetric",
+        by_sizes: false,
+    };
     /// PyTorch's bilinear with `align_corners=False`.
-    pub(crate) const HALF_PIXEL: Self =
-        Self { mode: "linear", coordinates: "half_pixel", by_sizes: true };
+    pub(crate) const HALF_PIXEL: Self = Self {
+        mode: "linear",
+        coordinates: "half_pixel",
+        by_sizes: true,
+    };
     /// PyTorch's bilinear with `align_corners=True`.
-    pub(crate) const ALIGN_CORNERS: Self =
-        Self { mode: "linear", coordinates: "align_corners", by_sizes: true };
+    pub(crate) const ALIGN_CORNERS: Self = Self {
+        mode: "linear",
+        coordinates: "align_corners",
+        by_sizes: true,
+    };
 }
 
 /// A constant operand of an elementwise operator.
@@ -55,8 +64,20 @@ pub(crate) enum Operand {
 impl ModelBuilder {
     /// The sum of two values.
     pub(crate) fn add(&mut self, module: &str, x: &Value, y: &Value) -> Value {
-        let moments = x.moments.iter().zip(&y.moments).map(|(x, y)| x.plus(*y)).collect();
-        self.add_node("Add", module, &[&x.name, &y.name], vec![], x.dims.clone(), moments)
+        let moments = x
+            .moments
+            .iter()
+            .zip(&y.moments)
+            .map(|(x, y)| x.plus(*y))
+            .collect();
+        self.add_node(
+            "Add",
+            module,
+            &[&x.name, &y.name],
+            vec![],
+            x.dims.clone(),
+            moments,
+        )
     }
 
     /// The channels of several values, one after another.
@@ -65,7 +86,14 @@ impl ModelBuilder {
         let mut dims = values[0].dims.clone();
         dims[0] = values.iter().map(|v| v.channels()).sum();
         let moments = values.iter().flat_map(|v| v.moments.iter().copied()).collect();
-        self.add_node("Concat", module, &names, vec![proto::int("axis", 1)], dims, moments)
+        self.add_node(
+            "Concat",
+            module,
+            &names,
+            vec![proto::int("axis", 1)],
+            dims,
+            moments,
+        )
     }
 
     /// `op` (Add, Sub, Mul or Div) with a constant on the right.
@@ -91,18 +119,15 @@ impl ModelBuilder {
     }
 
     /// Zeros around: `[channels, top, left]` before and `[channels, bottom, right]` after.
-    pub(crate) fn pad(
-        &mut self,
-        module: &str,
-        x: &Value,
-        before: [usize; 3],
-        after: [usize; 3],
-    ) -> Value {
-        let pads: Vec<i64> = [[0, before[0], before[1], before[2]], [0, after[0], after[1], after[2]]]
-            .concat()
-            .iter()
-            .map(|p| *p as i64)
-            .collect();
+    pub(crate) fn pad(&mut self, module: &str, x: &Value, before: [usize; 3], after: [usize; 3]) -> Value {
+        let pads: Vec<i64> = [
+            [0, before[0], before[1], before[2]],
+            [0, after[0], after[1], after[2]],
+        ]
+        .concat()
+        .iter()
+        .map(|p| *p as i64)
+        .collect();
         let mut attributes = vec![proto::string("mode", "constant")];
         let mut inputs = vec![x.name.clone()];
         if self.options.opset < 11 {
@@ -131,7 +156,14 @@ impl ModelBuilder {
         let mut dims = x.dims.clone();
         dims[axis - 1] = (end.min(dims[axis - 1]) - start).div_ceil(step);
         let moments = match axis {
-            1 => x.moments.iter().skip(start).step_by(step).take(dims[0]).copied().collect(),
+            1 => x
+                .moments
+                .iter()
+                .skip(start)
+                .step_by(step)
+                .take(dims[0])
+                .copied()
+                .collect(),
             _ => x.moments.clone(),
         };
         if self.options.opset < 10 {
@@ -142,36 +174,38 @@ impl ModelBuilder {
             ];
             return self.add_node("Slice", module, &[&x.name], attributes, dims, moments);
         }
-        let inputs = [first, last, axis as i64, step as i64]
-            .map(|value| self.constant_ints(module, &[value]));
+        let inputs =
+            [first, last, axis as i64, step as i64].map(|value| self.constant_ints(module, &[value]));
         let [starts, ends, axes, steps] = &inputs;
         let inputs = [x.name.as_str(), starts, ends, axes, steps];
         self.add_node("Slice", module, &inputs, vec![], dims, moments)
     }
 
     /// A change of the map's size: `Upsample` before opset 10.
-    pub(crate) fn resize(
-        &mut self,
-        module: &str,
-        x: &Value,
-        map: [usize; 2],
-        resize: Resize,
-    ) -> Value {
+    pub(crate) fn resize(&mut self, module: &str, x: &Value, map: [usize; 2], resize: Resize) -> Value {
         let opset = self.options.opset;
         let mut attributes = vec![proto::string("mode", resize.mode)];
         if opset >= 11 {
-            attributes
-                .push(proto::string("coordinate_transformation_mode", resize.coordinates));
+            attributes.push(proto::string(
+                "coordinate_transformation_mode",
+                resize.coordinates,
+            ));
             if resize.mode == "nearest" {
                 attributes.push(proto::string("nearest_mode", "floor"));
             }
         }
         let scale = |i: usize| map[i] as f32 / x.map()[i] as f32;
         let mut inputs = vec![x.name.clone()];
+        // Region and scales could not be left out before opset 13: empty tensors stood for them.
+        let mut absent = || match opset {
+            11 | 12 => self.constant_floats(module, &[0], &[]),
+            _ => String::new(),
+        };
         if opset >= 11 && resize.by_sizes {
-            inputs.extend([String::new(), String::new(), self.resize_target(module, x, map)]);
+            inputs.extend([absent(), absent()]);
+            inputs.push(self.resize_target(module, x, map));
         } else {
-            inputs.extend((opset >= 11).then(String::new));
+            inputs.extend((opset >= 11).then(absent));
             inputs.push(self.constant_floats(module, &[4], &[1.0, 1.0, scale(0), scale(1)]));
         }
         let inputs: Vec<_> = inputs.iter().map(String::as_str).collect();
@@ -185,10 +219,7 @@ impl ModelBuilder {
     fn resize_target(&mut self, module: &str, x: &Value, map: [usize; 2]) -> String {
         let map = map.map(|size| size as i64);
         if let Batch::Fixed(batch) = self.options.batch {
-            return self.constant_ints(
-                module,
-                &[batch as i64, x.channels() as i64, map[0], map[1]],
-            );
+            return self.constant_ints(module, &[batch as i64, x.channels() as i64, map[0], map[1]]);
         }
         let shape = self.add_plain_node("Shape", module, &[&x.name], vec![]);
         let [starts, ends, axes] = [0, 2, 0].map(|value| self.constant_ints(module, &[value]));
@@ -201,8 +232,11 @@ impl ModelBuilder {
     pub(crate) fn flatten(&mut self, module: &str, x: &Value, form: Flatten) -> Value {
         let features: usize = x.dims.iter().product();
         let per_channel = features / x.channels();
-        let moments: Vec<_> =
-            x.moments.iter().flat_map(|m| std::iter::repeat_n(*m, per_channel)).collect();
+        let moments: Vec<_> = x
+            .moments
+            .iter()
+            .flat_map(|m| std::iter::repeat_n(*m, per_channel))
+            .collect();
         let dims = vec![features];
         let target = match form {
             Flatten::Native => {
@@ -229,10 +263,13 @@ impl ModelBuilder {
             },
         };
         // With `allowzero` a zero in the shape would mean an empty axis, not "as before".
-        let allow_zero = self.options.style == Style::Dynamo
-            && self.options.opset >= 14
-            && form == Flatten::Constant;
-        let attributes = if allow_zero { vec![proto::int("allowzero", 1)] } else { vec![] };
+        let allow_zero =
+            self.options.style == Style::Dynamo && self.options.opset >= 14 && form == Flatten::Constant;
+        let attributes = if allow_zero {
+            vec![proto::int("allowzero", 1)]
+        } else {
+            vec![]
+        };
         self.add_node("Reshape", module, &[&x.name, &target], attributes, dims, moments)
     }
 
@@ -242,7 +279,11 @@ impl ModelBuilder {
         let zero = self.constant_int(module, 0);
         let gather = vec![proto::int("axis", 0)];
         let batch = self.add_plain_node("Gather", module, &[&shape, &zero], gather);
-        let batch = Value { name: batch, dims: vec![], moments: vec![] };
+        let batch = Value {
+            name: batch,
+            dims: vec![],
+            moments: vec![],
+        };
         let (inputs, attributes) = self.axes(module, &batch, &[0]);
         let inputs: Vec<_> = inputs.iter().map(String::as_str).collect();
         let batch = self.add_plain_node("Unsqueeze", module, &inputs, attributes);
@@ -279,6 +320,13 @@ impl ModelBuilder {
         }
         let ratio = self.constant_floats(module, &[], &[0.2]);
         let training = self.constant_bool(module, false);
-        self.add_node("Dropout", module, &[&x.name, &ratio, &training], vec![], dims, moments)
+        self.add_node(
+            "Dropout",
+            module,
+            &[&x.name, &ratio, &training],
+            vec![],
+            dims,
+            moments,
+        )
     }
 }

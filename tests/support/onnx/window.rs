@@ -55,9 +55,11 @@ impl Window {
         std::array::from_fn(|i| {
             let extent = self.dilation[i] * (self.kernel[i] - 1) + 1;
             let steps = map[i] + pads[i] + pads[i + 2] - extent;
-            let whole = steps / self.stride[i];
-            let hanging = usize::from(self.ceil && steps % self.stride[i] != 0);
-            whole + hanging + 1
+            let whole = steps / self.stride[i] + 1;
+            // A window that hangs over the edge counts only if it begins on the map.
+            let begins_inside = whole * self.stride[i] < map[i] + pads[i];
+            let hangs = self.ceil && !steps.is_multiple_of(self.stride[i]) && begins_inside;
+            whole + usize::from(hangs)
         })
     }
 
@@ -70,8 +72,10 @@ impl Window {
 
     /// As a pool's attributes: no dilations, and `ceil_mode` where it is set.
     fn pool_attributes(&self) -> Vec<AttributeProto> {
-        let mut attributes =
-            vec![proto::sizes("kernel_shape", &self.kernel), proto::sizes("strides", &self.stride)];
+        let mut attributes = vec![
+            proto::sizes("kernel_shape", &self.kernel),
+            proto::sizes("strides", &self.stride),
+        ];
         attributes.push(match &self.padding {
             Padding::Explicit(pads) => proto::sizes("pads", pads),
             Padding::SameUpper => proto::string("auto_pad", "SAME_UPPER"),
@@ -107,17 +111,18 @@ impl ModelBuilder {
         let moments = x.moments.iter().map(|m| m.max_of(window.area())).collect();
         let [height, width] = window.output(x.map());
         let dims = vec![x.channels(), height, width];
-        self.add_node("MaxPool", module, &[&x.name], window.pool_attributes(), dims, moments)
+        self.add_node(
+            "MaxPool",
+            module,
+            &[&x.name],
+            window.pool_attributes(),
+            dims,
+            moments,
+        )
     }
 
     /// An average pool; `include_pad` counts the rim's zeros.
-    pub(crate) fn avgpool(
-        &mut self,
-        module: &str,
-        x: &Value,
-        window: Window,
-        include_pad: bool,
-    ) -> Value {
+    pub(crate) fn avgpool(&mut self, module: &str, x: &Value, window: Window, include_pad: bool) -> Value {
         let moments = x.moments.iter().map(|m| m.mean_of(window.area())).collect();
         let [height, width] = window.output(x.map());
         let mut attributes = window.pool_attributes();
@@ -145,7 +150,10 @@ impl ModelBuilder {
             GlobalPool::ReduceMeanNegativeAxes => self.reduce_mean(module, x, [-1, -2], true),
             GlobalPool::ReduceMeanDropped => self.reduce_mean(module, x, [2, 3], false),
             GlobalPool::FullWindow => {
-                let window = Window { kernel: x.map(), ..Window::square(1, 1, 0) };
+                let window = Window {
+                    kernel: x.map(),
+                    ..Window::square(1, 1, 0)
+                };
                 self.avgpool(module, x, window, false)
             }
         }
@@ -161,7 +169,11 @@ impl ModelBuilder {
             inputs.push(self.constant_ints(module, &axes));
         }
         let inputs: Vec<_> = inputs.iter().map(String::as_str).collect();
-        let dims = if keepdims { vec![x.channels(), 1, 1] } else { vec![x.channels()] };
+        let dims = if keepdims {
+            vec![x.channels(), 1, 1]
+        } else {
+            vec![x.channels()]
+        };
         self.add_node("ReduceMean", module, &inputs, attributes, dims, global_moments(x))
     }
 }

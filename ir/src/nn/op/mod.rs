@@ -125,6 +125,9 @@ macro_rules! operators {
         pub enum Op { $($(#[$doc])* $op($op)),* }
 
         impl Op {
+            /// Names of all operators in the text form.
+            pub const NAMES: &[&str] = &[$($op::NAME),*];
+
             /// Name in the text form.
             pub fn name(&self) -> &'static str {
                 match self { $(Op::$op(_) => $op::NAME),* }

@@ -2,8 +2,8 @@
 
 use std::io::Read;
 
+use super::super::error::NpyError;
 use super::MAGIC;
-use crate::data::error::NpyError;
 
 /// Longest header that is read; numpy itself refuses beyond 10,000 characters.
 const MAX_HEADER: u32 = 1 << 16;
@@ -46,8 +46,8 @@ impl Header {
     pub(super) fn byte_len(&self) -> Result<u64, NpyError> {
         let size = self.element.size();
         // An axis of 0 must not hide axes whose product overflows.
-        let axes = self.shape.iter().map(|&len| len.max(1));
-        axes.fold(Some(size), |product, len| product?.checked_mul(len))
+        let mut axes = self.shape.iter().map(|&len| len.max(1));
+        axes.try_fold(size, usize::checked_mul)
             .filter(|&bytes| bytes <= isize::MAX as usize)
             .map(|bytes| if self.shape.contains(&0) { 0 } else { bytes as u64 })
             .ok_or_else(|| NpyError::Overflow(self.shape.clone()))

@@ -1,4 +1,4 @@
-//! AVX2 inner loops: 8 lanes, up to 6 × 2 vectors of sums.
+//! AVX2 inner loops: 8 lanes, up to 4 × 2 vectors of sums.
 #![allow(unsafe_code)]
 
 use super::{CORRELATE_BLOCK, Tap, Tile};
@@ -26,29 +26,48 @@ fn with_width<const V: usize>(tile: Tile<'_, '_>) {
             2 => sum_products::<2, V>(tile),
             3 => sum_products::<3, V>(tile),
             4 => sum_products::<4, V>(tile),
-            5 => sum_products::<5, V>(tile),
-            6 => sum_products::<6, V>(tile),
             height => unreachable!("no tile is {height} rows high"),
         }
     }
 }
 
+/// All products of one tile, two lines at a time by the identity in `block`.
 #[target_feature(enable = "avx2")]
 fn sum_products<const R: usize, const V: usize>(tile: Tile<'_, '_>) {
+    let ([row_corrections, weights @ ..], []) = tile.broadcast.as_chunks::<R>() else {
+        unreachable!("a block has a line of corrections");
+    };
+    let (column_corrections, values) = tile.vectors.split_at(V * LANES);
     let mut sums = [[_mm256_setzero_si256(); V]; R];
-    let weights = tile.broadcast.as_chunks::<R>().0;
-    for (weights, line) in weights.iter().zip(tile.vectors.chunks_exact(V * LANES)) {
-        let line: [__m256i; V] = std::array::from_fn(|v| load(&line[v * LANES..]));
-        for (sums, &weight) in sums.iter_mut().zip(weights) {
-            let weight = _mm256_set1_epi32(weight.cast_signed());
-            for (sum, vector) in sums.iter_mut().zip(line) {
-                *sum = _mm256_add_epi32(*sum, _mm256_mullo_epi32(weight, vector));
+    let pairs = weights.as_chunks().0.iter();
+    for ([even, odd], lines) in pairs.zip(values.chunks_exact(2 * V * LANES)) {
+        let (even_line, odd_line) = lines.split_at(V * LANES);
+        let (even_line, odd_line) = (load_line::<V>(even_line), load_line::<V>(odd_line));
+        for (r, sums) in sums.iter_mut().enumerate() {
+            let even = _mm256_set1_epi32(even[r].cast_signed());
+            let odd = _mm256_set1_epi32(odd[r].cast_signed());
+            for (v, sum) in sums.iter_mut().enumerate() {
+                let left = _mm256_add_epi32(even, odd_line[v]);
+                let right = _mm256_add_epi32(odd, even_line[v]);
+                *sum = _mm256_add_epi32(*sum, _mm256_mullo_epi32(left, right));
             }
         }
     }
-    for (sums, row) in sums.into_iter().zip(tile.rows) {
-        write(sums, &mut row[tile.column..], tile.accumulate);
+    for (r, row) in tile.rows.iter_mut().enumerate() {
+        let row_correction = _mm256_set1_epi32(row_corrections[r].cast_signed());
+        for (v, part) in row[tile.column..].chunks_mut(LANES).take(V).enumerate() {
+            let correction = _mm256_add_epi32(row_correction, load(&column_corrections[v * LANES..]));
+            let sum = _mm256_add_epi32(sums[r][v], correction);
+            write(sum, part, tile.accumulate);
+        }
     }
+}
+
+/// The vectors of one line of a panel.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn load_line<const V: usize>(line: &[u32]) -> [__m256i; V] {
+    std::array::from_fn(|v| load(&line[v * LANES..]))
 }
 
 /// The first 8 words of a slice.
@@ -69,21 +88,22 @@ fn store(vector: __m256i, words: &mut [u32]) {
     unsafe { _mm256_storeu_si256(words.as_mut_ptr().cast(), vector) };
 }
 
-/// Writes (or adds) vectors to the beginning of `row`, as many lanes as it has.
+/// Writes (or adds) the lanes that `part` has, at most all.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn write<const V: usize>(sums: [__m256i; V], row: &mut [u32], accumulate: bool) {
-    for (sum, part) in sums.into_iter().zip(row.chunks_mut(LANES)) {
-        if part.len() == LANES {
-            let sum = if accumulate { _mm256_add_epi32(sum, load(part)) } else { sum };
-            store(sum, part);
-            continue;
-        }
-        let mut lanes = [0; LANES];
-        store(sum, &mut lanes);
-        for (to, lane) in part.iter_mut().zip(lanes) {
-            *to = if accumulate { to.wrapping_add(lane) } else { lane };
-        }
+fn write(sum: __m256i, part: &mut [u32], accumulate: bool) {
+    if part.len() == LANES {
+        let sum = if accumulate {
+            _mm256_add_epi32(sum, load(part))
+        } else {
+            sum
+        };
+        return store(sum, part);
+    }
+    let mut lanes = [0; LANES];
+    store(sum, &mut lanes);
+    for (to, lane) in part.iter_mut().zip(lanes) {
+        *to = if accumulate { to.wrapping_add(lane) } else { lane };
     }
 }
 

@@ -36,22 +36,43 @@ fn with_width<const V: usize>(tile: Tile<'_, '_>) {
     }
 }
 
+/// All products of one tile, two lines at a time by the identity in `block`.
 #[target_feature(enable = "avx512f")]
 fn sum_products<const R: usize, const V: usize>(tile: Tile<'_, '_>) {
+    let ([row_corrections, weights @ ..], []) = tile.broadcast.as_chunks::<R>() else {
+        unreachable!("a block has a line of corrections");
+    };
+    let (column_corrections, values) = tile.vectors.split_at(V * LANES);
     let mut sums = [[_mm512_setzero_si512(); V]; R];
-    let weights = tile.broadcast.as_chunks::<R>().0;
-    for (weights, line) in weights.iter().zip(tile.vectors.chunks_exact(V * LANES)) {
-        let line: [__m512i; V] = std::array::from_fn(|v| load(&line[v * LANES..]));
-        for (sums, &weight) in sums.iter_mut().zip(weights) {
-            let weight = _mm512_set1_epi32(weight.cast_signed());
-            for (sum, vector) in sums.iter_mut().zip(line) {
-                *sum = _mm512_add_epi32(*sum, _mm512_mullo_epi32(weight, vector));
+    let pairs = weights.as_chunks().0.iter();
+    for ([even, odd], lines) in pairs.zip(values.chunks_exact(2 * V * LANES)) {
+        let (even_line, odd_line) = lines.split_at(V * LANES);
+        let (even_line, odd_line) = (load_line::<V>(even_line), load_line::<V>(odd_line));
+        for (r, sums) in sums.iter_mut().enumerate() {
+            let even = _mm512_set1_epi32(even[r].cast_signed());
+            let odd = _mm512_set1_epi32(odd[r].cast_signed());
+            for (v, sum) in sums.iter_mut().enumerate() {
+                let left = _mm512_add_epi32(even, odd_line[v]);
+                let right = _mm512_add_epi32(odd, even_line[v]);
+                *sum = _mm512_add_epi32(*sum, _mm512_mullo_epi32(left, right));
             }
         }
     }
-    for (sums, row) in sums.into_iter().zip(tile.rows) {
-        write(sums, &mut row[tile.column..], tile.accumulate);
+    for (r, row) in tile.rows.iter_mut().enumerate() {
+        let row_correction = _mm512_set1_epi32(row_corrections[r].cast_signed());
+        for (v, part) in row[tile.column..].chunks_mut(LANES).take(V).enumerate() {
+            let correction = _mm512_add_epi32(row_correction, load(&column_corrections[v * LANES..]));
+            let sum = _mm512_add_epi32(sums[r][v], correction);
+            write(sum, part, tile.accumulate);
+        }
     }
+}
+
+/// The vectors of one line of a panel.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn load_line<const V: usize>(line: &[u32]) -> [__m512i; V] {
+    std::array::from_fn(|v| load(&line[v * LANES..]))
 }
 
 /// The first 16 words of a slice.
@@ -63,21 +84,19 @@ fn load(words: &[u32]) -> __m512i {
     unsafe { _mm512_loadu_si512(words.as_ptr().cast()) }
 }
 
-/// Writes (or adds) vectors to the beginning of `row`, as many lanes as it has.
+/// Writes (or adds) the lanes that `part` has, at most all.
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn write<const V: usize>(sums: [__m512i; V], row: &mut [u32], accumulate: bool) {
-    for (mut sum, part) in sums.into_iter().zip(row.chunks_mut(LANES)) {
-        let mask = __mmask16::MAX >> (LANES - part.len());
-        let at = part.as_mut_ptr().cast();
-        // SAFETY: `mask` has one bit per word of `part`; masked lanes are neither read nor
-        // written, and `at` needs no alignment.
-        unsafe {
-            if accumulate {
-                sum = _mm512_add_epi32(sum, _mm512_maskz_loadu_epi32(mask, at));
-            }
-            _mm512_mask_storeu_epi32(at, mask, sum);
+fn write(mut sum: __m512i, part: &mut [u32], accumulate: bool) {
+    let mask = __mmask16::MAX >> (LANES - part.len());
+    let at = part.as_mut_ptr().cast();
+    // SAFETY: `mask` has one bit per word of `part`; masked lanes are neither read nor written,
+    // and `at` needs no alignment.
+    unsafe {
+        if accumulate {
+            sum = _mm512_add_epi32(sum, _mm512_maskz_loadu_epi32(mask, at));
         }
+        _mm512_mask_storeu_epi32(at, mask, sum);
     }
 }
 

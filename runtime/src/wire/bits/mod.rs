@@ -15,15 +15,15 @@ mod plane;
 #[cfg(target_arch = "x86_64")]
 mod simd;
 mod slice;
+#[cfg(test)]
+mod tests;
 mod transpose;
 
 pub use fields::{
     field_bytes, pack_fields_u16, pack_fields_u32, unpack_fields_u16, unpack_fields_u32,
 };
 pub use plane::{BitPlane, WordsMut, pack_plane, unpack_plane};
-pub use slice::{
-    bit_plane_u16, expand_mask_u16, expand_u16, merge_planes_u16, slice_planes_u16,
-};
+pub use slice::{bit_plane_u16, expand_mask_u16, expand_u16, merge_planes_u16, slice_planes_u16};
 
 /// A section of packed bits that is not what the plan says it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -69,9 +69,9 @@ fn check_section(bytes: &[u8], count: usize, bits: u32) -> Result<(), BitsError>
     }
     let used_of_last = (count % 8 * bits as usize) % 8;
     match bytes.last() {
-        Some(last) if used_of_last != 0 && last >> used_of_last != 0 => {
-            Err(BitsError::Padding { padding: last >> used_of_last << used_of_last })
-        }
+        Some(last) if used_of_last != 0 && last >> used_of_last != 0 => Err(BitsError::Padding {
+            padding: last >> used_of_last << used_of_last,
+        }),
         _ => Ok(()),
     }
 }

@@ -18,7 +18,10 @@ pub struct BitPlane {
 impl BitPlane {
     /// A plane of zero bits.
     pub fn zeros(len: usize) -> BitPlane {
-        BitPlane { words: vec![0; len.div_ceil(64)], len }
+        BitPlane {
+            words: vec![0; len.div_ceil(64)],
+            len,
+        }
     }
 
     /// A plane of these words; bits beyond `len` are cleared, so that random words will do.
@@ -26,7 +29,11 @@ impl BitPlane {
     /// # Panics
     /// If the words are not exactly as many as `len` bits fill.
     pub fn from_words(words: Vec<u64>, len: usize) -> BitPlane {
-        assert_eq!(words.len(), len.div_ceil(64), "words of a plane of {len} bits");
+        assert_eq!(
+            words.len(),
+            len.div_ceil(64),
+            "words of a plane of {len} bits"
+        );
         let mut plane = BitPlane { words, len };
         plane.clear_tail();
         plane
@@ -83,7 +90,10 @@ impl BitPlane {
 
     /// The number of bits that are one.
     pub fn count_ones(&self) -> usize {
-        self.words.iter().map(|word| word.count_ones() as usize).sum()
+        self.words
+            .iter()
+            .map(|word| word.count_ones() as usize)
+            .sum()
     }
 
     /// Adds another plane modulo 2.
@@ -127,7 +137,11 @@ impl BitPlane {
     /// If the range is beyond the length.
     pub fn slice(&self, range: Range<usize>) -> BitPlane {
         let Range { start, end } = range;
-        assert!(start <= end && end <= self.len, "bits {start}..{end} of {}", self.len);
+        assert!(
+            start <= end && end <= self.len,
+            "bits {start}..{end} of {}",
+            self.len
+        );
         let len = end - start;
         let (first, shift) = (start / 64, start % 64);
         let word = |index: usize| {
@@ -167,7 +181,9 @@ impl BitPlane {
 
 impl std::fmt::Debug for BitPlane {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("BitPlane").field("len", &self.len).finish_non_exhaustive()
+        f.debug_struct("BitPlane")
+            .field("len", &self.len)
+            .finish_non_exhaustive()
     }
 }
 

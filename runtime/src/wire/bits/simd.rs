@@ -11,6 +11,8 @@ use super::BitPlane;
 
 /// Values in a register.
 const LANES: usize = 32;
+/// Values that all planes are cut from before the next: few enough for the first-level cache.
+const TILE: usize = 4096;
 
 fn present() -> bool {
     is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bw")
@@ -36,29 +38,44 @@ pub(super) fn expand(plane: &BitPlane, one: u16, out: &mut [u16]) -> bool {
 
 #[target_feature(enable = "avx512f,avx512bw")]
 fn slice_avx512(values: &[u16], lowest: u32, planes: &mut [BitPlane]) -> bool {
-    let mut words: Vec<_> = planes.iter_mut().map(BitPlane::words_mut).collect();
-    for (index, values) in values.chunks(2 * LANES).enumerate() {
-        let (low, high) = values.split_at(values.len().min(LANES));
-        let (low, high) = (load(low), load(high));
-        for (bit, words) in (lowest..).zip(&mut words) {
-            let bit = _mm512_set1_epi16(1 << bit);
-            let mask = |values| u64::from(_mm512_test_epi16_mask(values, bit));
-            words[index] = mask(low) | mask(high) << LANES;
+    for (tile, values) in values.chunks(TILE).enumerate() {
+        for (bit, plane) in (lowest..).zip(&mut *planes) {
+            let mut words = plane.words_mut();
+            slice_tile(values, bit, &mut words[tile * (TILE / 64)..]);
         }
     }
     true
 }
 
+/// One bit of each value to the words of its plane.
+#[target_feature(enable = "avx512f,avx512bw")]
+fn slice_tile(values: &[u16], bit: u32, words: &mut [u64]) {
+    let bit = _mm512_set1_epi16(1 << bit);
+    let mask = |values| u64::from(_mm512_test_epi16_mask(load(values), bit));
+    let (blocks, rest) = values.as_chunks::<{ 2 * LANES }>();
+    for (block, word) in blocks.iter().zip(&mut *words) {
+        let (low, high) = block.split_at(LANES);
+        *word = mask(low) | mask(high) << LANES;
+    }
+    if !rest.is_empty() {
+        let (low, high) = rest.split_at(rest.len().min(LANES));
+        words[blocks.len()] = mask(low) | mask(high) << LANES;
+    }
+}
+
 #[target_feature(enable = "avx512f,avx512bw")]
 fn merge_avx512(planes: &[BitPlane], lowest: u32, out: &mut [u16]) -> bool {
-    for (index, values) in out.chunks_mut(LANES).enumerate() {
-        let mut merged = _mm512_setzero_si512();
+    for (index, values) in out.chunks_mut(2 * LANES).enumerate() {
+        let mut merged = [_mm512_setzero_si512(); 2];
         for (bit, plane) in (lowest..).zip(planes) {
-            let bit = _mm512_set1_epi16(1 << bit);
+            let (bit, word) = (_mm512_set1_epi16(1 << bit), plane.words()[index]);
             // The bits so far are all others, so that an addition under a mask sets this one.
-            merged = _mm512_mask_add_epi16(merged, half(plane, index), merged, bit);
+            merged[0] = _mm512_mask_add_epi16(merged[0], word as u32, merged[0], bit);
+            merged[1] = _mm512_mask_add_epi16(merged[1], (word >> LANES) as u32, merged[1], bit);
         }
-        store(merged, values);
+        let (low, high) = values.split_at_mut(values.len().min(LANES));
+        store(merged[0], low);
+        store(merged[1], high);
     }
     true
 }
@@ -66,7 +83,10 @@ fn merge_avx512(planes: &[BitPlane], lowest: u32, out: &mut [u16]) -> bool {
 #[target_feature(enable = "avx512f,avx512bw")]
 fn expand_avx512(plane: &BitPlane, one: u16, out: &mut [u16]) -> bool {
     for (index, values) in out.chunks_mut(LANES).enumerate() {
-        store(_mm512_maskz_set1_epi16(half(plane, index), one as i16), values);
+        store(
+            _mm512_maskz_set1_epi16(half(plane, index), one as i16),
+            values,
+        );
     }
     true
 }

@@ -2,10 +2,10 @@
 
 use std::ops::Range;
 
+use super::BitPlane;
 #[cfg(target_arch = "x86_64")]
 use super::simd;
 use super::transpose::{BLOCK, merge_block, plane_block, slice_block};
-use super::BitPlane;
 
 /// One bit of each value, as a plane.
 ///
@@ -28,7 +28,10 @@ pub fn bit_plane_u16(values: &[u16], bit: u32) -> BitPlane {
 /// If the range goes beyond bit 15.
 pub fn slice_planes_u16(values: &[u16], bits: Range<u32>) -> Vec<BitPlane> {
     check_bits(bits.clone());
-    let mut planes: Vec<_> = bits.clone().map(|_| BitPlane::zeros(values.len())).collect();
+    let mut planes: Vec<_> = bits
+        .clone()
+        .map(|_| BitPlane::zeros(values.len()))
+        .collect();
     #[cfg(target_arch = "x86_64")]
     if simd::slice(values, bits.start, &mut planes) {
         return planes;
@@ -80,19 +83,28 @@ fn expand(plane: &BitPlane, one: u16, out: &mut [u16]) {
 }
 
 fn check_bits(bits: Range<u32>) {
-    assert!(bits.start <= bits.end && bits.end <= 16, "bits {bits:?} of values of 16 bits");
+    assert!(
+        bits.start <= bits.end && bits.end <= 16,
+        "bits {bits:?} of values of 16 bits"
+    );
 }
 
 fn check_len(plane: &BitPlane, out: &[u16]) {
-    assert_eq!(plane.len(), out.len(), "a plane and values of different lengths");
+    assert_eq!(
+        plane.len(),
+        out.len(),
+        "a plane and values of different lengths"
+    );
 }
 
-fn bit_plane_scalar(values: &[u16], bit: u32, plane: &mut BitPlane) {
+pub(super) fn bit_plane_scalar(values: &[u16], bit: u32, plane: &mut BitPlane) {
     let mut words = plane.words_mut();
-    for_blocks(values, |index, block| words[index] = plane_block(block, bit));
+    for_blocks(values, |index, block| {
+        words[index] = plane_block(block, bit)
+    });
 }
 
-fn slice_scalar(values: &[u16], lowest: u32, planes: &mut [BitPlane]) {
+pub(super) fn slice_scalar(values: &[u16], lowest: u32, planes: &mut [BitPlane]) {
     let mut words: Vec<_> = planes.iter_mut().map(BitPlane::words_mut).collect();
     for_blocks(values, |index, block| {
         let bits = slice_block(block);
@@ -115,7 +127,7 @@ fn for_blocks(values: &[u16], mut apply: impl FnMut(usize, &[u16; BLOCK])) {
     }
 }
 
-fn merge_scalar(planes: &[BitPlane], lowest: u32, out: &mut [u16]) {
+pub(super) fn merge_scalar(planes: &[BitPlane], lowest: u32, out: &mut [u16]) {
     for (index, values) in out.chunks_mut(BLOCK).enumerate() {
         let mut bits = [0; 16];
         for (bits, plane) in bits[lowest as usize..].iter_mut().zip(planes) {
@@ -127,7 +139,7 @@ fn merge_scalar(planes: &[BitPlane], lowest: u32, out: &mut [u16]) {
     }
 }
 
-fn expand_scalar(plane: &BitPlane, one: u16, out: &mut [u16]) {
+pub(super) fn expand_scalar(plane: &BitPlane, one: u16, out: &mut [u16]) {
     for (values, word) in out.chunks_mut(BLOCK).zip(plane.words()) {
         for (bit, value) in values.iter_mut().enumerate() {
             // Arithmetic instead of a branch: the bits are secret.

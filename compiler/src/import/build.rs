@@ -1,0 +1,363 @@
+//! The walk over the nodes of a model, in order, that builds the graph.
+
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
+
+use tract_onnx::pb::tensor_proto::DataType;
+use tract_onnx::pb::{GraphProto, NodeProto, TensorProto};
+use trefoil_ir::nn::op::{Input, Output};
+use trefoil_ir::nn::{Graph, NodeId, Op, Origin};
+
+use super::constant::Folder as ConstantFolder;
+use super::error::{
+    ImportError, ModelError, Refusal, TensorError, UnsupportedNode, UnsupportedNodes,
+};
+use super::external::Folder;
+use super::model::Model;
+use super::op::{self, clip::Clipped};
+use super::site::{Operand, Site};
+use super::structure::{Structure, node_name};
+use super::tensor::{check_finite, load};
+use super::value::{Constant, Value, View};
+use super::{ImportOptions, Imported, Warning, input};
+
+/// Builds the graph of a model.
+pub(super) fn build(
+    model: Model,
+    folder: Option<&Path>,
+    options: &ImportOptions,
+    warnings: Vec<Warning>,
+) -> Result<Imported, ImportError> {
+    let mut source = model.graph;
+    let structure = Structure::of(&source, options.output.as_deref())?;
+    let (dims, shape) = input::resolve(&structure.input, options.input_shape.as_deref())?;
+    let name = &structure.input.name;
+    let mut graph = Graph::new(if source.name.is_empty() {
+        "model"
+    } else {
+        &source.name
+    });
+    let input = graph.add(Input { shape }, &[], Origin::named(name));
+    let input = input.map_err(|error| ImportError::Node {
+        name: name.clone(),
+        op: "Input".to_owned(),
+        source: error.into(),
+    })?;
+    let mut builder = Builder {
+        initializers: take_initializers(&mut source),
+        values: HashMap::from([(name.clone(), Value::map(input, dims.clone()))]),
+        uses: &structure.uses,
+        folder: Folder::new(folder),
+        constants: ConstantFolder::new(model.opset),
+        opset: model.opset,
+        graph,
+        clips: HashMap::new(),
+        expansion: MAX_EXPANSION,
+        warnings,
+        unsupported: Vec::new(),
+        fault: None,
+    };
+    for &at in &structure.order {
+        builder.import(&source.node[at]);
+    }
+    let (graph, warnings, output_dims) = builder.finish(&source, &structure)?;
+    Ok(Imported {
+        graph: graph.verify().map_err(ImportError::Unsound)?,
+        warnings,
+        opset: model.opset,
+        producer: model.producer,
+        input_name: structure.input.name,
+        input_dims: dims,
+        output_name: structure.output,
+        output_dims,
+    })
+}
+
+/// Initializers by name, out of the graph: each is dropped as soon as it has been read.
+fn take_initializers(graph: &mut GraphProto) -> HashMap<String, TensorProto> {
+    let tensors = std::mem::take(&mut graph.initializer).into_iter();
+    tensors.map(|t| (t.name.clone(), t)).collect()
+}
+
+/// Numbers that all nodes together may make out of single ones, such as bounds of clips.
+const MAX_EXPANSION: usize = 1 << 26;
+
+struct Builder<'a> {
+    initializers: HashMap<String, TensorProto>,
+    values: HashMap<String, Value>,
+    uses: &'a HashMap<String, usize>,
+    folder: Folder,
+    constants: ConstantFolder,
+    opset: i64,
+    graph: Graph,
+    clips: HashMap<NodeId, Clipped>,
+    expansion: usize,
+    warnings: Vec<Warning>,
+    unsupported: Vec<UnsupportedNode>,
+    fault: Option<ImportError>,
+}
+
+impl Builder<'_> {
+    /// Imports one node. What is wrong is kept, and the node's outputs are unknown then: nodes
+    /// behind it are still looked at, so that all unsupported ones are found.
+    fn import(&mut self, node: &NodeProto) {
+        let name = node_name(node);
+        let outputs = match self.outputs(node, name) {
+            Ok(outputs) => outputs,
+            Err(Trouble::Refusal(Refusal::Unsupported { reason, remedy })) => {
+                self.unsupported.push(UnsupportedNode {
+                    name: name.to_owned(),
+                    op: node.op_type.clone(),
+                    reason,
+                    remedy,
+                });
+                Vec::new()
+            }
+            Err(Trouble::Refusal(Refusal::Invalid(source))) => {
+                self.fault.get_or_insert(ImportError::Node {
+                    name: name.to_owned(),
+                    op: node.op_type.clone(),
+                    source,
+                });
+                Vec::new()
+            }
+            Err(Trouble::Initializer(error)) => {
+                self.fault.get_or_insert(error);
+                Vec::new()
+            }
+        };
+        let mut outputs = outputs.into_iter();
+        for name in &node.output {
+            let value = outputs.next().unwrap_or(Value::Unknown);
+            if !name.is_empty() {
+                self.values.insert(name.clone(), value);
+            }
+        }
+    }
+
+    fn outputs(&mut self, node: &NodeProto, name: &str) -> Result<Vec<Value>, Trouble> {
+        let importer = op::importer(node)?;
+        let operands = self.operands(node)?;
+        let values = || operands.iter().flatten().map(|o| &o.value);
+        if values().any(|v| *v == Value::Unknown) {
+            return Ok(Vec::new());
+        }
+        let depends = values().any(|v| matches!(v, Value::Map(_)));
+        let outputs = match importer {
+            Some(importer) if depends || importer.takes_constants => {
+                let mut site = Site {
+                    proto: node,
+                    name,
+                    opset: self.opset,
+                    operands,
+                    graph: &mut self.graph,
+                    clips: &mut self.clips,
+                    expansion: &mut self.expansion,
+                    warnings: &mut self.warnings,
+                };
+                (importer.import)(&mut site)?
+            }
+            None if depends => return Err(op::remedy::refuse(&node.op_type).into()),
+            Some(_) | None => self.fold(node, &operands)?,
+        };
+        self.check_outputs(node, outputs.len())?;
+        Ok(outputs)
+    }
+
+    fn operands(&mut self, node: &NodeProto) -> Result<Vec<Option<Operand>>, Trouble> {
+        let mut operands = Vec::with_capacity(node.input.len());
+        for name in &node.input {
+            operands.push(if name.is_empty() {
+                None
+            } else {
+                Some(Operand {
+                    value: self.value(name)?,
+                    uses: self.uses.get(name).copied().unwrap_or(0),
+                    name: name.clone(),
+                })
+            });
+        }
+        Ok(operands)
+    }
+
+    fn value(&mut self, name: &str) -> Result<Value, Trouble> {
+        if let Some(value) = self.values.get(name) {
+            return Ok(value.clone());
+        }
+        let wrong = |source| ImportError::Initializer {
+            name: name.to_owned(),
+            source,
+        };
+        // What is left are sparse initializers.
+        let proto = self.initializers.remove(name);
+        let proto = proto.ok_or_else(|| wrong(TensorError::ElementType("SPARSE".to_owned())))?;
+        let loaded = load(&proto, &self.folder).and_then(|constant| {
+            check_initializer(&constant)?;
+            Ok(constant)
+        });
+        let value = match loaded {
+            Ok(constant) => Value::Constant(constant),
+            Err(error) => {
+                self.values.insert(name.to_owned(), Value::Unknown);
+                return Err(wrong(error).into());
+            }
+        };
+        self.values.insert(name.to_owned(), value.clone());
+        Ok(value)
+    }
+
+    fn fold(&mut self, node: &NodeProto, operands: &[Option<Operand>]) -> Result<Vec<Value>, Refusal> {
+        let constant = |operand: &Option<Operand>| match operand.as_ref()?.value {
+            Value::Constant(ref constant) => Some(constant.clone()),
+            Value::Map(_) | Value::Unknown => None,
+        };
+        let known: Vec<Option<Constant>> = operands.iter().map(constant).collect();
+        let known: Vec<Option<&Constant>> = known.iter().map(Option::as_ref).collect();
+        let folded = self.constants.fold(node, &known)?;
+        // Outputs that are left out take their place all the same.
+        let mut folded = folded.into_iter();
+        let named = |name: &String| {
+            let value = if name.is_empty() { None } else { folded.next() };
+            value.map_or(Value::Unknown, Value::Constant)
+        };
+        Ok(node.output.iter().map(named).collect())
+    }
+
+    /// Refuses a node of which somebody reads an output that its importer does not give.
+    fn check_outputs(&self, node: &NodeProto, given: usize) -> Result<(), Refusal> {
+        let read = |name: &&String| self.uses.contains_key(name.as_str());
+        match node.output.iter().skip(given).find(read) {
+            None => Ok(()),
+            Some(name) => super::error::unsupported(
+                format!("its further output \"{name}\" is used, and only the first one is supported"),
+                "export the model in eval mode, without auxiliary outputs",
+            ),
+        }
+    }
+
+    fn finish(
+        mut self,
+        source: &GraphProto,
+        structure: &Structure,
+    ) -> Result<(Graph, Vec<Warning>, Vec<usize>), ImportError> {
+        if !self.unsupported.is_empty() {
+            return Err(ImportError::Unsupported(UnsupportedNodes(self.unsupported)));
+        }
+        if let Some(fault) = self.fault {
+            return Err(fault);
+        }
+        let name = &structure.output;
+        let Some(Value::Map(view)) = self.values.remove(name) else {
+            return Err(ModelError::ConstantOutput(name.clone()).into());
+        };
+        check_output_type(source, name, &self.graph, &view)?;
+        let rank = self.output_rank(name, &view)?;
+        let output = self.graph.add(Output { rank }, &[view.node], Origin::named(name));
+        output.map_err(|error| ImportError::Node {
+            name: name.clone(),
+            op: "Output".to_owned(),
+            source: error.into(),
+        })?;
+        let mut graph = self.graph.compacted();
+        make_names_unique(&mut graph, &mut self.warnings);
+        Ok((graph, self.warnings, view.dims))
+    }
+
+    /// Rank of the graph's output: that of the ONNX value, which must show the node's shape.
+    fn output_rank(&mut self, name: &str, view: &View) -> Result<usize, ImportError> {
+        let shape = self.graph.node(view.node).shape;
+        let dims = &view.dims[1..];
+        let fits = match dims {
+            [] => shape.len() == 1,
+            [n] => shape.plane() == 1 && shape.c == *n,
+            [_, _] => true,
+            [c, h, w] => [*c, *h, *w] == [shape.c, shape.h, shape.w],
+            _ => false,
+        };
+        if !fits {
+            return Err(ModelError::OutputShape {
+                name: name.to_owned(),
+                dims: view.dims.clone(),
+            }
+            .into());
+        }
+        if dims.is_empty() {
+            self.warnings.push(Warning::general(format!(
+                "the output \"{name}\" of shape [N] is delivered as [N, 1]"
+            )));
+        }
+        Ok(view.dims.len().max(2))
+    }
+}
+
+/// Why a node was given up.
+enum Trouble {
+    Refusal(Refusal),
+    Initializer(ImportError),
+}
+
+impl From<Refusal> for Trouble {
+    fn from(refusal: Refusal) -> Self {
+        Trouble::Refusal(refusal)
+    }
+}
+
+impl From<ImportError> for Trouble {
+    fn from(error: ImportError) -> Self {
+        Trouble::Initializer(error)
+    }
+}
+
+/// NaN and infinities are errors in weights; a single number may be an infinite bound.
+fn check_initializer(constant: &Constant) -> Result<(), TensorError> {
+    match constant {
+        Constant::Float(tensor) if tensor.len() > 1 => check_finite(tensor),
+        Constant::Float(_) | Constant::Int(_) | Constant::Bool(_) => Ok(()),
+    }
+}
+
+fn check_output_type(source: &GraphProto, name: &str, graph: &Graph, view: &View) -> Result<(), ModelError> {
+    let info = source.output.iter().find(|o| o.name == name);
+    let index = matches!(graph.node(view.node).op, Op::ArgMax(_));
+    match info.and_then(input::element_type) {
+        None | Some(DataType::Float) => Ok(()),
+        Some(DataType::Int64 | DataType::Int32) if index => Ok(()),
+        Some(kind) => Err(ModelError::ElementType {
+            name: name.to_owned(),
+            kind: kind.as_str_name().to_owned(),
+        }),
+    }
+}
+
+/// ReLUs are addressed by their names, so a second one of a name gets a number.
+fn make_names_unique(graph: &mut Graph, warnings: &mut Vec<Warning>) {
+    let relu = |op: &Op| matches!(op, Op::Relu(_) | Op::Clip(_) | Op::BlockRelu(_));
+    let relus: Vec<NodeId> = graph
+        .ids()
+        .into_iter()
+        .filter(|&id| relu(&graph.node(id).op))
+        .collect();
+    let mut taken: HashSet<String> = relus
+        .iter()
+        .map(|&id| graph.node(id).origin.name.clone())
+        .collect();
+    let mut next: HashMap<String, usize> = HashMap::new();
+    for id in relus {
+        let name = graph.node(id).origin.name.clone();
+        let Some(count) = next.get_mut(&name) else {
+            next.insert(name, 2);
+            continue;
+        };
+        let mut fresh = format!("{name}#{count}");
+        while !taken.insert(fresh.clone()) {
+            *count += 1;
+            fresh = format!("{name}#{count}");
+        }
+        *count += 1;
+        warnings.push(Warning {
+            node: Some(name),
+            message: format!("another ReLU has this name: this one is called \"{fresh}\""),
+        });
+        graph.node_mut(id).origin.name = fresh;
+    }
+}

@@ -1,0 +1,418 @@
+//! Constant subgraphs: nodes whose operands are all known are worked out while the graph is read,
+//! most of them by tract, in a model without inputs.
+//!
+//! Exporters write sizes as chains of Shape, Gather, Concat and the like; since the image's shape
+//! is fixed, every such chain is constant. A chain is folded node by node, so that each step can
+//! be checked: a hostile file may ask for terabytes with a few bytes.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use tract_onnx::Onnx;
+use tract_onnx::pb::attribute_proto::AttributeType;
+use tract_onnx::pb::tensor_proto::DataType;
+use tract_onnx::pb::{GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto, ValueInfoProto};
+use tract_onnx::prelude::*;
+
+use super::error::{NodeError, Refusal, unsupported};
+use super::tensor::tensor;
+use super::value::{Constant, volume};
+
+/// Elements that one node may make out of less.
+const MAX_EXPANSION: usize = 1 << 22;
+/// Elements that all folded nodes together may make.
+const MAX_TOTAL: usize = 1 << 28;
+
+/// Operators that tract is asked to work out: those of which shapes and weights are made, none
+/// of which draws random numbers, loops or computes for long.
+const FOLDABLE: &[&str] = &[
+    "Abs",
+    "Add",
+    "And",
+    "Cast",
+    "Ceil",
+    "Clip",
+    "Concat",
+    "Div",
+    "Equal",
+    "Exp",
+    "Expand",
+    "Flatten",
+    "Floor",
+    "Gather",
+    "GatherElements",
+    "Greater",
+    "GreaterOrEqual",
+    "Less",
+    "LessOrEqual",
+    "Log",
+    "Max",
+    "Min",
+    "Mod",
+    "Mul",
+    "Neg",
+    "Not",
+    "Or",
+    "Pow",
+    "Range",
+    "Reciprocal",
+    "ReduceMax",
+    "ReduceMean",
+    "ReduceMin",
+    "ReduceProd",
+    "ReduceSum",
+    "Relu",
+    "Reshape",
+    "Round",
+    "Sign",
+    "Slice",
+    "Split",
+    "Sqrt",
+    "Squeeze",
+    "Sub",
+    "Sum",
+    "Tile",
+    "Transpose",
+    "Unsqueeze",
+    "Where",
+    "Xor",
+];
+
+/// Whether an operator can be worked out on constants.
+pub(super) fn is_foldable(op: &str) -> bool {
+    FOLDABLE.contains(&op)
+}
+
+/// Works constants out, within a budget.
+pub(super) struct Folder {
+    tract: Onnx,
+    opset: i64,
+    left: usize,
+}
+
+impl Folder {
+    /// A folder for a file of this operator set.
+    pub(super) fn new(opset: i64) -> Self {
+        Self {
+            // Of newer sets than tract's, these operators have not changed their meaning.
+            opset: opset.min(18),
+            tract: tract_onnx::onnx(),
+            left: MAX_TOTAL,
+        }
+    }
+
+    /// The outputs of a node whose operands are all known.
+    pub(super) fn fold(
+        &mut self,
+        node: &NodeProto,
+        operands: &[Option<&Constant>],
+    ) -> Result<Vec<Constant>, Refusal> {
+        if !is_foldable(&node.op_type) {
+            return unsupported(
+                "the operator is not worked out on constants",
+                "simplify the model before it is imported, for example with onnxsim",
+            );
+        }
+        check_attributes(node)?;
+        self.spend(size_bound(node, operands)?, operands)?;
+        let outcome = catch_unwind(AssertUnwindSafe(|| self.run(node, operands)));
+        match outcome {
+            Ok(Ok(values)) => Ok(values),
+            Ok(Err(error)) => fold_error(format!("{error:#}")),
+            Err(_) => fold_error("its operands do not fit together"),
+        }
+    }
+
+    fn spend(&mut self, bound: Option<usize>, operands: &[Option<&Constant>]) -> Result<(), Refusal> {
+        let given: usize = operands.iter().flatten().map(|c| c.len()).sum();
+        let made = bound.filter(|&made| made <= given.max(MAX_EXPANSION));
+        let Some(left) = made.and_then(|made| self.left.checked_sub(made)) else {
+            return fold_error("it would be beyond all measure");
+        };
+        self.left = left;
+        Ok(())
+    }
+
+    /// Runs the node in a model that consists of it alone.
+    fn run(&self, node: &NodeProto, operands: &[Option<&Constant>]) -> TractResult<Vec<Constant>> {
+        let outputs = node.output.iter().filter(|o| !o.is_empty()).count();
+        let model = self.tract.parse(&self.model(node, operands), None)?.model;
+        let model = model.into_typed()?.into_decluttered()?;
+        (0..outputs)
+            .map(|at| {
+                let fact = model.output_fact(at)?;
+                let value = fact.konst.as_ref();
+                let value = value.ok_or_else(|| TractError::msg("the value does not come out constant"))?;
+                read(value)
+            })
+            .collect()
+    }
+
+    /// The node under names of our own: tract panics on names that clash or do not exist.
+    fn model(&self, node: &NodeProto, operands: &[Option<&Constant>]) -> ModelProto {
+        let name = |kind: &str, at: usize| format!("{kind}{at}");
+        let given = |at: &usize| operands[*at].is_some();
+        let input = |at| if given(&at) { name("in", at) } else { String::new() };
+        let output = |(at, old): (usize, &String)| {
+            if old.is_empty() {
+                String::new()
+            } else {
+                name("out", at)
+            }
+        };
+        let renamed = NodeProto {
+            input: (0..operands.len()).map(input).collect(),
+            output: node.output.iter().enumerate().map(output).collect(),
+            name: "node".to_owned(),
+            op_type: node.op_type.clone(),
+            attribute: node.attribute.clone(),
+            ..NodeProto::default()
+        };
+        let info = |name: &String| ValueInfoProto {
+            name: name.clone(),
+            ..ValueInfoProto::default()
+        };
+        let initializer = |at: usize| Some(write(operands[at]?, name("in", at)));
+        let graph = GraphProto {
+            initializer: (0..operands.len()).filter_map(initializer).collect(),
+            output: renamed
+                .output
+                .iter()
+                .filter(|o| !o.is_empty())
+                .map(info)
+                .collect(),
+            node: vec![renamed],
+            ..GraphProto::default()
+        };
+        let opset = OperatorSetIdProto {
+            domain: String::new(),
+            version: self.opset,
+        };
+        ModelProto {
+            graph: Some(graph),
+            opset_import: vec![opset],
+            ..ModelProto::default()
+        }
+    }
+}
+
+/// None of the foldable operators has tensors or graphs as attributes.
+fn check_attributes(node: &NodeProto) -> Result<(), Refusal> {
+    let plain = |kind| {
+        use AttributeType::{Float, Floats, Int, Ints, String, Undefined};
+        [Undefined, Float, Int, String, Floats, Ints]
+            .iter()
+            .any(|&k| k as i32 == kind)
+    };
+    match node.attribute.iter().find(|a| !plain(a.r#type)) {
+        None => Ok(()),
+        Some(odd) => fold_error(format!("the attribute `{}` has no place here", odd.name)),
+    }
+}
+
+/// At least as many elements as the node's outputs have; `None` if that overflows.
+fn size_bound(node: &NodeProto, operands: &[Option<&Constant>]) -> Result<Option<usize>, Refusal> {
+    let dims: Vec<&[usize]> = operands.iter().flatten().map(|c| c.dims()).collect();
+    let total = dims.iter().try_fold(0usize, |n, d| n.checked_add(volume(d)?));
+    Ok(match node.op_type.as_str() {
+        "Expand" => match operands.get(1).copied().flatten().and_then(Constant::ints) {
+            Some(shape) => {
+                let shape: Option<Vec<usize>> = shape.iter().map(|&d| usize::try_from(d).ok()).collect();
+                shape.and_then(|shape| broadcast_volume(&[dims[0], &shape]))
+            }
+            None => None,
+        },
+        "Tile" => match operands.get(1).copied().flatten().and_then(Constant::ints) {
+            Some(repeats) => repeats.iter().try_fold(volume(dims[0]).unwrap_or(0), |n, &r| {
+                n.checked_mul(usize::try_from(r).ok()?)
+            }),
+            None => None,
+        },
+        "Range" => match operands {
+            [Some(start), Some(limit), Some(delta)] => range_length([start, limit, delta]),
+            _ => None,
+        },
+        "Gather" | "GatherElements" => match dims[..] {
+            [data, indices] => volume(data).and_then(|n| n.checked_mul(volume(indices)?)),
+            _ => None,
+        },
+        "Add" | "And" | "Div" | "Equal" | "Greater" | "GreaterOrEqual" | "Less" | "LessOrEqual" | "Max"
+        | "Min" | "Mod" | "Mul" | "Or" | "Pow" | "Sub" | "Sum" | "Where" | "Xor" => broadcast_volume(&dims),
+        _ => total,
+    })
+}
+
+/// Number of elements of a range, or one more; `None` for a step of zero and what is no number.
+fn range_length(ends: [&Constant; 3]) -> Option<usize> {
+    let exact = ends.map(|c| match c.ints() {
+        Some(&[value]) => Some(i128::from(value)),
+        _ => None,
+    });
+    if let [Some(start), Some(limit), Some(delta)] = exact {
+        let length = (limit - start).checked_div(delta)?.max(0);
+        return usize::try_from(length).ok()?.checked_add(1);
+    }
+    let floats = ends.map(|c| c.floats());
+    let [&[start], &[limit], &[delta]] = [&*floats[0], &*floats[1], &*floats[2]] else {
+        return None;
+    };
+    let length = (f64::from(limit) - f64::from(start)) / f64::from(delta);
+    (length.abs() < MAX_EXPANSION as f64).then(|| length.max(0.0).ceil() as usize + 1)
+}
+
+/// Number of elements of the broadcast of these shapes, or more.
+fn broadcast_volume(shapes: &[&[usize]]) -> Option<usize> {
+    let rank = shapes.iter().map(|s| s.len()).max().unwrap_or(0);
+    let dim = |from_end: usize| {
+        let sizes = shapes
+            .iter()
+            .filter_map(|s| s.len().checked_sub(from_end).map(|i| s[i]));
+        sizes.max().unwrap_or(1)
+    };
+    volume(&(1..=rank).map(dim).collect::<Vec<_>>())
+}
+
+fn fold_error<T>(message: impl Into<String>) -> Result<T, Refusal> {
+    Err(Refusal::Invalid(NodeError::Fold(message.into())))
+}
+
+fn write(constant: &Constant, name: String) -> TensorProto {
+    let mut proto = TensorProto {
+        name,
+        dims: constant.dims().iter().map(|&d| d as i64).collect(),
+        ..TensorProto::default()
+    };
+    match constant {
+        Constant::Float(t) => {
+            proto.data_type = DataType::Float as i32;
+            proto.float_data = t.values().to_vec();
+        }
+        Constant::Int(t) => {
+            proto.data_type = DataType::Int64 as i32;
+            proto.int64_data = t.values().to_vec();
+        }
+        Constant::Bool(t) => {
+            proto.data_type = DataType::Bool as i32;
+            proto.int32_data = t.values().iter().map(|&b| b.into()).collect();
+        }
+    }
+    proto
+}
+
+fn read(value: &Tensor) -> TractResult<Constant> {
+    let dims = value.shape().to_vec();
+    let kind = value.datum_type();
+    let constant = if kind == bool::datum_type() {
+        Constant::Bool(tensor(dims, elements::<bool>(value)?)?)
+    } else if kind.is_float() {
+        Constant::Float(tensor(dims, elements::<f32>(value)?)?)
+    } else {
+        Constant::Int(tensor(dims, elements::<i64>(value)?)?)
+    };
+    Ok(constant)
+}
+
+fn elements<T: Datum + Copy>(value: &Tensor) -> TractResult<Vec<T>> {
+    let cast = value.cast_to::<T>()?;
+    Ok(cast.to_plain_array_view::<T>()?.iter().copied().collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::import::testing::{ints, node, with};
+
+    fn fold(node: &NodeProto, operands: &[&Constant]) -> Result<Vec<Constant>, Refusal> {
+        let operands: Vec<_> = operands.iter().map(|&c| Some(c)).collect();
+        Folder::new(17).fold(node, &operands)
+    }
+
+    fn int(values: &[i64]) -> Constant {
+        Constant::int_vector(values.to_vec())
+    }
+
+    fn scalar(value: i64) -> Constant {
+        Constant::Int(tensor(vec![], vec![value]).unwrap())
+    }
+
+    #[test]
+    fn chains_of_shapes_are_worked_out() {
+        let gathered = fold(
+            &node("Gather", &["a", "b"], &["y"]),
+            &[&int(&[1, 3, 7]), &scalar(-1)],
+        )
+        .unwrap();
+        assert_eq!(gathered, [scalar(7)]);
+        let axes = int(&[0]);
+        let vector = fold(&node("Unsqueeze", &["a", "b"], &["y"]), &[&gathered[0], &axes]).unwrap();
+        assert_eq!(vector, [int(&[7])]);
+        let concat = with(
+            node("Concat", &["a", "b"], &["y"]),
+            vec![crate::import::testing::int("axis", 0)],
+        );
+        assert_eq!(
+            fold(&concat, &[&vector[0], &int(&[-1])]).unwrap(),
+            [int(&[7, -1])]
+        );
+        let (start, end) = (int(&[1]), int(&[i64::MAX]));
+        let sliced = fold(
+            &node("Slice", &["a", "s", "e"], &["y"]),
+            &[&int(&[4, 5, 6]), &start, &end],
+        )
+        .unwrap();
+        assert_eq!(sliced, [int(&[5, 6])]);
+        let range = fold(
+            &node("Range", &["s", "l", "d"], &["y"]),
+            &[&scalar(0), &scalar(5), &scalar(2)],
+        );
+        assert_eq!(range.unwrap(), [int(&[0, 2, 4])]);
+    }
+
+    #[test]
+    fn types_and_arithmetic_are_those_of_onnx() {
+        let cast = with(
+            node("Cast", &["a"], &["y"]),
+            vec![crate::import::testing::int("to", 1)],
+        );
+        let float = fold(&cast, &[&int(&[7])]).unwrap();
+        assert!(matches!(&float[0], Constant::Float(t) if t.values() == [7.0]));
+        let half = Constant::Float(tensor(vec![], vec![0.5]).unwrap());
+        let product = fold(&node("Mul", &["a", "b"], &["y"]), &[&float[0], &half]).unwrap();
+        let floor = fold(&node("Floor", &["a"], &["y"]), &[&product[0]]).unwrap();
+        assert_eq!(floor[0].floats(), [3.0]);
+        let equal = fold(&node("Equal", &["a", "b"], &["y"]), &[&int(&[1, 2]), &int(&[2])]).unwrap();
+        assert!(matches!(&equal[0], Constant::Bool(t) if t.values() == [false, true]));
+        let div = fold(&node("Div", &["a", "b"], &["y"]), &[&int(&[7]), &int(&[2])]).unwrap();
+        assert_eq!(div, [int(&[3])]);
+        let transposed = with(node("Transpose", &["a"], &["y"]), vec![ints("perm", &[1, 0])]);
+        let matrix = Constant::Int(tensor(vec![2, 3], vec![1, 2, 3, 4, 5, 6]).unwrap());
+        let expected = Constant::Int(tensor(vec![3, 2], vec![1, 4, 2, 5, 3, 6]).unwrap());
+        assert_eq!(fold(&transposed, &[&matrix]).unwrap(), [expected]);
+    }
+
+    #[test]
+    fn nothing_hostile_gets_far() {
+        let huge = int(&[1 << 40]);
+        let cases: Vec<(&str, Vec<&Constant>)> = vec![
+            ("Expand", vec![&huge, &huge]),
+            ("Tile", vec![&huge, &huge]),
+            ("Reshape", vec![&huge, &huge]),
+        ];
+        for (op, operands) in cases {
+            assert!(fold(&node(op, &["a", "b"], &["y"]), &operands).is_err(), "{op}");
+        }
+        let range = node("Range", &["s", "l", "d"], &["y"]);
+        for (limit, delta) in [(1i64 << 60, 1), (5, 0)] {
+            assert!(fold(&range, &[&scalar(0), &scalar(limit), &scalar(delta)]).is_err());
+        }
+        let beyond = node("Gather", &["a", "b"], &["y"]);
+        assert!(fold(&beyond, &[&int(&[1]), &scalar(9)]).is_err());
+        for op in FOLDABLE {
+            let _ = fold(&node(op, &[], &["y"]), &[]);
+            let _ = fold(&node(op, &["a"], &["y"]), &[&huge]);
+        }
+        assert!(matches!(
+            fold(&node("RandomNormal", &[], &["y"]), &[]),
+            Err(Refusal::Unsupported { .. })
+        ));
+    }
+}

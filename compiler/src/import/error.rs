@@ -1,0 +1,368 @@
+//! What can be wrong with a model: errors that say where, then what, then what to do about it.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+use thiserror::Error;
+use trefoil_ir::nn::{Diagnostic, GraphError};
+
+use super::value::shape_text;
+
+/// A model could not be imported.
+#[derive(Debug, Error)]
+pub enum ImportError {
+    /// The file cannot be read.
+    #[error("cannot read {}: {source}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The file as a whole is at fault.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// A constant of the file is at fault.
+    #[error("the initializer \"{name}\" cannot be used: {source}")]
+    Initializer {
+        /// Its name.
+        name: String,
+        /// What is wrong.
+        source: TensorError,
+    },
+    /// One node is at fault.
+    #[error("the node \"{name}\" ({op}) cannot be imported: {source}")]
+    Node {
+        /// Its name.
+        name: String,
+        /// Its ONNX operator.
+        op: String,
+        /// What is wrong.
+        source: NodeError,
+    },
+    /// Nodes that Trefoil does not support, all of them.
+    #[error(transparent)]
+    Unsupported(UnsupportedNodes),
+    /// The imported graph does not hold together.
+    #[error("the imported graph is not sound: {}", list(.0))]
+    Unsound(Vec<Diagnostic>),
+}
+
+/// What is wrong with a file as a whole.
+#[derive(Debug, Error)]
+pub enum ModelError {
+    /// The path leads to a folder, a pipe or a device.
+    #[error("{} is not a regular file: name an ONNX file", .0.display())]
+    NotAFile(PathBuf),
+    /// No ONNX file is that large.
+    #[error(
+        "the file has {0} bytes, and an ONNX file has at most 2 GiB: keep larger weights as external data"
+    )]
+    FileTooLarge(u64),
+    /// The bytes are no ONNX model.
+    #[error("this is not an ONNX model, or it is damaged ({0}): export it again")]
+    Protobuf(String),
+    /// More messages than any network has: decoding them would fill the memory.
+    #[error("the file claims more than {0} nodes, attributes and tensors: it is damaged")]
+    TooManyMessages(usize),
+    /// No graph in the model.
+    #[error("the file holds no graph: it is empty or damaged, so export the model again")]
+    NoGraph,
+    /// No operator set.
+    #[error("the file does not state its ONNX operator set: export it again with opset 9 to 21")]
+    NoOpset,
+    /// An operator set out of range.
+    #[error(
+        "the file uses ONNX opset {0}, and opsets 9 to 21 are understood: export it with `opset_version=17`"
+    )]
+    Opset(i64),
+    /// A name stands for two values.
+    #[error("the value \"{0}\" is defined twice: the file is damaged, so export the model again")]
+    DuplicateValue(String),
+    /// A name stands for no value.
+    #[error(
+        "the node \"{node}\" reads \"{value}\", which is neither an input nor an initializer nor the output of a node"
+    )]
+    MissingValue {
+        /// The node that reads it.
+        node: String,
+        /// The name.
+        value: String,
+    },
+    /// Nodes depend on each other in a circle.
+    #[error("the node \"{0}\" depends on its own output: the file is damaged, so export the model again")]
+    Cycle(String),
+    /// Not exactly one input.
+    #[error("the network has {} inputs ({}), and exactly one image is expected: export it with one input", .0.len(), quoted(.0))]
+    Inputs(Vec<String>),
+    /// Not exactly one output, and none chosen.
+    #[error("the network has {} outputs ({}), and exactly one is expected: choose one with --output NAME", .0.len(), quoted(.0))]
+    Outputs(Vec<String>),
+    /// The chosen output does not exist.
+    #[error("there is no output or value \"{name}\": the outputs are {}", quoted(.outputs))]
+    NoSuchOutput {
+        /// The name that was chosen.
+        name: String,
+        /// The names there are.
+        outputs: Vec<String>,
+    },
+    /// The output is the same for every image.
+    #[error("the output \"{0}\" does not depend on the input: choose another one with --output NAME")]
+    ConstantOutput(String),
+    /// The output's rank.
+    #[error("the output \"{name}\" has the shape {}, and [N, classes] or [N, C, H, W] is expected", shape_text(.dims))]
+    OutputShape {
+        /// The output.
+        name: String,
+        /// Its dimensions.
+        dims: Vec<usize>,
+    },
+    /// Input or output of another type.
+    #[error("\"{name}\" has the element type {kind}, and float32 is expected: export the model in float32")]
+    ElementType {
+        /// The input or output.
+        name: String,
+        /// Its type.
+        kind: String,
+    },
+    /// The input's shape cannot be told from the file.
+    #[error(
+        "the input \"{name}\" has the shape {declared}: state the missing sizes with --input-shape N,C,H,W"
+    )]
+    InputOpen {
+        /// The input.
+        name: String,
+        /// The shape that the file declares.
+        declared: String,
+    },
+    /// The stated shape does not match the file.
+    #[error("the input \"{name}\" has the shape {declared} in the file, and --input-shape says {}", shape_text(.stated))]
+    InputMismatch {
+        /// The input.
+        name: String,
+        /// The shape that the file declares.
+        declared: String,
+        /// The shape from the command line.
+        stated: Vec<usize>,
+    },
+    /// Not an image, or an absurd one.
+    #[error("the input \"{name}\" has the shape {}, and an image [N, C, H, W] or a vector [N, F] of at most 2^28 values is expected", shape_text(.dims))]
+    InputShape {
+        /// The input.
+        name: String,
+        /// Its dimensions.
+        dims: Vec<usize>,
+    },
+}
+
+/// What is wrong with a constant.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum TensorError {
+    /// A negative, overflowing or enormous dimension.
+    #[error("its dimensions {0:?} are negative or beyond all measure")]
+    Dims(Vec<i64>),
+    /// An element type that no network of ours needs.
+    #[error("its element type {0} is not supported: export the model in float32")]
+    ElementType(String),
+    /// Too few or too many data.
+    #[error("its dimensions call for {expected} {unit}, and {given} are stored")]
+    Length {
+        /// What is counted.
+        unit: &'static str,
+        /// How many there should be.
+        expected: usize,
+        /// How many there are.
+        given: usize,
+    },
+    /// Stored in pieces, which ONNX has given up.
+    #[error("it is stored in segments, which are not supported: export the model again")]
+    Segment,
+    /// Stored outside of the file.
+    #[error("its external data {0}")]
+    External(#[from] ExternalError),
+    /// NaN or infinite.
+    #[error("it holds {value} at position {}, which is not a finite number", shape_text(.position))]
+    NotFinite {
+        /// NaN or an infinity.
+        value: String,
+        /// Indices of the element.
+        position: Vec<usize>,
+    },
+}
+
+/// What is wrong with data outside of the ONNX file.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum ExternalError {
+    /// There is no folder to look in.
+    #[error("cannot be found, since the model does not come from a file")]
+    NoFolder,
+    /// No `location`.
+    #[error("have no location: the file is damaged, so export the model again")]
+    NoLocation,
+    /// Not in the model's folder.
+    #[error("lie in \"{0}\", and only files in the model's own folder are read: move them beside the model")]
+    Outside(String),
+    /// The operating system cannot read it.
+    #[error("in \"{location}\" cannot be read: {reason}")]
+    Unreadable {
+        /// The file's name.
+        location: String,
+        /// What the system says.
+        reason: String,
+    },
+    /// `offset` or `length` is not a number.
+    #[error("have the {key} \"{value}\", which is not a number of bytes")]
+    NotANumber {
+        /// `offset` or `length`.
+        key: &'static str,
+        /// What stands there.
+        value: String,
+    },
+    /// Not the length that the tensor has.
+    #[error("have the length {given}, and the tensor has {expected} bytes")]
+    Length {
+        /// Length in the file.
+        given: u64,
+        /// Length that the dimensions call for.
+        expected: u64,
+    },
+    /// Beyond the end of the file.
+    #[error("claim {length} bytes at {offset} of \"{location}\", which has {size}")]
+    OutOfBounds {
+        /// The file's name.
+        location: String,
+        /// First byte.
+        offset: u64,
+        /// Number of bytes.
+        length: u64,
+        /// Size of the file.
+        size: u64,
+    },
+}
+
+/// What is wrong with one node.
+#[derive(Debug, Error)]
+pub enum NodeError {
+    /// An attribute is missing or not what the operator needs.
+    #[error("the attribute `{name}` must be {expected}")]
+    Attribute {
+        /// The attribute.
+        name: &'static str,
+        /// What is expected.
+        expected: String,
+    },
+    /// A needed operand is missing.
+    #[error("operand {0} is missing")]
+    MissingOperand(usize),
+    /// A constant is at fault.
+    #[error("the constant \"{name}\" cannot be used: {source}")]
+    Constant {
+        /// The value's name.
+        name: String,
+        /// What is wrong.
+        source: TensorError,
+    },
+    /// The operator does not accept its operands.
+    #[error("{0}")]
+    Operands(String),
+    /// Constants cannot be worked out.
+    #[error("its constant value cannot be worked out: {0}")]
+    Fold(String),
+}
+
+impl From<GraphError> for NodeError {
+    fn from(error: GraphError) -> Self {
+        // The graph's error repeats the name that stands around this one: only its source is kept.
+        let source = std::error::Error::source(&error).map(ToString::to_string);
+        NodeError::Operands(source.unwrap_or_else(|| error.to_string()))
+    }
+}
+
+/// One node that cannot be computed securely, and what to do about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnsupportedNode {
+    /// The node's name.
+    pub name: String,
+    /// Its ONNX operator.
+    pub op: String,
+    /// What is not supported.
+    pub reason: String,
+    /// What to do about it.
+    pub remedy: String,
+}
+
+impl fmt::Display for UnsupportedNode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "\"{}\" ({}): {}: {}",
+            self.name, self.op, self.reason, self.remedy
+        )
+    }
+}
+
+/// All unsupported nodes of a network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnsupportedNodes(pub Vec<UnsupportedNode>);
+
+impl fmt::Display for UnsupportedNodes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.len() {
+            1 => f.write_str("1 node is not supported:")?,
+            n => write!(f, "{n} nodes are not supported:")?,
+        }
+        self.0.iter().try_for_each(|node| write!(f, "\n  {node}"))
+    }
+}
+
+impl std::error::Error for UnsupportedNodes {}
+
+/// Why an operator's importer gives up on a node.
+#[derive(Debug)]
+pub(super) enum Refusal {
+    /// The node is sound ONNX that Trefoil does not support.
+    Unsupported {
+        /// What is not supported.
+        reason: String,
+        /// What to do about it.
+        remedy: String,
+    },
+    /// The node is wrong.
+    Invalid(NodeError),
+}
+
+impl From<NodeError> for Refusal {
+    fn from(error: NodeError) -> Self {
+        Refusal::Invalid(error)
+    }
+}
+
+impl From<GraphError> for Refusal {
+    fn from(error: GraphError) -> Self {
+        Refusal::Invalid(error.into())
+    }
+}
+
+/// Refuses a node as unsupported.
+pub(super) fn unsupported<T>(reason: impl Into<String>, remedy: impl Into<String>) -> Result<T, Refusal> {
+    Err(Refusal::Unsupported {
+        reason: reason.into(),
+        remedy: remedy.into(),
+    })
+}
+
+/// Refuses a node as wrong.
+pub(super) fn invalid<T>(message: impl Into<String>) -> Result<T, Refusal> {
+    Err(Refusal::Invalid(NodeError::Operands(message.into())))
+}
+
+fn list(faults: &[Diagnostic]) -> String {
+    let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
+    faults.join("; ")
+}
+
+fn quoted(names: &[String]) -> String {
+    let names: Vec<String> = names.iter().map(|n| format!("\"{n}\"")).collect();
+    names.join(", ")
+}

@@ -1,0 +1,120 @@
+//! ONNX import: from the protobuf of opsets 9 to 21, as either exporter of PyTorch writes it, to
+//! the NN graph.
+//!
+//! [`model`] decodes the file within limits, [`structure`] checks names and sorts the nodes,
+//! [`build`] walks over them: every value is either a constant or a view of a graph node under
+//! ONNX dimensions ([`value`]), so shapes are known throughout and constant subgraphs fold on the
+//! way ([`constant`]). Each operator has an importer in `op/`; `op/mod.rs` lists them, with the
+//! remedies for those that have none.
+//!
+//! This is the only module of the project that names tract.
+
+mod build;
+mod constant;
+mod error;
+mod external;
+mod input;
+mod model;
+mod op;
+mod site;
+mod skim;
+mod structure;
+mod tensor;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+mod value;
+
+use std::fmt;
+use std::path::Path;
+
+use trefoil_ir::nn::{Graph, Verified};
+
+pub use error::{
+    ExternalError, ImportError, ModelError, NodeError, TensorError, UnsupportedNode, UnsupportedNodes,
+};
+
+/// What the file leaves open.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ImportOptions {
+    /// Shape of the input, `[N, C, H, W]` or `[N, F]`, where the file leaves sizes open. An open
+    /// batch is 1 unless stated.
+    pub input_shape: Option<Vec<usize>>,
+    /// The output to keep, where the network has several; any value's name will do.
+    pub output: Option<String>,
+}
+
+/// A network that has been imported.
+#[derive(Clone, Debug)]
+pub struct Imported {
+    /// The network, of one image: the batch is no part of it.
+    pub graph: Verified<Graph>,
+    /// What the user should know.
+    pub warnings: Vec<Warning>,
+    /// Version of the ONNX operators of the file.
+    pub opset: i64,
+    /// What wrote the file, as it calls itself.
+    pub producer: String,
+    /// ONNX name of the input.
+    pub input_name: String,
+    /// ONNX dimensions of the input, batch included.
+    pub input_dims: Vec<usize>,
+    /// ONNX name of the output.
+    pub output_name: String,
+    /// ONNX dimensions of the output, batch included.
+    pub output_dims: Vec<usize>,
+}
+
+/// Something that is no error but that the user should know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Warning {
+    /// The ONNX node that it is about, if it is about one.
+    pub node: Option<String>,
+    /// A sentence.
+    pub message: String,
+}
+
+impl Warning {
+    fn general(message: String) -> Self {
+        Self { node: None, message }
+    }
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.node {
+            Some(node) => write!(f, "\"{node}\": {}", self.message),
+            None => f.write_str(&self.message),
+        }
+    }
+}
+
+/// Imports an ONNX file; external data may lie in its folder.
+///
+/// # Errors
+/// If the file cannot be read, is damaged, or holds a network that Trefoil does not support.
+pub fn import_file(path: &Path, options: &ImportOptions) -> Result<Imported, ImportError> {
+    let bytes = model::read(path)?;
+    let mut imported = import_bytes(&bytes, path.parent(), options)?;
+    if let Some(stem) = path.file_stem() {
+        let mut graph = imported.graph.into_inner();
+        graph.name = stem.to_string_lossy().into_owned();
+        imported.graph = graph.verify().map_err(ImportError::Unsound)?;
+    }
+    Ok(imported)
+}
+
+/// Imports an ONNX model from memory; external data may lie in `folder`.
+///
+/// # Errors
+/// If the model is damaged, or holds a network that Trefoil does not support.
+pub fn import_bytes(
+    bytes: &[u8],
+    folder: Option<&Path>,
+    options: &ImportOptions,
+) -> Result<Imported, ImportError> {
+    let mut warnings = Vec::new();
+    let model = model::decode(bytes, &mut warnings)?;
+    build::build(model, folder, options, warnings)
+}

@@ -1,0 +1,223 @@
+//! Relu, Clip, and Min and Max against constants: everything that cuts values off.
+//!
+//! All of them are `min(max(x, low), high)` for some bounds. One after the other they merge, so
+//! that Max and Min, or Relu and Min, become one clip.
+
+use trefoil_ir::Tensor;
+use trefoil_ir::nn::NodeId;
+use trefoil_ir::nn::op::{Affine, Clip, Relu};
+
+use crate::import::error::{Refusal, invalid, unsupported};
+use crate::import::site::{Outcome, Site};
+use crate::import::value::{Value, View};
+
+/// `min(max(x, low), high)`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Bounds {
+    low: f32,
+    high: f32,
+}
+
+impl Bounds {
+    const NONE: Self = Self {
+        low: f32::NEG_INFINITY,
+        high: f32::INFINITY,
+    };
+
+    /// These bounds, and then others on top.
+    fn then(self, next: Self) -> Self {
+        Self {
+            low: self.low.max(next.low).min(next.high),
+            high: self.high.max(next.low).min(next.high),
+        }
+    }
+}
+
+/// A clip in the graph: the value before it and its bounds.
+#[derive(Clone, Debug)]
+pub(in crate::import) struct Clipped {
+    source: NodeId,
+    bounds: Bounds,
+}
+
+/// Relu.
+pub(super) fn relu(site: &mut Site<'_>) -> Outcome {
+    site.at_most(1)?;
+    let bounds = Bounds {
+        low: 0.0,
+        ..Bounds::NONE
+    };
+    bound(site, 0, bounds)
+}
+
+/// Clip: bounds as attributes before opset 11, as operands since.
+pub(super) fn clip(site: &mut Site<'_>) -> Outcome {
+    site.at_most(3)?;
+    let attribute = |name, default: f32| match site.has(name) {
+        true => site.float(name, default),
+        false => Ok(default),
+    };
+    let low = match site.scalar(1)? {
+        Some(low) => low,
+        None => attribute("min", f32::NEG_INFINITY)?,
+    };
+    let high = match site.scalar(2)? {
+        Some(high) => high,
+        None => attribute("max", f32::INFINITY)?,
+    };
+    bound(site, 0, Bounds { low, high })
+}
+
+/// Max of one value and constants.
+pub(super) fn max(site: &mut Site<'_>) -> Outcome {
+    let (at, numbers) = value_and_numbers(site)?;
+    let low = numbers.into_iter().fold(f32::NEG_INFINITY, f32::max);
+    bound(site, at, Bounds { low, ..Bounds::NONE })
+}
+
+/// Min of one value and constants.
+pub(super) fn min(site: &mut Site<'_>) -> Outcome {
+    let (at, numbers) = value_and_numbers(site)?;
+    let high = numbers.into_iter().fold(f32::INFINITY, f32::min);
+    bound(site, at, Bounds { high, ..Bounds::NONE })
+}
+
+/// The operand that depends on the image, and the others, each a single number.
+fn value_and_numbers(site: &Site<'_>) -> Result<(usize, Vec<f32>), Refusal> {
+    let mut at = None;
+    let mut numbers = Vec::new();
+    for i in 0..site.operands.len() {
+        match site.value(i)? {
+            Value::Constant(constant) => match constant.floats()[..] {
+                [first, ref rest @ ..] if rest.iter().all(|v| *v == first) && !first.is_nan() => {
+                    numbers.push(first);
+                }
+                _ => {
+                    return unsupported(
+                        format!("operand {i} holds different bounds for different elements"),
+                        "use one bound for the whole layer, as Clip does",
+                    );
+                }
+            },
+            Value::Map(_) | Value::Unknown if at.is_none() => at = Some(i),
+            Value::Map(_) | Value::Unknown => {
+                return unsupported(
+                    "it compares two values that depend on the image",
+                    "replace it by max pooling, or by Relu and Add: max(a, b) = a + relu(b - a)",
+                );
+            }
+        }
+    }
+    match at {
+        Some(at) => Ok((at, numbers)),
+        None => invalid("no operand depends on the image"),
+    }
+}
+
+/// Cuts operand `at` off at these bounds.
+fn bound(site: &mut Site<'_>, at: usize, bounds: Bounds) -> Outcome {
+    let view = site.view(at)?;
+    let earlier = if site.is_only_user(at)? {
+        site.clips.get(&view.node).cloned()
+    } else {
+        None
+    };
+    // Two Relus in a row stay two gates: every ONNX Relu is counted and can be addressed by name.
+    let clipped = match earlier {
+        Some(earlier) if site.proto.op_type != "Relu" => Clipped {
+            bounds: earlier.bounds.then(bounds),
+            source: earlier.source,
+        },
+        _ => Clipped {
+            source: view.node,
+            bounds,
+        },
+    };
+    let node = cut(site, &clipped)?;
+    if node != clipped.source {
+        site.clips.insert(node, clipped);
+    }
+    let View { dims, .. } = view;
+    Ok(vec![Value::map(node, dims)])
+}
+
+/// Adds the nodes of a clip: a Relu or a Clip from 0, with shifts around it where the bounds are
+/// others.
+fn cut(site: &mut Site<'_>, clipped: &Clipped) -> Result<NodeId, Refusal> {
+    let Clipped {
+        source,
+        bounds: Bounds { low, high },
+    } = *clipped;
+    // Exporters write an absent bound as the largest number of the type.
+    let bounded = |bound: f32| bound.abs() < f32::MAX;
+    let channels = site.shape(source).c;
+    if low >= f32::MAX || high <= f32::MIN {
+        return invalid("the bounds leave no finite number");
+    }
+    match (bounded(low), bounded(high)) {
+        (false, false) => Ok(source),
+        (true, false) => {
+            let shifted = shift(site, "shift", source, 1.0, -low)?;
+            let relu = site.add(Relu, &[shifted])?;
+            shift(site, "unshift", relu, 1.0, low)
+        }
+        (false, true) => {
+            // min(x, high) = high - relu(high - x)
+            let mirrored = shift(site, "shift", source, -1.0, high)?;
+            let relu = site.add(Relu, &[mirrored])?;
+            shift(site, "unshift", relu, -1.0, high)
+        }
+        (true, true) if low < high => {
+            let shifted = shift(site, "shift", source, 1.0, -low)?;
+            site.expand(channels)?;
+            let clip = site.add(Clip::pixelwise(high - low, channels), &[shifted])?;
+            shift(site, "unshift", clip, 1.0, low)
+        }
+        (true, true) => invalid(format!(
+            "the lower bound {low} is not below the upper bound {high}, so that the result is constant"
+        )),
+    }
+}
+
+/// `factor * x + summand`, or x itself where that is the same.
+fn shift(
+    site: &mut Site<'_>,
+    suffix: &str,
+    source: NodeId,
+    factor: f32,
+    summand: f32,
+) -> Result<NodeId, Refusal> {
+    if factor == 1.0 && summand == 0.0 {
+        return Ok(source);
+    }
+    let channels = site.shape(source).c;
+    site.expand(channels)?;
+    let op = Affine {
+        scale: Tensor::vector(vec![factor; channels]),
+        bias: Tensor::vector(vec![summand; channels]),
+    };
+    site.add_part(suffix, op, &[source])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bounds_merge_as_the_functions_do() {
+        let all = [-3.0, -1.0, 0.0, 0.5, 2.0];
+        let bounds = || {
+            all.iter()
+                .flat_map(|&low| all.iter().map(move |&high| Bounds { low, high }))
+        };
+        for a in bounds().filter(|b| b.low <= b.high) {
+            for b in bounds().filter(|b| b.low <= b.high) {
+                let both = a.then(b);
+                for x in [-9.0f32, -2.0, -0.5, 0.25, 1.0, 9.0] {
+                    let one_by_one = x.max(a.low).min(a.high).max(b.low).min(b.high);
+                    assert_eq!(x.max(both.low).min(both.high), one_by_one, "{a:?} {b:?} {x}");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! Concat along the channels.
+
+use trefoil_ir::nn::op::Concat;
+
+use crate::import::error::{invalid, unsupported};
+use crate::import::site::{Outcome, Site, axis};
+use crate::import::value::Value;
+
+/// Concat along the channels.
+pub(super) fn concat(site: &mut Site<'_>) -> Outcome {
+    let mut views = Vec::with_capacity(site.operands.len());
+    for at in 0..site.operands.len() {
+        views.push(site.view(at)?);
+    }
+    let Some(first) = views.first().cloned() else {
+        return invalid("it has no operands");
+    };
+    if !site.has("axis") {
+        return invalid("the attribute `axis` is missing");
+    }
+    let along = axis(site.int("axis", 1)?, first.dims.len())?;
+    if views.len() == 1 {
+        return Ok(vec![Value::Map(first)]);
+    }
+    if along != 1 {
+        return unsupported(
+            format!("it joins values along axis {along}"),
+            "only the channels (axis 1) can be joined",
+        );
+    }
+    let mut dims = first.dims.clone();
+    dims[1] = 0;
+    for view in &views {
+        site.check_channels(view)?;
+        let alike = view.dims.len() == dims.len() && view.dims[2..] == dims[2..];
+        if !alike {
+            return invalid("its operands differ in more than the channels");
+        }
+        dims[1] += view.dims[1];
+    }
+    let nodes: Vec<_> = views.iter().map(|v| v.node).collect();
+    let node = site.add(Concat, &nodes)?;
+    Ok(vec![Value::map(node, dims)])
+}

@@ -1,0 +1,56 @@
+//! Gates: on the truncated form of their operand, or on the activation itself where a sign a
+//! pixel is all they take.
+
+use trefoil_ir::mpc::op::{BlockRelu, Clip, Relu};
+use trefoil_ir::mpc::{ACTIVATION_BOUND, ConstKind, ValueId};
+use trefoil_ir::nn::NodeId;
+
+use super::Emitter;
+use crate::lower::LowerError;
+use crate::lower::form::Form;
+use crate::pass::Gate;
+
+impl Emitter<'_> {
+    pub(super) fn gate(&mut self, id: NodeId, gate: Gate) -> Result<ValueId, LowerError> {
+        let operand = self.graph.inputs(id)[0];
+        let note = self.note(id, self.scales.unit(id));
+        let Some(truncated) = self.truncated_for(id, operand) else {
+            let patches = gate.lower;
+            return self.push(Relu { patches }, &[self.activations[&operand]], id, note);
+        };
+        let Some((high, upper)) = gate.upper else {
+            let patches = gate.lower;
+            return self.push(BlockRelu { patches }, &[truncated], id, note);
+        };
+        let levels = self.levels(id, high);
+        let clip = Clip {
+            level: self.constant(ConstKind::Level, vec![levels.len()], levels),
+            lower: gate.lower,
+            upper,
+        };
+        self.push(clip, &[truncated], id, note)
+    }
+
+    /// The truncated value that a gate works on; `None` if it works on the activation.
+    fn truncated_for(&self, id: NodeId, operand: NodeId) -> Option<ValueId> {
+        let serves = |form: Form| {
+            let gates = self.forms.truncated_gates(self.graph, operand, form);
+            gates.iter().any(|(gate, _)| *gate == id)
+        };
+        if serves(Form::Root) {
+            self.truncated.get(&operand).copied()
+        } else if serves(Form::Activation) {
+            self.relifted.get(&operand).copied()
+        } else {
+            None
+        }
+    }
+
+    /// The upper limit in units. Where a channel stays far below the limit, its unit is too fine
+    /// for the limit to be a number of the ring; the largest such number does the same to every
+    /// value within the channel's bound.
+    fn levels(&self, id: NodeId, high: f32) -> Vec<i32> {
+        let level = |u: &f64| (f64::from(high) / u).round().clamp(1.0, ACTIVATION_BOUND as f64) as i32;
+        self.scales.unit(id).iter().map(level).collect()
+    }
+}

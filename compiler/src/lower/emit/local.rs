@@ -1,0 +1,57 @@
+//! Operators that move values and compute nothing, on activations and accumulators alike.
+
+use trefoil_ir::mpc::ValueId;
+use trefoil_ir::mpc::op::{Concat, Gather, Pad, Reshape};
+use trefoil_ir::nn::op::Axis;
+use trefoil_ir::nn::{NodeId, Op};
+
+use super::Emitter;
+use crate::lower::form::copied;
+use crate::lower::{LayerError, LowerError};
+
+impl Emitter<'_> {
+    /// The value of a local operator whose result has these units (or steps, of accumulators). A
+    /// gate that gates nothing is its operand.
+    pub(super) fn local(&mut self, id: NodeId, operands: &[ValueId], unit: &[f64]) -> Result<ValueId, LowerError> {
+        let node = self.graph.node(id);
+        let note = self.note(id, unit);
+        match &node.op {
+            Op::Concat(_) => self.push(Concat, operands, id, note),
+            Op::Pad(pad) => self.push(Pad { pad: pad.clone() }, operands, id, note),
+            Op::Flatten(_) => self.push(Reshape, operands, id, note),
+            Op::Slice(slice) => self.gather(id, operands[0], slice.axis, slice.index(), unit),
+            Op::Resize(resize) => {
+                let input = self.graph.node(self.graph.inputs(id)[0]).shape;
+                let [rows, columns] =
+                    copied(resize, input).ok_or_else(|| LowerError::at(self.graph, id, LayerError::Unsupported))?;
+                let value = self.gather(id, operands[0], Axis::H, rows, unit)?;
+                self.gather(id, value, Axis::W, columns, unit)
+            }
+            Op::BlockRelu(_) | Op::Clip(_) => Ok(operands[0]),
+            _ => Err(LowerError::at(self.graph, id, LayerError::Unsupported)),
+        }
+    }
+
+    /// Indices of one axis; the value itself if these are all, in order. The note names the node
+    /// only if the shape is its own.
+    pub(super) fn gather(
+        &mut self,
+        id: NodeId,
+        value: ValueId,
+        axis: Axis,
+        index: Vec<usize>,
+        unit: &[f64],
+    ) -> Result<ValueId, LowerError> {
+        let size = axis.size(self.program.ty(value).shape);
+        if index.iter().copied().eq(0..size) {
+            return Ok(value);
+        }
+        let note = self.note(id, unit);
+        let value = self.push(Gather { axis, index }, &[value], id, note)?;
+        let step = &mut self.program.steps[value.index()];
+        if let Some(note) = step.note.as_mut().filter(|_| step.ty.shape != self.graph.node(id).shape) {
+            note.node = None;
+        }
+        Ok(value)
+    }
+}

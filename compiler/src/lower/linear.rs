@@ -1,0 +1,157 @@
+//! Integers of linear layers: weights, biases, and the multipliers of lifts and means.
+
+use trefoil_ir::Window;
+use trefoil_ir::mpc::UNIT;
+use trefoil_ir::nn::{Graph, NodeId, Op};
+
+/// A convolution or fully connected layer, the latter as one on a map of one pixel.
+pub(super) struct Weights<'a> {
+    /// `[out channels, in channels / groups, kernel height, kernel width]`.
+    pub(super) dims: Vec<usize>,
+    /// Geometry.
+    pub(super) window: Window,
+    /// Groups.
+    pub(super) groups: usize,
+    values: &'a [f32],
+    bias: Option<&'a [f32]>,
+}
+
+/// A number that stays below 2^31 in units of this part of it: `2^16 v / unit < 2^31`.
+const SMALLEST_UNIT: f64 = (1.0 + 1e-6) / 32768.0;
+
+impl<'a> Weights<'a> {
+    /// The weights of an operator that has any.
+    pub(super) fn of(op: &'a Op) -> Option<Self> {
+        match op {
+            Op::Conv2d(op) => Some(Self {
+                dims: op.weight.dims().to_vec(),
+                window: op.window.clone(),
+                groups: op.groups,
+                values: op.weight.values(),
+                bias: op.bias.as_ref().map(|b| b.values()),
+            }),
+            Op::Linear(op) => Some(Self {
+                dims: [op.weight.dims(), &[1, 1]].concat(),
+                window: Window::dense([1, 1]),
+                groups: 1,
+                values: op.weight.values(),
+                bias: op.bias.as_ref().map(|b| b.values()),
+            }),
+            _ => None,
+        }
+    }
+
+    /// Number of output channels.
+    pub(super) fn channels(&self) -> usize {
+        self.dims[0]
+    }
+
+    /// Values of one output channel, each with the unit of the operand's channel that it weighs.
+    fn row<'b>(&'b self, out: usize, operand: &'b [f64]) -> impl Iterator<Item = (f64, f64)> + 'b {
+        let (per_group, taps) = (self.dims[1], self.window.kernel[0] * self.window.kernel[1]);
+        let first = out / (self.channels() / self.groups) * per_group;
+        let length = per_group * taps;
+        let values = self.values[out * length..(out + 1) * length].iter().enumerate();
+        values.map(move |(at, w)| (f64::from(*w), operand[first + at / taps]))
+    }
+
+    /// Per output channel the smallest unit for which weights and bias are 32-bit integers.
+    pub(super) fn smallest_units(&self, operand: &[f64]) -> Vec<f64> {
+        let largest = |out: usize| {
+            let bias = self.bias.map_or(0.0, |bias| f64::from(bias[out].abs()));
+            self.row(out, operand).fold(bias, |m, (w, unit)| m.max(w.abs() * unit))
+        };
+        (0..self.channels()).map(|out| largest(out) * SMALLEST_UNIT).collect()
+    }
+
+    /// The weights as integers, for these units of operand and result.
+    pub(super) fn integers(&self, operand: &[f64], unit: &[f64]) -> Vec<i32> {
+        let row = |out: usize| {
+            let scale = UNIT as f64 / unit[out];
+            self.row(out, operand).map(move |(w, unit)| integer(w * unit * scale))
+        };
+        (0..self.channels()).flat_map(row).collect()
+    }
+
+    /// The bias as integers.
+    pub(super) fn bias_integers(&self, unit: &[f64]) -> Option<Vec<i32>> {
+        let integers = |bias: &[f32]| {
+            let pairs = bias.iter().zip(unit);
+            pairs.map(|(b, u)| integer(f64::from(*b) * UNIT as f64 / u)).collect()
+        };
+        self.bias.map(integers)
+    }
+}
+
+/// Units are chosen so that nothing saturates here.
+fn integer(value: f64) -> i32 {
+    value.round() as i32
+}
+
+/// The multiplier that makes of a sum of `divisor` values in units of `operand` their mean in
+/// 2^-16 of `unit`. Never 0: what so small a multiplier is for adds less than a unit.
+pub(super) fn multiplier(operand: f64, unit: f64, divisor: usize) -> i32 {
+    integer(UNIT as f64 * operand / (unit * divisor as f64)).max(1)
+}
+
+/// The largest number of pixels that a mean is taken over, if the node is one.
+pub(super) fn pooled_pixels(graph: &Graph, id: NodeId) -> Option<usize> {
+    divisors(graph, id).and_then(|divisors| divisors.into_iter().max())
+}
+
+/// What each window's sum is divided by, if the node is a mean.
+pub(super) fn divisors(graph: &Graph, id: NodeId) -> Option<Vec<usize>> {
+    let node = graph.node(id);
+    let input = || graph.node(graph.inputs(id)[0]).shape;
+    match &node.op {
+        Op::AvgPool(op) => Some(op.divisors(input(), [node.shape.h, node.shape.w])),
+        Op::GlobalAvgPool(_) => Some(vec![input().plane()]),
+        _ => None,
+    }
+}
+
+/// The window of a mean.
+pub(super) fn pool_window(graph: &Graph, id: NodeId) -> Option<Window> {
+    let input = || graph.node(graph.inputs(id)[0]).shape;
+    match &graph.node(id).op {
+        Op::AvgPool(op) => Some(op.window.clone()),
+        Op::GlobalAvgPool(_) => Some(Window::dense([input().h, input().w])),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use trefoil_ir::Tensor;
+    use trefoil_ir::nn::op::Conv2d;
+
+    #[test]
+    fn weights_take_in_the_units_of_both_sides() {
+        let op = Op::Conv2d(Conv2d {
+            weight: Tensor::new(vec![4, 1, 1, 2], vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0]).unwrap(),
+            bias: Some(Tensor::vector(vec![0.5, 1.0, 1.5, 2.0])),
+            window: Window::dense([1, 2]),
+            groups: 2,
+        });
+        let weights = Weights::of(&op).unwrap();
+        let unit = [65536.0, 65536.0, 65536.0, 6553.6];
+        assert_eq!(
+            weights.integers(&[1.0, 10.0], &unit),
+            [1, 2, 3, 4, 50, 60, 700, 800]
+        );
+        assert_eq!(weights.bias_integers(&unit).unwrap(), [1, 1, 2, 20]);
+        let smallest = weights.smallest_units(&[1.0, 10.0]);
+        for (smallest, largest) in smallest.iter().zip([2.0, 4.0, 60.0, 80.0]) {
+            assert!(largest * 65536.0 / smallest < 2f64.powi(31));
+            assert!(largest * 65536.0 / smallest > 2f64.powi(31) * 0.999);
+        }
+    }
+
+    #[test]
+    fn multipliers_are_positive_integers() {
+        assert_eq!(multiplier(0.25, 0.5, 1), 1 << 15);
+        assert_eq!(multiplier(1.0, 1.0 / 9.0, 9), 1 << 16);
+        assert_eq!(multiplier(1e-9, 1.0, 1), 1);
+    }
+}

@@ -1,0 +1,325 @@
+//! Scales: the real value of one unit, for every channel of every value.
+//!
+//! An accumulator counts in 2^-16 of the units of the activation that is made of it, so a root and
+//! all that is made of it by truncation share one unit a channel. It is as small as the bounds of
+//! the protocol allow: the value, what its gates make of it, and the sums over their patches must
+//! fit, with head-room above what the calibration has seen. A weight takes in the units of both
+//! its sides, and what it gains or loses is invisible in its share.
+//!
+//! Multipliers and clip levels are different, since the client knows them: the units that enter
+//! them are powers of two, so that they tell ranges to a factor of two and no more. (It costs half
+//! a bit of precision on average, and has a merit of its own: they are integers without rounding.)
+//! A mean over n pixels has the unit of its operand times a power of two over n, for the same two
+//! reasons. An interpolation has fixed coefficients, hence the unit of its operand.
+
+use std::collections::BTreeMap;
+
+use trefoil_ir::mpc::ACTIVATION_BOUND;
+use trefoil_ir::nn::op::{Axis, Pad};
+use trefoil_ir::nn::{Graph, NodeId, Op};
+
+use super::form::{Form, Forms, interpolates};
+use super::need::{Needs, raise, with_floor};
+use super::tree::Tree;
+use super::{LayerError, LowerError, LowerOptions, Warning, linear, warning};
+use crate::calibrate::Calibration;
+use crate::pass::Gate;
+
+/// Scales of a network.
+pub(super) struct Scales {
+    units: Vec<Vec<f64>>,
+    bounds: Vec<Vec<f64>>,
+    relifted: BTreeMap<NodeId, Vec<f64>>,
+}
+
+/// An operand may be this much coarser than a sum that it joins: its multiplier must fit.
+const COARSEST_OPERAND: f64 = 16384.0;
+
+/// Bits that a layer may lose to patch sums, or to weights that are large against their sums,
+/// before the user is told.
+const LOST_BITS: f64 = 5.0;
+
+impl Scales {
+    /// Chooses the scales.
+    pub(super) fn new(
+        graph: &Graph,
+        forms: &Forms,
+        calibration: &Calibration,
+        options: &LowerOptions,
+        warnings: &mut Vec<Warning>,
+    ) -> Result<Self, LowerError> {
+        let needs = Needs {
+            graph,
+            calibration,
+            factor: options.head_room.exp2(),
+        };
+        let mut choice = Choice {
+            graph,
+            forms,
+            needs,
+            options,
+            public: public_units(graph, forms),
+            warnings,
+            scales: Scales {
+                units: vec![Vec::new(); graph.id_bound()],
+                bounds: vec![Vec::new(); graph.id_bound()],
+                relifted: BTreeMap::new(),
+            },
+        };
+        for &id in forms.order() {
+            choice.choose(id)?;
+        }
+        Ok(choice.scales)
+    }
+
+    /// Real value of one unit of each channel of a node's value. Of an accumulator: of the
+    /// activation that it would become.
+    pub(super) fn unit(&self, id: NodeId) -> &[f64] {
+        &self.units[id.index()]
+    }
+
+    /// Units of an activation that is lifted and truncated once more for its gates.
+    pub(super) fn relifted(&self, id: NodeId) -> Option<&[f64]> {
+        self.relifted.get(&id).map(Vec::as_slice)
+    }
+
+    /// Largest magnitudes that are foreseen, as real values.
+    pub(super) fn bound(&self, id: NodeId) -> &[f64] {
+        &self.bounds[id.index()]
+    }
+}
+
+/// Which units the client learns something of, by way of multipliers and levels.
+fn public_units(graph: &Graph, forms: &Forms) -> Vec<bool> {
+    let mut public = vec![false; graph.id_bound()];
+    // Users first: whatever is lifted, and all that it is made of at one scale.
+    for &id in forms.order().iter().rev() {
+        public[id.index()] = forms.users(graph, id).into_iter().any(|user| match &graph.node(user).op {
+            Op::Conv2d(_) | Op::Linear(_) => false,
+            Op::Clip(_) => true,
+            Op::AvgPool(_) | Op::GlobalAvgPool(_) if forms.of(user) == Form::Joined => true,
+            _ if forms.of(user) == Form::Activation || !sums(graph, user) => public[user.index()],
+            _ => true,
+        });
+    }
+    for &id in forms.order().iter().filter(|&&id| forms.of(id) == Form::Root) {
+        if sums(graph, id) {
+            let tree = Tree::new(graph, forms, id);
+            let pools = |op: &Op| matches!(op, Op::AvgPool(_) | Op::GlobalAvgPool(_));
+            let pooled = tree.members.iter().any(|m| pools(&graph.node(m.node).op));
+            public[id.index()] |= pooled || !tree.lifted.is_empty();
+        }
+    }
+    public
+}
+
+/// Whether this accumulator is a sum or moves sums, rather than made of activations by one layer.
+fn sums(graph: &Graph, id: NodeId) -> bool {
+    let layer = matches!(
+        graph.node(id).op,
+        Op::Conv2d(_) | Op::Linear(_) | Op::AvgPool(_) | Op::GlobalAvgPool(_)
+    );
+    !layer && !interpolates(graph, id)
+}
+
+struct Choice<'a> {
+    graph: &'a Graph,
+    forms: &'a Forms,
+    needs: Needs<'a>,
+    options: &'a LowerOptions,
+    public: Vec<bool>,
+    warnings: &'a mut Vec<Warning>,
+    scales: Scales,
+}
+
+impl Choice<'_> {
+    fn choose(&mut self, id: NodeId) -> Result<(), LowerError> {
+        self.scales.bounds[id.index()] = self.needs.bound(id);
+        match self.forms.of(id) {
+            Form::Absent | Form::Joined => return Ok(()),
+            Form::Activation => {
+                let unit = self.activation(id);
+                self.set(id, unit)?;
+            }
+            Form::Root => self.root(id)?,
+        }
+        self.relift(id)
+    }
+
+    fn set(&mut self, id: NodeId, unit: Vec<f64>) -> Result<(), LowerError> {
+        let usable = |u: &f64| (1e-100..1e100).contains(u);
+        if let Some(channel) = unit.iter().position(|u| !usable(u)) {
+            return Err(LowerError::at(self.graph, id, LayerError::Range { channel }));
+        }
+        self.scales.units[id.index()] = unit;
+        Ok(())
+    }
+
+    fn operand(&self, id: NodeId) -> NodeId {
+        self.graph.inputs(id)[0]
+    }
+
+    /// Units of an activation: those of what it is made of.
+    fn activation(&self, id: NodeId) -> Vec<f64> {
+        let units = |id: NodeId| self.scales.unit(id);
+        match &self.graph.node(id).op {
+            Op::Input(_) => self.image(id),
+            Op::Concat(_) => {
+                let parts = self.graph.inputs(id).into_iter();
+                parts.flat_map(|x| units(x).iter().copied()).collect()
+            }
+            Op::Slice(op) if op.axis == Axis::C => {
+                let operand = units(self.operand(id));
+                op.index().into_iter().map(|c| operand[c]).collect()
+            }
+            Op::Pad(pad) => padded(units(self.operand(id)), pad),
+            Op::Flatten(_) => {
+                let plane = self.graph.node(self.operand(id)).shape.plane();
+                let operand = units(self.operand(id)).iter();
+                operand.flat_map(|u| std::iter::repeat_n(*u, plane)).collect()
+            }
+            Op::Relu(_) | Op::BlockRelu(_) | Op::Clip(_) => self.gated(id).to_vec(),
+            _ => units(self.operand(id)).to_vec(),
+        }
+    }
+
+    /// Units of a gate's result: those of the truncated value that it works on.
+    fn gated(&self, id: NodeId) -> &[f64] {
+        let operand = self.operand(id);
+        let relifted = self.forms.truncated_gates(self.graph, operand, Form::Activation);
+        match self.scales.relifted(operand) {
+            Some(units) if relifted.iter().any(|(gate, _)| *gate == id) => units,
+            _ => self.scales.unit(operand),
+        }
+    }
+
+    /// Units of the image: its exact range needs no head-room.
+    fn image(&self, id: NodeId) -> Vec<f64> {
+        let Some(range) = &self.options.input_range else {
+            return self.needs.of_values(id, &[]);
+        };
+        let seen = self.needs.calibration.magnitudes(id);
+        let largest = range.iter().zip(seen).map(|(r, s)| f64::from(r.max(s)));
+        with_floor(largest.map(|m| m / ACTIVATION_BOUND as f64).collect())
+    }
+
+    fn root(&mut self, id: NodeId) -> Result<(), LowerError> {
+        if interpolates(self.graph, id) {
+            let unit = self.scales.unit(self.operand(id)).to_vec();
+            return self.set(id, unit);
+        }
+        let gates = self.forms.truncated_gates(self.graph, id, Form::Root);
+        let mut unit = self.needs.of_values(id, &gates);
+        self.make_room_for_patches(id, &gates, &mut unit)?;
+        if let Some(pixels) = linear::pooled_pixels(self.graph, id) {
+            let unit = self.mean(id, pixels, &unit)?;
+            return self.set(id, unit);
+        }
+        let tree = Tree::new(self.graph, self.forms, id);
+        self.make_room_for_operands(id, &tree, &mut unit);
+        if self.public[id.index()] {
+            unit.iter_mut().for_each(|u| *u = power_of_two_above(*u));
+        }
+        for member in &tree.members {
+            let channels = self.graph.node(member.node).shape.c;
+            self.set(member.node, unit[member.offset..member.offset + channels].to_vec())?;
+        }
+        Ok(())
+    }
+
+    /// Units of a mean: `2^16 u_x / (n u)` is the largest power of two for which `u` has room.
+    fn mean(&self, id: NodeId, pixels: usize, room: &[f64]) -> Result<Vec<f64>, LowerError> {
+        let operand = self.scales.unit(self.operand(id));
+        let unit = |(channel, (x, room)): (usize, (&f64, &f64))| {
+            let finest = x / pixels as f64;
+            let bits = (finest * 65536.0 / room).log2().floor().min(16.0);
+            if bits < 0.0 {
+                return Err(LowerError::at(
+                    self.graph,
+                    id,
+                    LayerError::PoolTooLarge { pixels, channel },
+                ));
+            }
+            Ok(finest * (16.0 - bits).exp2())
+        };
+        operand.iter().zip(room).enumerate().map(unit).collect()
+    }
+
+    fn make_room_for_patches(
+        &mut self,
+        id: NodeId,
+        gates: &[(NodeId, Gate)],
+        unit: &mut [f64],
+    ) -> Result<(), LowerError> {
+        let sums = self.needs.of_patches(id, gates)?;
+        let before = unit.to_vec();
+        raise(unit, &sums);
+        let advice = "its patches are large: smaller ones keep more";
+        self.warn_of_loss(id, &before, unit, advice);
+        Ok(())
+    }
+
+    /// Weights, biases and multipliers are 32-bit integers.
+    fn make_room_for_operands(&mut self, id: NodeId, tree: &Tree, unit: &mut [f64]) {
+        let before = unit.to_vec();
+        for member in &tree.members {
+            let operands = self.graph.inputs(member.node);
+            let operand = self.scales.unit(operands[0]);
+            let room = &mut unit[member.offset..];
+            if let Some(weights) = linear::Weights::of(&self.graph.node(member.node).op) {
+                raise(room, &weights.smallest_units(operand));
+            } else if linear::pooled_pixels(self.graph, member.node).is_some() {
+                raise(room, &coarsest(operand));
+            }
+        }
+        for operand in &tree.lifted {
+            raise(&mut unit[operand.offset..], &coarsest(self.scales.unit(operand.node)));
+        }
+        let advice = "what it adds up is far larger than the sum";
+        self.warn_of_loss(id, &before, unit, advice);
+    }
+
+    fn warn_of_loss(&mut self, id: NodeId, before: &[f64], after: &[f64], why: &str) {
+        let bits = before.iter().zip(after).map(|(b, a)| (a / b).log2());
+        let worst = bits.enumerate().fold((0, 0.0f64), |w, b| if b.1 > w.1 { b } else { w });
+        if worst.1 > LOST_BITS {
+            let (channel, lost) = worst;
+            let message = format!("channel {channel} loses {lost:.1} of its 14 bits, since {why}");
+            self.warnings.push(warning(self.graph, id, message));
+        }
+    }
+
+    /// Chooses the scale at which an activation is truncated once more, if gates need that.
+    fn relift(&mut self, id: NodeId) -> Result<(), LowerError> {
+        let gates = self.forms.truncated_gates(self.graph, id, Form::Activation);
+        if gates.is_empty() {
+            return Ok(());
+        }
+        let mut room = self.scales.unit(id).to_vec();
+        let before = room.clone();
+        raise(&mut room, &self.needs.of_values(id, &gates));
+        self.make_room_for_patches(id, &gates, &mut room)?;
+        let coarser = |(unit, room): (&f64, &f64)| unit * power_of_two_above((room / unit).max(1.0));
+        let units = before.iter().zip(&room).map(coarser).collect();
+        self.scales.relifted.insert(id, units);
+        Ok(())
+    }
+}
+
+fn coarsest(operand: &[f64]) -> Vec<f64> {
+    operand.iter().map(|u| u / COARSEST_OPERAND).collect()
+}
+
+/// Padded channels are zero at any scale: the finest of the others.
+fn padded(operand: &[f64], pad: &Pad) -> Vec<f64> {
+    let finest = operand.iter().fold(f64::INFINITY, |m, u| m.min(*u));
+    let zeros = |count: usize| std::iter::repeat_n(finest, count);
+    zeros(pad.before[0])
+        .chain(operand.iter().copied())
+        .chain(zeros(pad.after[0]))
+        .collect()
+}
+
+fn power_of_two_above(unit: f64) -> f64 {
+    unit.log2().ceil().exp2()
+}

@@ -1,0 +1,116 @@
+//! The tail: what the client may run in the clear.
+//!
+//! Behind the last secret value stand operators without weights. The client may run them itself if
+//! their operand tells it no more than their result: softmax (the logits follow from it but for a
+//! constant, and logits are what a client is promised), argmax (its margin is told, as for any
+//! classifier that returns logits), a change of shape, and an interpolation from which the smaller
+//! map could be computed back. A pool or a slice never: its operand tells more.
+
+use trefoil_ir::Shape;
+use trefoil_ir::nn::op::{Resize, Tap};
+use trefoil_ir::nn::{Graph, NodeId, Op};
+
+/// A graph's tail.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tail {
+    /// The node whose value the client learns.
+    pub revealed: NodeId,
+    /// What the client computes of it, in order.
+    pub ops: Vec<Op>,
+    /// Rank of the network's output, batch included.
+    pub rank: usize,
+}
+
+/// Splits the longest possible tail off a verified graph.
+///
+/// # Panics
+/// If the graph has no output, which the verifier excludes.
+pub fn split_off(graph: &Graph) -> Tail {
+    let output = graph.output().expect("a verified graph has one output");
+    let rank = match &graph.node(output).op {
+        Op::Output(op) => op.rank,
+        _ => 0,
+    };
+    let mut revealed = graph.inputs(output)[0];
+    let mut ops = Vec::new();
+    while belongs_to_tail(graph, revealed) {
+        ops.push(graph.node(revealed).op.clone());
+        revealed = graph.inputs(revealed)[0];
+    }
+    ops.reverse();
+    Tail { revealed, ops, rank }
+}
+
+/// Every node behind this one is in the tail already, so it has no user beside them.
+fn belongs_to_tail(graph: &Graph, id: NodeId) -> bool {
+    match &graph.node(id).op {
+        Op::Softmax(_) | Op::ArgMax(_) | Op::Flatten(_) => true,
+        Op::Resize(op) => can_be_undone(op, graph.node(graph.inputs(id)[0]).shape),
+        _ => false,
+    }
+}
+
+/// Whether the input follows from the interpolated map.
+fn can_be_undone(resize: &Resize, input: Shape) -> bool {
+    let axis_can = |axis: usize, size: usize| determines_all(&resize.taps(axis, size), size);
+    axis_can(0, input.h) && axis_can(1, input.w)
+}
+
+/// Whether the interpolated points of one axis determine all of its `size` values. Interpolation
+/// is by hat functions, for which Schoenberg and Whitney say: it has full rank if and only if
+/// ascending points can be picked, one for each value, each of which that value contributes to.
+fn determines_all(points: &[Vec<Tap>], size: usize) -> bool {
+    let mut distinct: Vec<&Vec<Tap>> = points.iter().collect();
+    distinct.dedup();
+    let mut next = 0;
+    for taps in distinct {
+        let contributes = taps.iter().any(|tap| tap.index == next && tap.weight > 0.0);
+        next += usize::from(next < size && contributes);
+    }
+    next == size
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use trefoil_ir::nn::op::{Coordinates, ResizeMode};
+
+    fn undone(from: [usize; 2], to: [usize; 2], mode: ResizeMode, coordinates: Coordinates) -> bool {
+        let scales = [0, 1].map(|i| to[i] as f32 / from[i] as f32);
+        let resize = Resize {
+            size: to,
+            scales,
+            mode,
+            coordinates,
+        };
+        can_be_undone(&resize, Shape::new(1, from[0], from[1]))
+    }
+
+    #[test]
+    fn enlarging_keeps_everything_and_shrinking_does_not() {
+        for coordinates in [
+            Coordinates::HalfPixel,
+            Coordinates::AlignCorners,
+            Coordinates::Asymmetric,
+        ] {
+            for mode in [ResizeMode::Bilinear, ResizeMode::NearestFloor] {
+                assert!(undone([3, 5], [7, 10], mode, coordinates), "{mode:?} {coordinates:?}");
+                assert!(!undone([5, 5], [7, 4], mode, coordinates), "{mode:?} {coordinates:?}");
+            }
+        }
+        assert!(undone([4, 4], [4, 4], ResizeMode::Bilinear, Coordinates::HalfPixel));
+    }
+
+    #[test]
+    fn an_enlargement_that_crops_is_no_tail() {
+        let mut resize = Resize {
+            size: [8, 8],
+            scales: [2.0, 2.0],
+            mode: ResizeMode::Bilinear,
+            coordinates: Coordinates::Asymmetric,
+        };
+        assert!(can_be_undone(&resize, Shape::new(1, 4, 4)));
+        resize.scales = [4.0, 4.0];
+        assert!(!can_be_undone(&resize, Shape::new(1, 4, 4)));
+    }
+}

@@ -1,0 +1,145 @@
+//! The last pass: what lowering may rely on, and the refusal of what it cannot take.
+//!
+//! Behind it holds, besides what the verifier checks:
+//!
+//! - no batch norm and no affine map is left;
+//! - every gate has its simplest operator: a ReLU where every pixel has its own sign, a Block-ReLU
+//!   where there is no upper sign, and none gates nothing at all;
+//! - every convolution and linear layer has a bias;
+//! - softmax and argmax stand only between the last other operator and the output, where the client
+//!   does them in the clear.
+
+use trefoil_ir::Tensor;
+use trefoil_ir::nn::{Graph, NodeId, Op};
+
+use super::gate::Gate;
+use super::rewrite::sweep;
+use super::{Changed, PassError, PassOptions};
+
+pub(super) fn run(graph: &mut Graph, _: &PassOptions) -> Result<Changed, PassError> {
+    for id in graph.order() {
+        check(graph, id)?;
+    }
+    sweep(graph, |graph, id| {
+        Ok(simplify_gate(graph, id)? || add_bias(graph, id))
+    })
+}
+
+fn check(graph: &Graph, id: NodeId) -> Result<(), PassError> {
+    match &graph.node(id).op {
+        Op::BatchNorm(_) | Op::Affine(_) => Err(PassError::unsupported(
+            graph,
+            id,
+            "an affine map is left that an earlier pass should have replaced; please report this network",
+        )),
+        Op::Softmax(_) | Op::ArgMax(_) if !is_tail(graph, id) => Err(PassError::unsupported(
+            graph,
+            id,
+            "this operator runs only at the end of a network, where the client does it in the clear; \
+             remove it, or end the network here",
+        )),
+        Op::Softmax(_)
+        | Op::ArgMax(_)
+        | Op::Input(_)
+        | Op::Conv2d(_)
+        | Op::Linear(_)
+        | Op::Relu(_)
+        | Op::BlockRelu(_)
+        | Op::Clip(_)
+        | Op::MaxPool(_)
+        | Op::AvgPool(_)
+        | Op::GlobalAvgPool(_)
+        | Op::Add(_)
+        | Op::Concat(_)
+        | Op::Slice(_)
+        | Op::Pad(_)
+        | Op::Flatten(_)
+        | Op::Resize(_)
+        | Op::Output(_) => Ok(()),
+    }
+}
+
+/// Whether nothing but further such operators and the output uses this value.
+fn is_tail(graph: &Graph, id: NodeId) -> bool {
+    let is_end = |user: &NodeId| {
+        matches!(
+            graph.node(*user).op,
+            Op::Softmax(_) | Op::ArgMax(_) | Op::Output(_)
+        )
+    };
+    graph.users(id).iter().all(is_end)
+}
+
+fn simplify_gate(graph: &mut Graph, id: NodeId) -> Result<bool, PassError> {
+    let node = graph.node(id);
+    let Some(gate) = Gate::of(node).filter(|g| g.clone().into_op().as_ref() != Some(&node.op)) else {
+        return Ok(false);
+    };
+    gate.put(graph, id)?;
+    Ok(true)
+}
+
+fn add_bias(graph: &mut Graph, id: NodeId) -> bool {
+    let channels = graph.node(id).shape.c;
+    let bias = match &mut graph.node_mut(id).op {
+        Op::Conv2d(op) => &mut op.bias,
+        Op::Linear(op) => &mut op.bias,
+        _ => return false,
+    };
+    let missing = bias.is_none();
+    bias.get_or_insert_with(|| Tensor::vector(vec![0.0; channels]));
+    missing
+}
+
+#[cfg(test)]
+mod tests {
+    use trefoil_ir::nn::op::{ArgMax, Clip, Softmax};
+    use trefoil_ir::{Patch, Shape};
+
+    use super::*;
+    use crate::pass::testing::{Net, evaluate_equal, ops};
+
+    #[test]
+    fn gates_are_simple_and_layers_have_biases() {
+        let mut net = Net::new(3);
+        let x = net.input(Shape::new(2, 3, 3));
+        let a = net.block(x, vec![Patch::PIXEL; 2]);
+        let b = net.op(
+            Clip {
+                high: 0.5,
+                lower: vec![Patch::Block { h: 2, w: 1 }; 2],
+                upper: vec![Patch::Identity; 2],
+            },
+            &[a],
+        );
+        let c = net.block(b, vec![Patch::Identity; 2]);
+        let d = net.flatten(c);
+        let e = net.linear(d, 2);
+        let before = net.finish(e);
+        let mut after = before.clone();
+        run(&mut after, &PassOptions::default()).unwrap();
+        assert_eq!(
+            ops(&after),
+            ["input", "relu", "block_relu", "flatten", "linear", "output"]
+        );
+        assert!(matches!(&after.node(e).op, Op::Linear(op) if op.bias.is_some()));
+        evaluate_equal(&before, &after, 1).unwrap();
+    }
+
+    #[test]
+    fn softmax_ends_a_network_or_is_refused() {
+        let mut net = Net::new(3);
+        let x = net.input(Shape::vector(4));
+        let a = net.op(Softmax, &[x]);
+        let b = net.op(ArgMax, &[a]);
+        let mut graph = net.finish(b);
+        assert_eq!(run(&mut graph, &PassOptions::default()).unwrap(), Changed::No);
+
+        let mut net = Net::new(3);
+        let x = net.input(Shape::vector(4));
+        let a = net.op(Softmax, &[x]);
+        let b = net.linear(a, 2);
+        let error = run(&mut net.finish(b), &PassOptions::default()).unwrap_err();
+        assert!(error.to_string().starts_with("softmax \"softmax1\""), "{error}");
+    }
+}

@@ -1,0 +1,75 @@
+//! Splitting: from a lowered program to the plans of three parties.
+//!
+//! A weight W is split into F = W - B (mod 2^32), which travels in the client's plan, and B, of
+//! which the helper gets the seed. The server has W. B is drawn from a seed that is bound to the
+//! owner's secret and, by way of the plan id, to every integer of the plan: no B serves two plans,
+//! or F1 - F2 would be W1 - W2.
+
+use trefoil_ir::Tensor;
+use trefoil_ir::mpc::{ConstId, ConstKind};
+use trefoil_ir::plan::{
+    ClientPart, HelperPart, OutputDecoding, Public, SecretSeed, ServerPart, plan_id, weight_seed,
+};
+use trefoil_runtime::prg::weight_share;
+
+use crate::lower::Lowered;
+
+/// The plans of three parties, not yet encoded.
+pub struct Plans {
+    /// What all three know.
+    pub public: Public,
+    /// The client's part.
+    pub client: ClientPart,
+    /// The server's part.
+    pub server: ServerPart,
+    /// The helper's part.
+    pub helper: HelperPart,
+}
+
+/// Splits a lowered program. `preprocess` and `classes` go into the client's plan, for its use
+/// alone.
+pub fn split(
+    lowered: &Lowered,
+    secret: &SecretSeed,
+    preprocess: Option<String>,
+    classes: Vec<String>,
+) -> Plans {
+    let id = plan_id(secret, &lowered.program, &lowered.constants);
+    let seed = weight_seed(secret, &id);
+    let declared = lowered.program.constants.iter().zip(&lowered.constants).enumerate();
+    let constants = declared.map(|(at, (constant, tensor))| match constant.kind {
+        ConstKind::Weight => Some(client_share(&seed, ConstId(at as u32), tensor)),
+        ConstKind::Bias => None,
+        ConstKind::Multiplier | ConstKind::Level => Some(tensor.clone()),
+    });
+    Plans {
+        client: ClientPart {
+            constants: constants.collect(),
+            input: lowered.input.clone(),
+            output: OutputDecoding {
+                classes,
+                ..lowered.output.clone()
+            },
+            preprocess,
+        },
+        public: Public {
+            program: lowered.program.public(),
+            plan_id: id,
+        },
+        server: ServerPart {
+            constants: lowered.constants.clone(),
+        },
+        helper: HelperPart { weight_seed: seed },
+    }
+}
+
+/// F = W - B.
+fn client_share(seed: &SecretSeed, id: ConstId, weight: &Tensor<i32>) -> Tensor<i32> {
+    let share = weight_share(seed, id, weight.len());
+    let pairs = weight.values().iter().zip(share);
+    let values = pairs.map(|(w, b)| w.wrapping_sub(b as i32)).collect();
+    Tensor::new(weight.dims().to_vec(), values).expect("a share has the dimensions of its weight")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,301 @@
+//! The client: has the image and learns the output.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use trefoil_ir::mpc::{Op, Party, Program, Stage, ValueId};
+use trefoil_ir::plan::ClientPlan;
+use zeroize::Zeroize;
+
+use super::prepared::{Prepared, has_messages};
+use super::store::{Memory, Store, Value};
+use super::{At, ExecError, INPUT_MASK, Measured, local};
+use crate::kernel;
+use crate::prg::{Purpose, StreamKey};
+use crate::protocol::gate::{self, MaskSource, result_mask};
+use crate::protocol::section::{Reader, Writer};
+use crate::protocol::streams::StepStreams;
+use crate::protocol::truncate;
+use crate::wire::Link;
+
+/// The client of one plan. Clones share the packed weights.
+#[derive(Clone)]
+pub struct Client {
+    plan: Arc<ClientPlan>,
+    prepared: Arc<Prepared>,
+    measured: Measured,
+}
+
+/// What the client keeps of a gate until it runs.
+struct GateStock {
+    rs: Vec<u16>,
+    deal: Vec<u8>,
+}
+
+/// What the offline phase of one inference left at the client. Used once.
+pub struct ClientStock {
+    inference: u32,
+    input_mask: Vec<u32>,
+    gates: BTreeMap<ValueId, GateStock>,
+    /// The client's half of what is revealed.
+    revealed: Vec<u16>,
+    memory: Memory,
+}
+
+impl Drop for ClientStock {
+    fn drop(&mut self) {
+        self.input_mask.zeroize();
+        self.revealed.zeroize();
+        for stock in self.gates.values_mut() {
+            stock.rs.zeroize();
+            stock.deal.zeroize();
+        }
+    }
+}
+
+impl Client {
+    /// Packs F.
+    pub fn new(plan: ClientPlan) -> Self {
+        let prepared = Prepared::new(plan.program(), |id, _| plan.part.constants[id.index()].clone());
+        Self { plan: Arc::new(plan), prepared: Arc::new(prepared), measured: Measured::default() }
+    }
+
+    /// The plan.
+    pub fn plan(&self) -> &ClientPlan {
+        &self.plan
+    }
+
+    /// Prepares one inference with the helper, and hands the server its masked shares.
+    ///
+    /// # Errors
+    /// If a link fails or a message is malformed.
+    pub fn offline(
+        &mut self,
+        key: &StreamKey,
+        inference: u32,
+        server: &mut dyn Link,
+        helper: &mut dyn Link,
+    ) -> Result<ClientStock, ExecError> {
+        let begin = Instant::now();
+        let (plan, prepared) = (Arc::clone(&self.plan), Arc::clone(&self.prepared));
+        let program: &Program = plan.program();
+        self.measured = Measured { step_seconds: vec![0.0; program.steps.len()], ..Measured::default() };
+        let mut offline = Offline {
+            program,
+            prepared: &prepared,
+            key,
+            inference,
+            store: Store::new(program, Memory::starting_with(prepared.bytes())),
+            input_mask: Vec::new(),
+            gates: BTreeMap::new(),
+            revealed: Vec::new(),
+        };
+        for id in program.ids() {
+            let step_begin = Instant::now();
+            if !local::run(program, &prepared, Party::Client, id, &mut offline.store) {
+                offline.step(id, server, helper)?;
+                offline.store.used(program, id);
+            }
+            self.measured.step_seconds[id.index()] += step_begin.elapsed().as_secs_f64();
+        }
+        server.flush().map_err(|e| At { program, inference, step: ValueId(0) }.link(e))?;
+        let memory = offline.store.memory;
+        self.measured.peak_memory = memory.peak();
+        self.measured.offline_seconds = begin.elapsed().as_secs_f64();
+        let Offline { input_mask, gates, revealed, .. } = offline;
+        Ok(ClientStock { inference, input_mask, gates, revealed, memory })
+    }
+
+    /// Runs one inference on an image in units; returns the output in units.
+    ///
+    /// # Errors
+    /// If the link fails, a message is malformed, or the image has another size than the plan's.
+    pub fn online(
+        &mut self,
+        key: &StreamKey,
+        mut stock: ClientStock,
+        image: &[i32],
+        server: &mut dyn Link,
+    ) -> Result<Vec<i64>, ExecError> {
+        let begin = Instant::now();
+        let (plan, prepared) = (Arc::clone(&self.plan), Arc::clone(&self.prepared));
+        let program: &Program = plan.program();
+        self.measured.step_seconds.resize(program.steps.len(), 0.0);
+        send_image(program, &stock, image, server)?;
+        let mut online = Online { program, prepared: &prepared, key, stock: &mut stock, gates: BTreeMap::new() };
+        let mut output = Vec::new();
+        for round in &prepared.schedule.rounds {
+            let mut received = Vec::with_capacity(round.server.len());
+            for slot in &round.server {
+                received.push((slot.step, slot.stage, online.at(slot.step).receive(server, slot.stage)?));
+            }
+            for (step, stage, payload) in received {
+                let step_begin = Instant::now();
+                if stage == Stage::Reveal {
+                    output = online.reveal(step, &payload, server)?;
+                } else {
+                    online.answer(step, stage, &payload, server)?;
+                }
+                self.measured.step_seconds[step.index()] += step_begin.elapsed().as_secs_f64();
+            }
+            server.flush().map_err(|e| online.at(ValueId(0)).link(e))?;
+        }
+        self.measured.peak_memory = self.measured.peak_memory.max(stock.memory.peak());
+        self.measured.online_seconds = begin.elapsed().as_secs_f64();
+        Ok(output)
+    }
+
+    /// What the last inference took.
+    pub fn measured(&mut self) -> Measured {
+        std::mem::take(&mut self.measured)
+    }
+}
+
+/// The offline phase in progress.
+struct Offline<'a> {
+    program: &'a Program,
+    prepared: &'a Prepared,
+    key: &'a StreamKey,
+    inference: u32,
+    store: Store,
+    input_mask: Vec<u32>,
+    gates: BTreeMap<ValueId, GateStock>,
+    revealed: Vec<u16>,
+}
+
+impl Offline<'_> {
+    fn step(&mut self, id: ValueId, server: &mut dyn Link, helper: &mut dyn Link) -> Result<(), ExecError> {
+        let at = At { program: self.program, inference: self.inference, step: id };
+        let step = self.program.step(id);
+        let mut streams = StepStreams::new(self.key, self.inference, id.0);
+        match &step.op {
+            Op::Input(_) => {
+                self.input_mask = streams.u32s(INPUT_MASK, step.ty.shape.len());
+                self.store.put(id, Value::Ring(self.input_mask.clone()));
+            }
+            Op::Truncate(op) => {
+                let share = self.store.take_ring(step.args[0]);
+                at.send(server, Stage::MaskedShare, truncate::client_send(share, &mut streams))?;
+                let message = at.receive(helper, Stage::TruncationMask)?;
+                let rs = truncate::client_receive(op, &message, step.ty.shape.len())
+                    .map_err(|e| at.malformed(helper, e))?;
+                self.store.put(id, Value::Top(rs));
+            }
+            Op::Reveal(_) => self.revealed = self.low_half(step.args[0]),
+            Op::Max(_) => {
+                let y = self.store.ring(step.args[1]).to_vec();
+                let mut difference = self.store.ring(step.args[0]).to_vec();
+                kernel::sub_assign(self.prepared.isa, &mut difference, &y);
+                let rs = difference.iter().map(|&r| r as u16).collect();
+                let mut mask = self.gate(&at, rs, &[], &mut streams, helper)?;
+                kernel::add_assign(self.prepared.isa, &mut mask, &y);
+                self.store.put(id, Value::Ring(mask));
+            }
+            _ => {
+                let rs = self.low_half(step.args[0]);
+                let passed = match &step.op {
+                    Op::Relu(_) => self.store.ring(step.args[0]).to_vec(),
+                    _ => Vec::new(),
+                };
+                let mask = self.gate(&at, rs, &passed, &mut streams, helper)?;
+                self.store.put(id, Value::Ring(mask));
+            }
+        }
+        Ok(())
+    }
+
+    /// The client's half of a truncated value or of an activation, modulo 2^16.
+    fn low_half(&self, id: ValueId) -> Vec<u16> {
+        match self.store.top(id) {
+            Some(rs) => rs.to_vec(),
+            None => self.store.ring(id).iter().map(|&a| a as u16).collect(),
+        }
+    }
+
+    /// Takes the helper's message of a gate in; returns the mask of its result.
+    fn gate(
+        &mut self,
+        at: &At<'_>,
+        rs: Vec<u16>,
+        passed: &[u32],
+        streams: &mut StepStreams<'_>,
+        helper: &mut dyn Link,
+    ) -> Result<Vec<u32>, ExecError> {
+        let source = MaskSource { rs: &rs, exact: None, passed };
+        let mask = result_mask(self.prepared.groups(at.step), &source, streams);
+        if has_messages(at.program, at.step) {
+            let deal = at.receive(helper, Stage::Deal)?;
+            self.store.memory.add(deal.len() + 2 * rs.len());
+            self.gates.insert(at.step, GateStock { rs, deal });
+        }
+        Ok(mask)
+    }
+}
+
+/// The message Input: x - a.
+fn send_image(
+    program: &Program,
+    stock: &ClientStock,
+    image: &[i32],
+    server: &mut dyn Link,
+) -> Result<(), ExecError> {
+    let input = program.ids().find(|&id| matches!(program.step(id).op, Op::Input(_)));
+    let id = input.expect("the verifier has seen the input");
+    let expected = stock.input_mask.len();
+    if image.len() != expected {
+        return Err(ExecError::Image { given: image.len(), expected });
+    }
+    let masked: Vec<u32> = image.iter().zip(&stock.input_mask).map(|(x, a)| (*x as u32).wrapping_sub(*a)).collect();
+    let mut message = Writer::new();
+    message.u32s(&masked, 32);
+    let at = At { program, inference: stock.inference, step: id };
+    at.send(server, Stage::Input, message.finish())
+}
+
+/// The online phase in progress.
+struct Online<'a> {
+    program: &'a Program,
+    prepared: &'a Prepared,
+    key: &'a StreamKey,
+    stock: &'a mut ClientStock,
+    gates: BTreeMap<ValueId, (gate::Client<'a>, StepStreams<'a>)>,
+}
+
+impl<'a> Online<'a> {
+    fn at(&self, step: ValueId) -> At<'a> {
+        At { program: self.program, inference: self.stock.inference, step }
+    }
+
+    /// M2 answers M1, M4 answers M3.
+    fn answer(&mut self, id: ValueId, stage: Stage, payload: &[u8], server: &mut dyn Link) -> Result<(), ExecError> {
+        let at = self.at(id);
+        if stage == Stage::M1 {
+            let mut stock = self.stock.gates.remove(&id).expect("the offline phase left a stock for every gate");
+            let mut streams = StepStreams::new(self.key, self.stock.inference, id.0);
+            // The mask of the result was drawn offline, to prepare the layers behind; here it is applied.
+            streams.replay(Purpose::FreshMask);
+            let groups = self.prepared.groups(id);
+            let levels = self.prepared.levels(self.program, id);
+            let (gate, m2) = gate::Client::m2(groups, &stock.rs, &stock.deal, payload, levels, &mut streams)
+                .map_err(|e| at.malformed(server, e))?;
+            self.stock.memory.free(stock.deal.len() + 2 * stock.rs.len());
+            stock.rs.zeroize();
+            stock.deal.zeroize();
+            self.gates.insert(id, (gate, streams));
+            return at.send(server, Stage::M2, m2);
+        }
+        let (gate, mut streams) = self.gates.remove(&id).expect("M3 follows M1");
+        let m4 = gate.m4(payload, &mut streams).map_err(|e| at.malformed(server, e))?;
+        at.send(server, Stage::M4, m4)
+    }
+
+    /// The server's half plus the client's.
+    fn reveal(&self, id: ValueId, payload: &[u8], server: &dyn Link) -> Result<Vec<i64>, ExecError> {
+        let count = self.stock.revealed.len();
+        let mut reader = Reader::new(payload);
+        let halves = reader.u16s(count, 16).map_err(|e| self.at(id).malformed(server, e))?;
+        let open = |(s, c): (&u16, &u16)| i64::from(s.wrapping_add(*c) as i16);
+        Ok(halves.iter().zip(&self.stock.revealed).map(open).collect())
+    }
+}

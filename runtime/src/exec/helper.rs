@@ -1,0 +1,147 @@
+//! The helper: deals correlated randomness, and receives nothing that depends on an input.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use trefoil_ir::mpc::{Op, Party, Program, Stage, ValueId};
+use trefoil_ir::plan::HelperPlan;
+use trefoil_ir::tensor::Tensor;
+
+use super::prepared::{Prepared, has_messages};
+use super::store::{Memory, Store, Value};
+use super::{At, ExecError, INPUT_MASK, Measured, local};
+use crate::kernel;
+use crate::prg::{StreamKey, weight_share};
+use crate::protocol::gate::{MaskSource, helper_deal, result_mask};
+use crate::protocol::streams::StepStreams;
+use crate::protocol::truncate;
+use crate::wire::Link;
+
+/// The helper of one plan. Clones share the packed weights.
+#[derive(Clone)]
+pub struct Helper {
+    plan: Arc<HelperPlan>,
+    prepared: Arc<Prepared>,
+    measured: Measured,
+}
+
+impl Helper {
+    /// Expands B and packs it.
+    pub fn new(plan: HelperPlan) -> Self {
+        let seed = &plan.part.weight_seed;
+        let share = |id, len: usize| {
+            let share = weight_share(seed, id, len);
+            Some(Tensor::vector(share.into_iter().map(|w| w as i32).collect()))
+        };
+        // The helper has B and nothing of biases, multipliers or levels.
+        let is_weight = |id: trefoil_ir::mpc::ConstId| {
+            plan.program().constants[id.index()].kind == trefoil_ir::mpc::ConstKind::Weight
+        };
+        let prepared = Prepared::new(plan.program(), |id, len| if is_weight(id) { share(id, len) } else { None });
+        Self { plan: Arc::new(plan), prepared: Arc::new(prepared), measured: Measured::default() }
+    }
+
+    /// The plan.
+    pub fn plan(&self) -> &HelperPlan {
+        &self.plan
+    }
+
+    /// Deals one inference.
+    ///
+    /// # Errors
+    /// If the link to the client fails.
+    pub fn offline(
+        &mut self,
+        client_key: &StreamKey,
+        server_key: &StreamKey,
+        inference: u32,
+        client: &mut dyn Link,
+    ) -> Result<(), ExecError> {
+        let begin = Instant::now();
+        let (plan, prepared) = (Arc::clone(&self.plan), Arc::clone(&self.prepared));
+        let program: &Program = plan.program();
+        self.measured = Measured { step_seconds: vec![0.0; program.steps.len()], ..Measured::default() };
+        let mut store = Store::new(program, Memory::starting_with(prepared.bytes()));
+        for id in program.ids() {
+            let at = At { program, inference, step: id };
+            let step_begin = Instant::now();
+            if !local::run(program, &prepared, Party::Helper, id, &mut store) {
+                let streams = || {
+                    (StepStreams::new(client_key, inference, id.0), StepStreams::new(server_key, inference, id.0))
+                };
+                run_step(&at, &prepared, &mut store, streams(), client)?;
+                store.used(program, id);
+            }
+            self.measured.step_seconds[id.index()] = step_begin.elapsed().as_secs_f64();
+        }
+        client.flush().map_err(|e| At { program, inference, step: ValueId(0) }.link(e))?;
+        self.measured.peak_memory = store.memory.peak();
+        self.measured.offline_seconds = begin.elapsed().as_secs_f64();
+        Ok(())
+    }
+
+    /// What the last inference took.
+    pub fn measured(&mut self) -> Measured {
+        std::mem::take(&mut self.measured)
+    }
+}
+
+fn run_step(
+    at: &At<'_>,
+    prepared: &Prepared,
+    store: &mut Store,
+    (mut client_streams, mut server_streams): (StepStreams<'_>, StepStreams<'_>),
+    client: &mut dyn Link,
+) -> Result<(), ExecError> {
+    let (program, id) = (at.program, at.step);
+    let step = program.step(id);
+    match &step.op {
+        Op::Input(_) => {
+            store.put(id, Value::Ring(client_streams.u32s(INPUT_MASK, step.ty.shape.len())));
+        }
+        Op::Truncate(op) => {
+            let h = store.take_ring(step.args[0]);
+            let (r, message) = truncate::helper(op, h, &mut client_streams, &mut server_streams);
+            at.send(client, Stage::TruncationMask, message)?;
+            store.put(id, Value::Ring(r));
+        }
+        Op::Reveal(_) => {}
+        Op::Max(_) => {
+            let y = store.ring(step.args[1]).to_vec();
+            let mut r = store.ring(step.args[0]).to_vec();
+            kernel::sub_assign(prepared.isa, &mut r, &y);
+            let rs: Vec<u16> = r.iter().map(|&r| r as u16).collect();
+            let source = MaskSource { rs: &rs, exact: None, passed: &[] };
+            let mut mask = deal(at, prepared, &source, &mut client_streams, &mut server_streams, client)?;
+            kernel::add_assign(prepared.isa, &mut mask, &y);
+            store.put(id, Value::Ring(mask));
+        }
+        _ => {
+            let r = store.ring(step.args[0]);
+            let rs = match &step.op {
+                Op::Relu(_) => r.iter().map(|&r| r as u16).collect(),
+                _ => truncate::top(r),
+            };
+            let source = MaskSource { rs: &rs, exact: Some(r), passed: r };
+            let mask = deal(at, prepared, &source, &mut client_streams, &mut server_streams, client)?;
+            store.put(id, Value::Ring(mask));
+        }
+    }
+    Ok(())
+}
+
+fn deal(
+    at: &At<'_>,
+    prepared: &Prepared,
+    source: &MaskSource<'_>,
+    client_streams: &mut StepStreams<'_>,
+    server_streams: &mut StepStreams<'_>,
+    client: &mut dyn Link,
+) -> Result<Vec<u32>, ExecError> {
+    let groups = prepared.groups(at.step);
+    if has_messages(at.program, at.step) {
+        let message = helper_deal(groups, source, client_streams, server_streams);
+        at.send(client, Stage::Deal, message)?;
+    }
+    Ok(result_mask(groups, source, client_streams))
+}

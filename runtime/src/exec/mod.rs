@@ -1,0 +1,124 @@
+//! Walking a plan: the three parties step by step, over links.
+//!
+//! Each party has an offline phase, before the image is known, and (client and server) an online
+//! phase, which takes what the offline phase left in a *stock*. A stock serves one inference and is
+//! consumed by it. Sizes of all messages come from the plan.
+//!
+//! - [`Client`], [`Server`], [`Helper`]: the parties
+//! - `prepared`: constants packed for the kernels, groups and schedule, made once per plan
+//! - `local`: the steps without messages, the same for all parties but for what each may know
+//! - `store`: values alive, and the memory that they take
+
+mod client;
+mod helper;
+mod local;
+mod prepared;
+mod server;
+mod store;
+#[cfg(test)]
+mod tests;
+
+pub use client::{Client, ClientStock};
+pub use helper::Helper;
+pub use server::{Server, ServerStock};
+
+use thiserror::Error;
+use trefoil_ir::mpc::{Program, Stage, ValueId};
+
+use crate::prg::Purpose;
+use crate::wire::bits::BitsError;
+use crate::wire::{FrameKind, Link, LinkError, Peer, Tag};
+
+/// Why an inference could not be finished.
+#[derive(Debug, Error)]
+pub enum ExecError {
+    /// A link failed, or its peer sent another frame than the plan foresees.
+    #[error("step {step} ({origin})")]
+    Link {
+        /// The step.
+        step: ValueId,
+        /// ONNX name of its origin.
+        origin: String,
+        /// What happened.
+        #[source]
+        source: LinkError,
+    },
+    /// A message has the right length but cannot be what it should be.
+    #[error("step {step} ({origin}): {peer} sent a malformed message; check that it runs the same version")]
+    Malformed {
+        /// The step.
+        step: ValueId,
+        /// ONNX name of its origin.
+        origin: String,
+        /// Who sent it.
+        peer: Peer,
+        /// What is wrong with it.
+        #[source]
+        source: BitsError,
+    },
+    /// The caller gave an image of another size than the plan's input.
+    #[error("the image has {given} values, and the plan expects {expected}")]
+    Image {
+        /// Values given.
+        given: usize,
+        /// Values expected.
+        expected: usize,
+    },
+}
+
+/// What an inference took at one party.
+#[derive(Clone, Debug, Default)]
+pub struct Measured {
+    /// Seconds of the offline phase, waiting included.
+    pub offline_seconds: f64,
+    /// Seconds of the online phase, waiting included.
+    pub online_seconds: f64,
+    /// Seconds of computation by step, waiting for messages not included.
+    pub step_seconds: Vec<f64>,
+    /// Most bytes of values, stock and packed weights at once.
+    pub peak_memory: u64,
+}
+
+fn tag(inference: u32, step: ValueId, stage: Stage) -> Tag {
+    Tag { inference, step: step.0, kind: FrameKind::Message(stage) }
+}
+
+/// Bytes of a step's message.
+fn message_bytes(program: &Program, step: ValueId, stage: Stage) -> usize {
+    program.messages(step).iter().find(|m| m.stage == stage).map_or(0, trefoil_ir::mpc::Message::bytes)
+}
+
+/// A step in progress: where errors are given their place.
+struct At<'a> {
+    program: &'a Program,
+    inference: u32,
+    step: ValueId,
+}
+
+impl At<'_> {
+    fn send(&self, link: &mut dyn Link, stage: Stage, payload: Vec<u8>) -> Result<(), ExecError> {
+        debug_assert_eq!(payload.len(), message_bytes(self.program, self.step, stage), "{stage:?} of {}", self.step);
+        link.send(tag(self.inference, self.step, stage), payload).map_err(|e| self.link(e))
+    }
+
+    fn receive(&self, link: &mut dyn Link, stage: Stage) -> Result<Vec<u8>, ExecError> {
+        let bytes = message_bytes(self.program, self.step, stage);
+        link.receive(tag(self.inference, self.step, stage), bytes).map_err(|e| self.link(e))
+    }
+
+    fn link(&self, source: LinkError) -> ExecError {
+        ExecError::Link { step: self.step, origin: self.origin(), source }
+    }
+
+    fn malformed(&self, link: &dyn Link, source: BitsError) -> ExecError {
+        ExecError::Malformed { step: self.step, origin: self.origin(), peer: link.peer().clone(), source }
+    }
+
+    fn origin(&self) -> String {
+        let step = self.program.step(self.step);
+        format!("{} \"{}\"", step.op.name(), step.origin)
+    }
+}
+
+/// The mask of the client's image.
+const INPUT_MASK: Purpose = Purpose::InputMask;

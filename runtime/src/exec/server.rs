@@ -1,0 +1,232 @@
+//! The server: has the weights, and sees uniformly random values only.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use trefoil_ir::mpc::{Kind, Op, Party, Program, Stage, ValueId};
+use trefoil_ir::plan::ServerPlan;
+
+use super::prepared::{Prepared, has_messages};
+use super::store::{Memory, Store, Value};
+use super::{At, ExecError, Measured, local};
+use crate::kernel;
+use crate::prg::StreamKey;
+use crate::protocol::gate;
+use crate::protocol::section::{Reader, Writer};
+use crate::protocol::streams::StepStreams;
+use crate::protocol::truncate;
+use crate::wire::Link;
+
+/// The server of one plan. Clones share the packed weights.
+#[derive(Clone)]
+pub struct Server {
+    plan: Arc<ServerPlan>,
+    prepared: Arc<Prepared>,
+    measured: Measured,
+}
+
+/// What the offline phase of one inference left at the server: the client's masked shares. Used
+/// once.
+pub struct ServerStock {
+    inference: u32,
+    shares: BTreeMap<ValueId, Vec<u8>>,
+    memory: Memory,
+}
+
+impl Server {
+    /// Packs W.
+    pub fn new(plan: ServerPlan) -> Self {
+        let prepared = Prepared::new(plan.program(), |id, _| Some(plan.part.constants[id.index()].clone()));
+        Self { plan: Arc::new(plan), prepared: Arc::new(prepared), measured: Measured::default() }
+    }
+
+    /// The plan.
+    pub fn plan(&self) -> &ServerPlan {
+        &self.plan
+    }
+
+    /// Receives the client's masked shares of every accumulator that is truncated.
+    ///
+    /// # Errors
+    /// If the link fails.
+    pub fn offline(&mut self, inference: u32, client: &mut dyn Link) -> Result<ServerStock, ExecError> {
+        let begin = Instant::now();
+        let program: &Program = self.plan.program();
+        let mut memory = Memory::starting_with(self.prepared.bytes());
+        let mut shares = BTreeMap::new();
+        for id in program.ids().filter(|&id| matches!(program.step(id).op, Op::Truncate(_))) {
+            let share = At { program, inference, step: id }.receive(client, Stage::MaskedShare)?;
+            memory.add(share.len());
+            shares.insert(id, share);
+        }
+        self.measured = Measured { step_seconds: vec![0.0; program.steps.len()], ..Measured::default() };
+        self.measured.offline_seconds = begin.elapsed().as_secs_f64();
+        Ok(ServerStock { inference, shares, memory })
+    }
+
+    /// Runs one inference.
+    ///
+    /// # Errors
+    /// If the link fails or a message is malformed.
+    pub fn online(&mut self, key: &StreamKey, stock: ServerStock, client: &mut dyn Link) -> Result<(), ExecError> {
+        let begin = Instant::now();
+        let (plan, prepared) = (Arc::clone(&self.plan), Arc::clone(&self.prepared));
+        let program: &Program = plan.program();
+        self.measured.step_seconds.resize(program.steps.len(), 0.0);
+        let ServerStock { inference, shares, memory } = stock;
+        let mut online = Online {
+            program,
+            prepared: &prepared,
+            key,
+            inference,
+            shares,
+            store: Store::new(program, memory),
+            gates: BTreeMap::new(),
+        };
+        for round in &prepared.schedule.rounds {
+            for &id in &round.begin {
+                self.timed(id, || online.begin(id, client))?;
+            }
+            for slot in &round.server {
+                self.timed(slot.step, || online.send(slot.step, slot.stage, client))?;
+            }
+            client.flush().map_err(|e| At { program, inference, step: ValueId(0) }.link(e))?;
+            for slot in &round.client {
+                let payload = online.at(slot.step).receive(client, slot.stage)?;
+                self.timed(slot.step, || online.take(slot.step, slot.stage, &payload, client))?;
+            }
+        }
+        self.measured.peak_memory = online.store.memory.peak();
+        self.measured.online_seconds = begin.elapsed().as_secs_f64();
+        Ok(())
+    }
+
+    fn timed(&mut self, id: ValueId, work: impl FnOnce() -> Result<(), ExecError>) -> Result<(), ExecError> {
+        let begin = Instant::now();
+        let result = work();
+        self.measured.step_seconds[id.index()] += begin.elapsed().as_secs_f64();
+        result
+    }
+
+    /// What the last inference took.
+    pub fn measured(&mut self) -> Measured {
+        std::mem::take(&mut self.measured)
+    }
+}
+
+/// The online phase in progress.
+struct Online<'a> {
+    program: &'a Program,
+    prepared: &'a Prepared,
+    key: &'a StreamKey,
+    inference: u32,
+    shares: BTreeMap<ValueId, Vec<u8>>,
+    store: Store,
+    gates: BTreeMap<ValueId, (gate::Server<'a>, StepStreams<'a>)>,
+}
+
+impl<'a> Online<'a> {
+    fn at(&self, step: ValueId) -> At<'a> {
+        At { program: self.program, inference: self.inference, step }
+    }
+
+    fn streams(&self, step: ValueId) -> StepStreams<'a> {
+        StepStreams::new(self.key, self.inference, step.0)
+    }
+
+    /// Does what needs no message of this round.
+    fn begin(&mut self, id: ValueId, client: &mut dyn Link) -> Result<(), ExecError> {
+        if local::run(self.program, self.prepared, Party::Server, id, &mut self.store) {
+            return Ok(());
+        }
+        let step = self.program.step(id);
+        match &step.op {
+            Op::Input(_) => {
+                let payload = self.at(id).receive(client, Stage::Input)?;
+                let mut reader = Reader::new(&payload);
+                let hat = reader.u32s(step.ty.shape.len(), 32).map_err(|e| self.at(id).malformed(client, e))?;
+                self.store.put(id, Value::Ring(hat));
+            }
+            Op::Truncate(_) => {
+                let share = self.shares.remove(&id).expect("the offline phase left every masked share");
+                let s = self.store.take_ring(step.args[0]);
+                let d = truncate::server(s, &share, &mut self.streams(id))
+                    .map_err(|e| self.at(id).malformed(client, e))?;
+                self.store.memory.free(share.len());
+                self.store.put(id, Value::Ring(d));
+                self.store.used(self.program, id);
+            }
+            _ if self.prepared.is_gate(id) && !has_messages(self.program, id) => {
+                let hat = self.store.take_ring(step.args[0]);
+                self.store.put(id, Value::Ring(hat));
+                self.store.used(self.program, id);
+            }
+            // Gates and the revelation go on when their messages are due.
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn send(&mut self, id: ValueId, stage: Stage, client: &mut dyn Link) -> Result<(), ExecError> {
+        let payload = match stage {
+            Stage::M1 => {
+                let mut streams = self.streams(id);
+                let (zs, exact) = self.operand(id);
+                let levels = self.prepared.levels(self.program, id);
+                let (gate, m1) = gate::Server::m1(self.prepared.groups(id), &zs, exact, levels, &mut streams);
+                self.gates.insert(id, (gate, streams));
+                m1
+            }
+            Stage::M3 => {
+                let (gate, streams) = self.gates.get_mut(&id).expect("M3 follows M1");
+                gate.m3(streams)
+            }
+            _ => {
+                let mut message = Writer::new();
+                message.u16s(&self.operand(id).0, 16);
+                self.store.used(self.program, id);
+                message.finish()
+            }
+        };
+        self.at(id).send(client, stage, payload)
+    }
+
+    /// The server's half of a step's operand modulo 2^16, and D, of which patch sums are taken.
+    fn operand(&self, id: ValueId) -> (Vec<u16>, Option<&[u32]>) {
+        let step = self.program.step(id);
+        let x = self.store.ring(step.args[0]);
+        if let Op::Max(_) = step.op {
+            let y = self.store.ring(step.args[1]);
+            return (x.iter().zip(y).map(|(x, y)| x.wrapping_sub(*y) as u16).collect(), None);
+        }
+        match self.program.ty(step.args[0]).kind {
+            Kind::Truncated => (truncate::server_top(x), Some(x)),
+            Kind::Activation | Kind::Accumulator | Kind::Output => (x.iter().map(|&x| x as u16).collect(), None),
+        }
+    }
+
+    fn take(&mut self, id: ValueId, stage: Stage, payload: &[u8], client: &dyn Link) -> Result<(), ExecError> {
+        if stage == Stage::M2 {
+            let (gate, _) = self.gates.get_mut(&id).expect("M2 follows M1");
+            gate.take_m2(payload).map_err(|e| self.at(id).malformed(client, e))?;
+            let ends_here = !self.program.messages(id).iter().any(|m| m.stage == Stage::M4);
+            return if ends_here { self.finish(id, &[], client) } else { Ok(()) };
+        }
+        self.finish(id, payload, client)
+    }
+
+    fn finish(&mut self, id: ValueId, m4: &[u8], client: &dyn Link) -> Result<(), ExecError> {
+        let step = self.program.step(id);
+        let (gate, _) = self.gates.remove(&id).expect("a gate ends once");
+        let passed = self.store.ring(step.args[0]);
+        let mut hat =
+            gate.finish(m4, passed, step.ty.shape.len()).map_err(|e| self.at(id).malformed(client, e))?;
+        if let Op::Max(_) = step.op {
+            kernel::add_assign(self.prepared.isa, &mut hat, self.store.ring(step.args[1]));
+        }
+        self.store.put(id, Value::Ring(hat));
+        self.store.used(self.program, id);
+        Ok(())
+    }
+}

@@ -1,0 +1,121 @@
+//! Values alive at one party: freed after their last use, and counted.
+
+use trefoil_ir::mpc::{Program, ValueId};
+use zeroize::Zeroize;
+
+/// Bytes at once, and the most of them.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Memory {
+    current: u64,
+    peak: u64,
+}
+
+impl Memory {
+    pub(super) fn starting_with(bytes: usize) -> Self {
+        Self { current: bytes as u64, peak: bytes as u64 }
+    }
+
+    pub(super) fn add(&mut self, bytes: usize) {
+        self.current += bytes as u64;
+        self.peak = self.peak.max(self.current);
+    }
+
+    pub(super) fn free(&mut self, bytes: usize) {
+        self.current = self.current.saturating_sub(bytes as u64);
+    }
+
+    pub(super) fn peak(&self) -> u64 {
+        self.peak
+    }
+}
+
+/// What a party holds of a value.
+pub(super) enum Value {
+    /// Ring elements: x - a, a mask, a share, D or R.
+    Ring(Vec<u32>),
+    /// The client's top bits of R.
+    Top(Vec<u16>),
+}
+
+impl Value {
+    fn bytes(&self) -> usize {
+        match self {
+            Value::Ring(values) => values.len() * 4,
+            Value::Top(values) => values.len() * 2,
+        }
+    }
+}
+
+impl Drop for Value {
+    fn drop(&mut self) {
+        match self {
+            Value::Ring(values) => values.zeroize(),
+            Value::Top(values) => values.zeroize(),
+        }
+    }
+}
+
+/// The values of one inference.
+pub(super) struct Store {
+    values: Vec<Option<Value>>,
+    bytes: Vec<usize>,
+    uses: Vec<usize>,
+    pub(super) memory: Memory,
+}
+
+impl Store {
+    pub(super) fn new(program: &Program, memory: Memory) -> Self {
+        let mut uses = vec![0; program.steps.len()];
+        program.steps.iter().flat_map(|s| &s.args).for_each(|a| uses[a.index()] += 1);
+        let values = program.steps.iter().map(|_| None).collect();
+        Self { values, bytes: vec![0; uses.len()], uses, memory }
+    }
+
+    pub(super) fn put(&mut self, id: ValueId, value: Value) {
+        self.bytes[id.index()] = value.bytes();
+        self.memory.add(value.bytes());
+        self.values[id.index()] = Some(value);
+    }
+
+    /// Ring elements of a value.
+    ///
+    /// # Panics
+    /// If the value is not alive or not of ring elements: the verifier has seen to both.
+    pub(super) fn ring(&self, id: ValueId) -> &[u32] {
+        match &self.values[id.index()] {
+            Some(Value::Ring(values)) => values,
+            _ => panic!("{id} is not alive as ring elements"),
+        }
+    }
+
+    /// Top bits of a value, if that is what is held of it.
+    pub(super) fn top(&self, id: ValueId) -> Option<&[u16]> {
+        match &self.values[id.index()] {
+            Some(Value::Top(values)) => Some(values),
+            _ => None,
+        }
+    }
+
+    /// The value's ring elements, taken out if this is their last use, else copied.
+    pub(super) fn take_ring(&mut self, id: ValueId) -> Vec<u32> {
+        if self.uses[id.index()] > 1 {
+            return self.ring(id).to_vec();
+        }
+        match &mut self.values[id.index()] {
+            Some(Value::Ring(values)) => std::mem::take(values),
+            _ => panic!("{id} is not alive as ring elements"),
+        }
+    }
+
+    /// Notes that a step has used its operands; frees those whose last use it was.
+    pub(super) fn used(&mut self, program: &Program, step: ValueId) {
+        for arg in &program.step(step).args {
+            let uses = &mut self.uses[arg.index()];
+            *uses -= 1;
+            if *uses == 0 {
+                self.memory.free(std::mem::take(&mut self.bytes[arg.index()]));
+                self.values[arg.index()] = None;
+            }
+        }
+    }
+}

@@ -1,0 +1,25 @@
+//! The protocol: what each party computes and sends, without any I/O.
+//!
+//! The client's, server's and helper's sides of a step stand side by side in one file, with the
+//! messages numbered M1 to M4 as in `docs/PROTOCOL.md`. Nothing here knows sockets, plans or threads:
+//! values and payloads go in, values and payloads come out.
+//!
+//! - [`truncate`]: the first half of every gate on an accumulator
+//! - [`gate`]: requantise, Block-ReLU, clip, maximum
+//! - [`compare`]: the borrow of "public minus dealt", shared between client and server
+//! - [`section`], [`streams`], [`layout`]: payloads, masks, and the order of elements
+
+pub mod compare;
+pub mod gate;
+pub mod layout;
+pub mod section;
+pub mod streams;
+pub mod truncate;
+
+#[cfg(test)]
+mod tests;
+
+/// Low `bits` bits of a 16-bit word.
+const fn low(bits: u32) -> u16 {
+    if bits >= 16 { u16::MAX } else { (1 << bits) - 1 }
+}

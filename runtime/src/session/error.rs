@@ -1,0 +1,143 @@
+//! Why a session fails: where first, what as its source.
+
+use std::error::Error;
+
+use trefoil_ir::mpc::{Party, Phase};
+
+use crate::exec::ExecError;
+use crate::prg::EntropyError;
+use crate::wire::{AbortReason, LinkError, Peer};
+
+/// Why a session could not be opened or did not reach its end.
+#[derive(Debug, thiserror::Error)]
+pub enum SessionError {
+    /// The two ends are of different versions.
+    #[error(
+        "the {one} speaks version {one_version} of the protocol and the {other} version {other_version}: \
+         install the same version of this program at all parties"
+    )]
+    Versions {
+        /// One end.
+        one: Party,
+        /// Its version.
+        one_version: u16,
+        /// The other end.
+        other: Party,
+        /// Its version.
+        other_version: u16,
+    },
+    /// A connection reached the wrong party.
+    #[error("the {opener} wanted the {wanted} and reached the {found}: check the addresses")]
+    Roles {
+        /// Who opened the connection.
+        opener: Party,
+        /// To whom.
+        wanted: Party,
+        /// Who answered.
+        found: Party,
+    },
+    /// The two ends hold plans that do not belong together.
+    #[error(
+        "the {one}'s plan ({one_plan}) and the {other}'s ({other_plan}) are not of the same compilation: \
+         compile the model once and give each party its file of that compilation"
+    )]
+    Plans {
+        /// One end.
+        one: Party,
+        /// The beginnings of its digest and plan id.
+        one_plan: String,
+        /// The other end.
+        other: Party,
+        /// The beginnings of its digest and plan id.
+        other_plan: String,
+    },
+    /// The handshake was cut short.
+    #[error("{peer} and this party could not open a session")]
+    Handshake {
+        /// With whom.
+        peer: Peer,
+        /// How.
+        source: LinkError,
+    },
+    /// The server cannot reach the helper.
+    #[error("the server cannot reach the helper")]
+    HelperUnreachable(#[source] Box<dyn Error + Send + Sync>),
+    /// Client and server did not both come to the helper.
+    #[error(
+        "the {missing} of session {session} did not come to the helper within {seconds} seconds: \
+         check that it runs, and that client and server name the same helper"
+    )]
+    Unpaired {
+        /// The beginning of the session id.
+        session: String,
+        /// Who did not come.
+        missing: Party,
+        /// How long the helper waited.
+        seconds: f64,
+    },
+    /// Two connections claim to be the same party of one session.
+    #[error("a second {party} came with the session id {session}: start the client again, which draws another")]
+    SessionTaken {
+        /// The beginning of the session id.
+        session: String,
+        /// The party.
+        party: Party,
+    },
+    /// No random bytes.
+    #[error("no key can be made")]
+    Entropy(#[from] EntropyError),
+    /// The link failed between two images.
+    #[error("the session ended before its time, at image {inference}")]
+    Link {
+        /// Which image was next.
+        inference: u32,
+        /// How.
+        source: LinkError,
+    },
+    /// The protocol failed at an image.
+    #[error("image {inference} failed in its {phase} part")]
+    Exec {
+        /// Which image.
+        inference: u32,
+        /// Before or after its input was known.
+        phase: Phase,
+        /// How.
+        source: ExecError,
+    },
+    /// No inference number is left.
+    #[error("the session has used up its inference numbers: open another one")]
+    NumbersUsedUp,
+}
+
+impl SessionError {
+    /// The reason to give to the other parties.
+    pub fn reason(&self) -> AbortReason {
+        match self {
+            SessionError::Versions { .. } | SessionError::Roles { .. } => AbortReason::Misbehaviour,
+            SessionError::Plans { .. } => AbortReason::PlanMismatch,
+            SessionError::HelperUnreachable(_) => AbortReason::HelperUnreachable,
+            SessionError::Unpaired { .. } => AbortReason::Unpaired,
+            SessionError::SessionTaken { .. } => AbortReason::SessionTaken,
+            SessionError::Handshake { source, .. } | SessionError::Link { source, .. } => source.reason(),
+            SessionError::Exec { .. } => self.link_error().map_or(AbortReason::Internal, LinkError::reason),
+            SessionError::Entropy(_) | SessionError::NumbersUsedUp => AbortReason::Internal,
+        }
+    }
+
+    /// Whether another party's error says more about the cause than this one.
+    pub fn is_consequence(&self) -> bool {
+        self.link_error().is_some_and(LinkError::is_consequence)
+    }
+
+    /// The link's error at the bottom, if it is one.
+    pub fn link_error(&self) -> Option<&LinkError> {
+        let mut error: Option<&(dyn Error + 'static)> = Some(self);
+        while let Some(current) = error {
+            if let Some(link) = current.downcast_ref::<LinkError>() {
+                return Some(link);
+            }
+            error = current.source();
+        }
+        None
+    }
+}

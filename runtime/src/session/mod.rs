@@ -1,0 +1,69 @@
+//! Sessions: how three parties find that they hold the same plan, come to their keys, and work
+//! through a series of images. Nothing here knows sockets: every test runs in one process.
+//!
+//! ```text
+//!  client                      server                      helper
+//!    │ hello ──────────────────▶ │                           │
+//!    │ hello ────────────────────┼─────────────────────────▶ │   session id drawn by the client
+//!    │                           │ hello ──────────────────▶ │   same session id: H pairs the two
+//!    │ ◀─────────────────────────┼────── welcome, half of k_ch
+//!    │ half of k_ch ─────────────┼─────────────────────────▶ │
+//!    │                           │ ◀─ welcome, half of k_sh  │
+//!    │                           │ half of k_sh ───────────▶ │   then this connection closes
+//!    │ ◀──────────────── welcome │                           │
+//!    │ begin(0) ───────────────▶ │                           │   one image after the other
+//!    │ begin(0) ─────────────────┼─────────────────────────▶ │
+//!    │            offline messages, then ready(0) of both    │
+//!    │            online messages                            │
+//!    │ end ──────────────────────┼─────────────────────────▶ │
+//! ```
+//!
+//! * A hello says: protocol version, role, plan digest, plan id, session id. Both ends compare,
+//!   and where the two differ both ends fail with the same sentence, before a secret is sent.
+//! * [`Agreed`] is the proof of it: only the handshake makes one, and only who has one starts.
+//! * Each key is derived from both ends' contributions, the session id, digest, plan id and roles.
+//! * A session is never resumed: its keys live no longer than the connection. Inference numbers
+//!   count up, and are used up before the first message of their image: no mask stream is ever
+//!   drawn twice, whatever fails in between.
+
+mod client;
+mod error;
+mod handshake;
+mod helper;
+mod pairing;
+mod server;
+mod statement;
+
+#[cfg(test)]
+mod tests;
+
+pub use client::{ClientSession, ImageRun};
+pub use error::SessionError;
+pub use handshake::{Agreed, Greeted};
+pub use helper::HelperSession;
+pub use pairing::{Offer, Pairing};
+pub use server::ServerSession;
+pub use statement::{Identity, PROTOCOL_VERSION, SessionId, Statement};
+
+use std::time::Duration;
+
+use crate::exec::Measured;
+use crate::wire::Traffic;
+
+/// What a party has to say of one image, beside its result.
+#[derive(Default)]
+pub struct ImageRecord {
+    /// What the executor measured.
+    pub measured: Measured,
+    /// What passed on this party's links.
+    pub traffic: Traffic,
+}
+
+/// What the key exchange cost, once a session.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Setup {
+    /// What passed on this party's links.
+    pub traffic: Traffic,
+    /// How long it took.
+    pub time: Duration,
+}

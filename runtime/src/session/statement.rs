@@ -1,0 +1,273 @@
+//! What each end says of itself in a handshake.
+
+use std::fmt;
+
+use trefoil_ir::mpc::Party;
+use trefoil_ir::plan::{ClientPlan, Digest, HelperPlan, Plan, PlanId, ServerPlan};
+
+use super::error::SessionError;
+use crate::prg::EntropyError;
+
+/// Version of the messages between parties; other versions are refused.
+pub const PROTOCOL_VERSION: u16 = 1;
+
+const MAGIC: &[u8; 8] = b"TREFOIL\0";
+
+/// Names a session among those of one server and helper. Drawn by the client; not a secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct SessionId(pub(super) [u8; 16]);
+
+impl SessionId {
+    /// A fresh one from the operating system.
+    ///
+    /// # Errors
+    /// If the operating system gives no random bytes.
+    pub fn random() -> Result<Self, EntropyError> {
+        let seed = crate::prg::Seed::random()?;
+        let public = seed.derive("trefoil 1 session id", &[]);
+        let (id, _) = public
+            .expose("a session id is public")
+            .split_first_chunk()
+            .expect("a seed is longer than a session id");
+        Ok(Self(*id))
+    }
+}
+
+impl fmt::Display for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0[..4].iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// A party and the plan that it holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// Its role.
+    pub party: Party,
+    /// Hash of the public part of its plan.
+    pub digest: Digest,
+    /// Which compilation its plan is of.
+    pub plan_id: PlanId,
+}
+
+macro_rules! identity_of {
+    ($plan:ty, $party:expr) => {
+        impl From<&$plan> for Identity {
+            fn from(plan: &$plan) -> Self {
+                Self::new($party, plan)
+            }
+        }
+    };
+}
+identity_of!(ClientPlan, Party::Client);
+identity_of!(ServerPlan, Party::Server);
+identity_of!(HelperPlan, Party::Helper);
+
+impl Identity {
+    fn new<P>(party: Party, plan: &Plan<P>) -> Self {
+        Self {
+            party,
+            digest: plan.digest(),
+            plan_id: plan.plan_id(),
+        }
+    }
+
+    /// What this party says to `to` in this session.
+    pub fn statement(&self, to: Party, session: SessionId) -> Statement {
+        Statement {
+            version: PROTOCOL_VERSION,
+            from: *self,
+            to,
+            session,
+        }
+    }
+}
+
+/// What one end says of itself: the payload of hello, welcome and refuse. Its length is the same
+/// in every version of the protocol, so that a newer peer is recognised as such.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Statement {
+    /// Its version of the protocol.
+    pub version: u16,
+    /// Who it is.
+    pub from: Identity,
+    /// Whom it takes the other end for.
+    pub to: Party,
+    /// The session.
+    pub session: SessionId,
+}
+
+impl Statement {
+    /// Bytes on the wire.
+    pub const BYTES: usize = 96;
+
+    /// The bytes on the wire: magic, version, roles, four zero bytes, digest, plan id, session id.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(Self::BYTES);
+        bytes.extend_from_slice(MAGIC);
+        bytes.extend_from_slice(&self.version.to_le_bytes());
+        bytes.extend_from_slice(&[party_byte(self.from.party), party_byte(self.to), 0, 0, 0, 0]);
+        bytes.extend_from_slice(&self.from.digest.0);
+        bytes.extend_from_slice(&self.from.plan_id.0);
+        bytes.extend_from_slice(&self.session.0);
+        bytes
+    }
+
+    /// Reads a statement; `None` if these bytes are none.
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
+        let (magic, rest) = bytes.split_first_chunk::<8>()?;
+        let (version, rest) = rest.split_first_chunk::<2>()?;
+        let (&[from, to, 0, 0, 0, 0], rest) = rest.split_first_chunk::<6>()? else {
+            return None;
+        };
+        let (digest, rest) = rest.split_first_chunk::<32>()?;
+        let (plan_id, rest) = rest.split_first_chunk::<32>()?;
+        let session = rest.try_into().ok()?;
+        (magic == MAGIC).then_some(())?;
+        Some(Self {
+            version: u16::from_le_bytes(*version),
+            from: Identity {
+                party: party_of(from)?,
+                digest: Digest(*digest),
+                plan_id: PlanId(*plan_id),
+            },
+            to: party_of(to)?,
+            session: SessionId(session),
+        })
+    }
+
+    /// Whether the opener's statement and the answer agree. Both ends call this with the same two
+    /// statements, so both come to the same error.
+    ///
+    /// # Errors
+    /// If versions, roles or plans do not fit each other.
+    pub fn agree(hello: &Statement, answer: &Statement) -> Result<(), SessionError> {
+        let (one, other) = (hello.from.party, answer.from.party);
+        if hello.version != answer.version {
+            return Err(SessionError::Versions {
+                one,
+                one_version: hello.version,
+                other,
+                other_version: answer.version,
+            });
+        }
+        if hello.to != other || !serves(other, one) {
+            return Err(SessionError::Roles {
+                opener: one,
+                wanted: hello.to,
+                found: other,
+            });
+        }
+        if hello.from.digest != answer.from.digest || hello.from.plan_id != answer.from.plan_id {
+            return Err(SessionError::Plans {
+                one,
+                one_plan: short(&hello.from),
+                other,
+                other_plan: short(&answer.from),
+            });
+        }
+        Ok(())
+    }
+}
+
+/// Who answers whose hello.
+fn serves(answerer: Party, opener: Party) -> bool {
+    matches!(
+        (opener, answerer),
+        (Party::Client, Party::Server) | (Party::Client | Party::Server, Party::Helper)
+    )
+}
+
+/// Enough of the plan's names to tell two apart: of the id where a program was compiled twice.
+fn short(identity: &Identity) -> String {
+    format!("{:.8}/{:.8}", identity.digest.to_string(), identity.plan_id.to_string())
+}
+
+pub(super) fn party_byte(party: Party) -> u8 {
+    match party {
+        Party::Client => 1,
+        Party::Server => 2,
+        Party::Helper => 3,
+    }
+}
+
+fn party_of(byte: u8) -> Option<Party> {
+    [Party::Client, Party::Server, Party::Helper]
+        .into_iter()
+        .find(|&party| party_byte(party) == byte)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hello() -> Statement {
+        Statement {
+            version: PROTOCOL_VERSION,
+            from: Identity {
+                party: Party::Client,
+                digest: Digest([0xaa; 32]),
+                plan_id: PlanId([0xbb; 32]),
+            },
+            to: Party::Server,
+            session: SessionId([7; 16]),
+        }
+    }
+
+    fn answer() -> Statement {
+        let mut answer = hello();
+        (answer.from.party, answer.to) = (Party::Server, Party::Client);
+        answer
+    }
+
+    #[test]
+    fn statements_read_back_and_nothing_else_does() {
+        let bytes = hello().encode();
+        assert_eq!(bytes.len(), Statement::BYTES);
+        assert_eq!(Statement::decode(&bytes), Some(hello()));
+        for length in 0..bytes.len() {
+            assert_eq!(Statement::decode(&bytes[..length]), None);
+        }
+        for at in (0..8).chain(10..16) {
+            let mut broken = bytes.clone();
+            broken[at] ^= 0x80;
+            assert_eq!(Statement::decode(&broken), None, "byte {at}");
+        }
+    }
+
+    #[test]
+    fn whatever_differs_is_named() {
+        assert!(Statement::agree(&hello(), &answer()).is_ok());
+        let message = |change: fn(&mut Statement)| {
+            let mut other = answer();
+            change(&mut other);
+            Statement::agree(&hello(), &other).unwrap_err().to_string()
+        };
+        assert_eq!(
+            message(|s| s.version = 9),
+            "the client speaks version 1 of the protocol and the server version 9: \
+             install the same version of this program at all parties"
+        );
+        assert_eq!(
+            message(|s| s.from.party = Party::Helper),
+            "the client wanted the server and reached the helper: check the addresses"
+        );
+        let plans = "the client's plan (aaaaaaaa/bbbbbbbb) and the server's";
+        assert!(message(|s| s.from.digest.0[0] = 1).starts_with(plans));
+        assert!(message(|s| s.from.plan_id.0[0] = 1).starts_with(plans));
+    }
+
+    #[test]
+    fn nobody_opens_a_connection_to_a_client() {
+        let mut hello = answer();
+        hello.to = Party::Client;
+        let mut client = self::hello();
+        client.to = Party::Server;
+        assert!(Statement::agree(&hello, &client).is_err());
+    }
+
+    #[test]
+    fn session_ids_differ() {
+        assert_ne!(SessionId::random().unwrap(), SessionId::random().unwrap());
+    }
+}

@@ -1,0 +1,156 @@
+//! What can go wrong on a link, by culprit. Messages name positions and sizes, never contents.
+
+use std::io;
+
+use super::frame::Tag;
+use super::link::Peer;
+
+/// Why a link failed.
+#[derive(Debug, thiserror::Error)]
+pub enum LinkError {
+    /// The peer closed the connection, or its process ended.
+    #[error("{peer} closed the connection before the session was over: look at its own messages for the reason")]
+    PeerDisconnected {
+        /// Who.
+        peer: Peer,
+    },
+    /// The peer sent what it must not.
+    #[error(
+        "{peer} broke the protocol: {expected} was expected, and {got} came: \
+         check that it runs the same version of this program"
+    )]
+    PeerMisbehaved {
+        /// Who.
+        peer: Peer,
+        /// What the plan says must arrive.
+        expected: String,
+        /// What arrived.
+        got: String,
+    },
+    /// The peer gave up and said why.
+    #[error("{peer} gave up: {reason}")]
+    PeerAborted {
+        /// Who.
+        peer: Peer,
+        /// Its reason.
+        reason: AbortReason,
+    },
+    /// The peer neither sent nor took anything for too long.
+    #[error("{peer} did not {doing} within {seconds} seconds: {remedy}")]
+    Timeout {
+        /// Who.
+        peer: Peer,
+        /// What it did not do.
+        doing: &'static str,
+        /// How long this end waited.
+        seconds: f64,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// This end was about to send more than a frame can hold.
+    #[error("the message {tag} has {bytes} bytes, more than the 4 GiB of a frame: compile for a smaller input")]
+    TooLong {
+        /// Which message.
+        tag: Tag,
+        /// Its payload.
+        bytes: usize,
+    },
+    /// The operating system failed.
+    #[error("the connection to {peer} failed")]
+    Io {
+        /// To whom.
+        peer: Peer,
+        /// How.
+        source: io::Error,
+    },
+}
+
+impl LinkError {
+    /// Whether the cause lies with the peer's own failure: where several parties fail, another
+    /// one's error says more.
+    pub fn is_consequence(&self) -> bool {
+        matches!(
+            self,
+            LinkError::PeerDisconnected { .. } | LinkError::PeerAborted { .. }
+        )
+    }
+
+    /// The reason to give to other peers.
+    pub fn reason(&self) -> AbortReason {
+        match self {
+            LinkError::PeerDisconnected { .. } | LinkError::PeerAborted { .. } => AbortReason::PeerLost,
+            LinkError::PeerMisbehaved { .. } => AbortReason::Misbehaviour,
+            LinkError::Timeout { .. } => AbortReason::Timeout,
+            LinkError::TooLong { .. } | LinkError::Io { .. } => AbortReason::Internal,
+        }
+    }
+}
+
+macro_rules! reasons {
+    ($($(#[$doc:meta])* $name:ident = $code:literal: $text:literal,)*) => {
+        /// Why an end gives up: a code and nothing else, so that no data can leave with it.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+        pub enum AbortReason {
+            $($(#[$doc])* #[error($text)] $name,)*
+        }
+
+        impl AbortReason {
+            /// All of them.
+            pub const ALL: &'static [AbortReason] = &[$(AbortReason::$name),*];
+
+            /// The code on the wire.
+            pub const fn code(self) -> u32 {
+                match self {
+                    $(AbortReason::$name => $code,)*
+                }
+            }
+
+            /// The reason of a code; codes of other versions read as [`AbortReason::Internal`].
+            pub fn from_code(code: u32) -> Self {
+                match code {
+                    $($code => AbortReason::$name,)*
+                    _ => AbortReason::Internal,
+                }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// Something of its own failed.
+    Internal = 1: "something failed on its side: look at its messages",
+    /// A peer broke the protocol.
+    Misbehaviour = 2: "it received something that breaks the protocol: check that all parties run the same version",
+    /// A peer took too long.
+    Timeout = 3: "it waited too long for a peer: check that all parties run, or raise --timeout",
+    /// Too many sessions at once.
+    Busy = 4: "it serves as many sessions as it may: try again later, or start it with a higher --sessions",
+    /// The server cannot reach the helper.
+    HelperUnreachable = 5: "it cannot reach the helper: check that the helper runs and that the server's --helper is its address",
+    /// The server and the helper hold different plans.
+    PlanMismatch = 6: "its plan and another party's are not of the same compilation: give all three parties plans of one compilation",
+    /// Only one of client and server came.
+    Unpaired = 7: "the other party of the session did not come in time: check that client and server name the same helper",
+    /// Another connection uses this session id and role.
+    SessionTaken = 8: "the session id is already in use: start the client again",
+    /// It is being stopped.
+    Stopping = 9: "it is being stopped: try again when it runs again",
+    /// Another of its peers failed.
+    PeerLost = 10: "it lost its connection to another party: look at that party's messages",
+    /// An image cannot be used.
+    Input = 11: "an image of the client's cannot be used: look at the client's messages",
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_read_back_and_unknown_ones_do_not_fail() {
+        for &reason in AbortReason::ALL {
+            assert_eq!(AbortReason::from_code(reason.code()), reason);
+        }
+        assert_eq!(AbortReason::from_code(0), AbortReason::Internal);
+        assert_eq!(AbortReason::from_code(u32::MAX), AbortReason::Internal);
+    }
+}

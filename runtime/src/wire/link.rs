@@ -1,0 +1,154 @@
+//! Links: one end of a connection between two parties.
+
+use std::fmt;
+use std::net::SocketAddr;
+
+use trefoil_ir::mpc::Party;
+
+use super::error::{AbortReason, LinkError};
+use super::frame::{FrameKind, Header, Tag};
+
+/// Who is at the other end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// Its role, once it is known.
+    pub party: Option<Party>,
+    /// Its address, if the link is a network's.
+    pub address: Option<SocketAddr>,
+}
+
+impl Peer {
+    /// A party in this process.
+    pub const fn local(party: Party) -> Self {
+        Self {
+            party: Some(party),
+            address: None,
+        }
+    }
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.party {
+            Some(party) => write!(f, "the {party}")?,
+            None => f.write_str("the peer")?,
+        }
+        match self.address {
+            Some(address) => write!(f, " at {address}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// One end of a connection. Frames arrive in the order in which they were sent.
+///
+/// [`send`](Link::send) may wait until the peer reads: two ends must never both send without
+/// reading more than the connection buffers. The protocol's rounds see to that (each end receives
+/// a whole bundle before it answers).
+pub trait Link: Send {
+    /// Who is at the other end.
+    fn peer(&self) -> &Peer;
+
+    /// Sends a frame; it may stay in a buffer until [`flush`](Link::flush) or the next receive.
+    ///
+    /// # Errors
+    /// If the peer is gone, does not read in time, or the payload is beyond 4 GiB.
+    fn send(&mut self, tag: Tag, payload: Vec<u8>) -> Result<(), LinkError>;
+
+    /// Sends what is buffered.
+    ///
+    /// # Errors
+    /// If the peer is gone or does not read in time.
+    fn flush(&mut self) -> Result<(), LinkError>;
+
+    /// Waits for the next frame's header. [`receive`](Link::receive) is what parties call.
+    ///
+    /// # Errors
+    /// If the peer is gone, sends nothing in time, or no header.
+    fn header(&mut self) -> Result<Header, LinkError>;
+
+    /// Reads the payload of the header that was read last, once its length was found right.
+    ///
+    /// # Errors
+    /// If the peer is gone or does not go on in time.
+    fn body(&mut self, length: usize) -> Result<Vec<u8>, LinkError>;
+
+    /// Receives the frame that must come next, after sending what is buffered. `length` comes
+    /// from the plan.
+    ///
+    /// # Errors
+    /// If another frame comes, another length (before anything is allocated for it), or none.
+    fn receive(&mut self, tag: Tag, length: usize) -> Result<Vec<u8>, LinkError> {
+        self.receive_one_of(&[(tag, length)]).map(|(_, payload)| payload)
+    }
+
+    /// Receives one of the frames that may come next.
+    ///
+    /// # Errors
+    /// As [`receive`](Link::receive).
+    fn receive_one_of(&mut self, expected: &[(Tag, usize)]) -> Result<(Tag, Vec<u8>), LinkError> {
+        self.flush()?;
+        let header = self.header()?;
+        if header.tag.kind == FrameKind::Abort {
+            return Err(LinkError::PeerAborted {
+                peer: self.peer().clone(),
+                reason: AbortReason::from_code(header.tag.step),
+            });
+        }
+        let matches = |&&(tag, length): &&(Tag, usize)| tag == header.tag && length as u64 == u64::from(header.length);
+        match expected.iter().find(matches) {
+            Some(&(tag, length)) => self.body(length).map(|payload| (tag, payload)),
+            None => Err(misbehaved(self.peer(), expected, &header)),
+        }
+    }
+
+    /// Tells the peer why this end gives up, as far as that is still possible.
+    fn abort(&mut self, reason: AbortReason) {
+        // Whoever gives up has an error of its own to report; a second one would hide it.
+        let _ = self.send(Tag::abort(reason), Vec::new()).and_then(|()| self.flush());
+    }
+}
+
+impl<L: Link + ?Sized> Link for Box<L> {
+    fn peer(&self) -> &Peer {
+        (**self).peer()
+    }
+
+    fn send(&mut self, tag: Tag, payload: Vec<u8>) -> Result<(), LinkError> {
+        (**self).send(tag, payload)
+    }
+
+    fn flush(&mut self) -> Result<(), LinkError> {
+        (**self).flush()
+    }
+
+    fn header(&mut self) -> Result<Header, LinkError> {
+        (**self).header()
+    }
+
+    fn body(&mut self, length: usize) -> Result<Vec<u8>, LinkError> {
+        (**self).body(length)
+    }
+
+    fn abort(&mut self, reason: AbortReason) {
+        (**self).abort(reason);
+    }
+}
+
+/// The length that a header gives to this payload.
+pub(crate) fn frame_length(tag: Tag, payload: &[u8]) -> Result<u32, LinkError> {
+    u32::try_from(payload.len()).map_err(|_| LinkError::TooLong {
+        tag,
+        bytes: payload.len(),
+    })
+}
+
+fn misbehaved(peer: &Peer, expected: &[(Tag, usize)], got: &Header) -> LinkError {
+    let describe = |tag: Tag, length: u64| format!("{tag} with {length} bytes");
+    let expected: Vec<String> = expected.iter().map(|&(tag, n)| describe(tag, n as u64)).collect();
+    LinkError::PeerMisbehaved {
+        peer: peer.clone(),
+        expected: expected.join(" or "),
+        got: describe(got.tag, u64::from(got.length)),
+    }
+}

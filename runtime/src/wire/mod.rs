@@ -1,0 +1,25 @@
+//! What travels between parties, seen from the protocol: tagged frames on links.
+//!
+//! The protocol and the executor know messages and links, never sockets; `net` is the one module
+//! that does. Sizes come from the plan: a link is told what must arrive next, and anything else is
+//! an error before a byte is allocated for it.
+//!
+//! * [`frame`]: the tag that names a message, and the header that carries it
+//! * [`link`]: the two ends of a connection, as a trait
+//! * [`memory`]: links within one process
+//! * [`meter`]: a link that counts what passes
+//! * [`error`]: what can go wrong, by culprit
+//! * [`bits`]: fields packed to the bit
+
+pub mod bits;
+pub mod error;
+pub mod frame;
+pub mod link;
+pub mod memory;
+pub mod meter;
+
+pub use error::{AbortReason, LinkError};
+pub use frame::{FrameKind, Header, Tag};
+pub use link::{Link, Peer};
+pub use memory::{MemoryLink, pair};
+pub use meter::{Count, Metered, Traffic};
