@@ -7,6 +7,7 @@
 //! for the compiler too. There is no ONNX code in this crate.
 
 pub mod data;
+pub mod exec;
 pub mod kernel;
 pub mod prg;
 pub mod protocol;

@@ -230,6 +230,26 @@ impl<'a> Emulator<'a> {
     }
 }
 
+impl Emulator<'_> {
+    /// The meaning of one step on these operands, rounded to the nearest unit where it rounds.
+    ///
+    /// # Panics
+    /// If the operands are not of the step's types, or the step is the input.
+    pub fn step(&self, id: ValueId, args: &[&IntMap]) -> IntMap {
+        let none = IntMap::new(Shape::vector(1), vec![0]);
+        let step = self.program.step(id);
+        let mut emulation = Emulation {
+            emulator: self,
+            image: &none,
+            rounding: Rounding::Nearest,
+            state: 0,
+            current: id,
+            usage: BTreeMap::new(),
+        };
+        step.op.emulate(&mut emulation, args, &step.ty)
+    }
+}
+
 /// Above this sum of magnitudes a product with 16-bit values could leave the 53 bits of an f64.
 const FLOAT_LIMIT: u64 = 1 << 37;
 

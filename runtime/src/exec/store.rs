@@ -55,6 +55,28 @@ impl Drop for Value {
     }
 }
 
+/// What a party has stored, for tests that put the shares of all parties together.
+#[cfg(test)]
+pub(super) mod tap {
+    use std::cell::RefCell;
+    use std::collections::BTreeMap;
+
+    use super::{Value, ValueId};
+
+    thread_local!(static STORED: RefCell<BTreeMap<ValueId, Vec<u32>>> = const { RefCell::new(BTreeMap::new()) });
+
+    pub(super) fn record(id: ValueId, value: &Value) {
+        if let Value::Ring(values) = value {
+            STORED.with(|stored| stored.borrow_mut().insert(id, values.clone()));
+        }
+    }
+
+    /// Everything that this thread's party has stored as ring elements since the last call.
+    pub(in crate::exec) fn take() -> BTreeMap<ValueId, Vec<u32>> {
+        STORED.with(|stored| std::mem::take(&mut *stored.borrow_mut()))
+    }
+}
+
 /// The values of one inference.
 pub(super) struct Store {
     values: Vec<Option<Value>>,
@@ -72,6 +94,8 @@ impl Store {
     }
 
     pub(super) fn put(&mut self, id: ValueId, value: Value) {
+        #[cfg(test)]
+        tap::record(id, &value);
         self.bytes[id.index()] = value.bytes();
         self.memory.add(value.bytes());
         self.values[id.index()] = Some(value);

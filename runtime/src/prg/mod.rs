@@ -26,9 +26,9 @@ mod ledger;
 mod purpose;
 mod seed;
 mod stream;
-mod weights;
 #[cfg(target_arch = "x86_64")]
 mod vaes;
+mod weights;
 
 #[cfg(test)]
 mod tests;

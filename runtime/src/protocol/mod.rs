@@ -17,7 +17,7 @@ pub mod streams;
 pub mod truncate;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 /// Low `bits` bits of a 16-bit word.
 const fn low(bits: u32) -> u16 {

@@ -72,7 +72,7 @@ fn operand(d: Vec<u32>, r: Vec<u32>) -> Operand {
 }
 
 /// splitmix64, for test data.
-fn random(state: &mut u64) -> u64 {
+pub(crate) fn random(state: &mut u64) -> u64 {
     *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let mut x = *state;
     x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -87,7 +87,7 @@ fn split(z: &[i64], seed: u64) -> (Vec<u32>, Vec<u32>) {
 }
 
 /// What the parties must get for z = D + R: the coins are functions of R alone.
-fn expected(z: &[i64], d: &[u32], r: &[u32], lower: &Patches, upper: Option<&Patches>, levels: &[i32], shape: Shape) -> Vec<i64> {
+pub(crate) fn expected(z: &[i64], d: &[u32], r: &[u32], lower: &Patches, upper: Option<&Patches>, levels: &[i32], shape: Shape) -> Vec<i64> {
     let round = |z: i64, r: u32| (z >> 16) + i64::from(i64::from(r & 0xffff) <= (z & 0xffff));
     let (h, w) = (shape.h, shape.w);
     let mut y = Vec::new();

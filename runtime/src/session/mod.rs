@@ -35,6 +35,8 @@ mod server;
 mod statement;
 
 #[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
 mod tests;
 
 pub use client::{ClientSession, ImageRun};

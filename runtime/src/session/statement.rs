@@ -3,7 +3,7 @@
 use std::fmt;
 
 use trefoil_ir::mpc::Party;
-use trefoil_ir::plan::{ClientPlan, Digest, HelperPlan, Plan, PlanId, ServerPlan};
+use trefoil_ir::plan::{ClientPlan, Digest, HelperPlan, PlanId, ServerPlan};
 
 use super::error::SessionError;
 use crate::prg::EntropyError;
@@ -54,7 +54,11 @@ macro_rules! identity_of {
     ($plan:ty, $party:expr) => {
         impl From<&$plan> for Identity {
             fn from(plan: &$plan) -> Self {
-                Self::new($party, plan)
+                Self {
+                    party: $party,
+                    digest: plan.digest(),
+                    plan_id: plan.plan_id(),
+                }
             }
         }
     };
@@ -64,14 +68,6 @@ identity_of!(ServerPlan, Party::Server);
 identity_of!(HelperPlan, Party::Helper);
 
 impl Identity {
-    fn new<P>(party: Party, plan: &Plan<P>) -> Self {
-        Self {
-            party,
-            digest: plan.digest(),
-            plan_id: plan.plan_id(),
-        }
-    }
-
     /// What this party says to `to` in this session.
     pub fn statement(&self, to: Party, session: SessionId) -> Statement {
         Statement {

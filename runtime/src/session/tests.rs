@@ -1,0 +1,287 @@
+//! Sessions of three parties in one process: agreement, refusals, and failures at every message.
+
+use std::io;
+use std::thread;
+use std::time::Duration;
+
+use trefoil_ir::mpc::Party::{self, Client, Helper, Server};
+use trefoil_ir::mpc::cost::Cost;
+
+use super::handshake::{answer_key, await_welcome, open_key, say_hello};
+use super::testing::{client_plan, helper_plan, image, revealed, server_plan};
+use super::*;
+use crate::exec;
+use crate::prg::{Purpose, StreamKey};
+use crate::wire::{AbortReason, FrameKind, Header, Link, LinkError, MemoryLink, Peer, Tag, pair};
+
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// A link that fails after a number of frames, as if the process had died.
+struct Dying {
+    link: Option<MemoryLink>,
+    left: usize,
+    peer: Peer,
+}
+
+impl Dying {
+    fn after(left: usize, link: MemoryLink) -> Self {
+        let peer = link.peer().clone();
+        Self {
+            link: Some(link),
+            left,
+            peer,
+        }
+    }
+
+    fn live(&mut self, costs: usize) -> Result<&mut MemoryLink, LinkError> {
+        if self.left < costs {
+            self.link = None;
+        }
+        self.left = self.left.saturating_sub(costs);
+        self.link.as_mut().ok_or_else(|| LinkError::PeerDisconnected {
+            peer: self.peer.clone(),
+        })
+    }
+}
+
+impl Link for Dying {
+    fn peer(&self) -> &Peer {
+        &self.peer
+    }
+
+    fn send(&mut self, tag: Tag, payload: Vec<u8>) -> Result<(), LinkError> {
+        self.live(1)?.send(tag, payload)
+    }
+
+    fn flush(&mut self) -> Result<(), LinkError> {
+        self.live(0)?.flush()
+    }
+
+    fn header(&mut self) -> Result<Header, LinkError> {
+        self.live(1)?.header()
+    }
+
+    fn body(&mut self, length: usize) -> Result<Vec<u8>, LinkError> {
+        self.live(0)?.body(length)
+    }
+}
+
+fn ends(left: Party, right: Party) -> (MemoryLink, MemoryLink) {
+    let (one, other) = pair(left, right, 64);
+    (one.with_timeout(PATIENCE), other.with_timeout(PATIENCE))
+}
+
+/// What the three parties came to: the client's results, the numbers of images that the others
+/// count, and the helper's and server's records of the last image.
+struct Outcome {
+    client: Result<Vec<ImageRun>, SessionError>,
+    server: Result<u32, SessionError>,
+    helper: Result<u32, SessionError>,
+}
+
+/// Runs a session whose parties hold plans of these compilations and whose links between client
+/// and server die after so many frames at the client's end.
+fn session(plans: [u8; 3], images: i32, dies_after: usize) -> Outcome {
+    let (client_server, server_client) = ends(Client, Server);
+    let (client_helper, helper_client) = ends(Client, Helper);
+    let (server_helper, helper_server) = ends(Server, Helper);
+    thread::scope(|scope| {
+        let client = scope.spawn(move || {
+            let plan = client_plan(plans[0]);
+            let own = Identity::from(&plan);
+            let mut party = exec::Client::new(plan);
+            let (server, helper) = (Dying::after(dies_after, client_server), Dying::after(usize::MAX, client_helper));
+            let mut session = ClientSession::open(own, server, helper)?;
+            let runs = (0..images).map(|i| session.infer(&mut party, &image(i))).collect::<Result<Vec<_>, _>>()?;
+            session.end()?;
+            Ok(runs)
+        });
+        let server = scope.spawn(move || {
+            let plan = server_plan(plans[1]);
+            let own = Identity::from(&plan);
+            let dial = || Ok::<_, io::Error>(server_helper);
+            ServerSession::accept(own, server_client, dial)?.serve(&mut exec::Server::new(plan), |_| ())
+        });
+        let helper = scope.spawn(move || {
+            let plan = helper_plan(plans[2]);
+            let own = Identity::from(&plan);
+            let (client, server) = (Greeted::new(helper_client, own), Greeted::new(helper_server, own));
+            HelperSession::open(client?, server?)?.serve(&mut exec::Helper::new(plan), |_| ())
+        });
+        Outcome {
+            client: client.join().unwrap(),
+            server: server.join().unwrap(),
+            helper: helper.join().unwrap(),
+        }
+    })
+}
+
+#[test]
+fn images_pass_and_bytes_are_the_predicted_ones() {
+    let outcome = session([1; 3], 3, usize::MAX);
+    let runs = outcome.client.unwrap();
+    let cost = Cost::new(client_plan(1).program());
+    for (run, first) in runs.iter().zip(0..) {
+        assert_eq!(run.units, revealed(first));
+        let traffic = &run.record.traffic;
+        let links: std::collections::BTreeMap<_, _> = cost.links.clone().into_iter().filter(|(_, b)| *b > 0).collect();
+        assert_eq!(traffic.links(), links);
+        assert_eq!(traffic.round_trips, cost.round_trips as u64);
+        // Begin and ready, of two links each.
+        assert_eq!(traffic.header_bytes(), 16 * (cost.messages + 4));
+    }
+    assert_eq!((outcome.server.unwrap(), outcome.helper.unwrap()), (3, 3));
+}
+
+#[test]
+fn plans_of_two_compilations_are_refused_on_both_ends() {
+    let refused = |error: SessionError, one, other| {
+        let message = error.to_string();
+        let names = format!("the {one}'s plan");
+        assert!(message.starts_with(&names) && message.contains(&format!("the {other}'s (")), "{message}");
+    };
+    let outcome = session([2, 1, 1], 1, usize::MAX);
+    refused(outcome.client.err().unwrap(), Client, Server);
+    refused(outcome.server.unwrap_err(), Client, Server);
+    refused(outcome.helper.unwrap_err(), Client, Helper);
+
+    let outcome = session([1, 1, 2], 1, usize::MAX);
+    refused(outcome.client.err().unwrap(), Client, Helper);
+    refused(outcome.server.unwrap_err(), Server, Helper);
+    refused(outcome.helper.unwrap_err(), Client, Helper);
+}
+
+#[test]
+fn a_lost_connection_at_any_frame_ends_all_three() {
+    let whole = (0..40).find(|&frames| session([1; 3], 2, frames).client.is_ok());
+    let whole = whole.expect("the session needs a limited number of frames");
+    assert!(whole > 8, "{whole}");
+    for frames in 0..whole {
+        let outcome = session([1; 3], 2, frames);
+        assert!(outcome.client.err().unwrap().is_consequence(), "{frames}");
+        assert!(outcome.server.is_err(), "{frames}");
+        assert!(outcome.helper.is_err(), "{frames}");
+    }
+}
+
+#[test]
+fn an_unreachable_helper_is_said_to_the_client() {
+    let (mut client, server) = ends(Client, Server);
+    let identity = Identity::from(&server_plan(1));
+    let hello = Identity::from(&client_plan(1)).statement(Server, SessionId::random().unwrap());
+    say_hello(&mut client, &hello).unwrap();
+    let dial = || Err::<MemoryLink, _>(io::Error::other("nobody listens"));
+    let error = ServerSession::accept(identity, server, dial).err().unwrap();
+    assert!(matches!(error, SessionError::HelperUnreachable(_)), "{error}");
+    let error = await_welcome(&mut client, &hello).unwrap_err();
+    let link = error.link_error().unwrap();
+    assert!(matches!(link, LinkError::PeerAborted { reason: AbortReason::HelperUnreachable, .. }));
+}
+
+#[test]
+fn the_next_image_has_the_next_number() {
+    let (mut client, server) = ends(Client, Server);
+    let (server_helper, helper) = ends(Server, Helper);
+    let plan = server_plan(1);
+    let own = Identity::from(&plan);
+    let helper_identity = Identity::from(&helper_plan(1));
+    let answering = thread::spawn(move || {
+        let mut greeted = Greeted::new(helper, helper_identity).unwrap();
+        greeted.welcome().unwrap();
+        answer_key(&mut greeted.link, &greeted.agreed).map(|_| ())
+    });
+    let hello = Identity::from(&client_plan(1)).statement(Server, SessionId::random().unwrap());
+    say_hello(&mut client, &hello).unwrap();
+    let session = ServerSession::accept(own, server, || Ok::<_, io::Error>(server_helper)).unwrap();
+    answering.join().unwrap().unwrap();
+    await_welcome(&mut client, &hello).unwrap();
+    client.send(Tag::of_inference(1, FrameKind::Begin), vec![]).unwrap();
+    let error = session.serve(&mut exec::Server::new(plan), |_| ()).unwrap_err();
+    let link = error.link_error().unwrap();
+    assert!(matches!(link, LinkError::PeerMisbehaved { got, .. } if got.contains("inference 1")), "{link}");
+}
+
+#[test]
+fn both_ends_derive_one_key_and_every_connection_another() {
+    let first_word = |key: &StreamKey| {
+        let mut word = [0];
+        key.stream(0, 0, Purpose::InputMask).fill_words(&mut word);
+        word[0]
+    };
+    let exchange = |session, opener: Identity| {
+        let (mut left, right) = ends(opener.party, Helper);
+        let hello = opener.statement(Helper, session);
+        let answerer = thread::spawn(move || {
+            let mut greeted = Greeted::new(right, Identity::from(&helper_plan(1))).unwrap();
+            greeted.welcome().unwrap();
+            answer_key(&mut greeted.link, &greeted.agreed).unwrap()
+        });
+        say_hello(&mut left, &hello).unwrap();
+        let agreed = await_welcome(&mut left, &hello).unwrap();
+        let key = first_word(&open_key(&mut left, &agreed).unwrap());
+        assert_eq!(key, first_word(&answerer.join().unwrap()));
+        key
+    };
+    let id = SessionId::random().unwrap();
+    let client = Identity::from(&client_plan(1));
+    let keys = [
+        exchange(id, client),
+        exchange(id, client),
+        exchange(id, Identity::from(&server_plan(1))),
+    ];
+    assert!(keys[0] != keys[1] && keys[0] != keys[2] && keys[1] != keys[2]);
+}
+
+/// A connection of `party` that has said hello in `session`, and its far end.
+fn waiting(party: Party, session: SessionId) -> (MemoryLink, Greeted<MemoryLink>) {
+    let (mut far, near) = ends(party, Helper);
+    let own = match party {
+        Client => Identity::from(&client_plan(1)),
+        _ => Identity::from(&server_plan(1)),
+    };
+    say_hello(&mut far, &own.statement(Helper, session)).unwrap();
+    (far, Greeted::new(near, Identity::from(&helper_plan(1))).unwrap())
+}
+
+#[test]
+fn the_helper_pairs_by_session_id() {
+    let (one, other) = (SessionId::random().unwrap(), SessionId::random().unwrap());
+    let room = Pairing::new(Duration::from_secs(60));
+    let (_a, client_one) = waiting(Client, one);
+    let (_b, server_other) = waiting(Server, other);
+    let (_c, server_one) = waiting(Server, one);
+    let (mut d, client_again) = waiting(Client, one);
+    assert!(matches!(room.offer(client_one), Ok(Offer::Waits)));
+    assert!(matches!(room.offer(server_other), Ok(Offer::Waits)));
+    let taken = room.offer(client_again).err().unwrap();
+    assert!(matches!(taken, SessionError::SessionTaken { .. }), "{taken}");
+    let told = d.receive(Tag::control(FrameKind::Welcome), Statement::BYTES).unwrap_err();
+    assert!(matches!(told, LinkError::PeerAborted { reason: AbortReason::SessionTaken, .. }));
+    let Ok(Offer::Paired { client, server }) = room.offer(server_one) else {
+        panic!("both are there");
+    };
+    assert_eq!((client.session(), client.opener()), (one, Client));
+    assert_eq!((server.session(), server.opener()), (one, Server));
+    assert!(room.expired().is_empty());
+}
+
+#[test]
+fn half_a_session_does_not_wait_for_ever() {
+    let room = Pairing::new(Duration::ZERO);
+    let (_far, client) = waiting(Client, SessionId::random().unwrap());
+    assert!(matches!(room.offer(client), Ok(Offer::Waits)));
+    let late = room.expired();
+    assert_eq!(late.len(), 1);
+    assert!(late[0].1.to_string().starts_with("the server of session "), "{}", late[0].1);
+    assert!(room.expired().is_empty());
+}
+
+#[test]
+fn garbage_instead_of_a_hello_is_the_peers_fault() {
+    let (mut far, near) = ends(Client, Server);
+    far.send(Tag::control(FrameKind::Hello), vec![0; Statement::BYTES]).unwrap();
+    let error = Greeted::new(near, Identity::from(&server_plan(1))).err().unwrap();
+    assert!(matches!(error.link_error(), Some(LinkError::PeerMisbehaved { .. })), "{error}");
+    let told = far.receive(Tag::control(FrameKind::Welcome), 0).unwrap_err();
+    assert!(matches!(told, LinkError::PeerAborted { reason: AbortReason::Misbehaviour, .. }));
+}

@@ -1,0 +1,347 @@
+//! Programs through all three parties, in threads: every value that they hold between them is put
+//! together again and compared with the op's meaning in plain integers, to the last unit (the
+//! rounding coins are known from R), and what passed on the links with what the program predicts.
+
+use std::collections::BTreeMap;
+use std::thread;
+
+use trefoil_ir::Tensor;
+use trefoil_ir::mpc::cost::Cost;
+use trefoil_ir::mpc::emulate::{Emulator, IntMap, Rounding};
+use trefoil_ir::mpc::{ConstKind, Kind, Op, Party, Program, ValueId, op};
+use trefoil_ir::nn;
+use trefoil_ir::nn::op::{Axis, Coordinates, ResizeMode};
+use trefoil_ir::patch::Patch;
+use trefoil_ir::plan::{
+    ClientPart, ClientPlan, HelperPart, HelperPlan, InputEncoding, OutputDecoding, Public, SecretSeed, ServerPart,
+    ServerPlan, plan_id, weight_seed,
+};
+use trefoil_ir::shape::{Shape, Window};
+
+use super::store::tap;
+use super::{Client, Helper, Server};
+use crate::prg::{Seed, StreamKey, weight_share};
+use crate::protocol::tests::{expected, random};
+use crate::wire::{Metered, Traffic, pair};
+
+type Stored = BTreeMap<ValueId, Vec<u32>>;
+
+/// A program with constants, as it is built up.
+struct Build {
+    program: Program,
+    constants: Vec<Tensor<i32>>,
+    state: u64,
+}
+
+impl Build {
+    fn new(shape: Shape) -> (Self, ValueId) {
+        let mut build = Self { program: Program::new("test"), constants: Vec::new(), state: 7 };
+        let x = build.push(op::Input { shape }, &[]);
+        (build, x)
+    }
+
+    fn push(&mut self, op: impl Into<Op>, args: &[ValueId]) -> ValueId {
+        self.program.push(op, args, "layer").unwrap()
+    }
+
+    fn constant(&mut self, kind: ConstKind, dims: Vec<usize>, limit: i32) -> trefoil_ir::mpc::ConstId {
+        let count = dims.iter().product();
+        let limit = i64::from(limit);
+        let value = |state: &mut u64| (random(state) % (2 * limit as u64 + 1)) as i64 - limit;
+        let values = (0..count).map(|_| value(&mut self.state) as i32).collect();
+        self.constants.push(Tensor::new(dims.clone(), values).unwrap());
+        self.program.declare(kind, dims)
+    }
+
+    fn fixed(&mut self, kind: ConstKind, dims: Vec<usize>, value: i32) -> trefoil_ir::mpc::ConstId {
+        let count = dims.iter().product();
+        self.constants.push(Tensor::new(dims.clone(), vec![value; count]).unwrap());
+        self.program.declare(kind, dims)
+    }
+
+    fn conv(&mut self, x: ValueId, channels: usize, window: Window, groups: usize) -> ValueId {
+        let [kh, kw] = window.kernel;
+        let in_c = self.program.ty(x).shape.c;
+        let taps = (in_c / groups * kh * kw) as f64;
+        let limit = ((1 << 14) as f64 / taps.sqrt()) as i32;
+        let weight = self.constant(ConstKind::Weight, vec![channels, in_c / groups, kh, kw], limit);
+        let bias = Some(self.constant(ConstKind::Bias, vec![channels], 1 << 24));
+        self.push(op::Conv2d { weight, bias, channels, window, groups }, &[x])
+    }
+
+    fn truncate(&mut self, z: ValueId, keep: u8) -> ValueId {
+        let channels = self.program.ty(z).shape.c;
+        self.push(op::Truncate { keep: vec![keep; channels] }, &[z])
+    }
+
+    fn relu(&mut self, z: ValueId) -> ValueId {
+        let channels = self.program.ty(z).shape.c;
+        let z = self.truncate(z, 15);
+        self.push(op::BlockRelu { patches: vec![Patch::PIXEL; channels] }, &[z])
+    }
+
+    fn lift(&mut self, x: ValueId) -> ValueId {
+        let channels = self.program.ty(x).shape.c;
+        let multiplier = self.fixed(ConstKind::Multiplier, vec![channels], 1 << 16);
+        self.push(op::Lift { multiplier }, &[x])
+    }
+
+    fn reveal(mut self, z: ValueId) -> Self {
+        let value = match self.program.ty(z).kind {
+            Kind::Accumulator => self.truncate(z, 16),
+            Kind::Activation | Kind::Truncated | Kind::Output => z,
+        };
+        self.push(op::Reveal, &[value]);
+        self
+    }
+}
+
+struct Plans {
+    client: ClientPlan,
+    server: ServerPlan,
+    helper: HelperPlan,
+}
+
+fn plans(build: &Build) -> Plans {
+    let secret = SecretSeed::new([3; 32]);
+    let id = plan_id(&secret, &build.program, &build.constants);
+    let seed = weight_seed(&secret, &id);
+    let public = Public { program: build.program.clone(), plan_id: id };
+    let of_client = |(at, tensor): (usize, &Tensor<i32>)| match build.program.constants[at].kind {
+        ConstKind::Bias => None,
+        ConstKind::Multiplier | ConstKind::Level => Some(tensor.clone()),
+        ConstKind::Weight => {
+            let b = weight_share(&seed, trefoil_ir::mpc::ConstId(at as u32), tensor.len());
+            let f = tensor.values().iter().zip(b).map(|(w, b)| w.wrapping_sub(b as i32)).collect();
+            Some(Tensor::new(tensor.dims().to_vec(), f).unwrap())
+        }
+    };
+    let revealed = build.program.ty(build.program.output().unwrap()).shape;
+    let client = ClientPart {
+        constants: build.constants.iter().enumerate().map(of_client).collect(),
+        input: InputEncoding { unit: vec![1.0; build.program.steps[0].ty.shape.c] },
+        output: OutputDecoding { unit: vec![1.0; revealed.c], rank: 4, tail: vec![], classes: vec![] },
+        preprocess: None,
+    };
+    let server = ServerPart { constants: build.constants.clone() };
+    Plans {
+        client: ClientPlan::decode(&ClientPlan::encode(&public, &client)).ok().unwrap(),
+        server: ServerPlan::decode(&ServerPlan::encode(&public, &server)).ok().unwrap(),
+        helper: HelperPlan::decode(&HelperPlan::encode(&public, &HelperPart { weight_seed: seed })).ok().unwrap(),
+    }
+}
+
+fn key(n: u8) -> StreamKey {
+    StreamKey::new(&Seed::from_bytes([n; 32]))
+}
+
+struct Ran {
+    output: Vec<i64>,
+    stored: [Stored; 3],
+    to_server: Traffic,
+    to_helper: Traffic,
+}
+
+/// One inference, each party on a thread of its own.
+fn run(plans: Plans, image: &[i32]) -> Ran {
+    let (client_server, mut server_client) = pair(Party::Client, Party::Server, 64);
+    let (client_helper, mut helper_client) = pair(Party::Client, Party::Helper, 64);
+    let Plans { client, server, helper } = plans;
+    thread::scope(|scope| {
+        let helper = scope.spawn(move || {
+            Helper::new(helper).offline(&key(1), &key(2), 5, &mut helper_client).unwrap();
+            tap::take()
+        });
+        let server = scope.spawn(move || {
+            let mut server = Server::new(server);
+            let stock = server.offline(5, &mut server_client).unwrap();
+            server.online(&key(2), stock, &mut server_client).unwrap();
+            tap::take()
+        });
+        let mut client = Client::new(client);
+        let (mut to_server, mut to_helper) = (Metered::new(client_server), Metered::new(client_helper));
+        let key = key(1);
+        tap::take();
+        let stock = client.offline(&key, 5, &mut to_server, &mut to_helper).unwrap();
+        let output = client.online(&key, stock, image, &mut to_server).unwrap();
+        Ran {
+            output,
+            stored: [tap::take(), server.join().unwrap(), helper.join().unwrap()],
+            to_server: to_server.take(),
+            to_helper: to_helper.take(),
+        }
+    })
+}
+
+/// Puts a value together from what the parties hold.
+fn open(program: &Program, stored: &[Stored; 3], id: ValueId) -> Vec<i64> {
+    let [client, server, helper] = stored.each_ref().map(|s| s.get(&id));
+    let sum = |a: &Vec<u32>, b: &Vec<u32>| -> Vec<u32> { a.iter().zip(b).map(|(a, b)| a.wrapping_add(*b)).collect() };
+    let (server, helper) = (server.expect("stored"), helper.expect("stored"));
+    let total = match program.ty(id).kind {
+        Kind::Activation => {
+            assert_eq!(client, Some(helper), "client and helper hold the same mask of {id}");
+            sum(server, helper)
+        }
+        Kind::Accumulator => sum(&sum(server, helper), client.expect("stored")),
+        Kind::Truncated | Kind::Output => sum(server, helper),
+    };
+    total.into_iter().map(|v| i64::from(v as i32)).collect()
+}
+
+/// Checks every step of a run against the op's meaning, and the traffic against the prediction.
+fn check(build: Build) {
+    let build = Build { program: build.program.verify().expect("sound").into_inner(), ..build };
+    let program = &build.program;
+    let mut state = 11;
+    let image: Vec<i32> = (0..program.steps[0].ty.shape.len()).map(|_| (random(&mut state) % 8000) as i32 - 4000).collect();
+    let ran = run(plans(&build), &image);
+
+    let emulator = Emulator::new(program, &build.constants);
+    let map = IntMap::new(program.steps[0].ty.shape, image.iter().map(|&x| i64::from(x)).collect());
+    let nearest = emulator.run(&map, Rounding::Nearest, |_, _| {});
+    let breaches: Vec<_> = nearest.breaches().collect();
+    assert!(breaches.is_empty(), "the test's values stay in range: {breaches:?}");
+
+    for id in program.ids() {
+        check_step(&build, &ran, id, &image);
+    }
+    let cost = Cost::new(program);
+    let mut traffic = ran.to_server.clone();
+    traffic.merge(&ran.to_helper);
+    for (at, step) in cost.steps.iter().enumerate() {
+        assert_eq!(traffic.step_bytes(at as u32), step.bytes, "bytes of %{at}");
+    }
+    let mut links = cost.links.clone();
+    links.retain(|_, bytes| *bytes > 0);
+    assert_eq!(traffic.links(), links);
+    assert_eq!(ran.to_server.round_trips, cost.round_trips as u64);
+}
+
+fn check_step(build: &Build, ran: &Ran, id: ValueId, image: &[i32]) {
+    let program = &build.program;
+    let step = program.step(id);
+    let args: Vec<Vec<i64>> = step.args.iter().map(|a| open(program, &ran.stored, *a)).collect();
+    let arg_shape = step.args.first().map(|a| program.ty(*a).shape);
+    let r = |arg: ValueId| &ran.stored[2][&arg];
+    let want: Vec<i64> = match &step.op {
+        Op::Input(_) => image.iter().map(|&x| i64::from(x)).collect(),
+        Op::Truncate(_) => args[0].clone(),
+        Op::Requant(_) | Op::BlockRelu(_) | Op::Clip(_) => {
+            let identity = vec![Patch::Identity; step.ty.shape.c];
+            let (lower, upper, levels) = match &step.op {
+                Op::BlockRelu(op) => (&op.patches, None, vec![]),
+                Op::Clip(op) => (&op.lower, Some(&op.upper), build.constants[op.level.index()].values().to_vec()),
+                _ => (&identity, None, vec![]),
+            };
+            let r = r(step.args[0]);
+            expected(&args[0], r, r, lower, upper, &levels, arg_shape.unwrap())
+        }
+        Op::Relu(op) => {
+            let plane = step.ty.shape.plane();
+            let pass = |i: usize| op.patches[i / plane] == Patch::Identity;
+            args[0].iter().enumerate().map(|(i, &x)| if pass(i) { x } else { x.max(0) }).collect()
+        }
+        Op::Max(_) => args[0].iter().zip(&args[1]).map(|(a, b)| *a.max(b)).collect(),
+        Op::Reveal(_) => {
+            let want = match program.ty(step.args[0]).kind {
+                Kind::Truncated => {
+                    let identity = vec![Patch::Identity; step.ty.shape.c];
+                    let r = r(step.args[0]);
+                    expected(&args[0], r, r, &identity, None, &[], arg_shape.unwrap())
+                }
+                Kind::Activation | Kind::Accumulator | Kind::Output => args[0].clone(),
+            };
+            assert_eq!(ran.output, want, "{id}");
+            return;
+        }
+        _ => {
+            // A local op: exactly what the emulator makes of the same operands.
+            local_meaning(build, id, &args)
+        }
+    };
+    assert_eq!(open(program, &ran.stored, id), want, "{id}: {}", step.op.name());
+}
+
+/// The emulator's result of one local step on these operands: a program of that step alone, whose
+/// operands come out of one image.
+fn local_meaning(build: &Build, id: ValueId, args: &[Vec<i64>]) -> Vec<i64> {
+    let program = &build.program;
+    let step = program.step(id);
+    let emulator = Emulator::new(program, &build.constants);
+    let maps: Vec<IntMap> =
+        step.args.iter().zip(args).map(|(a, v)| IntMap::new(program.ty(*a).shape, v.clone())).collect();
+    let maps: Vec<&IntMap> = maps.iter().collect();
+    emulator.step(id, &maps).values().to_vec()
+}
+
+fn window(kernel: usize, stride: usize, pads: [usize; 4]) -> Window {
+    Window { stride: [stride, stride], pads, ..Window::dense([kernel, kernel]) }
+}
+
+#[test]
+fn a_residual_network_with_mixed_patches() {
+    let (mut b, x) = Build::new(Shape::new(3, 9, 7));
+    let z = b.conv(x, 6, window(3, 1, [1; 4]), 1);
+    let tr = b.push(op::Truncate { keep: vec![16, 15, 16, 16, 15, 16] }, &[z]);
+    let block = |h, w| Patch::Block { h, w };
+    let patches = vec![block(2, 2), Patch::PIXEL, Patch::Identity, block(3, 4), Patch::PIXEL, block(9, 7)];
+    let a = b.push(op::BlockRelu { patches }, &[tr]);
+    let z = b.conv(a, 6, window(3, 1, [1; 4]), 3);
+    let residual = b.lift(a);
+    let sum = b.push(op::Add, &[z, residual]);
+    let y = b.relu(sum);
+    let z = b.conv(y, 5, window(1, 2, [0; 4]), 1);
+    check(b.reveal(z));
+}
+
+#[test]
+fn every_local_op_and_branches_that_share_rounds() {
+    let (mut b, x) = Build::new(Shape::new(4, 8, 6));
+    let left = b.conv(x, 4, Window { dilation: [2, 1], pads: [2, 1, 2, 1], ..Window::dense([3, 3]) }, 4);
+    let left = b.relu(left);
+    let right = b.conv(x, 2, window(3, 1, [1; 4]), 2);
+    let right = b.truncate(right, 16);
+    let right = b.push(op::Requant, &[right]);
+    let both = b.push(op::Concat, &[left, right]);
+    let gathered = b.push(op::Gather { axis: Axis::W, index: vec![0, 2, 2, 5] }, &[both]);
+    let padded = b.push(op::Pad { pad: nn::op::Pad { before: [1, 0, 1], after: [0, 1, 0] } }, &[gathered]);
+    let resize = nn::op::Resize {
+        size: [11, 7],
+        scales: [11.0 / 9.0, 7.0 / 5.0],
+        mode: ResizeMode::Bilinear,
+        coordinates: Coordinates::HalfPixel,
+    };
+    let grown = b.push(op::Interpolate { resize }, &[padded]);
+    let grown = b.push(op::Add, &[grown, grown]);
+    let grown = b.relu(grown);
+    let multiplier = b.fixed(ConstKind::Multiplier, vec![7, 5, 3], 65536 / 6);
+    let pool = Window { kernel: [3, 2], stride: [2, 2], dilation: [1, 1], pads: [0; 4] };
+    let pooled = b.push(op::SumPool { window: pool, multiplier }, &[grown]);
+    let pooled = b.truncate(pooled, 16);
+    let pooled = b.push(op::Requant, &[pooled]);
+    let flat = b.push(op::Reshape, &[pooled]);
+    let logits = b.conv(flat, 10, Window::dense([1, 1]), 1);
+    check(b.reveal(logits));
+}
+
+#[test]
+fn clips_maxima_and_gates_on_activations() {
+    let (mut b, x) = Build::new(Shape::new(5, 7, 7));
+    let z = b.conv(x, 5, window(3, 1, [1; 4]), 1);
+    let tr = b.truncate(z, 16);
+    let level = b.fixed(ConstKind::Level, vec![5], 900);
+    let p = Patch::Block { h: 2, w: 3 };
+    let lower = vec![Patch::PIXEL, p, Patch::Identity, Patch::PIXEL, Patch::Identity];
+    let upper = vec![Patch::PIXEL, p, Patch::PIXEL, Patch::Identity, Patch::Identity];
+    let clipped = b.push(op::Clip { level, lower, upper }, &[tr]);
+    let requant = b.push(op::Requant, &[tr]);
+    let max = b.push(op::Max { non_negative: false }, &[clipped, requant]);
+    let patches = vec![Patch::PIXEL, Patch::Identity, Patch::PIXEL, Patch::PIXEL, Patch::PIXEL];
+    let relu = b.push(op::Relu { patches }, &[max]);
+    let pass = b.push(op::Relu { patches: vec![Patch::Identity; 5] }, &[relu]);
+    let one = b.push(op::Relu { patches: vec![Patch::PIXEL; 5] }, &[pass]);
+    let rolled = b.push(op::Gather { axis: Axis::H, index: vec![1, 2, 3, 4, 5, 6, 0] }, &[one]);
+    let max = b.push(op::Max { non_negative: true }, &[one, rolled]);
+    check(b.reveal(max));
+}

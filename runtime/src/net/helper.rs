@@ -1,0 +1,71 @@
+//! The helper: two connections make a session.
+
+use std::thread;
+
+use trefoil_ir::mpc::Party;
+
+use super::error::NetError;
+use super::listen::{Listener, Outcome, ServeOptions};
+use super::stop::Stop;
+use super::tcp::TcpLink;
+use crate::exec;
+use crate::session::{Greeted, HelperSession, Identity, Offer, Pairing, SessionError};
+
+/// Deals to clients until a stop is requested, or for one session if the options say so.
+///
+/// # Errors
+/// If the one session failed. In a series failures are logged, and the next client is served.
+pub fn serve(
+    listener: &Listener,
+    own: Identity,
+    party: &(impl Fn() -> exec::Helper + Sync),
+    options: &ServeOptions,
+    stop: &Stop,
+    log: &(dyn Fn(String) + Sync),
+) -> Result<(), NetError> {
+    let pairing = Pairing::new(options.pair_timeout);
+    let handle = |mut link: TcpLink| match link.begins() {
+        Ok(false) => Outcome::Nothing,
+        // What came is read again by the handshake, which words the error.
+        Ok(true) | Err(_) => match pair(link, own, &pairing) {
+            Ok(Offer::Waits) => Outcome::Nothing,
+            Ok(Offer::Paired { client, server }) => Outcome::Ended(session(client, server, party, log)),
+            Err(error) => Outcome::Ended(Err(error)),
+        },
+    };
+    let turn_out = || {
+        let late = pairing.expired().into_iter();
+        let errors = late.map(|(greeted, error)| {
+            let reason = error.reason();
+            // Telling may take a moment, during which others must not wait.
+            thread::spawn(move || greeted.abort(reason));
+            error
+        });
+        errors.collect()
+    };
+    listener.serve(options, 2, stop, log, handle, turn_out)
+}
+
+fn pair(link: TcpLink, own: Identity, pairing: &Pairing<TcpLink>) -> Result<Offer<TcpLink>, SessionError> {
+    let mut greeted = Greeted::new(link, own)?;
+    let opener = greeted.opener();
+    let link = greeted.link_mut();
+    link.limit_each();
+    link.set_party(opener);
+    pairing.offer(greeted)
+}
+
+fn session(
+    client: Greeted<TcpLink>,
+    server: Greeted<TcpLink>,
+    party: &impl Fn() -> exec::Helper,
+    log: &(dyn Fn(String) + Sync),
+) -> Result<u32, SessionError> {
+    debug_assert_eq!((client.opener(), server.opener()), (Party::Client, Party::Server));
+    let session = HelperSession::open(client, server)?;
+    let id = session.id();
+    log(format!("session {id} begins"));
+    let images = session.serve(&mut party(), |_| ())?;
+    log(format!("session {id} ends after {images} images"));
+    Ok(images)
+}

@@ -1,0 +1,245 @@
+//! Accepting connections, each in a thread of its own, until a stop is requested.
+
+use std::collections::HashMap;
+use std::error::Error;
+use std::io;
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, Scope};
+use std::time::{Duration, Instant};
+
+use super::address::loopback;
+use super::error::NetError;
+use super::stop::Stop;
+use super::tcp::TcpLink;
+use crate::session::SessionError;
+use crate::wire::{AbortReason, Link};
+
+/// How often the listener looks for connections, results and signals.
+const TICK: Duration = Duration::from_millis(10);
+
+/// How long running sessions may go on after a request to stop.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// How a listening party serves.
+#[derive(Clone, Debug)]
+pub struct ServeOptions {
+    /// Limit of every single wait for a peer.
+    pub timeout: Duration,
+    /// Limit of the time from a connection to its hello.
+    pub hello_timeout: Duration,
+    /// Limit of the time from one party's hello to the other's, at the helper.
+    pub pair_timeout: Duration,
+    /// Sessions at a time.
+    pub sessions: usize,
+    /// Serve one session and return its result.
+    pub once: bool,
+}
+
+impl Default for ServeOptions {
+    fn default() -> Self {
+        Self {
+            timeout: Duration::from_secs(60),
+            hello_timeout: Duration::from_secs(5),
+            pair_timeout: Duration::from_secs(20),
+            sessions: 8,
+            once: false,
+        }
+    }
+}
+
+/// What a connection came to.
+pub(super) enum Outcome {
+    /// It is none of a session's: closed without a byte, or handed on.
+    Nothing,
+    /// Its session ended, after so many images.
+    Ended(Result<u32, SessionError>),
+}
+
+/// A bound socket.
+pub struct Listener {
+    socket: TcpListener,
+    address: SocketAddr,
+}
+
+impl Listener {
+    /// Binds a loopback address; port 0 takes any that is free.
+    ///
+    /// # Errors
+    /// If the address is not loopback or cannot be bound.
+    pub fn bind(address: &str) -> Result<Self, NetError> {
+        let address = loopback(address)?;
+        let socket = TcpListener::bind(address).map_err(|source| NetError::Listen { address, source })?;
+        // The accept loop must see signals, too.
+        socket.set_nonblocking(true).map_err(NetError::Socket)?;
+        let address = socket.local_addr().map_err(NetError::Socket)?;
+        Ok(Self { socket, address })
+    }
+
+    /// The address, with the port that was taken.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Accepts until a stop is requested, or the one session of `once` is over. `handle` runs in a
+    /// thread per connection, of which there are at most `per_session` a session; `tick` is called
+    /// regularly and returns what has failed outside of any thread.
+    pub(super) fn serve(
+        &self,
+        options: &ServeOptions,
+        per_session: usize,
+        stop: &Stop,
+        log: &(dyn Fn(String) + Sync),
+        handle: impl Fn(TcpLink) -> Outcome + Sync,
+        mut tick: impl FnMut() -> Vec<SessionError>,
+    ) -> Result<(), NetError> {
+        let connections = Arc::new(Connections::default());
+        let sessions = if options.once { 1 } else { options.sessions };
+        let limit = per_session * sessions;
+        let result = thread::scope(|scope| {
+            let (outcomes, results) = channel();
+            let result = loop {
+                if stop.requested() {
+                    break if options.once { Err(NetError::Stopped) } else { Ok(()) };
+                }
+                // Of a single session the rest waits in the operating system's queue.
+                if !(options.once && connections.count() >= limit)
+                    && let Some((stream, peer)) = self.accept().unwrap_or_else(|error| {
+                        log(sentence(&error));
+                        None
+                    })
+                {
+                    self.start(scope, stream, peer, &connections, limit, options, &outcomes, &handle);
+                    continue;
+                }
+                let failed = tick().into_iter().map(Err);
+                let ended: Vec<_> = results.try_iter().chain(failed).collect();
+                for error in ended.iter().filter_map(|ended| ended.as_ref().err()) {
+                    log(sentence(error));
+                }
+                if options.once
+                    && let Some(ended) = ended.into_iter().next()
+                {
+                    break ended.map(|_| ()).map_err(|error| NetError::Session(Box::new(error)));
+                }
+                thread::sleep(TICK);
+            };
+            connections.finish(if options.once { Duration::ZERO } else { GRACE });
+            result
+        });
+        result
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the body of the one loop above, which owns them all")]
+    fn start<'scope>(
+        &self,
+        scope: &'scope Scope<'scope, '_>,
+        stream: TcpStream,
+        peer: SocketAddr,
+        connections: &Arc<Connections>,
+        limit: usize,
+        options: &ServeOptions,
+        outcomes: &Sender<Result<u32, SessionError>>,
+        handle: &'scope (impl Fn(TcpLink) -> Outcome + Sync),
+    ) {
+        let slot = Connections::enter(connections, &stream, limit);
+        let timeout = if slot.is_some() { options.timeout } else { TICK };
+        // A connection that fails as early as this has nobody to tell.
+        let Ok(mut link) = TcpLink::new(stream, None, peer, timeout) else { return };
+        let Some(slot) = slot else {
+            scope.spawn(move || link.abort(AbortReason::Busy));
+            return;
+        };
+        link = link.with_slot(slot);
+        link.limit_all(options.hello_timeout);
+        let outcomes = outcomes.clone();
+        scope.spawn(move || {
+            if let Outcome::Ended(result) = handle(link) {
+                // The loop may have ended already, with another result.
+                let _ = outcomes.send(result);
+            }
+        });
+    }
+
+    fn accept(&self) -> Result<Option<(TcpStream, SocketAddr)>, NetError> {
+        match self.socket.accept() {
+            Ok(accepted) => Ok(Some(accepted)),
+            Err(error) => match error.kind() {
+                io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted | io::ErrorKind::ConnectionAborted => Ok(None),
+                _ => {
+                    // Out of file descriptors, say: others may be closed meanwhile.
+                    thread::sleep(TICK * 10);
+                    Err(NetError::Socket(error))
+                }
+            },
+        }
+    }
+}
+
+/// An error and its causes, as one line.
+pub fn sentence(error: &dyn Error) -> String {
+    let mut line = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        line = format!("{line}: {cause}");
+        source = cause.source();
+    }
+    line
+}
+
+/// The open connections of a listener.
+#[derive(Default)]
+pub(super) struct Connections {
+    open: Mutex<(u64, HashMap<u64, TcpStream>)>,
+}
+
+impl Connections {
+    /// A place for a connection, if there is one left.
+    fn enter(connections: &Arc<Self>, stream: &TcpStream, limit: usize) -> Option<Slot> {
+        let mut open = connections.lock();
+        if open.1.len() >= limit {
+            return None;
+        }
+        open.0 += 1;
+        let number = open.0;
+        open.1.insert(number, stream.try_clone().ok()?);
+        Some(Slot {
+            connections: Arc::clone(connections),
+            number,
+        })
+    }
+
+    fn count(&self) -> usize {
+        self.lock().1.len()
+    }
+
+    /// Waits for the connections to end, then ends them.
+    fn finish(&self, grace: Duration) {
+        let start = Instant::now();
+        while self.count() > 0 && start.elapsed() < grace {
+            thread::sleep(TICK);
+        }
+        for stream in self.lock().1.values() {
+            // Threads that wait for this peer wake up with an error.
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, (u64, HashMap<u64, TcpStream>)> {
+        // No update leaves the map half done, so a panic elsewhere has not harmed it.
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A connection's place, free again when it is dropped.
+pub(super) struct Slot {
+    connections: Arc<Connections>,
+    number: u64,
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.connections.lock().1.remove(&self.number);
+    }
+}
