@@ -1,5 +1,14 @@
 //! The compiler of Trefoil: from an ONNX file to the plans of three parties.
 //!
-//! - [`import`] reads ONNX into the NN graph of `trefoil_ir`.
+//! The folders are the pipeline: [`import`] reads ONNX into the NN graph of `trefoil_ir`; [`pass`]
+//! rewrites it; [`calibrate`] gathers ranges; [`lower`] turns it into the three-party program;
+//! [`split`] makes three plans of that. [`driver`] runs it all, and [`cli`] is the command line of
+//! `trefoil`.
 
+pub mod calibrate;
+pub mod cli;
+pub mod driver;
 pub mod import;
+pub mod lower;
+pub mod pass;
+pub mod split;

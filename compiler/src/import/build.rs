@@ -9,9 +9,7 @@ use trefoil_ir::nn::op::{Input, Output};
 use trefoil_ir::nn::{Graph, NodeId, Op, Origin};
 
 use super::constant::Folder as ConstantFolder;
-use super::error::{
-    ImportError, ModelError, Refusal, TensorError, UnsupportedNode, UnsupportedNodes,
-};
+use super::error::{ImportError, ModelError, Refusal, TensorError, UnsupportedNode, UnsupportedNodes};
 use super::external::Folder;
 use super::model::Model;
 use super::op::{self, clip::Clipped};
@@ -53,6 +51,7 @@ pub(super) fn build(
         graph,
         clips: HashMap::new(),
         expansion: MAX_EXPANSION,
+        stand_ins: HashSet::new(),
         warnings,
         unsupported: Vec::new(),
         fault: None,
@@ -92,6 +91,7 @@ struct Builder<'a> {
     graph: Graph,
     clips: HashMap<NodeId, Clipped>,
     expansion: usize,
+    stand_ins: HashSet<NodeId>,
     warnings: Vec<Warning>,
     unsupported: Vec<UnsupportedNode>,
     fault: Option<ImportError>,
@@ -111,7 +111,7 @@ impl Builder<'_> {
                     reason,
                     remedy,
                 });
-                Vec::new()
+                self.stand_in(node, name)
             }
             Err(Trouble::Refusal(Refusal::Invalid(source))) => {
                 self.fault.get_or_insert(ImportError::Node {
@@ -145,23 +145,52 @@ impl Builder<'_> {
         let depends = values().any(|v| matches!(v, Value::Map(_)));
         let outputs = match importer {
             Some(importer) if depends || importer.takes_constants => {
-                let mut site = Site {
-                    proto: node,
-                    name,
-                    opset: self.opset,
-                    operands,
-                    graph: &mut self.graph,
-                    clips: &mut self.clips,
-                    expansion: &mut self.expansion,
-                    warnings: &mut self.warnings,
-                };
-                (importer.import)(&mut site)?
+                (importer.import)(&mut self.site(node, name, operands))?
             }
             None if depends => return Err(op::remedy::refuse(&node.op_type).into()),
             Some(_) | None => self.fold(node, &operands)?,
         };
         self.check_outputs(node, outputs.len())?;
         Ok(outputs)
+    }
+
+    /// What can be said of the result of a node that is not supported: often its shape.
+    fn stand_in(&mut self, node: &NodeProto, name: &str) -> Vec<Value> {
+        let Ok(operands) = self.operands(node) else {
+            return Vec::new();
+        };
+        let dims = |operand: &Operand| match &operand.value {
+            Value::Map(view) => Some(view.dims.clone()),
+            Value::Constant(_) | Value::Unknown => None,
+        };
+        let unknown = operands.iter().flatten().any(|o| o.value == Value::Unknown);
+        let known: Vec<Vec<usize>> = operands.iter().flatten().filter_map(dims).collect();
+        let Some(dims) = op::remedy::result_dims(node, &known).filter(|_| !unknown) else {
+            return Vec::new();
+        };
+        match self.site(node, name, Vec::new()).stand_in(&dims) {
+            Ok(node) => vec![Value::map(node, dims)],
+            Err(_) => Vec::new(),
+        }
+    }
+
+    fn site<'s>(
+        &'s mut self,
+        proto: &'s NodeProto,
+        name: &'s str,
+        operands: Vec<Option<Operand>>,
+    ) -> Site<'s> {
+        Site {
+            proto,
+            name,
+            opset: self.opset,
+            operands,
+            graph: &mut self.graph,
+            clips: &mut self.clips,
+            stand_ins: &mut self.stand_ins,
+            expansion: &mut self.expansion,
+            warnings: &mut self.warnings,
+        }
     }
 
     fn operands(&mut self, node: &NodeProto) -> Result<Vec<Option<Operand>>, Trouble> {

@@ -14,6 +14,7 @@ use tract_onnx::pb::{GraphProto, ModelProto, NodeProto, OperatorSetIdProto, Tens
 use tract_onnx::prelude::*;
 
 use super::error::{NodeError, Refusal, unsupported};
+use super::op;
 use super::tensor::tensor;
 use super::value::{Constant, volume};
 
@@ -113,6 +114,9 @@ impl Folder {
             );
         }
         check_attributes(node)?;
+        if let ("Reshape", [Some(data), Some(shape)]) = (node.op_type.as_str(), operands) {
+            return reshape(node, data, shape);
+        }
         self.spend(size_bound(node, operands)?, operands)?;
         let outcome = catch_unwind(AssertUnwindSafe(|| self.run(node, operands)));
         match outcome {
@@ -269,6 +273,20 @@ fn broadcast_volume(shapes: &[&[usize]]) -> Option<usize> {
         sizes.max().unwrap_or(1)
     };
     volume(&(1..=rank).map(dim).collect::<Vec<_>>())
+}
+
+/// Reshape by the rules of values that depend on the image: tract lets a wrong number of elements
+/// pass.
+fn reshape(node: &NodeProto, data: &Constant, shape: &Constant) -> Result<Vec<Constant>, Refusal> {
+    let Some(wanted) = shape.ints() else {
+        return fold_error("the shape must hold integers");
+    };
+    let keeps_zero = node.attribute.iter().any(|a| a.name == "allowzero" && a.i != 0);
+    let dims = op::reshape::resolve(data.dims(), wanted, keeps_zero)?;
+    match data.with_dims(dims) {
+        Ok(constant) => Ok(vec![constant]),
+        Err(error) => fold_error(error.to_string()),
+    }
 }
 
 fn fold_error<T>(message: impl Into<String>) -> Result<T, Refusal> {

@@ -64,8 +64,8 @@ pub enum ModelError {
     #[error("this is not an ONNX model, or it is damaged ({0}): export it again")]
     Protobuf(String),
     /// More messages than any network has: decoding them would fill the memory.
-    #[error("the file claims more than {0} nodes, attributes and tensors: it is damaged")]
-    TooManyMessages(usize),
+    #[error("the file claims more nodes, attributes and tensors than any network has: it is damaged")]
+    TooManyMessages,
     /// No graph in the model.
     #[error("the file holds no graph: it is empty or damaged, so export the model again")]
     NoGraph,

@@ -12,8 +12,9 @@ use super::{Warning, skim};
 
 /// Protobuf itself allows no more.
 const MAX_FILE: u64 = 1 << 31;
-/// Nodes, names, attributes and tensors of a file; the largest networks have some ten thousand.
-const MAX_MESSAGES: usize = 1 << 20;
+/// Nodes, attributes, tensors (each counting eight times) and names of a file. The largest
+/// networks have some ten thousand.
+const MAX_MESSAGES: usize = 1 << 22;
 
 /// Oldest and newest operator set that are understood, and the newest that is tried.
 const OPSETS: (i64, i64, i64) = (9, 21, 23);
@@ -51,7 +52,7 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, ImportError> {
 /// Decodes a model.
 pub(super) fn decode(bytes: &[u8], warnings: &mut Vec<Warning>) -> Result<Model, ModelError> {
     if !skim::is_within(bytes, MAX_MESSAGES) {
-        return Err(ModelError::TooManyMessages(MAX_MESSAGES));
+        return Err(ModelError::TooManyMessages);
     }
     let model = ModelProto::decode(bytes).map_err(|e| ModelError::Protobuf(e.to_string()))?;
     let opset = opset(&model);

@@ -1,10 +1,11 @@
 //! One ONNX node on its way into the graph: what an operator's importer sees and may do.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use tract_onnx::pb::attribute_proto::AttributeType;
 use tract_onnx::pb::{AttributeProto, NodeProto};
 use trefoil_ir::Tensor;
+use trefoil_ir::nn::op::Input;
 use trefoil_ir::nn::{Graph, NodeId, Op, Origin};
 use trefoil_ir::shape::{MAX_ELEMENTS, Shape};
 
@@ -12,7 +13,7 @@ use super::Warning;
 use super::error::{NodeError, Refusal, TensorError, invalid, unsupported};
 use super::op::clip::Clipped;
 use super::tensor::check_finite;
-use super::value::{Constant, Value, View, shape_text};
+use super::value::{Constant, Value, View, shape_text, volume};
 
 /// An operand of a node.
 pub(super) struct Operand {
@@ -38,6 +39,8 @@ pub(super) struct Site<'a> {
     pub(super) graph: &'a mut Graph,
     /// Clips in the graph that further bounds can be merged into, by the node of their result.
     pub(super) clips: &'a mut HashMap<NodeId, Clipped>,
+    /// Nodes that stand in for the results of unsupported ones.
+    pub(super) stand_ins: &'a mut HashSet<NodeId>,
     /// How many numbers may still be made out of single ones.
     pub(super) expansion: &'a mut usize,
     /// Where warnings go.
@@ -280,6 +283,19 @@ impl Site<'_> {
             ),
             "keep values in the form [N, C, H, W] or [N, F]",
         )
+    }
+
+    /// A node in place of a value that cannot be computed, so that the nodes behind it can be
+    /// looked at; a graph with such a node is never handed out.
+    pub(super) fn stand_in(&mut self, dims: &[usize]) -> Result<NodeId, Refusal> {
+        let shape = match *dims {
+            [_, c, h, w] => Shape::new(c, h, w),
+            [_, c, ref rest @ ..] => Shape::new(c, volume(rest).unwrap_or(0), 1),
+            _ => Shape::vector(1),
+        };
+        let node = self.add_part("unsupported", Input { shape }, &[])?;
+        self.stand_ins.insert(node);
+        Ok(node)
     }
 
     /// Refuses to make ever more numbers, one per channel, out of single ones: a small file could

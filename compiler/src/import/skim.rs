@@ -20,11 +20,14 @@ enum Level {
     Shape,
 }
 
+/// What a message costs of the budget, where a plain field costs one.
+const MESSAGE: usize = 8;
+
 /// Levels of nesting that are followed; the decoder itself gives up at a hundred.
 const MAX_DEPTH: usize = 64;
 
-/// Whether an ONNX model in `bytes` has at most `limit` length-delimited fields. What is not
-/// protobuf at all passes: the decoder says so.
+/// Whether an ONNX model in `bytes` has at most `limit` length-delimited fields, of which messages
+/// count eight times. What is not protobuf at all passes: the decoder says so.
 pub(super) fn is_within(bytes: &[u8], limit: usize) -> bool {
     let mut left = limit;
     walk(bytes, Level::Model, MAX_DEPTH, &mut left)
@@ -39,11 +42,13 @@ fn walk(mut bytes: &[u8], level: Level, depth: usize, left: &mut usize) -> bool 
             return true;
         };
         let Some(content) = content else { continue };
-        if *left == 0 {
+        let inner = level.inner(field);
+        let cost = if inner.is_some() { MESSAGE } else { 1 };
+        let Some(rest) = left.checked_sub(cost) else {
             return false;
-        }
-        *left -= 1;
-        if let Some(inner) = level.inner(field) {
+        };
+        *left = rest;
+        if let Some(inner) = inner {
             if !walk(content, inner, depth - 1, left) {
                 return false;
             }
@@ -133,8 +138,8 @@ mod tests {
             ..ModelProto::default()
         };
         let bytes = model.encode_to_vec();
-        assert!(is_within(&bytes, 1001));
-        assert!(!is_within(&bytes, 1000));
+        assert!(is_within(&bytes, 1001 * MESSAGE));
+        assert!(!is_within(&bytes, 1001 * MESSAGE - 1));
         assert!(is_within(&[0xff; 9], 0), "no protobuf is the decoder's business");
     }
 }

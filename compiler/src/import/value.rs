@@ -2,6 +2,7 @@
 
 use trefoil_ir::Tensor;
 use trefoil_ir::nn::NodeId;
+use trefoil_ir::tensor::TensorSizeError;
 
 /// A known tensor. Element types are only three: every float type is read as f32, every integer
 /// type as i64.
@@ -32,6 +33,15 @@ impl Constant {
             Constant::Int(t) => t.len(),
             Constant::Bool(t) => t.len(),
         }
+    }
+
+    /// The same elements under other dimensions.
+    pub(super) fn with_dims(&self, dims: Vec<usize>) -> Result<Self, TensorSizeError> {
+        Ok(match self {
+            Constant::Float(t) => Constant::Float(Tensor::new(dims, t.values().to_vec())?),
+            Constant::Int(t) => Constant::Int(Tensor::new(dims, t.values().to_vec())?),
+            Constant::Bool(t) => Constant::Bool(Tensor::new(dims, t.values().to_vec())?),
+        })
     }
 
     /// The elements as f32, whatever their type: scales and bounds may be written as integers.

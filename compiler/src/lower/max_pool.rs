@@ -229,8 +229,8 @@ mod tests {
         };
         assert_eq!(count(2, 2, [0, 0], 8), (4, 4));
         assert_eq!(count(3, 2, [1, 1], 112), (56, 2 * 56));
-        assert_eq!(count(3, 1, [1, 1], 16), (16, 2 * 16 - 1));
+        assert_eq!(count(3, 1, [1, 1], 16), (16, 2 * 16));
         let (out, all) = count(13, 1, [6, 6], 13);
-        assert!(all <= 4 * out, "{all}");
+        assert!(all < 5 * out, "{all}"); // 12 a pixel if each window were on its own
     }
 }

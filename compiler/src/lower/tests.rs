@@ -6,7 +6,7 @@ mod structure;
 use trefoil_ir::mpc::emulate::{Emulator, IntMap, Outcome, Rounding};
 use trefoil_ir::mpc::{Op, Program};
 use trefoil_ir::nn::eval::{self, FeatureMap};
-use trefoil_ir::nn::{Graph, NodeId, Verified};
+use trefoil_ir::nn::{self, Graph, NodeId, Verified};
 
 use super::*;
 use crate::calibrate::calibrate;
@@ -95,7 +95,8 @@ impl Trial {
                 worst = worst.max(f64::from(value - expected).abs() / unit);
             }
             let logits = self.lowered.output.logits(values, expected.shape());
-            let stops = self.lowered.output.tail.iter().any(|op| matches!(op.name(), "softmax" | "argmax"));
+            let is_decision = |op: &nn::Op| matches!(op, nn::Op::Softmax(_) | nn::Op::ArgMax(_));
+            let stops = self.lowered.output.tail.iter().any(is_decision);
             assert!(stops || logits.shape() == last.unwrap().shape());
         }
         worst

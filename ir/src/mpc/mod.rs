@@ -4,7 +4,8 @@
 //! shared (accumulators). Everything a party must know about sizes follows from it: the groups of
 //! a gate ([`gate`]), the messages of a step ([`message`]), the rounds in which they travel
 //! ([`schedule`]) and what they cost ([`cost`]). The [`emulate`] module runs a program in plain
-//! integers, as the parties would compute it but for the rounding coins.
+//! integers, as the parties would compute it but for the rounding coins, and [`text`] writes a
+//! program down and reads it back.
 //!
 //! How to add an op: one file in `op/` that implements [`Rule`](op::Rule), one line in
 //! `op/mod.rs`, and the parties' sides in the runtime.
@@ -16,8 +17,12 @@ pub mod message;
 pub mod op;
 mod program;
 pub mod schedule;
+pub mod text;
 mod types;
 mod verify;
+
+#[cfg(test)]
+mod tests;
 
 pub use message::{Link, Message, Party, Phase, Section, Stage};
 pub use op::Op;

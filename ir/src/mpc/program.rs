@@ -59,6 +59,14 @@ pub enum ConstKind {
 }
 
 impl ConstKind {
+    /// All of them.
+    pub const ALL: [ConstKind; 4] = [
+        ConstKind::Weight,
+        ConstKind::Bias,
+        ConstKind::Multiplier,
+        ConstKind::Level,
+    ];
+
     /// The word of the text form.
     pub fn word(self) -> &'static str {
         match self {
@@ -71,14 +79,7 @@ impl ConstKind {
 
     /// Reads the word of the text form.
     pub fn from_word(word: &str) -> Option<Self> {
-        [
-            ConstKind::Weight,
-            ConstKind::Bias,
-            ConstKind::Multiplier,
-            ConstKind::Level,
-        ]
-        .into_iter()
-        .find(|kind| kind.word() == word)
+        Self::ALL.into_iter().find(|kind| kind.word() == word)
     }
 }
 
@@ -183,6 +184,13 @@ impl Program {
     pub fn infer(&self, op: &Op, args: &[ValueId]) -> Result<Type, OpError> {
         let types: Vec<&Type> = args.iter().map(|a| &self.steps[a.index()].ty).collect();
         op.infer(&types, &self.constants)
+    }
+
+    /// Whether every operand of a step is defined somewhere and of a shape that can be computed
+    /// with: what a hostile plan states may overflow.
+    pub(super) fn has_sane_operands(&self, step: &Step) -> bool {
+        let sane = |arg: &ValueId| self.steps.get(arg.index()).is_some_and(|s| s.ty.shape.is_sane());
+        step.args.iter().all(sane)
     }
 
     /// The step of this value.

@@ -8,7 +8,7 @@ use std::fmt;
 
 use super::gate::Group;
 use super::op::Op;
-use super::program::{ConstKind, Program, ValueId};
+use super::program::{ConstId, ConstKind, Program, ValueId};
 use crate::nn::Verified;
 use crate::patch::Patch;
 
@@ -17,6 +17,8 @@ use crate::patch::Patch;
 pub struct Fault {
     /// The step at fault, if it is one step's fault.
     pub step: Option<ValueId>,
+    /// The constant at fault, if it is one constant's fault.
+    pub constant: Option<ConstId>,
     /// What is wrong, as a sentence.
     pub message: String,
 }
@@ -77,14 +79,24 @@ impl Check<'_> {
     fn fault(&mut self, step: impl Into<Option<ValueId>>, message: impl Into<String>) {
         self.faults.push(Fault {
             step: step.into(),
+            constant: None,
             message: message.into(),
+        });
+    }
+
+    fn constant_fault(&mut self, at: usize, what: &str) {
+        let constant = ConstId(at as u32);
+        self.faults.push(Fault {
+            step: None,
+            constant: Some(constant),
+            message: format!("the constant {constant} {what}"),
         });
     }
 
     fn constants(&mut self) {
         for (at, constant) in self.program.constants.iter().enumerate() {
             if constant.len().is_none_or(|n| n == 0) {
-                self.fault(None, format!("the constant c{at} is empty or beyond all measure"));
+                self.constant_fault(at, "is empty or beyond all measure");
             }
         }
     }
@@ -104,6 +116,9 @@ impl Check<'_> {
     fn types(&mut self) {
         for id in self.program.ids() {
             let step = self.program.step(id);
+            if !self.program.has_sane_operands(step) {
+                continue; // reported at the operand
+            }
             match self.program.infer(&step.op, &step.args) {
                 Ok(ty) if ty == step.ty => {}
                 Ok(ty) => self.fault(id, format!("the type is stated as {} and must be {ty}", step.ty)),
@@ -175,8 +190,8 @@ impl Check<'_> {
                 }
             }
         }
-        if let Some(unused) = owner.iter().position(Option::is_none) {
-            self.fault(None, format!("the constant c{unused} is used by no step"));
+        for unused in (0..owner.len()).filter(|&at| owner[at].is_none()) {
+            self.constant_fault(unused, "is used by no step");
         }
     }
 

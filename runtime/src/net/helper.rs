@@ -2,14 +2,12 @@
 
 use std::thread;
 
-use trefoil_ir::mpc::Party;
-
 use super::error::NetError;
-use super::listen::{Listener, Outcome, ServeOptions};
+use super::listen::{Listener, Outcome, ServeOptions, Service};
 use super::stop::Stop;
 use super::tcp::TcpLink;
 use crate::exec;
-use crate::session::{Greeted, HelperSession, Identity, Offer, Pairing, SessionError};
+use crate::session::{Greeted, HelperSession, Identity, Pair, Pairing, SessionError};
 
 /// Deals to clients until a stop is requested, or for one session if the options say so.
 ///
@@ -18,7 +16,7 @@ use crate::session::{Greeted, HelperSession, Identity, Offer, Pairing, SessionEr
 pub fn serve(
     listener: &Listener,
     own: Identity,
-    party: &(impl Fn() -> exec::Helper + Sync),
+    party: &exec::Helper,
     options: &ServeOptions,
     stop: &Stop,
     log: &(dyn Fn(String) + Sync),
@@ -28,8 +26,8 @@ pub fn serve(
         Ok(false) => Outcome::Nothing,
         // What came is read again by the handshake, which words the error.
         Ok(true) | Err(_) => match pair(link, own, &pairing) {
-            Ok(Offer::Waits) => Outcome::Nothing,
-            Ok(Offer::Paired { client, server }) => Outcome::Ended(session(client, server, party, log)),
+            Ok(None) => Outcome::Nothing,
+            Ok(Some(pair)) => Outcome::Ended(session(pair, party, log)),
             Err(error) => Outcome::Ended(Err(error)),
         },
     };
@@ -43,10 +41,18 @@ pub fn serve(
         });
         errors.collect()
     };
-    listener.serve(options, 2, stop, log, handle, turn_out)
+    let service = Service {
+        listener,
+        options,
+        per_session: 2,
+        stop,
+        log,
+        handle,
+    };
+    service.run(turn_out)
 }
 
-fn pair(link: TcpLink, own: Identity, pairing: &Pairing<TcpLink>) -> Result<Offer<TcpLink>, SessionError> {
+fn pair(link: TcpLink, own: Identity, pairing: &Pairing<TcpLink>) -> Result<Option<Pair<TcpLink>>, SessionError> {
     let mut greeted = Greeted::new(link, own)?;
     let opener = greeted.opener();
     let link = greeted.link_mut();
@@ -56,16 +62,14 @@ fn pair(link: TcpLink, own: Identity, pairing: &Pairing<TcpLink>) -> Result<Offe
 }
 
 fn session(
-    client: Greeted<TcpLink>,
-    server: Greeted<TcpLink>,
-    party: &impl Fn() -> exec::Helper,
+    Pair { client, server }: Pair<TcpLink>,
+    party: &exec::Helper,
     log: &(dyn Fn(String) + Sync),
 ) -> Result<u32, SessionError> {
-    debug_assert_eq!((client.opener(), server.opener()), (Party::Client, Party::Server));
     let session = HelperSession::open(client, server)?;
     let id = session.id();
     log(format!("session {id} begins"));
-    let images = session.serve(&mut party(), |_| ())?;
+    let images = session.serve(&mut party.clone(), |_| ())?;
     log(format!("session {id} ends after {images} images"));
     Ok(images)
 }

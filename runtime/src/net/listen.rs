@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::error::Error;
 use std::io;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, Scope};
@@ -82,86 +83,6 @@ impl Listener {
         self.address
     }
 
-    /// Accepts until a stop is requested, or the one session of `once` is over. `handle` runs in a
-    /// thread per connection, of which there are at most `per_session` a session; `tick` is called
-    /// regularly and returns what has failed outside of any thread.
-    pub(super) fn serve(
-        &self,
-        options: &ServeOptions,
-        per_session: usize,
-        stop: &Stop,
-        log: &(dyn Fn(String) + Sync),
-        handle: impl Fn(TcpLink) -> Outcome + Sync,
-        mut tick: impl FnMut() -> Vec<SessionError>,
-    ) -> Result<(), NetError> {
-        let connections = Arc::new(Connections::default());
-        let sessions = if options.once { 1 } else { options.sessions };
-        let limit = per_session * sessions;
-        let result = thread::scope(|scope| {
-            let (outcomes, results) = channel();
-            let result = loop {
-                if stop.requested() {
-                    break if options.once { Err(NetError::Stopped) } else { Ok(()) };
-                }
-                // Of a single session the rest waits in the operating system's queue.
-                if !(options.once && connections.count() >= limit)
-                    && let Some((stream, peer)) = self.accept().unwrap_or_else(|error| {
-                        log(sentence(&error));
-                        None
-                    })
-                {
-                    self.start(scope, stream, peer, &connections, limit, options, &outcomes, &handle);
-                    continue;
-                }
-                let failed = tick().into_iter().map(Err);
-                let ended: Vec<_> = results.try_iter().chain(failed).collect();
-                for error in ended.iter().filter_map(|ended| ended.as_ref().err()) {
-                    log(sentence(error));
-                }
-                if options.once
-                    && let Some(ended) = ended.into_iter().next()
-                {
-                    break ended.map(|_| ()).map_err(|error| NetError::Session(Box::new(error)));
-                }
-                thread::sleep(TICK);
-            };
-            connections.finish(if options.once { Duration::ZERO } else { GRACE });
-            result
-        });
-        result
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "the body of the one loop above, which owns them all")]
-    fn start<'scope>(
-        &self,
-        scope: &'scope Scope<'scope, '_>,
-        stream: TcpStream,
-        peer: SocketAddr,
-        connections: &Arc<Connections>,
-        limit: usize,
-        options: &ServeOptions,
-        outcomes: &Sender<Result<u32, SessionError>>,
-        handle: &'scope (impl Fn(TcpLink) -> Outcome + Sync),
-    ) {
-        let slot = Connections::enter(connections, &stream, limit);
-        let timeout = if slot.is_some() { options.timeout } else { TICK };
-        // A connection that fails as early as this has nobody to tell.
-        let Ok(mut link) = TcpLink::new(stream, None, peer, timeout) else { return };
-        let Some(slot) = slot else {
-            scope.spawn(move || link.abort(AbortReason::Busy));
-            return;
-        };
-        link = link.with_slot(slot);
-        link.limit_all(options.hello_timeout);
-        let outcomes = outcomes.clone();
-        scope.spawn(move || {
-            if let Outcome::Ended(result) = handle(link) {
-                // The loop may have ended already, with another result.
-                let _ = outcomes.send(result);
-            }
-        });
-    }
-
     fn accept(&self) -> Result<Option<(TcpStream, SocketAddr)>, NetError> {
         match self.socket.accept() {
             Ok(accepted) => Ok(Some(accepted)),
@@ -177,6 +98,103 @@ impl Listener {
     }
 }
 
+/// A listener at work.
+pub(super) struct Service<'a, H> {
+    /// Where connections come from.
+    pub(super) listener: &'a Listener,
+    /// How to serve.
+    pub(super) options: &'a ServeOptions,
+    /// Connections of one session.
+    pub(super) per_session: usize,
+    /// Ends the service.
+    pub(super) stop: &'a Stop,
+    /// Takes a line for people to read.
+    pub(super) log: &'a (dyn Fn(String) + Sync),
+    /// Runs a connection, in a thread of its own.
+    pub(super) handle: H,
+}
+
+impl<H: Fn(TcpLink) -> Outcome + Sync> Service<'_, H> {
+    /// Accepts until a stop is requested, or the one session of `once` is over. `tick` is called
+    /// regularly and returns what has failed outside of any thread.
+    pub(super) fn run(&self, mut tick: impl FnMut() -> Vec<SessionError>) -> Result<(), NetError> {
+        let connections = Arc::new(Connections::new(self.limit()));
+        thread::scope(|scope| {
+            let (outcomes, results) = channel();
+            let result = loop {
+                if self.stop.requested() {
+                    break if self.options.once { Err(NetError::Stopped) } else { Ok(()) };
+                }
+                // Of a single session the rest waits in the operating system's queue.
+                let waits = self.options.once && connections.count() >= self.limit();
+                if let Some((stream, peer)) = if waits { None } else { self.accept() } {
+                    self.start(scope, stream, peer, &connections, &outcomes);
+                    continue;
+                }
+                let ended = results.try_iter().chain(tick().into_iter().map(Err));
+                if let Some(result) = self.settle(ended.collect()) {
+                    break result;
+                }
+                thread::sleep(TICK);
+            };
+            connections.finish(if self.options.once { Duration::ZERO } else { GRACE });
+            result
+        })
+    }
+
+    fn limit(&self) -> usize {
+        let sessions = if self.options.once { 1 } else { self.options.sessions };
+        sessions.saturating_mul(self.per_session)
+    }
+
+    fn accept(&self) -> Option<(TcpStream, SocketAddr)> {
+        self.listener.accept().unwrap_or_else(|error| {
+            (self.log)(sentence(&error));
+            None
+        })
+    }
+
+    fn start<'scope>(
+        &'scope self,
+        scope: &'scope Scope<'scope, '_>,
+        stream: TcpStream,
+        peer: SocketAddr,
+        connections: &Arc<Connections>,
+        outcomes: &Sender<Result<u32, SessionError>>,
+    ) {
+        let slot = Connections::enter(connections, &stream);
+        // A connection that fails as early as this has nobody to tell.
+        let Ok(mut link) = TcpLink::new(stream, None, peer, self.options.timeout) else {
+            return;
+        };
+        let Some(slot) = slot else {
+            scope.spawn(move || link.abort(AbortReason::Busy));
+            return;
+        };
+        link = link.with_slot(slot);
+        link.limit_all(self.options.hello_timeout);
+        let outcomes = outcomes.clone();
+        scope.spawn(move || {
+            if let Outcome::Ended(result) = (self.handle)(link) {
+                // The loop may have ended already, with another result.
+                let _ = outcomes.send(result);
+            }
+        });
+    }
+
+    /// Logs failures; returns the result of the one session of `once`.
+    fn settle(&self, ended: Vec<Result<u32, SessionError>>) -> Option<Result<(), NetError>> {
+        if self.options.once {
+            let first = ended.into_iter().next()?;
+            return Some(first.map(drop).map_err(|error| NetError::Session(Box::new(error))));
+        }
+        for error in ended.iter().filter_map(|ended| ended.as_ref().err()) {
+            (self.log)(format!("a session failed: {}", sentence(error)));
+        }
+        None
+    }
+}
+
 /// An error and its causes, as one line.
 pub fn sentence(error: &dyn Error) -> String {
     let mut line = error.to_string();
@@ -189,21 +207,30 @@ pub fn sentence(error: &dyn Error) -> String {
 }
 
 /// The open connections of a listener.
-#[derive(Default)]
 pub(super) struct Connections {
-    open: Mutex<(u64, HashMap<u64, TcpStream>)>,
+    open: Mutex<HashMap<u64, TcpStream>>,
+    /// Number of the next connection.
+    next: AtomicU64,
+    limit: usize,
 }
 
 impl Connections {
+    fn new(limit: usize) -> Self {
+        Self {
+            open: Mutex::default(),
+            next: AtomicU64::new(0),
+            limit,
+        }
+    }
+
     /// A place for a connection, if there is one left.
-    fn enter(connections: &Arc<Self>, stream: &TcpStream, limit: usize) -> Option<Slot> {
+    fn enter(connections: &Arc<Self>, stream: &TcpStream) -> Option<Slot> {
         let mut open = connections.lock();
-        if open.1.len() >= limit {
+        if open.len() >= connections.limit {
             return None;
         }
-        open.0 += 1;
-        let number = open.0;
-        open.1.insert(number, stream.try_clone().ok()?);
+        let number = connections.next.fetch_add(1, Ordering::Relaxed);
+        open.insert(number, stream.try_clone().ok()?);
         Some(Slot {
             connections: Arc::clone(connections),
             number,
@@ -211,7 +238,7 @@ impl Connections {
     }
 
     fn count(&self) -> usize {
-        self.lock().1.len()
+        self.lock().len()
     }
 
     /// Waits for the connections to end, then ends them.
@@ -220,13 +247,13 @@ impl Connections {
         while self.count() > 0 && start.elapsed() < grace {
             thread::sleep(TICK);
         }
-        for stream in self.lock().1.values() {
+        for stream in self.lock().values() {
             // Threads that wait for this peer wake up with an error.
             let _ = stream.shutdown(Shutdown::Both);
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, (u64, HashMap<u64, TcpStream>)> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<u64, TcpStream>> {
         // No update leaves the map half done, so a panic elsewhere has not harmed it.
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -240,6 +267,6 @@ pub(super) struct Slot {
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        self.connections.lock().1.remove(&self.number);
+        self.connections.lock().remove(&self.number);
     }
 }

@@ -7,7 +7,7 @@ use trefoil_ir::mpc::Party;
 
 use super::connect::connect;
 use super::error::NetError;
-use super::listen::{Listener, Outcome, ServeOptions};
+use super::listen::{Listener, Outcome, ServeOptions, Service};
 use super::stop::Stop;
 use super::tcp::TcpLink;
 use crate::exec;
@@ -24,7 +24,7 @@ pub fn serve(
     listener: &Listener,
     helper: SocketAddr,
     own: Identity,
-    party: &(impl Fn() -> exec::Server + Sync),
+    party: &exec::Server,
     options: &ServeOptions,
     stop: &Stop,
     log: &(dyn Fn(String) + Sync),
@@ -34,14 +34,22 @@ pub fn serve(
         // What came is read again by the handshake, which words the error.
         Ok(true) | Err(_) => Outcome::Ended(session(link, helper, own, party, options, log)),
     };
-    listener.serve(options, 1, stop, log, handle, Vec::new)
+    let service = Service {
+        listener,
+        options,
+        per_session: 1,
+        stop,
+        log,
+        handle,
+    };
+    service.run(Vec::new)
 }
 
 fn session(
     client: TcpLink,
     helper: SocketAddr,
     own: Identity,
-    party: &impl Fn() -> exec::Server,
+    party: &exec::Server,
     options: &ServeOptions,
     log: &(dyn Fn(String) + Sync),
 ) -> Result<u32, SessionError> {
@@ -52,7 +60,7 @@ fn session(
     client.set_party(Party::Client);
     let id = session.id();
     log(format!("session {id} begins"));
-    let images = session.serve(&mut party(), |_| ())?;
+    let images = session.serve(&mut party.clone(), |_| ())?;
     log(format!("session {id} ends after {images} images"));
     Ok(images)
 }

@@ -161,8 +161,8 @@ impl Link for TcpLink {
         read.map_err(|error| self.read_error(error))?;
         Header::decode(&bytes).ok_or_else(|| LinkError::PeerMisbehaved {
             peer: self.peer.clone(),
-            expected: "a message of this program".to_owned(),
-            got: "something else".to_owned(),
+            expected: "a message of this program".into(),
+            got: "something else".into(),
         })
     }
 

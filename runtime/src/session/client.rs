@@ -108,7 +108,7 @@ impl<L: Link> ClientSession<L> {
             move |source| SessionError::Exec {
                 inference,
                 phase,
-                source,
+                source: Box::new(source),
             }
         };
 

@@ -102,7 +102,7 @@ pub enum SessionError {
         /// Before or after its input was known.
         phase: Phase,
         /// How.
-        source: ExecError,
+        source: Box<ExecError>,
     },
     /// No inference number is left.
     #[error("the session has used up its inference numbers: open another one")]

@@ -157,8 +157,8 @@ fn statement(link: &dyn Link, payload: &[u8]) -> Result<Statement, SessionError>
 fn misbehaved(link: &dyn Link, expected: &str, got: &str) -> SessionError {
     at(link)(LinkError::PeerMisbehaved {
         peer: link.peer().clone(),
-        expected: expected.to_owned(),
-        got: got.to_owned(),
+        expected: expected.into(),
+        got: got.into(),
     })
 }
 

@@ -12,7 +12,7 @@ use super::statement::SessionId;
 use super::{ImageRecord, Setup};
 use crate::exec;
 use crate::prg::StreamKey;
-use crate::wire::{FrameKind, Link, Metered, Tag};
+use crate::wire::{FrameKind, Link, Metered, Tag, Traffic};
 
 /// An open session of the helper's.
 pub struct HelperSession<L> {
@@ -22,6 +22,7 @@ pub struct HelperSession<L> {
     key_sh: StreamKey,
     next: u32,
     setup: Setup,
+    server_setup: Traffic,
 }
 
 impl<L: Link> HelperSession<L> {
@@ -39,8 +40,7 @@ impl<L: Link> HelperSession<L> {
                 return Err(error);
             }
         };
-        let mut traffic = client.link.take();
-        traffic.merge(&server.link.take());
+        let traffic = client.link.take();
         Ok(Self {
             client: client.link,
             agreed: client.agreed,
@@ -51,6 +51,7 @@ impl<L: Link> HelperSession<L> {
                 traffic,
                 time: start.elapsed(),
             },
+            server_setup: server.link.take(),
         })
     }
 
@@ -59,9 +60,14 @@ impl<L: Link> HelperSession<L> {
         self.agreed.session()
     }
 
-    /// What opening it cost.
+    /// What opening it cost on the client's connection.
     pub fn setup(&self) -> &Setup {
         &self.setup
+    }
+
+    /// What it cost on the server's connection, which is closed since.
+    pub fn server_setup(&self) -> &Traffic {
+        &self.server_setup
     }
 
     /// Deals for images until the client ends the session; `record` is called after each. Returns
@@ -99,7 +105,7 @@ impl<L: Link> HelperSession<L> {
             .map_err(|source| SessionError::Exec {
                 inference,
                 phase: Phase::Offline,
-                source,
+                source: Box::new(source),
             })?;
         let ready = Tag::of_inference(inference, FrameKind::Ready);
         let sent = self.client.send(ready, Vec::new());

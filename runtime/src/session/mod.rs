@@ -43,7 +43,7 @@ pub use client::{ClientSession, ImageRun};
 pub use error::SessionError;
 pub use handshake::{Agreed, Greeted};
 pub use helper::HelperSession;
-pub use pairing::{Offer, Pairing};
+pub use pairing::{Pair, Pairing};
 pub use server::ServerSession;
 pub use statement::{Identity, PROTOCOL_VERSION, SessionId, Statement};
 

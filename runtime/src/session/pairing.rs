@@ -19,17 +19,12 @@ pub struct Pairing<L> {
     patience: Duration,
 }
 
-/// What became of a connection that was offered.
-pub enum Offer<L> {
-    /// It waits for the other party's.
-    Waits,
-    /// Both are there.
-    Paired {
-        /// The client's connection.
-        client: Greeted<L>,
-        /// The server's connection.
-        server: Greeted<L>,
-    },
+/// The two connections of a session.
+pub struct Pair<L> {
+    /// The client's.
+    pub client: Greeted<L>,
+    /// The server's.
+    pub server: Greeted<L>,
 }
 
 impl<L: Link> Pairing<L> {
@@ -41,17 +36,17 @@ impl<L: Link> Pairing<L> {
         }
     }
 
-    /// Brings a connection.
+    /// Brings a connection; returns both if the other one is there already.
     ///
     /// # Errors
     /// If this party of this session waits already. The second one is turned away, not the first:
     /// knowing a session id must not be enough to end it.
-    pub fn offer(&self, one: Greeted<L>) -> Result<Offer<L>, SessionError> {
+    pub fn offer(&self, one: Greeted<L>) -> Result<Option<Pair<L>>, SessionError> {
         let mut waiting = self.lock();
         let error = match waiting.entry(one.session()) {
             Entry::Vacant(place) => {
                 place.insert((Instant::now(), one));
-                return Ok(Offer::Waits);
+                return Ok(None);
             }
             Entry::Occupied(place) if place.get().1.opener() == one.opener() => SessionError::SessionTaken {
                 session: one.session().to_string(),
@@ -59,10 +54,11 @@ impl<L: Link> Pairing<L> {
             },
             Entry::Occupied(place) => {
                 let (_, other) = place.remove();
-                return Ok(match one.opener() {
-                    Party::Client => Offer::Paired { client: one, server: other },
-                    Party::Server | Party::Helper => Offer::Paired { client: other, server: one },
-                });
+                let (client, server) = match one.opener() {
+                    Party::Client => (one, other),
+                    Party::Server | Party::Helper => (other, one),
+                };
+                return Ok(Some(Pair { client, server }));
             }
         };
         // The other connections must not wait while this one is told.

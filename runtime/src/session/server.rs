@@ -109,11 +109,11 @@ impl<L: Link> ServerSession<L> {
             move |source| SessionError::Exec {
                 inference,
                 phase,
-                source,
+                source: Box::new(source),
             }
         };
         let stock = party
-            .offline(&self.key, inference, &mut self.client)
+            .offline(inference, &mut self.client)
             .map_err(failed(Phase::Offline))?;
         let ready = Tag::of_inference(inference, FrameKind::Ready);
         let sent = self.client.send(ready, Vec::new());

@@ -251,13 +251,13 @@ fn the_helper_pairs_by_session_id() {
     let (_b, server_other) = waiting(Server, other);
     let (_c, server_one) = waiting(Server, one);
     let (mut d, client_again) = waiting(Client, one);
-    assert!(matches!(room.offer(client_one), Ok(Offer::Waits)));
-    assert!(matches!(room.offer(server_other), Ok(Offer::Waits)));
+    assert!(matches!(room.offer(client_one), Ok(None)));
+    assert!(matches!(room.offer(server_other), Ok(None)));
     let taken = room.offer(client_again).err().unwrap();
     assert!(matches!(taken, SessionError::SessionTaken { .. }), "{taken}");
     let told = d.receive(Tag::control(FrameKind::Welcome), Statement::BYTES).unwrap_err();
     assert!(matches!(told, LinkError::PeerAborted { reason: AbortReason::SessionTaken, .. }));
-    let Ok(Offer::Paired { client, server }) = room.offer(server_one) else {
+    let Ok(Some(Pair { client, server })) = room.offer(server_one) else {
         panic!("both are there");
     };
     assert_eq!((client.session(), client.opener()), (one, Client));
@@ -269,7 +269,7 @@ fn the_helper_pairs_by_session_id() {
 fn half_a_session_does_not_wait_for_ever() {
     let room = Pairing::new(Duration::ZERO);
     let (_far, client) = waiting(Client, SessionId::random().unwrap());
-    assert!(matches!(room.offer(client), Ok(Offer::Waits)));
+    assert!(matches!(room.offer(client), Ok(None)));
     let late = room.expired();
     assert_eq!(late.len(), 1);
     assert!(late[0].1.to_string().starts_with("the server of session "), "{}", late[0].1);

@@ -23,9 +23,9 @@ pub enum LinkError {
         /// Who.
         peer: Peer,
         /// What the plan says must arrive.
-        expected: String,
+        expected: Box<str>,
         /// What arrived.
-        got: String,
+        got: Box<str>,
     },
     /// The peer gave up and said why.
     #[error("{peer} gave up: {reason}")]

@@ -148,7 +148,7 @@ fn misbehaved(peer: &Peer, expected: &[(Tag, usize)], got: &Header) -> LinkError
     let expected: Vec<String> = expected.iter().map(|&(tag, n)| describe(tag, n as u64)).collect();
     LinkError::PeerMisbehaved {
         peer: peer.clone(),
-        expected: expected.join(" or "),
-        got: describe(got.tag, u64::from(got.length)),
+        expected: expected.join(" or ").into(),
+        got: describe(got.tag, u64::from(got.length)).into(),
     }
 }

@@ -130,7 +130,7 @@ mod tests {
             let error = server.receive(tag, length).unwrap_err();
             assert!(
                 matches!(&error, LinkError::PeerMisbehaved { peer, got, .. }
-                    if peer.party == Some(Party::Client) && got == "`m2` of step %3, inference 0 with 2 bytes"),
+                    if peer.party == Some(Party::Client) && **got == *"`m2` of step %3, inference 0 with 2 bytes"),
                 "{error}"
             );
         }

@@ -13,7 +13,7 @@ mod pass;
 mod pool;
 mod reduce;
 pub(super) mod remedy;
-mod reshape;
+pub(super) mod reshape;
 mod resize;
 mod slice;
 mod softmax;

@@ -1,6 +1,9 @@
 //! What to do about operators that are not supported at all.
 
+use tract_onnx::pb::NodeProto;
+
 use crate::import::error::Refusal;
+use crate::import::value::volume;
 
 /// The refusal of an operator that has no importer.
 pub(in crate::import) fn refuse(op: &str) -> Refusal {
@@ -9,6 +12,59 @@ pub(in crate::import) fn refuse(op: &str) -> Refusal {
         remedy: remedy(op).to_owned(),
     }
 }
+
+/// The dimensions of an unsupported node's result, where they are plain to see: nodes behind it
+/// are looked at as well then.
+pub(in crate::import) fn result_dims(node: &NodeProto, operands: &[Vec<usize>]) -> Option<Vec<usize>> {
+    let first = operands.first()?;
+    match node.op_type.as_str() {
+        "Transpose" => {
+            let perm = &node.attribute.iter().find(|a| a.name == "perm")?.ints;
+            let dim = |&axis: &i64| first.get(usize::try_from(axis).ok()?).copied();
+            let dims: Vec<usize> = perm.iter().map(dim).collect::<Option<_>>()?;
+            (volume(&dims) == volume(first)).then_some(dims)
+        }
+        op if KEEPS_SHAPE.contains(&op) => operands.iter().max_by_key(|d| volume(d)).cloned(),
+        _ => None,
+    }
+}
+
+/// Operators whose result has the shape of their (larger) operand.
+const KEEPS_SHAPE: &[&str] = &[
+    "Abs",
+    "Add",
+    "Celu",
+    "Clip",
+    "Div",
+    "Elu",
+    "Erf",
+    "Exp",
+    "Gelu",
+    "HardSigmoid",
+    "HardSwish",
+    "InstanceNormalization",
+    "LRN",
+    "LayerNormalization",
+    "LeakyRelu",
+    "Log",
+    "LogSoftmax",
+    "Max",
+    "Min",
+    "Mish",
+    "Mul",
+    "PRelu",
+    "Pow",
+    "Selu",
+    "Sigmoid",
+    "Softmax",
+    "Softplus",
+    "Softsign",
+    "Sqrt",
+    "Sub",
+    "Swish",
+    "Tanh",
+    "ThresholdedRelu",
+];
 
 fn remedy(op: &str) -> &'static str {
     match op {

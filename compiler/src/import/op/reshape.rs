@@ -105,7 +105,11 @@ pub(super) fn transpose(site: &mut Site<'_>) -> Outcome {
 }
 
 /// The dimensions that a Reshape asks for: 0 copies one, -1 is what is left.
-fn resolve(dims: &[usize], wanted: &[i64], keeps_zero: bool) -> Result<Vec<usize>, Refusal> {
+pub(in crate::import) fn resolve(
+    dims: &[usize],
+    wanted: &[i64],
+    keeps_zero: bool,
+) -> Result<Vec<usize>, Refusal> {
     if wanted.len() > 8 {
         return invalid(format!("a value of rank {} is beyond all measure", wanted.len()));
     }
@@ -160,6 +164,7 @@ pub(super) fn view_as(site: &mut Site<'_>, view: View, dims: Vec<usize>) -> Outc
     }
     let shape = site.shape(view.node);
     let node = match dims[1..] {
+        _ if site.stand_ins.contains(&view.node) => site.stand_in(&dims)?,
         [_] if shape.plane() > 1 => site.add(op::Flatten, &[view.node])?,
         // Back from a vector to the map that it was made of.
         [_, _, ..] => match site.graph.node(view.node).op {

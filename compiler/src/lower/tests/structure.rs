@@ -251,18 +251,17 @@ fn errors_say_where_and_what_to_do() {
     }
 }
 
+/// Patches whose sum is within a unit of zero may take the other sign, which changes an output by
+/// more than rounding: rare, so most networks must be close, and none far off.
 #[test]
 fn random_networks_behind_all_passes() {
     let mut worst: Vec<f64> = Vec::new();
     for seed in 0..150 {
         let graph = random_graph(seed).verify().unwrap();
-        let Ok(passed) = pass::run(graph, &PassOptions::default(), &mut Dump::none()) else {
-            continue;
-        };
+        let passed = pass::run(graph, &PassOptions::default(), &mut Dump::none()).unwrap();
         let trial = Trial::of(passed.graph, &LowerOptions::default());
         worst.push(trial.error(Rounding::Nearest).max(trial.error(Rounding::Coin(seed))));
     }
     worst.sort_by(f64::total_cmp);
-    assert!(worst.len() > 100, "{} networks ran", worst.len());
-    eprintln!("{worst:.1?}");
+    assert!(worst[75] < 3.0 && worst[135] < 12.0 && worst[149] < 128.0, "{worst:.1?}");
 }

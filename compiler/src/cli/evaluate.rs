@@ -1,0 +1,95 @@
+//! `trefoil evaluate`.
+
+use std::path::PathBuf;
+
+use anyhow::{Result, bail};
+use clap::ValueEnum;
+use trefoil_ir::nn::eval::FeatureMap;
+use trefoil_runtime::data::{DataSet, top1, write_logits};
+
+use super::files::{open_data, preprocess_of, read_owner, read_preprocess};
+use super::progress::bar;
+use crate::driver::evaluate::{Fixed, Float, Network, run as run_network};
+use crate::import::{ImportOptions, import_file};
+
+/// In which arithmetic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Level {
+    /// Floats, as the model's owner knows it.
+    F32,
+    /// Fixed point, as the parties compute it, without cryptography.
+    Fixed,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// An ONNX file, or a folder that `trefoil compile` wrote.
+    model: PathBuf,
+    #[command(flatten)]
+    data: super::DataArguments,
+    /// Preprocessing of images, for an ONNX file (a compiled model has its own).
+    #[arg(long, value_name = "P.toml")]
+    preprocess: Option<PathBuf>,
+    /// Shape of the input where an ONNX file leaves it open.
+    #[arg(long, value_name = "N,C,H,W", value_delimiter = ',')]
+    input_shape: Option<Vec<usize>>,
+    /// In which arithmetic; fixed point for a compiled model unless stated.
+    #[arg(long, value_enum)]
+    level: Option<Level>,
+    /// Writes the logits, float32 [N, classes] or [N, C, H, W].
+    #[arg(long, value_name = "O.npy")]
+    output: Option<PathBuf>,
+}
+
+pub(super) fn run(arguments: Arguments) -> Result<()> {
+    if arguments.model.is_dir() {
+        let owner = read_owner(&arguments.model)?;
+        let preprocess = match read_preprocess(arguments.preprocess.as_deref())? {
+            Some((preprocess, _)) => Some(preprocess),
+            None => preprocess_of(&owner)?,
+        };
+        let rank = owner.output.rank;
+        let (float, fixed);
+        let network: &dyn Network = match arguments.level.unwrap_or(Level::Fixed) {
+            Level::F32 => {
+                float = Float::new(&owner.graph);
+                &float
+            }
+            Level::Fixed => {
+                fixed = Fixed::new(&owner);
+                &fixed
+            }
+        };
+        let data = open_data(&arguments.data, preprocess.as_ref(), network.input())?;
+        return report(network, &data, rank, &arguments);
+    }
+    if arguments.level == Some(Level::Fixed) {
+        bail!("fixed point needs scales: compile the model, and give the folder that `trefoil compile` wrote");
+    }
+    let options = ImportOptions { input_shape: arguments.input_shape.clone(), output: None };
+    let imported = import_file(&arguments.model, &options)?;
+    let preprocess = read_preprocess(arguments.preprocess.as_deref())?;
+    let network = Float::new(&imported.graph);
+    let data = open_data(&arguments.data, preprocess.as_ref().map(|(p, _)| p), network.input())?;
+    report(&network, &data, imported.output_dims.len(), &arguments)
+}
+
+fn report(network: &dyn Network, data: &DataSet, rank: usize, arguments: &Arguments) -> Result<()> {
+    let bar = bar(data.len(), "evaluating");
+    let rows = run_network(network, data, |done| bar.set_position(done as u64))?;
+    bar.finish_and_clear();
+    let shape = rows[0].shape();
+    println!("images {}", rows.len());
+    if data.has_labels() && shape.plane() == 1 {
+        let right = |(at, row): &(usize, &FeatureMap)| data.label(*at) == Some(top1(row.values()) as i64);
+        let labelled = (0..rows.len()).filter(|&at| data.label(at).is_some()).count();
+        let correct = rows.iter().enumerate().filter(right).count();
+        println!("top1 {:.4} ({correct} of {labelled})", correct as f64 / labelled.max(1) as f64);
+    }
+    if let Some(path) = &arguments.output {
+        let dims = if rank == 2 && shape.plane() == 1 { vec![shape.c] } else { vec![shape.c, shape.h, shape.w] };
+        let rows: Vec<Vec<f32>> = rows.into_iter().map(FeatureMap::into_values).collect();
+        write_logits(path, &rows, &dims)?;
+    }
+    Ok(())
+}

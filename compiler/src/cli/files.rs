@@ -1,0 +1,74 @@
+//! Reading and writing files of a compilation.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use trefoil_ir::plan::Owner;
+use trefoil_runtime::data::{DataSet, Preprocess};
+
+/// Name of the owner's record within a folder of plans.
+pub(super) const OWNER_FILE: &str = "owner.plan";
+
+/// Writes a file that only its owner may read, whole or not at all.
+pub(super) fn write_private(path: &Path, bytes: &[u8]) -> Result<()> {
+    let temporary = temporary_beside(path);
+    let write = || -> std::io::Result<()> {
+        let mut options = fs::OpenOptions::new();
+        options.write(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let mut file = options.open(&temporary)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&temporary, path)
+    };
+    write().inspect_err(|_| drop(fs::remove_file(&temporary))).with_context(|| format!("{} cannot be written", path.display()))
+}
+
+fn temporary_beside(path: &Path) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    path.with_file_name(format!(".{name}.{}.tmp", std::process::id()))
+}
+
+/// Reads a preprocessing description with its text.
+pub(super) fn read_preprocess(path: Option<&Path>) -> Result<Option<(Preprocess, String)>> {
+    let Some(path) = path else { return Ok(None) };
+    let preprocess = Preprocess::load(path)?;
+    let text = fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?;
+    Ok(Some((preprocess, text)))
+}
+
+/// The owner's record in a folder of plans.
+pub(super) fn read_owner(folder: &Path) -> Result<Owner> {
+    let path = folder.join(OWNER_FILE);
+    if !path.is_file() {
+        bail!(
+            "{} holds no {OWNER_FILE}: give the folder that `trefoil compile` wrote (the owner's record is needed, \
+             the parties' plans are not enough)",
+            folder.display()
+        );
+    }
+    let bytes = fs::read(&path).with_context(|| format!("{} cannot be read", path.display()))?;
+    Owner::decode(&bytes).with_context(|| format!("{} cannot be used", path.display()))
+}
+
+/// The preprocessing that travels in a record.
+pub(super) fn preprocess_of(owner: &Owner) -> Result<Option<Preprocess>> {
+    owner.preprocess.as_deref().map(Preprocess::from_toml).transpose().context("the plan's preprocessing is damaged")
+}
+
+/// Opens a data set.
+pub(super) fn open_data(
+    arguments: &super::DataArguments,
+    preprocess: Option<&Preprocess>,
+    shape: trefoil_ir::Shape,
+) -> Result<DataSet> {
+    let data = DataSet::open(&arguments.data, preprocess, arguments.labels.as_deref())?;
+    let data = data.take(arguments.images.unwrap_or(usize::MAX));
+    if data.is_empty() {
+        bail!("{} holds no image", arguments.data.display());
+    }
+    Ok(data.expect_shape((shape.c, shape.h, shape.w))?)
+}

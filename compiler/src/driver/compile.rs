@@ -1,0 +1,200 @@
+//! From an ONNX file and calibration images to three plans.
+
+use std::path::PathBuf;
+
+use rayon::prelude::*;
+use thiserror::Error;
+use trefoil_ir::mpc::emulate::{Bound, Emulator, IntMap, Rounding};
+use trefoil_ir::nn::eval::FeatureMap;
+use trefoil_ir::nn::{Graph, Verified};
+use trefoil_ir::plan::{Owner, SecretSeed};
+use trefoil_runtime::data::{DataError, DataSet, ImageTensor, Preprocess};
+
+use super::report::Report;
+use crate::calibrate::{Calibration, CalibrationError, Calibrator};
+use crate::import::{self, ImportError, ImportOptions};
+use crate::lower::{LowerError, LowerOptions, Lowered, lower};
+use crate::pass::{self, Assignment, Dump, PassFailure, PassOptions};
+use crate::split::{Plans, split};
+
+/// What the user chose.
+pub struct CompileOptions {
+    /// The ONNX file.
+    pub model: PathBuf,
+    /// What the file leaves open.
+    pub import: ImportOptions,
+    /// Calibration images.
+    pub calibration: DataSet,
+    /// Preprocessing of images, with its text, which travels in the client's plan.
+    pub preprocess: Option<(Preprocess, String)>,
+    /// Patches of the ReLUs.
+    pub assignment: Option<Assignment>,
+    /// Whether ReLU6 becomes ReLU.
+    pub relu6_as_relu: bool,
+    /// Bits of room above the calibrated ranges.
+    pub head_room: f64,
+    /// Names of the classes.
+    pub classes: Vec<String>,
+    /// The secret from which B comes.
+    pub secret: SecretSeed,
+}
+
+/// Why a model cannot be compiled.
+#[derive(Debug, Error)]
+pub enum CompileError {
+    /// The ONNX file.
+    #[error("the model cannot be imported")]
+    Import(#[from] ImportError),
+    /// A pass.
+    #[error("the network cannot be transformed")]
+    Pass(#[from] PassFailure),
+    /// The calibration images.
+    #[error("the calibration data cannot be used")]
+    Data(#[from] DataError),
+    /// The calibration.
+    #[error("the calibration failed")]
+    Calibration(#[from] CalibrationError),
+    /// Lowering.
+    #[error("the network cannot be lowered to a three-party program")]
+    Lower(#[from] LowerError),
+    /// As many names of classes as classes are needed.
+    #[error("{given} names of classes are given, and the network has {needed}: give one a line, in order")]
+    Classes {
+        /// How many are given.
+        given: usize,
+        /// How many are needed.
+        needed: usize,
+    },
+}
+
+/// A compilation.
+pub struct Compiled {
+    /// The plans, not yet encoded.
+    pub plans: Plans,
+    /// The owner's record.
+    pub owner: Owner,
+    /// What it costs.
+    pub report: Report,
+}
+
+/// What the driver tells while it works.
+pub trait Progress {
+    /// So many of so many calibration images are done.
+    fn calibrated(&mut self, done: usize, of: usize);
+}
+
+/// Compiles a model. `dump` receives graphs after chosen passes.
+///
+/// # Errors
+/// See [`CompileError`].
+pub fn compile(
+    options: &CompileOptions,
+    dump: &mut Dump<'_>,
+    progress: &mut dyn Progress,
+) -> Result<Compiled, CompileError> {
+    let imported = import::import_file(&options.model, &options.import)?;
+    let pass_options =
+        PassOptions { relu6_as_relu: options.relu6_as_relu, assignment: options.assignment.clone() };
+    let passed = pass::run(imported.graph.clone(), &pass_options, dump)?;
+    let calibration = calibrate(&passed.graph, &options.calibration, progress)?;
+    let lower_options = LowerOptions {
+        head_room: options.head_room,
+        input_range: exact_input_range(options, &passed.graph, &calibration),
+    };
+    let lowered = lower(&passed.graph, &calibration, &lower_options)?;
+    check_classes(&options.classes, &lowered)?;
+
+    let text = options.preprocess.as_ref().map(|(_, text)| text.clone());
+    let plans = split(&lowered, &options.secret, text.clone(), options.classes.clone());
+    let mut warnings: Vec<String> = imported.warnings.iter().map(ToString::to_string).collect();
+    warnings.extend(lowered.warnings.iter().map(ToString::to_string));
+    warnings.extend(breaches(&lowered, &options.calibration)?);
+    let report = Report::new(&imported.graph, &passed.graph, &lowered.program, &plans.public, warnings);
+    let mut graph = passed.graph.into_inner();
+    calibration.annotate(&mut graph);
+    let owner = Owner {
+        program: lowered.program.into_inner(),
+        plan_id: plans.public.plan_id,
+        constants: lowered.constants,
+        graph,
+        imported: imported.graph.into_inner(),
+        input: plans.client.input.clone(),
+        output: plans.client.output.clone(),
+        preprocess: text,
+    };
+    Ok(Compiled { plans, owner, report })
+}
+
+/// An image as the evaluator takes it.
+pub fn feature_map(image: ImageTensor) -> FeatureMap {
+    let shape = trefoil_ir::Shape::new(image.channels, image.height, image.width);
+    FeatureMap::new(shape, image.values)
+}
+
+fn calibrate(
+    graph: &Verified<Graph>,
+    data: &DataSet,
+    progress: &mut dyn Progress,
+) -> Result<Calibration, CompileError> {
+    let mut calibrator = Calibrator::new(graph);
+    let batch = rayon::current_num_threads();
+    for start in (0..data.len()).step_by(batch) {
+        let images: Result<Vec<_>, _> =
+            (start..data.len().min(start + batch)).map(|i| data.get(i).map(feature_map)).collect();
+        calibrator.add(&images?)?;
+        progress.calibrated(calibrator.images(), data.len());
+    }
+    Ok(calibrator.finish()?)
+}
+
+/// The image's range, where the preprocessing guarantees one that covers the calibration data
+/// (float arrays are not preprocessed, and may leave it).
+fn exact_input_range(options: &CompileOptions, graph: &Graph, calibration: &Calibration) -> Option<Vec<f32>> {
+    let (preprocess, _) = options.preprocess.as_ref()?;
+    let range: Vec<f32> = preprocess.value_range().iter().map(|(low, high)| low.abs().max(high.abs())).collect();
+    let seen = calibration.magnitudes(graph.input()?);
+    let covers = range.len() == seen.len() && range.iter().zip(&seen).all(|(r, s)| *s <= r * 1.0001);
+    covers.then_some(range)
+}
+
+fn check_classes(classes: &[String], lowered: &Lowered) -> Result<(), CompileError> {
+    let needed = lowered.program.output().map_or(0, |id| lowered.program.ty(id).shape.c);
+    if classes.is_empty() || classes.len() == needed {
+        return Ok(());
+    }
+    Err(CompileError::Classes { given: classes.len(), needed })
+}
+
+/// Calibration images on which the emulator looks for breaches: ranges come from the same images,
+/// so this finds faults of scales, not unseen inputs.
+const CHECKED_IMAGES: usize = 16;
+
+fn breaches(lowered: &Lowered, data: &DataSet) -> Result<Vec<String>, CompileError> {
+    let emulator = Emulator::new(&lowered.program, &lowered.constants);
+    let shape = lowered.program.steps[0].ty.shape;
+    let mut found = std::collections::BTreeMap::new();
+    let images: Result<Vec<ImageTensor>, _> = (0..data.len().min(CHECKED_IMAGES)).map(|i| data.get(i)).collect();
+    let outcomes: Vec<_> = images?
+        .par_iter()
+        .filter_map(|image| lowered.input.encode(&image.values, shape).ok())
+        .map(|units| {
+            let map = IntMap::new(shape, units.into_iter().map(i64::from).collect());
+            emulator.run(&map, Rounding::Nearest, |_, _| {})
+        })
+        .collect();
+    for outcome in &outcomes {
+        for (id, bound, usage) in outcome.breaches() {
+            *found.entry((id, bound)).or_insert(0) += usage.breaches;
+        }
+    }
+    let sentence = |((id, bound), count): ((trefoil_ir::mpc::ValueId, Bound), usize)| {
+        let step = lowered.program.step(id);
+        format!(
+            "{} \"{}\" ({id}): {count} values left the bound {bound:?} on {} calibration images: raise --head-room",
+            step.op.name(),
+            step.origin,
+            outcomes.len()
+        )
+    };
+    Ok(found.into_iter().map(sentence).collect())
+}

@@ -1,0 +1,245 @@
+//! Running networks over data sets: in floats, or a compiled one in the emulator.
+
+use rayon::prelude::*;
+use thiserror::Error;
+use trefoil_ir::Shape;
+use trefoil_ir::mpc::emulate::{Bound, Emulator, IntMap, Rounding};
+use trefoil_ir::mpc::{Kind, ValueId};
+use trefoil_ir::nn::eval::{self, FeatureMap};
+use trefoil_ir::nn::{Graph, NodeId, Op};
+use trefoil_ir::plan::Owner;
+use trefoil_runtime::data::{DataError, DataSet};
+
+use super::compile::feature_map;
+
+/// Why a data set cannot be run.
+#[derive(Debug, Error)]
+pub enum EvaluateError {
+    /// An image cannot be read.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// An image is not what the network expects.
+    #[error("image {name}: {message}")]
+    Image {
+        /// The image.
+        name: String,
+        /// What is wrong.
+        message: String,
+    },
+}
+
+/// Something that turns an image into logits.
+pub trait Network: Sync {
+    /// Shape of the image.
+    fn input(&self) -> Shape;
+    /// The logits: what precedes the last softmax or argmax.
+    ///
+    /// # Errors
+    /// A sentence, if the image is not what the network expects.
+    fn logits(&self, image: &FeatureMap) -> Result<FeatureMap, String>;
+}
+
+/// A graph in floats.
+pub struct Float<'a> {
+    graph: &'a Graph,
+    logits: NodeId,
+}
+
+impl<'a> Float<'a> {
+    /// This graph, which the verifier has seen.
+    pub fn new(graph: &'a Graph) -> Self {
+        let mut logits = graph.output().expect("a verified graph has an output");
+        while matches!(graph.node(logits).op, Op::Output(_) | Op::Softmax(_) | Op::ArgMax(_)) {
+            logits = graph.inputs(logits)[0];
+        }
+        Self { graph, logits }
+    }
+}
+
+impl Network for Float<'_> {
+    fn input(&self) -> Shape {
+        self.graph.node(self.graph.input().expect("a verified graph has an input")).shape
+    }
+
+    fn logits(&self, image: &FeatureMap) -> Result<FeatureMap, String> {
+        let mut logits = None;
+        eval::run_with(self.graph, image, |id, value| {
+            if id == self.logits {
+                logits = Some(value.clone());
+            }
+        })
+        .map_err(|e| e.to_string())?;
+        Ok(logits.expect("the logits precede the output"))
+    }
+}
+
+/// A compiled network in the emulator.
+pub struct Fixed<'a> {
+    owner: &'a Owner,
+    emulator: Emulator<'a>,
+}
+
+impl<'a> Fixed<'a> {
+    /// This compilation.
+    pub fn new(owner: &'a Owner) -> Self {
+        Self { owner, emulator: Emulator::new(&owner.program, &owner.constants) }
+    }
+
+    /// The image in units.
+    ///
+    /// # Errors
+    /// A sentence, if it is not what the network expects.
+    pub fn encode(&self, image: &FeatureMap) -> Result<IntMap, String> {
+        let units = self.owner.input.encode(image.values(), self.input())?;
+        Ok(IntMap::new(self.input(), units.into_iter().map(i64::from).collect()))
+    }
+
+    /// The emulator.
+    pub fn emulator(&self) -> &Emulator<'a> {
+        &self.emulator
+    }
+}
+
+impl Network for Fixed<'_> {
+    fn input(&self) -> Shape {
+        self.owner.program.steps[0].ty.shape
+    }
+
+    fn logits(&self, image: &FeatureMap) -> Result<FeatureMap, String> {
+        let outcome = self.emulator.run(&self.encode(image)?, Rounding::Nearest, |_, _| {});
+        let shape = outcome.output.shape();
+        let revealed = self.owner.output.decode(outcome.output.values(), shape);
+        Ok(self.owner.output.logits(revealed, shape))
+    }
+}
+
+/// Runs a network on the images of a data set, several at a time, and calls `progress` with the
+/// number done. Rows come in the order of the images.
+///
+/// # Errors
+/// The first image that cannot be read or run.
+pub fn run(
+    network: &dyn Network,
+    data: &DataSet,
+    mut progress: impl FnMut(usize),
+) -> Result<Vec<FeatureMap>, EvaluateError> {
+    let mut rows = Vec::with_capacity(data.len());
+    let batch = 4 * rayon::current_num_threads();
+    for start in (0..data.len()).step_by(batch) {
+        let run_one = |index: usize| {
+            let image = feature_map(data.get(index)?);
+            let fail = |message| EvaluateError::Image { name: data.name(index), message };
+            network.logits(&image).map_err(fail)
+        };
+        let done: Result<Vec<_>, EvaluateError> =
+            (start..data.len().min(start + batch)).into_par_iter().map(run_one).collect();
+        rows.extend(done?);
+        progress(rows.len());
+    }
+    Ok(rows)
+}
+
+/// How one step of the program compares with the network in floats.
+#[derive(Clone, Debug)]
+pub struct LayerComparison {
+    /// The step.
+    pub step: ValueId,
+    /// The op.
+    pub op: &'static str,
+    /// ONNX name of its origin.
+    pub name: String,
+    /// Root mean square of the value in floats.
+    pub rms: f64,
+    /// Root mean square of the difference.
+    pub error: f64,
+    /// Largest difference.
+    pub largest_error: f64,
+    /// Largest use of a bound, 1 being all of it, with the bound and the channel.
+    pub used: Option<(Bound, f64, usize)>,
+    /// Values beyond a bound.
+    pub breaches: usize,
+}
+
+/// Runs a compiled network in floats and in the emulator and compares layer by layer.
+///
+/// # Errors
+/// The first image that cannot be read or run.
+pub fn compare(
+    owner: &Owner,
+    data: &DataSet,
+    mut progress: impl FnMut(usize),
+) -> Result<Vec<LayerComparison>, EvaluateError> {
+    let fixed = Fixed::new(owner);
+    let mut layers: Vec<Sums> = owner.program.steps.iter().map(|_| Sums::default()).collect();
+    for index in 0..data.len() {
+        let image = feature_map(data.get(index)?);
+        let fail = |message| EvaluateError::Image { name: data.name(index), message };
+        compare_image(owner, &fixed, &image, &mut layers).map_err(fail)?;
+        progress(index + 1);
+    }
+    let comparisons = owner.program.ids().zip(layers).filter(|(_, sums)| sums.count > 0 || sums.used.is_some());
+    Ok(comparisons.map(|(id, sums)| sums.finish(owner, id)).collect())
+}
+
+#[derive(Clone, Default)]
+struct Sums {
+    count: usize,
+    squares: f64,
+    error_squares: f64,
+    largest: f64,
+    used: Option<(Bound, f64, usize)>,
+    breaches: usize,
+}
+
+impl Sums {
+    fn finish(self, owner: &Owner, id: ValueId) -> LayerComparison {
+        let step = owner.program.step(id);
+        let mean = |sum: f64| (sum / self.count.max(1) as f64).sqrt();
+        LayerComparison {
+            step: id,
+            op: step.op.name(),
+            name: step.origin.clone(),
+            rms: mean(self.squares),
+            error: mean(self.error_squares),
+            largest_error: self.largest,
+            used: self.used,
+            breaches: self.breaches,
+        }
+    }
+}
+
+fn compare_image(owner: &Owner, fixed: &Fixed<'_>, image: &FeatureMap, layers: &mut [Sums]) -> Result<(), String> {
+    let mut floats: Vec<Option<FeatureMap>> = vec![None; owner.graph.id_bound()];
+    eval::run_with(&owner.graph, image, |id, value| floats[id.index()] = Some(value.clone()))
+        .map_err(|e| e.to_string())?;
+    let outcome = fixed.emulator().run(&fixed.encode(image)?, Rounding::Nearest, |id, value| {
+        let step = owner.program.step(id);
+        let Some(note) = &step.note else { return };
+        // A truncated value is the accumulator before it, in other units.
+        let comparable = !matches!(step.ty.kind, Kind::Truncated);
+        let float = note.node.and_then(|n| floats.get(n as usize)?.as_ref());
+        if let Some(float) = float.filter(|f| comparable && f.shape().len() == value.shape().len()) {
+            add_differences(&mut layers[id.index()], value, &note.unit, float);
+        }
+    });
+    for (&(id, bound), usage) in &outcome.usage {
+        let layer = &mut layers[id.index()];
+        if layer.used.is_none_or(|(_, most, _)| usage.largest > most) {
+            layer.used = Some((bound, usage.largest, usage.channel));
+        }
+        layer.breaches += usage.breaches;
+    }
+    Ok(())
+}
+
+fn add_differences(sums: &mut Sums, value: &IntMap, unit: &[f64], float: &FeatureMap) {
+    let plane = value.shape().plane();
+    for (at, (&fixed, &float)) in value.values().iter().zip(float.values()).enumerate() {
+        let float = f64::from(float);
+        let difference = fixed as f64 * unit[at / plane] - float;
+        sums.count += 1;
+        sums.squares += float * float;
+        sums.error_squares += difference * difference;
+        sums.largest = sums.largest.max(difference.abs());
+    }
+}

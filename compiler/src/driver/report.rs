@@ -1,0 +1,198 @@
+//! What a compilation costs: `report.json`, and a table for people.
+
+use std::fmt::Write;
+
+use serde::Serialize;
+use trefoil_ir::mpc::cost::{Bytes, Cost};
+use trefoil_ir::mpc::{Link, Phase, Program};
+use trefoil_ir::nn::Graph;
+use trefoil_ir::plan::Public;
+
+use crate::lower::memory::Memory;
+use crate::pass::count::{Counts, count};
+
+/// The contents of `report.json`.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// The model's name.
+    pub model: String,
+    /// Which compilation this is.
+    pub plan_id: String,
+    /// Hash of the public part of all three plans.
+    pub digest: String,
+    /// DReLUs of the imported network with a sign per pixel: what budgets are fractions of.
+    pub drelus_at_1x1: usize,
+    /// DReLUs with the assigned patches.
+    pub drelus: usize,
+    /// Signs that the parties compute in gates, those inside maxima included.
+    pub signs: u64,
+    /// Comparisons of max-pools, which no DReLU count includes.
+    pub comparisons: usize,
+    /// Multiply-adds of one party.
+    pub macs: u64,
+    /// Bytes of payload, one image.
+    pub bytes: Bytes,
+    /// The same by direction and phase.
+    pub links: Vec<LinkBytes>,
+    /// Messages, each with a header of 16 bytes that `bytes` does not count.
+    pub messages: u64,
+    /// Round trips of the online phase.
+    pub round_trips: usize,
+    /// Predicted peak memory in bytes.
+    pub peak_memory: PeakMemory,
+    /// Every step of the program that computes or sends.
+    pub layers: Vec<LayerReport>,
+    /// ReLUs, max-pools and layers of the network.
+    pub network: Counts,
+    /// What the user should know.
+    pub warnings: Vec<String>,
+}
+
+/// Bytes of one direction in one phase.
+#[derive(Clone, Debug, Serialize)]
+pub struct LinkBytes {
+    /// Sender and receiver.
+    pub link: String,
+    /// The phase.
+    pub phase: Phase,
+    /// Bytes of payload.
+    pub bytes: u64,
+}
+
+/// Peak memory by party.
+#[derive(Clone, Debug, Serialize)]
+pub struct PeakMemory {
+    /// The client's.
+    pub client: u64,
+    /// The server's.
+    pub server: u64,
+    /// The helper's.
+    pub helper: u64,
+}
+
+/// One step of the program.
+#[derive(Clone, Debug, Serialize)]
+pub struct LayerReport {
+    /// Number of the step.
+    pub step: usize,
+    /// The op.
+    pub op: &'static str,
+    /// ONNX name of its origin.
+    pub name: String,
+    /// Channels, height and width of the result.
+    pub output: [usize; 3],
+    /// Signs that are taken.
+    pub drelus: u64,
+    /// Multiply-adds of one party.
+    pub macs: u64,
+    /// Bytes of payload.
+    pub bytes: Bytes,
+    /// The same by direction and phase.
+    pub links: Vec<LinkBytes>,
+}
+
+impl Report {
+    /// The report of a compilation.
+    pub fn new(imported: &Graph, graph: &Graph, program: &Program, public: &Public, warnings: Vec<String>) -> Self {
+        let cost = Cost::new(program);
+        let memory = Memory::predict(program);
+        let network = count(imported, graph);
+        Self {
+            model: program.name.clone(),
+            plan_id: public.plan_id.to_string(),
+            digest: public.digest().to_string(),
+            drelus_at_1x1: network.drelus_at_1x1,
+            drelus: network.drelus,
+            signs: cost.drelus(),
+            comparisons: network.comparisons,
+            macs: cost.macs(),
+            bytes: cost.bytes(),
+            links: cost.links.iter().map(|(&(link, phase), &bytes)| link_bytes(link, phase, bytes)).collect(),
+            messages: cost.messages,
+            round_trips: cost.round_trips,
+            peak_memory: PeakMemory { client: memory.client, server: memory.server, helper: memory.helper },
+            layers: layers(program, &cost),
+            network,
+            warnings,
+        }
+    }
+
+    /// A summary for the terminal.
+    pub fn summary(&self) -> String {
+        let mut text = String::new();
+        let share = 100.0 * self.drelus as f64 / self.drelus_at_1x1.max(1) as f64;
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{}  plan {}", self.model, &self.plan_id[..16]);
+        let _ = writeln!(text, "  DReLUs       {:>12}  ({share:.1}% of {})", grouped(self.drelus as u64), grouped(self.drelus_at_1x1 as u64));
+        if self.comparisons > 0 {
+            let _ = writeln!(text, "  max-pools    {:>12}  comparisons", grouped(self.comparisons as u64));
+        }
+        let _ = writeln!(text, "  multiply-adds{:>12}  at each party", grouped(self.macs));
+        let _ = writeln!(
+            text,
+            "  traffic      {:>12}  bytes an image: {} online, {} offline",
+            grouped(self.bytes.total),
+            grouped(self.bytes.online),
+            grouped(self.bytes.offline)
+        );
+        let _ = writeln!(text, "  round trips  {:>12}", self.round_trips);
+        let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
+        let _ = writeln!(
+            text,
+            "  memory       {:>12}  MiB client, {:.0} server, {:.0} helper",
+            format!("{:.0}", mib(self.peak_memory.client)),
+            mib(self.peak_memory.server),
+            mib(self.peak_memory.helper)
+        );
+        for warning in &self.warnings {
+            let _ = writeln!(text, "warning: {warning}");
+        }
+        text
+    }
+}
+
+/// A number with its thousands apart.
+pub fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() * 4 / 3);
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(' ');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+fn link_bytes(link: Link, phase: Phase, bytes: u64) -> LinkBytes {
+    LinkBytes { link: link.to_string(), phase, bytes }
+}
+
+fn layers(program: &Program, cost: &Cost) -> Vec<LayerReport> {
+    let layer = |id: trefoil_ir::mpc::ValueId| {
+        let (step, cost) = (program.step(id), &cost.steps[id.index()]);
+        let links = program.messages(id).into_iter();
+        let links = links.map(|m| link_bytes(m.stage.link(), m.stage.phase(), m.bytes() as u64)).collect();
+        LayerReport {
+            step: id.index(),
+            op: step.op.name(),
+            name: step.origin.clone(),
+            output: [step.ty.shape.c, step.ty.shape.h, step.ty.shape.w],
+            drelus: cost.drelus,
+            macs: cost.macs,
+            bytes: cost.bytes,
+            links,
+        }
+    };
+    let matters = |l: &LayerReport| l.macs > 0 || l.bytes.total > 0;
+    program.ids().map(layer).filter(matters).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn thousands_stand_apart() {
+        let texts = [0, 999, 1000, 1_234_567].map(super::grouped);
+        assert_eq!(texts, ["0", "999", "1 000", "1 234 567"]);
+    }
+}

@@ -1,0 +1,13 @@
+//! `trefoil-party`: runs a plan as client, server or helper, or all three in one process.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    match trefoil_runtime::cli::run().map_err(anyhow::Error::new) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! The arguments. Names and flags are a contract with scripts.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args as ClapArgs, Parser, Subcommand};
+
+/// Secure inference of three parties: the client learns the prediction, and nobody else anything.
+#[derive(Debug, Parser)]
+#[command(name = "trefoil-party", version, about)]
+pub struct Args {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Runs all three parties in this process, to try a plan and to measure.
+    Local(LocalArgs),
+    /// Serves clients with the model's weights.
+    Server(ServerArgs),
+    /// Deals randomness to server and clients.
+    Helper(HelperArgs),
+    /// Has its images classified.
+    Client(ClientArgs),
+}
+
+/// What is done with images, whichever way.
+#[derive(Debug, ClapArgs)]
+pub struct ImageArgs {
+    /// Images: a float32 NCHW .npy, a uint8 NHWC .npy, or a folder of JPEG and PNG.
+    #[arg(long, value_name = "DATA")]
+    pub data: PathBuf,
+    /// Classes: a .npy of integers, or lines "file class", which also select the files.
+    #[arg(long, value_name = "FILE")]
+    pub labels: Option<PathBuf>,
+    /// Writes the logits as a float32 .npy.
+    #[arg(long, value_name = "O.npy")]
+    pub output: Option<PathBuf>,
+    /// Writes what was measured as JSON.
+    #[arg(long, value_name = "R.json")]
+    pub report: Option<PathBuf>,
+    /// Takes the first N images only.
+    #[arg(long, value_name = "N", value_parser = positive)]
+    pub images: Option<usize>,
+}
+
+/// Arguments of `local`.
+#[derive(Debug, ClapArgs)]
+pub struct LocalArgs {
+    /// The folder of client.plan, server.plan and helper.plan.
+    #[arg(long, value_name = "DIR")]
+    pub plans: PathBuf,
+    /// The images.
+    #[command(flatten)]
+    pub images: ImageArgs,
+    /// Runs all images N times over, to measure.
+    #[arg(long, value_name = "N", default_value = "1", value_parser = positive)]
+    pub repeat: usize,
+    /// Computing threads; as many as cores by default.
+    #[arg(long, value_name = "N", value_parser = positive)]
+    pub threads: Option<usize>,
+}
+
+/// What all parties that wait for others have in common.
+#[derive(Debug, ClapArgs)]
+pub struct PartyArgs {
+    /// This party's plan.
+    #[arg(long, value_name = "FILE")]
+    pub plan: PathBuf,
+    /// Gives a peer up that is silent for so many seconds.
+    #[arg(long, value_name = "S", default_value = "60", value_parser = seconds)]
+    pub timeout: Duration,
+    /// Computing threads; as many as cores by default.
+    #[arg(long, value_name = "N", value_parser = positive)]
+    pub threads: Option<usize>,
+}
+
+/// What listening parties have in common.
+#[derive(Debug, ClapArgs)]
+pub struct ListenArgs {
+    /// Where to listen, on loopback; port 0 takes a free one. The address is printed.
+    #[arg(long, value_name = "ADDR")]
+    pub listen: String,
+    /// Serves one session and exits with its status.
+    #[arg(long)]
+    pub once: bool,
+    /// Serves at most so many sessions at a time.
+    #[arg(long, value_name = "N", default_value = "8", value_parser = positive)]
+    pub sessions: usize,
+}
+
+/// Arguments of `server`.
+#[derive(Debug, ClapArgs)]
+pub struct ServerArgs {
+    /// The party's own.
+    #[command(flatten)]
+    pub party: PartyArgs,
+    /// Where and how it listens.
+    #[command(flatten)]
+    pub listen: ListenArgs,
+    /// Where the helper listens.
+    #[arg(long, value_name = "ADDR")]
+    pub helper: String,
+}
+
+/// Arguments of `helper`.
+#[derive(Debug, ClapArgs)]
+pub struct HelperArgs {
+    /// The party's own.
+    #[command(flatten)]
+    pub party: PartyArgs,
+    /// Where and how it listens.
+    #[command(flatten)]
+    pub listen: ListenArgs,
+}
+
+/// Arguments of `client`.
+#[derive(Debug, ClapArgs)]
+pub struct ClientArgs {
+    /// The party's own.
+    #[command(flatten)]
+    pub party: PartyArgs,
+    /// Where the server listens.
+    #[arg(long, value_name = "ADDR")]
+    pub server: String,
+    /// Where the helper listens.
+    #[arg(long, value_name = "ADDR")]
+    pub helper: String,
+    /// The images.
+    #[command(flatten)]
+    pub images: ImageArgs,
+}
+
+fn positive(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(number) if number > 0 => Ok(number),
+        _ => Err("give a whole number of 1 or more".to_owned()),
+    }
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let number: Option<f64> = text.parse().ok();
+    let allowed = number.filter(|seconds| (0.001..=1e6).contains(seconds));
+    allowed
+        .map(Duration::from_secs_f64)
+        .ok_or_else(|| "give a number of seconds between 0.001 and 1000000".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn the_contract_is_understood() {
+        for line in [
+            "local --plans d --data x --labels l --output o.npy --report r.json --images 3 --repeat 2",
+            "server --plan p --listen 127.0.0.1:0 --helper 127.0.0.1:7002 --once --timeout 2.5 --threads 1",
+            "helper --plan p --listen 127.0.0.1:0 --once",
+            "client --plan p --server a:1 --helper b:2 --data x --labels l --output o --report r --images 1",
+        ] {
+            let words = std::iter::once("trefoil-party").chain(line.split(' '));
+            if let Err(error) = Args::try_parse_from(words) {
+                panic!("{line}: {error}");
+            }
+        }
+    }
+
+    #[test]
+    fn nonsense_is_refused() {
+        for line in [
+            "local --plans d --data x --images 0",
+            "local --plans d --data x --repeat -1",
+            "helper --plan p --listen a:1 --timeout nan",
+            "helper --plan p --listen a:1 --timeout 0",
+            "client --plan p --server a:1 --data x",
+        ] {
+            let words = std::iter::once("trefoil-party").chain(line.split(' '));
+            assert!(Args::try_parse_from(words).is_err(), "{line}");
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! What a command can fail with: where first, the cause as its source.
+
+use std::io;
+use std::path::PathBuf;
+
+use trefoil_ir::mpc::Party;
+use trefoil_ir::plan::PlanError;
+
+use crate::data::DataError;
+use crate::net::NetError;
+use crate::session::SessionError;
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub enum CliError {
+    /// A plan file cannot be read.
+    #[error("cannot read the plan `{}`: check that it exists and that you may read it", path.display())]
+    ReadPlan {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// A plan file cannot be used.
+    #[error("cannot use the plan `{}`", path.display())]
+    Plan {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: PlanError,
+    },
+    /// Images, labels or results.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// An image that the plan cannot take.
+    #[error("cannot use image {name}: {problem}")]
+    Image {
+        /// Its file or number.
+        name: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A label that is no class of the network's.
+    #[error("image {name} has the label {label}, and the network's classes are 0 to {last}: correct the labels")]
+    Label {
+        /// Its file or number.
+        name: String,
+        /// The label.
+        label: i64,
+        /// The last class.
+        last: usize,
+    },
+    /// A result that cannot be written.
+    #[error("cannot write `{}`: check that its folder exists, is writable and has space", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// The standard output is closed.
+    #[error("cannot write to the standard output")]
+    Stdout(#[source] io::Error),
+    /// The network.
+    #[error(transparent)]
+    Net(#[from] NetError),
+    /// The session, as this party sees it.
+    #[error("the {party} gives up")]
+    Session {
+        /// This party.
+        party: Party,
+        /// Why.
+        source: Box<SessionError>,
+    },
+    /// A party's thread panicked.
+    #[error("the {party} failed by a defect of this program; its message stands above: please report it")]
+    Panicked {
+        /// Which party.
+        party: Party,
+    },
+    /// The threads cannot be started.
+    #[error("cannot start the computing threads: try fewer --threads")]
+    Threads(#[source] rayon::ThreadPoolBuildError),
+}
+
+impl CliError {
+    /// Whether another party's error says more about the cause.
+    pub fn is_consequence(&self) -> bool {
+        matches!(self, CliError::Session { source, .. } if source.is_consequence())
+    }
+}

@@ -1,0 +1,199 @@
+//! The client's side of the data: images in units for the protocol, and what its results mean.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use trefoil_ir::mpc::{Op, Party, Program};
+use trefoil_ir::nn::eval::FeatureMap;
+use trefoil_ir::plan::{ClientPart, ClientPlan};
+use trefoil_ir::shape::Shape;
+
+use super::args::ImageArgs;
+use super::error::CliError;
+use super::progress::Progress;
+use crate::data::{DataSet, Preprocess, top1, write_logits};
+use crate::report::{Report, Tally};
+use crate::session::{ClientSession, SessionError};
+use crate::wire::{AbortReason, Link};
+use crate::exec;
+
+/// The images of a run, and what to do with the results.
+pub struct Job {
+    data: DataSet,
+    repeat: usize,
+    output: Option<PathBuf>,
+    report: Option<PathBuf>,
+}
+
+impl Job {
+    /// Opens the images as the plan wants them.
+    ///
+    /// # Errors
+    /// If they cannot be used.
+    pub fn open(plan: &ClientPlan, args: &ImageArgs, repeat: usize) -> Result<Self, CliError> {
+        let preprocess = plan.part.preprocess.as_deref().map(Preprocess::from_toml).transpose()?;
+        let mut data = DataSet::open(&args.data, preprocess.as_ref(), args.labels.as_deref())?;
+        if let Some(images) = args.images {
+            data = data.take(images);
+        }
+        let Shape { c, h, w } = ends(plan.program()).0;
+        Ok(Self {
+            data: data.expect_shape((c, h, w))?,
+            repeat,
+            output: args.output.clone(),
+            report: args.report.clone(),
+        })
+    }
+
+    /// Runs all images through a session and ends it; prints a prediction for each.
+    ///
+    /// # Errors
+    /// If an image cannot be used or the session fails.
+    pub fn run<L: Link>(
+        &self,
+        mut session: ClientSession<L>,
+        party: &mut exec::Client,
+    ) -> Result<(Results, Tally), CliError> {
+        let mut tally = Tally::new(party.plan().program());
+        tally.setup(session.setup());
+        let mut results = Results::default();
+        let progress = Progress::new(self.data.len() * self.repeat);
+        for pass in 0..self.repeat {
+            for index in 0..self.data.len() {
+                let image = match self.image(&party.plan().part, ends(party.plan().program()).0, index) {
+                    Ok(image) => image,
+                    Err(error) => {
+                        session.abort(AbortReason::Input);
+                        return Err(error);
+                    }
+                };
+                let run = session.infer(party, &image).map_err(client_error)?;
+                tally.image(&run);
+                if pass == 0 {
+                    let line = results.add(self, party.plan(), index, &run.units)?;
+                    progress.print(&line)?;
+                }
+                progress.step();
+            }
+        }
+        session.end().map_err(client_error)?;
+        Ok((results, tally))
+    }
+
+    /// Writes what was asked for, and a summary to the standard output.
+    ///
+    /// # Errors
+    /// If a file cannot be written.
+    pub fn finish(&self, plan: &ClientPlan, results: &Results, tally: &Tally) -> Result<(), CliError> {
+        if let Some(path) = &self.output {
+            write_logits(path, &results.logits, &results.shape)?;
+        }
+        let report = tally.report(plan.program(), results.top1());
+        if let Some(path) = &self.report {
+            write_report(path, &report)?;
+        }
+        super::progress::print(&report.summary())
+    }
+
+    fn image(&self, part: &ClientPart, shape: Shape, index: usize) -> Result<Vec<i32>, CliError> {
+        let image = self.data.get(index)?;
+        let units = part.input.encode(&image.values, shape);
+        units.map_err(|problem| CliError::Image {
+            name: self.data.name(index),
+            problem,
+        })
+    }
+}
+
+/// What the images came to.
+#[derive(Default)]
+pub struct Results {
+    logits: Vec<Vec<f32>>,
+    /// Of one image's logits, without the batch.
+    shape: Vec<usize>,
+    labelled: usize,
+    correct: usize,
+}
+
+impl Results {
+    /// Takes one image's result in; returns the line to print.
+    fn add(&mut self, job: &Job, plan: &ClientPlan, index: usize, units: &[i64]) -> Result<String, CliError> {
+        let decoding = &plan.part.output;
+        let revealed = ends(plan.program()).1;
+        let logits = decoding.logits(decoding.decode(units, revealed), revealed);
+        self.shape = output_shape(logits.shape(), decoding.rank);
+        let name = job.data.name(index);
+        let line = if logits.shape().plane() == 1 {
+            let class = top1(logits.values());
+            self.compare(job.data.label(index), class, &logits, &name)?;
+            match decoding.classes.get(class) {
+                Some(word) => format!("{name}\t{class}\t{word}"),
+                None => format!("{name}\t{class}"),
+            }
+        } else {
+            format!("{name}\tmap {}", logits.shape())
+        };
+        if job.output.is_some() {
+            self.logits.push(logits.into_values());
+        }
+        Ok(line)
+    }
+
+    fn compare(&mut self, label: Option<i64>, class: usize, logits: &FeatureMap, name: &str) -> Result<(), CliError> {
+        let Some(label) = label else { return Ok(()) };
+        let classes = logits.values().len();
+        let wanted = usize::try_from(label).ok().filter(|&wanted| wanted < classes);
+        let Some(wanted) = wanted else {
+            return Err(CliError::Label {
+                name: name.to_owned(),
+                label,
+                last: classes.saturating_sub(1),
+            });
+        };
+        self.labelled += 1;
+        self.correct += usize::from(wanted == class);
+        Ok(())
+    }
+
+    /// The part of the labelled images that were recognised; none without labels, or of a network
+    /// whose output is a map.
+    pub fn top1(&self) -> Option<f64> {
+        (self.labelled > 0).then(|| self.correct as f64 / self.labelled as f64)
+    }
+}
+
+/// Shapes of the image and of what is revealed.
+fn ends(program: &Program) -> (Shape, Shape) {
+    let shape_of = |wanted: fn(&Op) -> bool| {
+        let step = program.steps.iter().find(|step| wanted(&step.op));
+        step.expect("a plan is decoded only with an input and an output").ty.shape
+    };
+    (
+        shape_of(|op| matches!(op, Op::Input(_))),
+        shape_of(|op| matches!(op, Op::Reveal(_))),
+    )
+}
+
+/// Dimensions of one image's output as the network's own rank has them.
+fn output_shape(shape: Shape, rank: usize) -> Vec<usize> {
+    match rank {
+        4 => vec![shape.c, shape.h, shape.w],
+        3 => vec![shape.c, shape.plane()],
+        _ => vec![shape.len()],
+    }
+}
+
+fn write_report(path: &Path, report: &Report) -> Result<(), CliError> {
+    fs::write(path, report.to_json() + "\n").map_err(|source| CliError::Write {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// The client's view of a failed session.
+pub fn client_error(source: SessionError) -> CliError {
+    CliError::Session {
+        party: Party::Client,
+        source: Box::new(source),
+    }
+}

@@ -1,0 +1,49 @@
+//! The command line of `trefoil-party`: raw arguments become checked options, which are run.
+//!
+//! * [`args`]: the arguments as they are written
+//! * [`plans`]: plan files, read and checked
+//! * [`images`]: what the client feeds in and makes of the results
+//! * [`client`], [`listen`], [`local`]: the commands
+//! * [`progress`]: a bar on a terminal
+
+pub mod args;
+pub mod client;
+pub mod error;
+pub mod images;
+pub mod listen;
+pub mod local;
+pub mod plans;
+pub mod progress;
+
+#[cfg(test)]
+mod tests;
+
+pub use error::CliError;
+
+use clap::Parser;
+
+use args::{Args, Command};
+
+/// Runs the command that the process was called with. Wrong usage ends the process with code 2.
+///
+/// # Errors
+/// If the command fails.
+pub fn run() -> Result<(), CliError> {
+    dispatch(Args::parse())
+}
+
+fn dispatch(args: Args) -> Result<(), CliError> {
+    match args.command {
+        Command::Local(args) => local::run(&args),
+        Command::Client(args) => client::run(&args),
+        Command::Server(args) => listen::server(&args),
+        Command::Helper(args) => listen::helper(&args),
+    }
+}
+
+/// Sets the number of computing threads, which is otherwise that of the cores.
+fn set_threads(threads: Option<usize>) -> Result<(), CliError> {
+    let Some(threads) = threads else { return Ok(()) };
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
+    pool.build_global().map_err(CliError::Threads)
+}

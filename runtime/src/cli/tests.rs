@@ -1,0 +1,118 @@
+//! Commands on the smallest plans, all three parties in this process.
+
+use std::fs;
+use std::path::Path;
+
+use clap::Parser;
+use ndarray::{Array1, Array4, s};
+use ndarray_npy::{read_npy, write_npy};
+
+use super::args::Args;
+use super::{CliError, dispatch};
+use crate::session::testing::{SHAPE, files};
+
+/// A folder of plans (the server's of compilation `server`) and five images.
+fn folder(server: u8) -> (tempfile::TempDir, Array4<f32>) {
+    let folder = tempfile::tempdir().unwrap();
+    let (own, other) = (files(1), files(server));
+    let write = |name: &str, bytes: &[u8]| fs::write(folder.path().join(name), bytes).unwrap();
+    write("client.plan", &own.client);
+    write("server.plan", &other.server);
+    write("helper.plan", &own.helper);
+    let mut number = 0.0;
+    let images = Array4::from_shape_simple_fn((5, SHAPE.c, SHAPE.h, SHAPE.w), || {
+        number += 0.5;
+        number
+    });
+    write_npy(folder.path().join("x.npy"), &images).unwrap();
+    write_npy(folder.path().join("y.npy"), &Array1::from(vec![0i64; 5])).unwrap();
+    (folder, images)
+}
+
+fn local(folder: &Path, more: &str) -> Result<(), CliError> {
+    let folder = folder.to_str().unwrap();
+    let line = format!("trefoil-party local --plans {folder} --data {folder}/x.npy {more}");
+    dispatch(Args::try_parse_from(line.split_whitespace()).unwrap())
+}
+
+fn message(error: &dyn std::error::Error) -> String {
+    crate::net::listen::sentence(error)
+}
+
+#[test]
+fn local_writes_logits_and_a_report() {
+    let (folder, images) = folder(1);
+    let path = folder.path();
+    let (output, report) = (path.join("o.npy"), path.join("r.json"));
+    let more = format!(
+        "--output {} --report {} --images 3 --repeat 2 --labels {}",
+        output.display(),
+        report.display(),
+        path.join("y.npy").display()
+    );
+    local(path, &more).unwrap();
+    let logits: Array4<f32> = read_npy(&output).unwrap();
+    assert_eq!(logits, images.slice(s![..3, .., .., ..]));
+    let report: serde_json::Value = serde_json::from_str(&fs::read_to_string(&report).unwrap()).unwrap();
+    assert_eq!(report["images"], 6);
+    assert_eq!(report["bytes"]["online"], 6 * SHAPE.len());
+    assert_eq!(report["round_trips"], 1);
+    assert_eq!(report["links"]["client->server"]["total"], 4 * SHAPE.len());
+    // Input and reveal, begin and ready to two parties each.
+    assert_eq!(report["headers"], 16 * 6);
+    // Three hellos, three welcomes, two keys of two halves.
+    assert_eq!(report["setup"]["bytes"], 6 * 96 + 4 * 32);
+    assert_eq!(report["setup"]["headers"], 16 * 10);
+    for party in ["client", "server", "helper"] {
+        assert!(report["peak_memory"][party].is_u64(), "{party}");
+        assert!(report["steps"][1]["seconds"][party].is_f64(), "{party}");
+    }
+    // The output is a map: it has no class to compare.
+    assert!(report.get("top1").is_none());
+}
+
+#[test]
+fn the_cause_is_reported_and_not_what_followed_from_it() {
+    let (folder, _) = folder(2);
+    let error = message(&local(folder.path(), "").unwrap_err());
+    assert!(error.contains("the client's plan") && error.contains("not of the same compilation"), "{error}");
+}
+
+#[test]
+fn an_image_that_cannot_be_used_ends_all_three() {
+    let (folder, mut images) = folder(1);
+    images[[2, 1, 0, 2]] = 1e9;
+    write_npy(folder.path().join("x.npy"), &images).unwrap();
+    let error = message(&local(folder.path(), "").unwrap_err());
+    assert!(error.starts_with("cannot use image 2: ") && error.contains("channel 1, row 0, column 2"), "{error}");
+    images[[2, 1, 0, 2]] = f32::NAN;
+    write_npy(folder.path().join("x.npy"), &images).unwrap();
+    assert!(local(folder.path(), "").is_err());
+}
+
+#[test]
+fn wrong_files_are_named() {
+    let (folder, _) = folder(1);
+    let path = folder.path();
+    fs::copy(path.join("client.plan"), path.join("server.plan")).unwrap();
+    let error = message(&local(path, "").unwrap_err());
+    assert!(error.contains("server.plan") && error.contains("this is the client's plan"), "{error}");
+    fs::remove_file(path.join("helper.plan")).unwrap();
+    fs::write(path.join("server.plan"), files(1).server).unwrap();
+    let error = message(&local(path, "").unwrap_err());
+    assert!(error.starts_with("cannot read the plan") && error.contains("helper.plan"), "{error}");
+}
+
+#[test]
+fn addresses_beyond_loopback_are_refused_before_anything_is_read() {
+    for line in [
+        "server --plan none --listen 0.0.0.0:7001 --helper 127.0.0.1:7002",
+        "server --plan none --listen 127.0.0.1:0 --helper 10.0.0.1:7002",
+        "helper --plan none --listen 0.0.0.0:0",
+        "client --plan none --server 10.0.0.1:1 --helper 127.0.0.1:1 --data none",
+    ] {
+        let words = std::iter::once("trefoil-party").chain(line.split(' '));
+        let error = message(&dispatch(Args::try_parse_from(words).unwrap()).unwrap_err());
+        assert!(error.contains("connections are not encrypted yet"), "{line}: {error}");
+    }
+}

@@ -1,0 +1,322 @@
+//! Three parties over loopback, and all that can come to a listening port besides a client.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use trefoil_ir::mpc::{Party, Stage, ValueId};
+
+use super::{Listener, NetError, ServeOptions, Stop, TcpLink, connect, helper, server};
+use crate::exec;
+use crate::session::testing::{client_plan, helper_plan, image, revealed, server_plan};
+use crate::session::{ClientSession, Identity, SessionError};
+use crate::wire::{AbortReason, FrameKind, Header, Link, LinkError, Tag};
+
+const SHORT: Duration = Duration::from_millis(300);
+const LONG: Duration = Duration::from_secs(20);
+
+fn options() -> ServeOptions {
+    ServeOptions {
+        timeout: LONG,
+        hello_timeout: SHORT,
+        pair_timeout: Duration::from_secs(2),
+        sessions: 2,
+        once: false,
+    }
+}
+
+/// A party that serves in a thread.
+struct Serving {
+    address: SocketAddr,
+    stop: Stop,
+    lines: Arc<Mutex<Vec<String>>>,
+    thread: JoinHandle<Result<(), NetError>>,
+}
+
+impl Serving {
+    fn start(
+        serve: impl FnOnce(Listener, &Stop, &(dyn Fn(String) + Sync)) -> Result<(), NetError> + Send + 'static,
+    ) -> Self {
+        let listener = Listener::bind("127.0.0.1:0").unwrap();
+        let (address, stop) = (listener.address(), Stop::default());
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let (stopping, log) = (stop.clone(), Arc::clone(&lines));
+        let thread =
+            thread::spawn(move || serve(listener, &stopping, &move |line| log.lock().unwrap().push(line)));
+        Self {
+            address,
+            stop,
+            lines,
+            thread,
+        }
+    }
+
+    fn helper(number: u8, options: ServeOptions) -> Self {
+        Self::start(move |listener, stop, log| {
+            let plan = helper_plan(number);
+            let own = Identity::from(&plan);
+            helper::serve(&listener, own, &exec::Helper::new(plan), &options, stop, log)
+        })
+    }
+
+    fn server(helper: SocketAddr, options: ServeOptions) -> Self {
+        Self::start(move |listener, stop, log| {
+            let plan = server_plan(1);
+            let own = Identity::from(&plan);
+            server::serve(&listener, helper, own, &exec::Server::new(plan), &options, stop, log)
+        })
+    }
+
+    fn stop(self) -> Result<(), NetError> {
+        self.stop.request();
+        self.thread.join().unwrap()
+    }
+
+    /// Waits for a log line that contains this.
+    fn saw(&self, wanted: &str) {
+        let start = Instant::now();
+        while !self.lines.lock().unwrap().iter().any(|line| line.contains(wanted)) {
+            assert!(start.elapsed() < LONG, "no `{wanted}` in {:?}", self.lines.lock().unwrap());
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+fn link(party: Party, address: SocketAddr) -> TcpLink {
+    connect(party, address, LONG, SHORT).unwrap()
+}
+
+fn classify(number: u8, server: SocketAddr, helper: SocketAddr) -> Result<(), SessionError> {
+    let plan = client_plan(number);
+    let own = Identity::from(&plan);
+    let mut party = exec::Client::new(plan);
+    let (server, helper) = (link(Party::Server, server), link(Party::Helper, helper));
+    let mut session = ClientSession::open(own, server, helper)?;
+    for first in 0..3 {
+        assert_eq!(session.infer(&mut party, &image(first))?.units, revealed(first));
+    }
+    session.end()
+}
+
+/// An address at which nobody listens.
+fn nobody() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+#[test]
+fn sessions_run_one_after_the_other_and_side_by_side() {
+    let helper = Serving::helper(1, options());
+    let server = Serving::server(helper.address, options());
+    classify(1, server.address, helper.address).unwrap();
+    let (s, h) = (server.address, helper.address);
+    let clients = [(); 2].map(|()| thread::spawn(move || classify(1, s, h)));
+    for client in clients {
+        client.join().unwrap().unwrap();
+    }
+    server.saw("ends after 3 images");
+    server.stop().unwrap();
+    helper.stop().unwrap();
+}
+
+#[test]
+fn what_is_no_client_is_logged_and_disturbs_nobody() {
+    let helper = Serving::helper(1, options());
+    let server = Serving::server(helper.address, options());
+    for address in [server.address, helper.address] {
+        let mut garbage = TcpStream::connect(address).unwrap();
+        garbage.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+        let mut answer = Vec::new();
+        garbage.read_to_end(&mut answer).unwrap();
+        assert_eq!(answer.len(), 16, "an abort and nothing else");
+        drop(TcpStream::connect(address).unwrap());
+    }
+    let silent = TcpStream::connect(server.address).unwrap();
+    classify(1, server.address, helper.address).unwrap();
+    server.saw("broke the protocol");
+    helper.saw("broke the protocol");
+    server.saw("did not send within 0.3 seconds");
+    drop(silent);
+    classify(1, server.address, helper.address).unwrap();
+    server.stop().unwrap();
+    helper.stop().unwrap();
+}
+
+#[test]
+fn a_hello_in_drops_is_cut_off() {
+    let helper = Serving::helper(1, options());
+    let mut slow = TcpStream::connect(helper.address).unwrap();
+    let start = Instant::now();
+    while slow.write_all(&[0x81]).is_ok() && start.elapsed() < LONG {
+        thread::sleep(SHORT / 10);
+    }
+    assert!(start.elapsed() < LONG / 4);
+    helper.stop().unwrap();
+}
+
+#[test]
+fn no_more_sessions_than_allowed() {
+    let helper = Serving::helper(1, options());
+    let server = Serving::server(helper.address, ServeOptions { sessions: 1, hello_timeout: LONG, ..options() });
+    let first = link(Party::Server, server.address);
+    // Accepted before the next one, in the order of connecting.
+    let error = classify(1, server.address, helper.address).unwrap_err();
+    let link = error.link_error().unwrap();
+    assert!(
+        matches!(link, LinkError::PeerAborted { reason: AbortReason::Busy, .. }),
+        "{link}"
+    );
+    drop(first);
+    server.stop().unwrap();
+    helper.stop().unwrap();
+}
+
+#[test]
+fn an_unreachable_helper_is_an_error_and_not_the_end() {
+    let helper = Serving::helper(1, options());
+    let server = Serving::server(nobody(), options());
+    for _ in 0..2 {
+        let error = classify(1, server.address, helper.address).unwrap_err();
+        let link = error.link_error().unwrap();
+        assert!(
+            matches!(link, LinkError::PeerAborted { reason: AbortReason::HelperUnreachable, .. }),
+            "{link}"
+        );
+    }
+    server.saw("the server cannot reach the helper: cannot connect to the helper at 127.0.0.1:");
+    helper.saw("the server of session");
+    server.stop().unwrap();
+    helper.stop().unwrap();
+}
+
+#[test]
+fn one_session_and_its_status() {
+    let once = || ServeOptions { once: true, ..options() };
+    let helper = Serving::helper(1, once());
+    let server = Serving::server(helper.address, once());
+    // A port that is only looked at is no session.
+    drop(TcpStream::connect(server.address).unwrap());
+    classify(1, server.address, helper.address).unwrap();
+    server.thread.join().unwrap().unwrap();
+    helper.thread.join().unwrap().unwrap();
+
+    let helper = Serving::helper(2, once());
+    let server = Serving::server(helper.address, once());
+    let errors = [
+        classify(1, server.address, helper.address).unwrap_err().to_string(),
+        super::listen::sentence(&server.thread.join().unwrap().unwrap_err()),
+        super::listen::sentence(&helper.thread.join().unwrap().unwrap_err()),
+    ];
+    for error in errors {
+        assert!(error.contains("are not of the same compilation"), "{error}");
+    }
+}
+
+#[test]
+fn stopping_cuts_a_session_off_after_a_moment() {
+    let helper = Serving::helper(1, options());
+    let server = Serving::server(helper.address, options());
+    let plan = client_plan(1);
+    let own = Identity::from(&plan);
+    let links = (link(Party::Server, server.address), link(Party::Helper, helper.address));
+    let mut session = ClientSession::open(own, links.0, links.1).unwrap();
+    let start = Instant::now();
+    server.stop().unwrap();
+    helper.stop().unwrap();
+    assert!(start.elapsed() < LONG / 2);
+    let error = session.infer(&mut exec::Client::new(plan), &image(0)).err().unwrap();
+    assert!(error.is_consequence(), "{error}");
+}
+
+#[test]
+fn the_client_alone_is_turned_out() {
+    let patience = ServeOptions { pair_timeout: SHORT, once: true, ..options() };
+    let helper = Serving::helper(1, patience);
+    // The server is no server: it takes the connection and says nothing.
+    let mute = TcpListener::bind("127.0.0.1:0").unwrap();
+    let client = client_plan(1);
+    let links = (
+        connect(Party::Server, mute.local_addr().unwrap(), SHORT * 3, SHORT).unwrap(),
+        link(Party::Helper, helper.address),
+    );
+    let error = ClientSession::open(Identity::from(&client), links.0, links.1).err().unwrap();
+    let error = error.link_error().unwrap();
+    assert!(matches!(error, LinkError::Timeout { .. }), "{error}");
+    let error = super::listen::sentence(&helper.thread.join().unwrap().unwrap_err());
+    assert!(error.contains("did not come to the helper within 0.3 seconds"), "{error}");
+}
+
+/// Two ends of a TCP connection, the second bare.
+fn bare(timeout: Duration) -> (TcpLink, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let link = connect(Party::Helper, listener.local_addr().unwrap(), timeout, SHORT).unwrap();
+    (link, listener.accept().unwrap().0)
+}
+
+const DEAL: Tag = Tag::message(0, ValueId(1), Stage::Deal);
+
+#[test]
+fn lengths_are_the_plans_and_not_the_peers() {
+    for length in [0, 3, 5, u32::MAX] {
+        let (mut link, mut peer) = bare(SHORT);
+        peer.write_all(&Header { tag: DEAL, length }.encode()).unwrap();
+        let error = link.receive(DEAL, 4).unwrap_err();
+        assert!(matches!(error, LinkError::PeerMisbehaved { .. }), "{error}");
+    }
+}
+
+#[test]
+fn a_connection_may_end_anywhere() {
+    let mut frame = Header { tag: DEAL, length: 4 }.encode().to_vec();
+    frame.extend([1, 2, 3, 4]);
+    for sent in 0..frame.len() {
+        let (mut link, mut peer) = bare(LONG);
+        peer.write_all(&frame[..sent]).unwrap();
+        drop(peer);
+        let error = link.receive(DEAL, 4).unwrap_err();
+        assert!(matches!(error, LinkError::PeerDisconnected { .. }), "{sent}: {error}");
+    }
+    let (mut link, mut peer) = bare(LONG);
+    peer.write_all(&frame).unwrap();
+    assert_eq!(link.receive(DEAL, 4).unwrap(), [1, 2, 3, 4]);
+}
+
+#[test]
+fn silence_ends_at_the_timeout_and_names_the_remedy() {
+    let (mut link, peer) = bare(Duration::from_millis(50));
+    let error = link.receive(DEAL, 4).unwrap_err().to_string();
+    let expected = format!(
+        "the helper at {} did not send within 0.05 seconds: check that it still runs, \
+         or raise --timeout where it has more to compute",
+        peer.local_addr().unwrap()
+    );
+    assert_eq!(error, expected);
+}
+
+#[test]
+fn a_peer_that_does_not_read_is_given_up() {
+    let (mut link, _peer) = bare(Duration::from_millis(100));
+    let error = (0..1000).find_map(|_| link.send(DEAL, vec![0; 1 << 20]).err()).unwrap();
+    assert!(matches!(error, LinkError::Timeout { doing: "read", .. }), "{error}");
+}
+
+#[test]
+fn frames_are_flushed_before_a_receive() {
+    let (mut link, mut peer) = bare(LONG);
+    let echo = thread::spawn(move || {
+        let mut frame = [0; 16];
+        peer.read_exact(&mut frame).unwrap();
+        peer.write_all(&frame).unwrap();
+    });
+    let begin = Tag::of_inference(7, FrameKind::Begin);
+    link.send(begin, vec![]).unwrap();
+    assert!(link.receive(begin, 0).unwrap().is_empty());
+    echo.join().unwrap();
+}
+
+#[test]
+fn nobody_at_the_address_is_said_in_time() {
+    let error = connect(Party::Helper, nobody(), LONG, SHORT).err().unwrap();
+    assert!(matches!(error, NetError::Connect { party: Party::Helper, .. }), "{error}");
+}
