@@ -6,9 +6,13 @@
 //! knows sockets; [`cli`] is the command line of `trefoil-party`. [`data`] reads images and labels,
 //! for the compiler too. There is no ONNX code in this crate.
 
+pub mod cli;
 pub mod data;
 pub mod exec;
 pub mod kernel;
+pub mod net;
 pub mod prg;
 pub mod protocol;
+pub mod report;
+pub mod session;
 pub mod wire;

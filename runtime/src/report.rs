@@ -264,7 +264,10 @@ fn mean(values: &[f64]) -> f64 {
 fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
-    match (sorted.get(sorted.len().saturating_sub(1) / 2), sorted.get(sorted.len() / 2)) {
+    match (
+        sorted.get(sorted.len().saturating_sub(1) / 2),
+        sorted.get(sorted.len() / 2),
+    ) {
         (Some(low), Some(high)) => (low + high) / 2.0,
         _ => 0.0,
     }
@@ -273,7 +276,11 @@ fn median(values: &[f64]) -> f64 {
 impl Report {
     /// What people want to know at once, in a few lines.
     pub fn summary(&self) -> String {
-        let Times { offline, online, total } = self.seconds.mean;
+        let Times {
+            offline,
+            online,
+            total,
+        } = self.seconds.mean;
         let mut lines = vec![
             format!("images       {}", self.images),
             format!("seconds      {total:.4} an image: {offline:.4} offline, {online:.4} online"),
@@ -294,7 +301,6 @@ impl Report {
         serde_json::to_string_pretty(self).expect("a report has string keys and no value that JSON lacks")
     }
 }
-
 
 #[cfg(test)]
 mod tests {
@@ -331,7 +337,8 @@ mod tests {
             tally.image(&run(offline, online, 0.5));
         }
         tally.party(Party::Server, &run(0, 1, 2.0).record);
-        let report: serde_json::Value = serde_json::from_str(&tally.report(plan.program(), Some(0.75)).to_json()).unwrap();
+        let report: serde_json::Value =
+            serde_json::from_str(&tally.report(plan.program(), Some(0.75)).to_json()).unwrap();
         assert_eq!(report["images"], 3);
         assert_eq!(report["top1"], 0.75);
         assert_eq!(report["seconds"]["offline"], 1.0);

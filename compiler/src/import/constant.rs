@@ -113,6 +113,9 @@ impl Folder {
                 "simplify the model before it is imported, for example with onnxsim",
             );
         }
+        if operands.iter().all(Option::is_none) {
+            return Err(NodeError::MissingOperand(0).into());
+        }
         check_attributes(node)?;
         if let ("Reshape", [Some(data), Some(shape)]) = (node.op_type.as_str(), operands) {
             return reshape(node, data, shape);
@@ -138,17 +141,19 @@ impl Folder {
 
     /// Runs the node in a model that consists of it alone.
     fn run(&self, node: &NodeProto, operands: &[Option<&Constant>]) -> TractResult<Vec<Constant>> {
-        let outputs = node.output.iter().filter(|o| !o.is_empty()).count();
         let model = self.tract.parse(&self.model(node, operands), None)?.model;
         let model = model.into_typed()?.into_decluttered()?;
-        (0..outputs)
-            .map(|at| {
-                let fact = model.output_fact(at)?;
-                let value = fact.konst.as_ref();
-                let value = value.ok_or_else(|| TractError::msg("the value does not come out constant"))?;
-                read(value)
-            })
-            .collect()
+        let folded: Option<Vec<_>> = (0..model.outputs.len())
+            .map(|at| model.output_fact(at).ok()?.konst.clone())
+            .collect();
+        match folded {
+            Some(values) => values.iter().map(|value| read(value)).collect(),
+            // Tract leaves large constants unfolded; without inputs it can run them all the same.
+            None => {
+                let values = model.into_runnable()?.run(tvec!())?;
+                values.iter().map(|value| read(value)).collect()
+            }
+        }
     }
 
     /// The node under names of our own: tract panics on names that clash or do not exist.
@@ -405,6 +410,17 @@ mod tests {
         let matrix = Constant::Int(tensor(vec![2, 3], vec![1, 2, 3, 4, 5, 6]).unwrap());
         let expected = Constant::Int(tensor(vec![3, 2], vec![1, 4, 2, 5, 3, 6]).unwrap());
         assert_eq!(fold(&transposed, &[&matrix]).unwrap(), [expected]);
+    }
+
+    #[test]
+    fn large_weights_are_transposed_too() {
+        let (rows, columns) = (1200, 1700);
+        let values: Vec<f32> = (0..rows * columns).map(|v| v as f32).collect();
+        let matrix = Constant::Float(tensor(vec![rows, columns], values).unwrap());
+        let transpose = with(node("Transpose", &["a"], &["y"]), vec![ints("perm", &[1, 0])]);
+        let transposed = fold(&transpose, &[&matrix]).unwrap();
+        assert_eq!(transposed[0].dims(), [columns, rows]);
+        assert_eq!(transposed[0].floats()[1], columns as f32);
     }
 
     #[test]

@@ -90,6 +90,9 @@ pub enum ModelError {
         /// The name.
         value: String,
     },
+    /// The output is the result of no node.
+    #[error("the output \"{0}\" is the result of no node: the file is damaged, so export the model again")]
+    UndefinedOutput(String),
     /// Nodes depend on each other in a circle.
     #[error("the node \"{0}\" depends on its own output: the file is damaged, so export the model again")]
     Cycle(String),

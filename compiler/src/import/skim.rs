@@ -48,10 +48,8 @@ fn walk(mut bytes: &[u8], level: Level, depth: usize, left: &mut usize) -> bool 
             return false;
         };
         *left = rest;
-        if let Some(inner) = inner {
-            if !walk(content, inner, depth - 1, left) {
-                return false;
-            }
+        if inner.is_some_and(|inner| !walk(content, inner, depth - 1, left)) {
+            return false;
         }
     }
     true

@@ -39,6 +39,10 @@ impl Structure {
             .collect();
         let producers = producers(graph, &constants, &inputs)?;
         let output = choose_output(graph, &producers, chosen)?;
+        let known = |name: &str| constants.contains(name) || inputs.iter().any(|i| i.name == name);
+        if !producers.contains_key(output.as_str()) && !known(&output) {
+            return Err(ModelError::UndefinedOutput(output));
+        }
         let live = live_nodes(graph, &producers, &output);
         let uses = count_uses(graph, &live, &output);
         let input = choose_input(&inputs, &uses)?.clone();
@@ -241,6 +245,8 @@ mod tests {
         ));
         let missing = vec![node("Relu", &["ghost"], &["y"])];
         assert!(matches!(of(missing, None), Err(ModelError::MissingValue { value, .. }) if value == "ghost"));
+        let nowhere = vec![node("Relu", &["x"], &["z"])];
+        assert!(matches!(of(nowhere, None), Err(ModelError::UndefinedOutput(n)) if n == "y"));
         let other = vec![node("Relu", &["x"], &["y"])];
         assert!(matches!(
             of(other, Some("z")),

@@ -147,7 +147,11 @@ impl<'a> Emitter<'a> {
             return Ok(lifted);
         }
         let operand = self.activations[&id];
-        let multiplier = self.constant(ConstKind::Multiplier, vec![multipliers.len()], multipliers.clone());
+        let multiplier = self.constant(
+            ConstKind::Multiplier,
+            vec![multipliers.len()],
+            multipliers.clone(),
+        );
         let note = self.fine_note(id, unit);
         let lifted = self.push(Lift { multiplier }, &[operand], id, note)?;
         self.lifts.insert((id, multipliers), lifted);
@@ -163,7 +167,12 @@ impl<'a> Emitter<'a> {
         unit: &[f64],
     ) -> Result<ValueId, LowerError> {
         let upper = |gate: &Gate, c: usize| gate.upper.as_ref().map_or(Patch::Identity, |(_, p)| p[c]);
-        let bits = |c: usize| gates.iter().map(move |(_, g)| bits_for(g.lower[c], upper(g, c))).max();
+        let bits = |c: usize| {
+            gates
+                .iter()
+                .map(move |(_, g)| bits_for(g.lower[c], upper(g, c)))
+                .max()
+        };
         let channels = 0..self.graph.node(id).shape.c;
         let keep = channels.map(|c| if whole { 16 } else { bits(c).unwrap_or(16) });
         let keep = keep.collect();

@@ -10,9 +10,9 @@
 //! does so only on the way to a sum: truncating the smaller map is cheaper.
 
 use trefoil_ir::Patch;
+use trefoil_ir::Shape;
 use trefoil_ir::nn::op::{Axis, Resize};
 use trefoil_ir::nn::{Graph, NodeId, Op};
-use trefoil_ir::Shape;
 
 use super::{LayerError, LowerError};
 use crate::pass::Gate;
@@ -46,7 +46,10 @@ impl Forms {
     /// Forms of a graph whose value `revealed` the client learns.
     pub(super) fn new(graph: &Graph, revealed: NodeId) -> Result<Self, LowerError> {
         let order = live_order(graph, revealed);
-        let input = order.iter().copied().find(|&id| matches!(graph.node(id).op, Op::Input(_)));
+        let input = order
+            .iter()
+            .copied()
+            .find(|&id| matches!(graph.node(id).op, Op::Input(_)));
         let mut analysis = Analysis {
             graph,
             revealed,
@@ -113,7 +116,9 @@ impl Forms {
         match (of, self.of(id)) {
             (Form::Root, Form::Root) => gates.retain(|(_, g)| !(resized && g.has_blocks())),
             (Form::Activation, Form::Root) => gates.retain(|(_, g)| resized && g.has_blocks()),
-            (Form::Activation, Form::Activation) => gates.retain(|(_, g)| g.upper.is_some() || g.has_blocks()),
+            (Form::Activation, Form::Activation) => {
+                gates.retain(|(_, g)| g.upper.is_some() || g.has_blocks())
+            }
             _ => gates.clear(),
         }
         gates
@@ -183,10 +188,11 @@ impl Analysis<'_> {
     }
 
     fn leads_to_add(&self, id: NodeId) -> bool {
-        self.only_user(id).is_some_and(|user| match &self.graph.node(user).op {
-            Op::Add(_) => true,
-            _ => self.is_local(user) && self.leads_to_add[user.index()],
-        })
+        self.only_user(id)
+            .is_some_and(|user| match &self.graph.node(user).op {
+                Op::Add(_) => true,
+                _ => self.is_local(user) && self.leads_to_add[user.index()],
+            })
     }
 
     fn is_local(&self, id: NodeId) -> bool {

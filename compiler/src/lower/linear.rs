@@ -59,16 +59,20 @@ impl<'a> Weights<'a> {
     pub(super) fn smallest_units(&self, operand: &[f64]) -> Vec<f64> {
         let largest = |out: usize| {
             let bias = self.bias.map_or(0.0, |bias| f64::from(bias[out].abs()));
-            self.row(out, operand).fold(bias, |m, (w, unit)| m.max(w.abs() * unit))
+            self.row(out, operand)
+                .fold(bias, |m, (w, unit)| m.max(w.abs() * unit))
         };
-        (0..self.channels()).map(|out| largest(out) * SMALLEST_UNIT).collect()
+        (0..self.channels())
+            .map(|out| largest(out) * SMALLEST_UNIT)
+            .collect()
     }
 
     /// The weights as integers, for these units of operand and result.
     pub(super) fn integers(&self, operand: &[f64], unit: &[f64]) -> Vec<i32> {
         let row = |out: usize| {
             let scale = UNIT as f64 / unit[out];
-            self.row(out, operand).map(move |(w, unit)| integer(w * unit * scale))
+            self.row(out, operand)
+                .map(move |(w, unit)| integer(w * unit * scale))
         };
         (0..self.channels()).flat_map(row).collect()
     }
@@ -77,7 +81,9 @@ impl<'a> Weights<'a> {
     pub(super) fn bias_integers(&self, unit: &[f64]) -> Option<Vec<i32>> {
         let integers = |bias: &[f32]| {
             let pairs = bias.iter().zip(unit);
-            pairs.map(|(b, u)| integer(f64::from(*b) * UNIT as f64 / u)).collect()
+            pairs
+                .map(|(b, u)| integer(f64::from(*b) * UNIT as f64 / u))
+                .collect()
         };
         self.bias.map(integers)
     }

@@ -94,7 +94,11 @@ impl Line {
         } else if position > last {
             let beyond = (position - last).div_euclid(self.dilation);
             let nearest = position - beyond * self.dilation;
-            let nearest = if nearest > last { nearest - self.dilation } else { nearest };
+            let nearest = if nearest > last {
+                nearest - self.dilation
+            } else {
+                nearest
+            };
             nearest.max(0)
         } else {
             position

@@ -49,7 +49,10 @@ fn most_live_elements(program: &Program) -> u64 {
         step.args.iter().for_each(|a| last_use[a.index()] = at);
     }
     let mut ending: Vec<Vec<usize>> = vec![Vec::new(); program.steps.len()];
-    last_use.iter().enumerate().for_each(|(at, &end)| ending[end].push(at));
+    last_use
+        .iter()
+        .enumerate()
+        .for_each(|(at, &end)| ending[end].push(at));
     let (mut live, mut most) = (0, 0);
     for (at, ended) in ending.iter().enumerate() {
         live += size(at);

@@ -80,7 +80,9 @@ pub struct Warning {
 #[derive(Debug, Error)]
 pub enum LowerError {
     /// The calibration was made with another graph.
-    #[error("the calibration belongs to another graph ({0}): calibrate the graph that is lowered, behind all passes")]
+    #[error(
+        "the calibration belongs to another graph ({0}): calibrate the graph that is lowered, behind all passes"
+    )]
     Calibration(String),
     /// The head-room makes no sense.
     #[error("a head-room of {0} bits leaves no room for values: choose between 0 and 8")]
@@ -120,7 +122,9 @@ fn sentences(faults: &[Fault]) -> String {
 #[derive(Debug, Error)]
 pub enum LayerError {
     /// A pass should have replaced the operator.
-    #[error("the operator has no three-party form where it stands: run the passes first, or end the network before it")]
+    #[error(
+        "the operator has no three-party form where it stands: run the passes first, or end the network before it"
+    )]
     Unsupported,
     /// A mean over too many pixels.
     #[error(
@@ -232,7 +236,11 @@ fn calibration_warnings(graph: &Graph, calibration: &Calibration, options: &Lowe
          calibrate with {ENOUGH_IMAGES} or more, or take 2 bits",
         options.head_room
     );
-    graph.input().map(|id| warning(graph, id, message)).into_iter().collect()
+    graph
+        .input()
+        .map(|id| warning(graph, id, message))
+        .into_iter()
+        .collect()
 }
 
 fn warning(graph: &Graph, id: NodeId, message: String) -> Warning {

@@ -33,7 +33,10 @@ impl Needs<'_> {
     /// The largest magnitudes that are foreseen, head-room included.
     pub(super) fn bound(&self, id: NodeId) -> Vec<f64> {
         let magnitudes = self.calibration.magnitudes(id);
-        magnitudes.into_iter().map(|m| f64::from(m) * self.factor).collect()
+        magnitudes
+            .into_iter()
+            .map(|m| f64::from(m) * self.factor)
+            .collect()
     }
 
     /// Units that give a value and what its gates make of it their room.
@@ -103,7 +106,11 @@ pub(super) fn raise(units: &mut [f64], to: &[f64]) {
 /// Gives channels that are dead or tiny their part of the layer's largest.
 pub(super) fn with_floor(mut units: Vec<f64>) -> Vec<f64> {
     let largest = units.iter().fold(0.0f64, |m, u| m.max(*u));
-    let floor = if largest > 0.0 { largest * FLOOR } else { UNIT_OF_DEAD_LAYER };
+    let floor = if largest > 0.0 {
+        largest * FLOOR
+    } else {
+        UNIT_OF_DEAD_LAYER
+    };
     units.iter_mut().for_each(|u| *u = u.max(floor));
     units
 }

@@ -94,13 +94,16 @@ fn public_units(graph: &Graph, forms: &Forms) -> Vec<bool> {
     let mut public = vec![false; graph.id_bound()];
     // Users first: whatever is lifted, and all that it is made of at one scale.
     for &id in forms.order().iter().rev() {
-        public[id.index()] = forms.users(graph, id).into_iter().any(|user| match &graph.node(user).op {
-            Op::Conv2d(_) | Op::Linear(_) => false,
-            Op::Clip(_) => true,
-            Op::AvgPool(_) | Op::GlobalAvgPool(_) if forms.of(user) == Form::Joined => true,
-            _ if forms.of(user) == Form::Activation || !sums(graph, user) => public[user.index()],
-            _ => true,
-        });
+        public[id.index()] = forms
+            .users(graph, id)
+            .into_iter()
+            .any(|user| match &graph.node(user).op {
+                Op::Conv2d(_) | Op::Linear(_) => false,
+                Op::Clip(_) => true,
+                Op::AvgPool(_) | Op::GlobalAvgPool(_) if forms.of(user) == Form::Joined => true,
+                _ if forms.of(user) == Form::Activation || !sums(graph, user) => public[user.index()],
+                _ => true,
+            });
     }
     for &id in forms.order().iter().filter(|&&id| forms.of(id) == Form::Root) {
         if sums(graph, id) {
@@ -222,7 +225,10 @@ impl Choice<'_> {
         }
         for member in &tree.members {
             let channels = self.graph.node(member.node).shape.c;
-            self.set(member.node, unit[member.offset..member.offset + channels].to_vec())?;
+            self.set(
+                member.node,
+                unit[member.offset..member.offset + channels].to_vec(),
+            )?;
         }
         Ok(())
     }
@@ -273,7 +279,10 @@ impl Choice<'_> {
             }
         }
         for operand in &tree.lifted {
-            raise(&mut unit[operand.offset..], &coarsest(self.scales.unit(operand.node)));
+            raise(
+                &mut unit[operand.offset..],
+                &coarsest(self.scales.unit(operand.node)),
+            );
         }
         let advice = "what it adds up is far larger than the sum";
         self.warn_of_loss(id, &before, unit, advice);
@@ -281,7 +290,9 @@ impl Choice<'_> {
 
     fn warn_of_loss(&mut self, id: NodeId, before: &[f64], after: &[f64], why: &str) {
         let bits = before.iter().zip(after).map(|(b, a)| (a / b).log2());
-        let worst = bits.enumerate().fold((0, 0.0f64), |w, b| if b.1 > w.1 { b } else { w });
+        let worst = bits
+            .enumerate()
+            .fold((0, 0.0f64), |w, b| if b.1 > w.1 { b } else { w });
         if worst.1 > LOST_BITS {
             let (channel, lost) = worst;
             let message = format!("channel {channel} loses {lost:.1} of its 14 bits, since {why}");

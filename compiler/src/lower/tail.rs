@@ -94,11 +94,22 @@ mod tests {
             Coordinates::Asymmetric,
         ] {
             for mode in [ResizeMode::Bilinear, ResizeMode::NearestFloor] {
-                assert!(undone([3, 5], [7, 10], mode, coordinates), "{mode:?} {coordinates:?}");
-                assert!(!undone([5, 5], [7, 4], mode, coordinates), "{mode:?} {coordinates:?}");
+                assert!(
+                    undone([3, 5], [7, 10], mode, coordinates),
+                    "{mode:?} {coordinates:?}"
+                );
+                assert!(
+                    !undone([5, 5], [7, 4], mode, coordinates),
+                    "{mode:?} {coordinates:?}"
+                );
             }
         }
-        assert!(undone([4, 4], [4, 4], ResizeMode::Bilinear, Coordinates::HalfPixel));
+        assert!(undone(
+            [4, 4],
+            [4, 4],
+            ResizeMode::Bilinear,
+            Coordinates::HalfPixel
+        ));
     }
 
     #[test]

@@ -46,7 +46,11 @@ impl Trial {
 
     /// Number of steps of this name.
     pub(super) fn count(&self, name: &str) -> usize {
-        self.program().steps.iter().filter(|s| s.op.name() == name).count()
+        self.program()
+            .steps
+            .iter()
+            .filter(|s| s.op.name() == name)
+            .count()
     }
 
     fn emulate(&self, image: &FeatureMap, rounding: Rounding) -> Outcome {
@@ -63,12 +67,27 @@ impl Trial {
         let step = &self.program().steps[at];
         let note = step.note.as_ref().expect("every step has a note");
         let channels = step.ty.shape.c;
-        assert_eq!((note.unit.len(), note.bound.len()), (channels, channels), "{}", step.op.name());
+        assert_eq!(
+            (note.unit.len(), note.bound.len()),
+            (channels, channels),
+            "{}",
+            step.op.name()
+        );
         if note.node.is_some() {
             for (c, bound) in note.bound.iter().enumerate() {
                 let largest = value.channel(c).iter().map(|v| v.abs()).max().unwrap_or(0);
-                let slack = bound / 64 + if step.ty.kind == mpc::Kind::Accumulator { 1 << 22 } else { 64 };
-                assert!(largest <= bound + slack, "{} {}: {largest} > {bound}", step.op.name(), step.origin);
+                let slack = bound / 64
+                    + if step.ty.kind == mpc::Kind::Accumulator {
+                        1 << 22
+                    } else {
+                        64
+                    };
+                assert!(
+                    largest <= bound + slack,
+                    "{} {}: {largest} > {bound}",
+                    step.op.name(),
+                    step.origin
+                );
             }
         }
     }
@@ -88,7 +107,10 @@ impl Trial {
                 }
             });
             let expected = expected.unwrap();
-            let values = self.lowered.output.decode(outcome.output.values(), expected.shape());
+            let values = self
+                .lowered
+                .output
+                .decode(outcome.output.values(), expected.shape());
             let pairs = values.iter().zip(expected.values()).enumerate();
             for (at, (value, expected)) in pairs {
                 let unit = self.lowered.output.unit[at / outcome.output.shape().plane()];
@@ -106,7 +128,11 @@ impl Trial {
     pub(super) fn assert_close(&self, units: f64) {
         for rounding in [Rounding::Nearest, Rounding::Coin(5)] {
             let error = self.error(rounding);
-            assert!(error <= units, "{rounding:?}: off by {error:.2} units\n{:?}", self.program().steps);
+            assert!(
+                error <= units,
+                "{rounding:?}: off by {error:.2} units\n{:?}",
+                self.program().steps
+            );
         }
     }
 }

@@ -28,7 +28,10 @@ impl Tree {
             members: Vec::new(),
             lifted: Vec::new(),
         };
-        let mut stack = vec![Member { node: root, offset: 0 }];
+        let mut stack = vec![Member {
+            node: root,
+            offset: 0,
+        }];
         while let Some(member) = stack.pop() {
             tree.members.push(member);
             for operand in operands(graph, member) {

@@ -36,7 +36,12 @@ pub fn split(
 ) -> Plans {
     let id = plan_id(secret, &lowered.program, &lowered.constants);
     let seed = weight_seed(secret, &id);
-    let declared = lowered.program.constants.iter().zip(&lowered.constants).enumerate();
+    let declared = lowered
+        .program
+        .constants
+        .iter()
+        .zip(&lowered.constants)
+        .enumerate();
     let constants = declared.map(|(at, (constant, tensor))| match constant.kind {
         ConstKind::Weight => Some(client_share(&seed, ConstId(at as u32), tensor)),
         ConstKind::Bias => None,

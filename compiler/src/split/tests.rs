@@ -28,7 +28,12 @@ fn lowered() -> Lowered {
 
 fn plans(secret: u8) -> Plans {
     let classes = vec!["cat".to_owned()];
-    split(&lowered(), &SecretSeed::new([secret; 32]), Some("size = 6".into()), classes)
+    split(
+        &lowered(),
+        &SecretSeed::new([secret; 32]),
+        Some("size = 6".into()),
+        classes,
+    )
 }
 
 #[test]
@@ -60,9 +65,15 @@ fn encoded_plans_decode_and_carry_no_note() {
         helper,
     } = plans(1);
     assert!(public.program.steps.iter().all(|s| s.note.is_none()));
-    let client = ClientPlan::decode(&ClientPlan::encode(&public, &client)).ok().unwrap();
-    let server = ServerPlan::decode(&ServerPlan::encode(&public, &server)).ok().unwrap();
-    let helper = HelperPlan::decode(&HelperPlan::encode(&public, &helper)).ok().unwrap();
+    let client = ClientPlan::decode(&ClientPlan::encode(&public, &client))
+        .ok()
+        .unwrap();
+    let server = ServerPlan::decode(&ServerPlan::encode(&public, &server))
+        .ok()
+        .unwrap();
+    let helper = HelperPlan::decode(&HelperPlan::encode(&public, &helper))
+        .ok()
+        .unwrap();
     assert!(client.digest() == server.digest() && server.digest() == helper.digest());
     assert_eq!(client.part.output.classes, ["cat"]);
     assert_eq!(client.part.preprocess.as_deref(), Some("size = 6"));

@@ -41,7 +41,9 @@ pub enum CliError {
         problem: String,
     },
     /// A label that is no class of the network's.
-    #[error("image {name} has the label {label}, and the network's classes are 0 to {last}: correct the labels")]
+    #[error(
+        "image {name} has the label {label}, and the network's classes are 0 to {last}: correct the labels"
+    )]
     Label {
         /// Its file or number.
         name: String,

@@ -5,17 +5,17 @@ use std::path::{Path, PathBuf};
 
 use trefoil_ir::mpc::{Op, Party, Program};
 use trefoil_ir::nn::eval::FeatureMap;
-use trefoil_ir::plan::{ClientPart, ClientPlan};
+use trefoil_ir::plan::ClientPlan;
 use trefoil_ir::shape::Shape;
 
 use super::args::ImageArgs;
 use super::error::CliError;
 use super::progress::Progress;
 use crate::data::{DataSet, Preprocess, top1, write_logits};
-use crate::report::{Report, Tally};
-use crate::session::{ClientSession, SessionError};
-use crate::wire::{AbortReason, Link};
 use crate::exec;
+use crate::report::{Report, Tally};
+use crate::session::{ClientSession, ImageRun, SessionError};
+use crate::wire::{AbortReason, Link};
 
 /// The images of a run, and what to do with the results.
 pub struct Job {
@@ -31,10 +31,19 @@ impl Job {
     /// # Errors
     /// If they cannot be used.
     pub fn open(plan: &ClientPlan, args: &ImageArgs, repeat: usize) -> Result<Self, CliError> {
-        let preprocess = plan.part.preprocess.as_deref().map(Preprocess::from_toml).transpose()?;
+        let preprocess = plan
+            .part
+            .preprocess
+            .as_deref()
+            .map(Preprocess::from_toml)
+            .transpose()?;
         let mut data = DataSet::open(&args.data, preprocess.as_ref(), args.labels.as_deref())?;
         if let Some(images) = args.images {
             data = data.take(images);
+        }
+        // A run may take hours: what cannot be written at its end is better said now.
+        for path in [&args.output, &args.report].into_iter().flatten() {
+            check_folder(path)?;
         }
         let Shape { c, h, w } = ends(plan.program()).0;
         Ok(Self {
@@ -60,24 +69,30 @@ impl Job {
         let progress = Progress::new(self.data.len() * self.repeat);
         for pass in 0..self.repeat {
             for index in 0..self.data.len() {
-                let image = match self.image(&party.plan().part, ends(party.plan().program()).0, index) {
-                    Ok(image) => image,
-                    Err(error) => {
-                        session.abort(AbortReason::Input);
-                        return Err(error);
-                    }
-                };
-                let run = session.infer(party, &image).map_err(client_error)?;
+                let run = self.one(&mut session, party, index)?;
                 tally.image(&run);
                 if pass == 0 {
-                    let line = results.add(self, party.plan(), index, &run.units)?;
-                    progress.print(&line)?;
+                    let line = results.add(self, party.plan(), index, &run.units);
+                    let printed = line.and_then(|line| progress.print(&line));
+                    printed.inspect_err(|_| session.abort(AbortReason::Input))?;
                 }
                 progress.step();
             }
         }
         session.end().map_err(client_error)?;
         Ok((results, tally))
+    }
+
+    /// Runs one image. Where it fails the other parties have been told.
+    fn one<L: Link>(
+        &self,
+        session: &mut ClientSession<L>,
+        party: &mut exec::Client,
+        index: usize,
+    ) -> Result<ImageRun, CliError> {
+        let image = self.image(party.plan(), index);
+        let image = image.inspect_err(|_| session.abort(AbortReason::Input))?;
+        session.infer(party, &image).map_err(client_error)
     }
 
     /// Writes what was asked for, and a summary to the standard output.
@@ -95,9 +110,9 @@ impl Job {
         super::progress::print(&report.summary())
     }
 
-    fn image(&self, part: &ClientPart, shape: Shape, index: usize) -> Result<Vec<i32>, CliError> {
+    fn image(&self, plan: &ClientPlan, index: usize) -> Result<Vec<i32>, CliError> {
         let image = self.data.get(index)?;
-        let units = part.input.encode(&image.values, shape);
+        let units = plan.part.input.encode(&image.values, ends(plan.program()).0);
         units.map_err(|problem| CliError::Image {
             name: self.data.name(index),
             problem,
@@ -139,7 +154,13 @@ impl Results {
         Ok(line)
     }
 
-    fn compare(&mut self, label: Option<i64>, class: usize, logits: &FeatureMap, name: &str) -> Result<(), CliError> {
+    fn compare(
+        &mut self,
+        label: Option<i64>,
+        class: usize,
+        logits: &FeatureMap,
+        name: &str,
+    ) -> Result<(), CliError> {
         let Some(label) = label else { return Ok(()) };
         let classes = logits.values().len();
         let wanted = usize::try_from(label).ok().filter(|&wanted| wanted < classes);
@@ -166,7 +187,9 @@ impl Results {
 fn ends(program: &Program) -> (Shape, Shape) {
     let shape_of = |wanted: fn(&Op) -> bool| {
         let step = program.steps.iter().find(|step| wanted(&step.op));
-        step.expect("a plan is decoded only with an input and an output").ty.shape
+        step.expect("a plan is decoded only with an input and an output")
+            .ty
+            .shape
     };
     (
         shape_of(|op| matches!(op, Op::Input(_))),
@@ -180,6 +203,17 @@ fn output_shape(shape: Shape, rank: usize) -> Vec<usize> {
         4 => vec![shape.c, shape.h, shape.w],
         3 => vec![shape.c, shape.plane()],
         _ => vec![shape.len()],
+    }
+}
+
+fn check_folder(path: &Path) -> Result<(), CliError> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    match folder.map(fs::metadata) {
+        Some(Err(source)) => Err(CliError::Write {
+            path: path.to_owned(),
+            source,
+        }),
+        _ => Ok(()),
     }
 }
 

@@ -56,10 +56,22 @@ fn together(
     let (news, all_news) = channel();
     let server_news = news.clone();
     let (client, server, helper) = thread::scope(|scope| {
-        let server = scope.spawn(|| serve(server_plan, server_client, server_helper, move |n| drop(server_news.send(n))));
-        let helper = scope.spawn(|| help(helper_plan, helper_client, helper_server, move |n| drop(news.send(n))));
+        let server = scope.spawn(|| {
+            serve(server_plan, server_client, server_helper, move |n| {
+                drop(server_news.send(n))
+            })
+        });
+        let helper = scope.spawn(|| {
+            help(helper_plan, helper_client, helper_server, move |n| {
+                drop(news.send(n))
+            })
+        });
         let client = ask(job, party, client_server, client_helper);
-        (client, joined(server, Party::Server), joined(helper, Party::Helper))
+        (
+            client,
+            joined(server, Party::Server),
+            joined(helper, Party::Helper),
+        )
     });
     let (results, mut tally) = cause(client, server, helper)?;
     for news in all_news {
@@ -82,7 +94,12 @@ fn ask(
     job.run(session, party)
 }
 
-fn serve(plan: ServerPlan, client: MemoryLink, helper: MemoryLink, tell: impl Fn(News)) -> Result<(), SessionError> {
+fn serve(
+    plan: ServerPlan,
+    client: MemoryLink,
+    helper: MemoryLink,
+    tell: impl Fn(News),
+) -> Result<(), SessionError> {
     let own = Identity::from(&plan);
     let mut party = exec::Server::new(plan);
     let session = ServerSession::accept(own, client, || Ok::<_, Infallible>(helper))?;
@@ -90,7 +107,12 @@ fn serve(plan: ServerPlan, client: MemoryLink, helper: MemoryLink, tell: impl Fn
     Ok(())
 }
 
-fn help(plan: HelperPlan, client: MemoryLink, server: MemoryLink, tell: impl Fn(News)) -> Result<(), SessionError> {
+fn help(
+    plan: HelperPlan,
+    client: MemoryLink,
+    server: MemoryLink,
+    tell: impl Fn(News),
+) -> Result<(), SessionError> {
     let own = Identity::from(&plan);
     let mut party = exec::Helper::new(plan);
     let (client, server) = (Greeted::new(client, own), Greeted::new(server, own));
@@ -103,7 +125,10 @@ fn help(plan: HelperPlan, client: MemoryLink, server: MemoryLink, tell: impl Fn(
 
 fn joined(thread: ScopedJoinHandle<'_, Result<(), SessionError>>, party: Party) -> Result<(), CliError> {
     match thread.join() {
-        Ok(result) => result.map_err(|source| CliError::Session { party, source: Box::new(source) }),
+        Ok(result) => result.map_err(|source| CliError::Session {
+            party,
+            source: Box::new(source),
+        }),
         Err(_) => Err(CliError::Panicked { party }),
     }
 }
@@ -117,7 +142,10 @@ fn cause<T>(
     let others = [server.err(), helper.err()].into_iter().flatten();
     match client {
         Err(error) if !error.is_consequence() => Err(error),
-        Err(error) => Err(others.into_iter().find(|other| !other.is_consequence()).unwrap_or(error)),
+        Err(error) => Err(others
+            .into_iter()
+            .find(|other| !other.is_consequence())
+            .unwrap_or(error)),
         Ok(result) => others.into_iter().next().map_or(Ok(result), Err),
     }
 }

@@ -75,7 +75,10 @@ fn local_writes_logits_and_a_report() {
 fn the_cause_is_reported_and_not_what_followed_from_it() {
     let (folder, _) = folder(2);
     let error = message(&local(folder.path(), "").unwrap_err());
-    assert!(error.contains("the client's plan") && error.contains("not of the same compilation"), "{error}");
+    assert!(
+        error.contains("the client's plan") && error.contains("not of the same compilation"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -84,10 +87,20 @@ fn an_image_that_cannot_be_used_ends_all_three() {
     images[[2, 1, 0, 2]] = 1e9;
     write_npy(folder.path().join("x.npy"), &images).unwrap();
     let error = message(&local(folder.path(), "").unwrap_err());
-    assert!(error.starts_with("cannot use image 2: ") && error.contains("channel 1, row 0, column 2"), "{error}");
+    assert!(
+        error.starts_with("cannot use image 2: ") && error.contains("channel 1, row 0, column 2"),
+        "{error}"
+    );
     images[[2, 1, 0, 2]] = f32::NAN;
     write_npy(folder.path().join("x.npy"), &images).unwrap();
     assert!(local(folder.path(), "").is_err());
+}
+
+#[test]
+fn results_that_could_not_be_written_are_refused_before_the_run() {
+    let (folder, _) = folder(1);
+    let error = message(&local(folder.path(), "--report /none/r.json").unwrap_err());
+    assert!(error.starts_with("cannot write `/none/r.json`"), "{error}");
 }
 
 #[test]
@@ -96,11 +109,17 @@ fn wrong_files_are_named() {
     let path = folder.path();
     fs::copy(path.join("client.plan"), path.join("server.plan")).unwrap();
     let error = message(&local(path, "").unwrap_err());
-    assert!(error.contains("server.plan") && error.contains("this is the client's plan"), "{error}");
+    assert!(
+        error.contains("server.plan") && error.contains("this is the client's plan"),
+        "{error}"
+    );
     fs::remove_file(path.join("helper.plan")).unwrap();
     fs::write(path.join("server.plan"), files(1).server).unwrap();
     let error = message(&local(path, "").unwrap_err());
-    assert!(error.starts_with("cannot read the plan") && error.contains("helper.plan"), "{error}");
+    assert!(
+        error.starts_with("cannot read the plan") && error.contains("helper.plan"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -113,6 +132,9 @@ fn addresses_beyond_loopback_are_refused_before_anything_is_read() {
     ] {
         let words = std::iter::once("trefoil-party").chain(line.split(' '));
         let error = message(&dispatch(Args::try_parse_from(words).unwrap()).unwrap_err());
-        assert!(error.contains("connections are not encrypted yet"), "{line}: {error}");
+        assert!(
+            error.contains("connections are not encrypted yet"),
+            "{line}: {error}"
+        );
     }
 }

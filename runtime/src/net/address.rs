@@ -20,7 +20,10 @@ pub fn loopback(text: &str) -> Result<SocketAddr, NetError> {
     };
     let found: Vec<SocketAddr> = found.collect();
     // All of a name's addresses must do, not only the one that happens to come first.
-    if let Some(&found) = found.iter().find(|found| !found.ip().to_canonical().is_loopback()) {
+    if let Some(&found) = found
+        .iter()
+        .find(|found| !found.ip().to_canonical().is_loopback())
+    {
         return Err(NetError::NotLoopback { found });
     }
     // IPv4 first: of "localhost" both ends must take the same one.
@@ -34,14 +37,25 @@ mod tests {
 
     #[test]
     fn loopback_addresses_are_taken() {
-        for text in ["127.0.0.1:0", "127.8.9.1:80", "[::1]:7001", "[::ffff:127.0.0.1]:7001"] {
+        for text in [
+            "127.0.0.1:0",
+            "127.8.9.1:80",
+            "[::1]:7001",
+            "[::ffff:127.0.0.1]:7001",
+        ] {
             assert!(loopback(text).is_ok(), "{text}");
         }
     }
 
     #[test]
     fn any_other_is_refused_with_the_reason() {
-        for text in ["0.0.0.0:7001", "10.0.0.1:7001", "[::]:7001", "[fe80::1]:7001", "192.168.1.2:80"] {
+        for text in [
+            "0.0.0.0:7001",
+            "10.0.0.1:7001",
+            "[::]:7001",
+            "[fe80::1]:7001",
+            "192.168.1.2:80",
+        ] {
             let error = loopback(text).unwrap_err();
             assert!(matches!(error, NetError::NotLoopback { .. }), "{text}");
             assert!(error.to_string().contains("not encrypted yet"), "{error}");

@@ -52,7 +52,11 @@ pub fn serve(
     service.run(turn_out)
 }
 
-fn pair(link: TcpLink, own: Identity, pairing: &Pairing<TcpLink>) -> Result<Option<Pair<TcpLink>>, SessionError> {
+fn pair(
+    link: TcpLink,
+    own: Identity,
+    pairing: &Pairing<TcpLink>,
+) -> Result<Option<Pair<TcpLink>>, SessionError> {
     let mut greeted = Greeted::new(link, own)?;
     let opener = greeted.opener();
     let link = greeted.link_mut();

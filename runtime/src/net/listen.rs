@@ -87,7 +87,9 @@ impl Listener {
         match self.socket.accept() {
             Ok(accepted) => Ok(Some(accepted)),
             Err(error) => match error.kind() {
-                io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted | io::ErrorKind::ConnectionAborted => Ok(None),
+                io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted | io::ErrorKind::ConnectionAborted => {
+                    Ok(None)
+                }
                 _ => {
                     // Out of file descriptors, say: others may be closed meanwhile.
                     thread::sleep(TICK * 10);
@@ -123,7 +125,11 @@ impl<H: Fn(TcpLink) -> Outcome + Sync> Service<'_, H> {
             let (outcomes, results) = channel();
             let result = loop {
                 if self.stop.requested() {
-                    break if self.options.once { Err(NetError::Stopped) } else { Ok(()) };
+                    break if self.options.once {
+                        Err(NetError::Stopped)
+                    } else {
+                        Ok(())
+                    };
                 }
                 // Of a single session the rest waits in the operating system's queue.
                 let waits = self.options.once && connections.count() >= self.limit();
@@ -143,7 +149,11 @@ impl<H: Fn(TcpLink) -> Outcome + Sync> Service<'_, H> {
     }
 
     fn limit(&self) -> usize {
-        let sessions = if self.options.once { 1 } else { self.options.sessions };
+        let sessions = if self.options.once {
+            1
+        } else {
+            self.options.sessions
+        };
         sessions.saturating_mul(self.per_session)
     }
 
@@ -186,7 +196,11 @@ impl<H: Fn(TcpLink) -> Outcome + Sync> Service<'_, H> {
     fn settle(&self, ended: Vec<Result<u32, SessionError>>) -> Option<Result<(), NetError>> {
         if self.options.once {
             let first = ended.into_iter().next()?;
-            return Some(first.map(drop).map_err(|error| NetError::Session(Box::new(error))));
+            return Some(
+                first
+                    .map(drop)
+                    .map_err(|error| NetError::Session(Box::new(error))),
+            );
         }
         for error in ended.iter().filter_map(|ended| ended.as_ref().err()) {
             (self.log)(format!("a session failed: {}", sentence(error)));

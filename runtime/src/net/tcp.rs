@@ -34,7 +34,12 @@ impl TcpLink {
     ///
     /// # Errors
     /// If the operating system refuses.
-    pub fn new(stream: TcpStream, party: Option<Party>, address: SocketAddr, timeout: Duration) -> io::Result<Self> {
+    pub fn new(
+        stream: TcpStream,
+        party: Option<Party>,
+        address: SocketAddr,
+        timeout: Duration,
+    ) -> io::Result<Self> {
         stream.set_nodelay(true)?;
         stream.set_nonblocking(false)?;
         stream.set_read_timeout(Some(timeout))?;
@@ -96,7 +101,11 @@ impl TcpLink {
     }
 
     fn write_error(&self, error: io::Error) -> LinkError {
-        self.error(error, "read", "check that it still runs, or raise --timeout where the network is slow")
+        self.error(
+            error,
+            "read",
+            "check that it still runs, or raise --timeout where the network is slow",
+        )
     }
 
     fn error(&self, source: io::Error, doing: &'static str, remedy: &'static str) -> LinkError {

@@ -65,7 +65,15 @@ impl Serving {
         Self::start(move |listener, stop, log| {
             let plan = server_plan(1);
             let own = Identity::from(&plan);
-            server::serve(&listener, helper, own, &exec::Server::new(plan), &options, stop, log)
+            server::serve(
+                &listener,
+                helper,
+                own,
+                &exec::Server::new(plan),
+                &options,
+                stop,
+                log,
+            )
         })
     }
 
@@ -77,8 +85,18 @@ impl Serving {
     /// Waits for a log line that contains this.
     fn saw(&self, wanted: &str) {
         let start = Instant::now();
-        while !self.lines.lock().unwrap().iter().any(|line| line.contains(wanted)) {
-            assert!(start.elapsed() < LONG, "no `{wanted}` in {:?}", self.lines.lock().unwrap());
+        while !self
+            .lines
+            .lock()
+            .unwrap()
+            .iter()
+            .any(|line| line.contains(wanted))
+        {
+            assert!(
+                start.elapsed() < LONG,
+                "no `{wanted}` in {:?}",
+                self.lines.lock().unwrap()
+            );
             thread::sleep(Duration::from_millis(5));
         }
     }
@@ -126,7 +144,9 @@ fn what_is_no_client_is_logged_and_disturbs_nobody() {
     let server = Serving::server(helper.address, options());
     for address in [server.address, helper.address] {
         let mut garbage = TcpStream::connect(address).unwrap();
-        garbage.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+        garbage
+            .write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            .unwrap();
         let mut answer = Vec::new();
         garbage.read_to_end(&mut answer).unwrap();
         assert_eq!(answer.len(), 16, "an abort and nothing else");
@@ -158,13 +178,26 @@ fn a_hello_in_drops_is_cut_off() {
 #[test]
 fn no_more_sessions_than_allowed() {
     let helper = Serving::helper(1, options());
-    let server = Serving::server(helper.address, ServeOptions { sessions: 1, hello_timeout: LONG, ..options() });
+    let server = Serving::server(
+        helper.address,
+        ServeOptions {
+            sessions: 1,
+            hello_timeout: LONG,
+            ..options()
+        },
+    );
     let first = link(Party::Server, server.address);
     // Accepted before the next one, in the order of connecting.
     let error = classify(1, server.address, helper.address).unwrap_err();
     let link = error.link_error().unwrap();
     assert!(
-        matches!(link, LinkError::PeerAborted { reason: AbortReason::Busy, .. }),
+        matches!(
+            link,
+            LinkError::PeerAborted {
+                reason: AbortReason::Busy,
+                ..
+            }
+        ),
         "{link}"
     );
     drop(first);
@@ -180,7 +213,13 @@ fn an_unreachable_helper_is_an_error_and_not_the_end() {
         let error = classify(1, server.address, helper.address).unwrap_err();
         let link = error.link_error().unwrap();
         assert!(
-            matches!(link, LinkError::PeerAborted { reason: AbortReason::HelperUnreachable, .. }),
+            matches!(
+                link,
+                LinkError::PeerAborted {
+                    reason: AbortReason::HelperUnreachable,
+                    ..
+                }
+            ),
             "{link}"
         );
     }
@@ -192,7 +231,10 @@ fn an_unreachable_helper_is_an_error_and_not_the_end() {
 
 #[test]
 fn one_session_and_its_status() {
-    let once = || ServeOptions { once: true, ..options() };
+    let once = || ServeOptions {
+        once: true,
+        ..options()
+    };
     let helper = Serving::helper(1, once());
     let server = Serving::server(helper.address, once());
     // A port that is only looked at is no session.
@@ -204,7 +246,9 @@ fn one_session_and_its_status() {
     let helper = Serving::helper(2, once());
     let server = Serving::server(helper.address, once());
     let errors = [
-        classify(1, server.address, helper.address).unwrap_err().to_string(),
+        classify(1, server.address, helper.address)
+            .unwrap_err()
+            .to_string(),
         super::listen::sentence(&server.thread.join().unwrap().unwrap_err()),
         super::listen::sentence(&helper.thread.join().unwrap().unwrap_err()),
     ];
@@ -219,19 +263,29 @@ fn stopping_cuts_a_session_off_after_a_moment() {
     let server = Serving::server(helper.address, options());
     let plan = client_plan(1);
     let own = Identity::from(&plan);
-    let links = (link(Party::Server, server.address), link(Party::Helper, helper.address));
+    let links = (
+        link(Party::Server, server.address),
+        link(Party::Helper, helper.address),
+    );
     let mut session = ClientSession::open(own, links.0, links.1).unwrap();
     let start = Instant::now();
     server.stop().unwrap();
     helper.stop().unwrap();
     assert!(start.elapsed() < LONG / 2);
-    let error = session.infer(&mut exec::Client::new(plan), &image(0)).err().unwrap();
+    let error = session
+        .infer(&mut exec::Client::new(plan), &image(0))
+        .err()
+        .unwrap();
     assert!(error.is_consequence(), "{error}");
 }
 
 #[test]
 fn the_client_alone_is_turned_out() {
-    let patience = ServeOptions { pair_timeout: SHORT, once: true, ..options() };
+    let patience = ServeOptions {
+        pair_timeout: SHORT,
+        once: true,
+        ..options()
+    };
     let helper = Serving::helper(1, patience);
     // The server is no server: it takes the connection and says nothing.
     let mute = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -240,11 +294,16 @@ fn the_client_alone_is_turned_out() {
         connect(Party::Server, mute.local_addr().unwrap(), SHORT * 3, SHORT).unwrap(),
         link(Party::Helper, helper.address),
     );
-    let error = ClientSession::open(Identity::from(&client), links.0, links.1).err().unwrap();
+    let error = ClientSession::open(Identity::from(&client), links.0, links.1)
+        .err()
+        .unwrap();
     let error = error.link_error().unwrap();
     assert!(matches!(error, LinkError::Timeout { .. }), "{error}");
     let error = super::listen::sentence(&helper.thread.join().unwrap().unwrap_err());
-    assert!(error.contains("did not come to the helper within 0.3 seconds"), "{error}");
+    assert!(
+        error.contains("did not come to the helper within 0.3 seconds"),
+        "{error}"
+    );
 }
 
 /// Two ends of a TCP connection, the second bare.
@@ -275,7 +334,10 @@ fn a_connection_may_end_anywhere() {
         peer.write_all(&frame[..sent]).unwrap();
         drop(peer);
         let error = link.receive(DEAL, 4).unwrap_err();
-        assert!(matches!(error, LinkError::PeerDisconnected { .. }), "{sent}: {error}");
+        assert!(
+            matches!(error, LinkError::PeerDisconnected { .. }),
+            "{sent}: {error}"
+        );
     }
     let (mut link, mut peer) = bare(LONG);
     peer.write_all(&frame).unwrap();
@@ -297,8 +359,13 @@ fn silence_ends_at_the_timeout_and_names_the_remedy() {
 #[test]
 fn a_peer_that_does_not_read_is_given_up() {
     let (mut link, _peer) = bare(Duration::from_millis(100));
-    let error = (0..1000).find_map(|_| link.send(DEAL, vec![0; 1 << 20]).err()).unwrap();
-    assert!(matches!(error, LinkError::Timeout { doing: "read", .. }), "{error}");
+    let error = (0..1000)
+        .find_map(|_| link.send(DEAL, vec![0; 1 << 20]).err())
+        .unwrap();
+    assert!(
+        matches!(error, LinkError::Timeout { doing: "read", .. }),
+        "{error}"
+    );
 }
 
 #[test]
@@ -318,5 +385,14 @@ fn frames_are_flushed_before_a_receive() {
 #[test]
 fn nobody_at_the_address_is_said_in_time() {
     let error = connect(Party::Helper, nobody(), LONG, SHORT).err().unwrap();
-    assert!(matches!(error, NetError::Connect { party: Party::Helper, .. }), "{error}");
+    assert!(
+        matches!(
+            error,
+            NetError::Connect {
+                party: Party::Helper,
+                ..
+            }
+        ),
+        "{error}"
+    );
 }

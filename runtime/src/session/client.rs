@@ -170,7 +170,13 @@ fn shake_hands<L: Link>(
         // Where the server does not agree with the helper, neither does the client, and its own
         // comparison says more than the server's word.
         let plans = error.link_error().is_some_and(|e| {
-            matches!(e, LinkError::PeerAborted { reason: AbortReason::PlanMismatch, .. })
+            matches!(
+                e,
+                LinkError::PeerAborted {
+                    reason: AbortReason::PlanMismatch,
+                    ..
+                }
+            )
         });
         return Err(match plans.then(|| await_welcome(helper, &to_helper)) {
             Some(Err(exact)) if !exact.is_consequence() => exact,

@@ -52,7 +52,7 @@ pub enum SessionError {
         other_plan: String,
     },
     /// The handshake was cut short.
-    #[error("{peer} and this party could not open a session")]
+    #[error("no session could be opened with {peer}")]
     Handshake {
         /// With whom.
         peer: Peer,
@@ -76,7 +76,9 @@ pub enum SessionError {
         seconds: f64,
     },
     /// Two connections claim to be the same party of one session.
-    #[error("a second {party} came with the session id {session}: start the client again, which draws another")]
+    #[error(
+        "a second {party} came with the session id {session}: start the client again, which draws another"
+    )]
     SessionTaken {
         /// The beginning of the session id.
         session: String,

@@ -56,7 +56,11 @@ pub(super) fn await_welcome(link: &mut dyn Link, hello: &Statement) -> Result<Ag
     let answer = statement(link, &payload)?;
     let agreed = Agreed::new(hello, &answer)?;
     if tag != welcome.0 || answer.session != hello.session {
-        return Err(misbehaved(link, "a welcome to this session", "a refusal without a reason, or another session"));
+        return Err(misbehaved(
+            link,
+            "a welcome to this session",
+            "a refusal without a reason, or another session",
+        ));
     }
     Ok(agreed)
 }
@@ -76,7 +80,10 @@ impl<L: Link> Greeted<L> {
     pub fn new(link: L, own: Identity) -> Result<Self, SessionError> {
         let mut link = Metered::new(link);
         let hello = link.receive(Tag::control(FrameKind::Hello), Statement::BYTES);
-        let hello = match hello.map_err(at(&link)).and_then(|bytes| statement(&link, &bytes)) {
+        let hello = match hello
+            .map_err(at(&link))
+            .and_then(|bytes| statement(&link, &bytes))
+        {
             Ok(hello) => hello,
             Err(error) => {
                 link.abort(error.reason());
@@ -112,7 +119,9 @@ impl<L: Link> Greeted<L> {
 
     /// Says that the session begins.
     pub(super) fn welcome(&mut self) -> Result<(), SessionError> {
-        let sent = self.link.send(Tag::control(FrameKind::Welcome), self.own.encode());
+        let sent = self
+            .link
+            .send(Tag::control(FrameKind::Welcome), self.own.encode());
         sent.and_then(|()| self.link.flush()).map_err(at(&self.link))
     }
 
@@ -150,8 +159,13 @@ fn swap(link: &mut dyn Link, own: &Seed) -> Result<Seed, SessionError> {
 }
 
 fn statement(link: &dyn Link, payload: &[u8]) -> Result<Statement, SessionError> {
-    Statement::decode(payload)
-        .ok_or_else(|| misbehaved(link, "a statement of version, role and plan", "something unreadable"))
+    Statement::decode(payload).ok_or_else(|| {
+        misbehaved(
+            link,
+            "a statement of version, role and plan",
+            "something unreadable",
+        )
+    })
 }
 
 fn misbehaved(link: &dyn Link, expected: &str, got: &str) -> SessionError {

@@ -134,7 +134,9 @@ impl<L: Link> ServerSession<L> {
 pub(super) fn begins(client: &mut dyn Link, inference: u32) -> Result<bool, LinkError> {
     let begin = (Tag::of_inference(inference, FrameKind::Begin), 0);
     let end = (Tag::control(FrameKind::End), 0);
-    client.receive_one_of(&[begin, end]).map(|(tag, _)| tag == begin.0)
+    client
+        .receive_one_of(&[begin, end])
+        .map(|(tag, _)| tag == begin.0)
 }
 
 /// Agrees with the helper on a key; the connection is of no use afterwards.

@@ -176,7 +176,11 @@ fn serves(answerer: Party, opener: Party) -> bool {
 
 /// Enough of the plan's names to tell two apart: of the id where a program was compiled twice.
 fn short(identity: &Identity) -> String {
-    format!("{:.8}/{:.8}", identity.digest.to_string(), identity.plan_id.to_string())
+    format!(
+        "{:.8}/{:.8}",
+        identity.digest.to_string(),
+        identity.plan_id.to_string()
+    )
 }
 
 pub(super) fn party_byte(party: Party) -> u8 {

@@ -3,8 +3,8 @@
 
 use trefoil_ir::mpc::{Program, op};
 use trefoil_ir::plan::{
-    ClientPart, ClientPlan, HelperPart, HelperPlan, InputEncoding, OutputDecoding, PlanId, Public, SecretSeed,
-    ServerPart, ServerPlan,
+    ClientPart, ClientPlan, HelperPart, HelperPlan, InputEncoding, OutputDecoding, PlanId, Public,
+    SecretSeed, ServerPart, ServerPlan,
 };
 use trefoil_ir::shape::Shape;
 

@@ -90,9 +90,14 @@ fn session(plans: [u8; 3], images: i32, dies_after: usize) -> Outcome {
             let plan = client_plan(plans[0]);
             let own = Identity::from(&plan);
             let mut party = exec::Client::new(plan);
-            let (server, helper) = (Dying::after(dies_after, client_server), Dying::after(usize::MAX, client_helper));
+            let (server, helper) = (
+                Dying::after(dies_after, client_server),
+                Dying::after(usize::MAX, client_helper),
+            );
             let mut session = ClientSession::open(own, server, helper)?;
-            let runs = (0..images).map(|i| session.infer(&mut party, &image(i))).collect::<Result<Vec<_>, _>>()?;
+            let runs = (0..images)
+                .map(|i| session.infer(&mut party, &image(i)))
+                .collect::<Result<Vec<_>, _>>()?;
             session.end()?;
             Ok(runs)
         });
@@ -124,7 +129,8 @@ fn images_pass_and_bytes_are_the_predicted_ones() {
     for (run, first) in runs.iter().zip(0..) {
         assert_eq!(run.units, revealed(first));
         let traffic = &run.record.traffic;
-        let links: std::collections::BTreeMap<_, _> = cost.links.clone().into_iter().filter(|(_, b)| *b > 0).collect();
+        let links: std::collections::BTreeMap<_, _> =
+            cost.links.clone().into_iter().filter(|(_, b)| *b > 0).collect();
         assert_eq!(traffic.links(), links);
         assert_eq!(traffic.round_trips, cost.round_trips as u64);
         // Begin and ready, of two links each.
@@ -138,7 +144,10 @@ fn plans_of_two_compilations_are_refused_on_both_ends() {
     let refused = |error: SessionError, one, other| {
         let message = error.to_string();
         let names = format!("the {one}'s plan");
-        assert!(message.starts_with(&names) && message.contains(&format!("the {other}'s (")), "{message}");
+        assert!(
+            message.starts_with(&names) && message.contains(&format!("the {other}'s (")),
+            "{message}"
+        );
     };
     let outcome = session([2, 1, 1], 1, usize::MAX);
     refused(outcome.client.err().unwrap(), Client, Server);
@@ -175,7 +184,13 @@ fn an_unreachable_helper_is_said_to_the_client() {
     assert!(matches!(error, SessionError::HelperUnreachable(_)), "{error}");
     let error = await_welcome(&mut client, &hello).unwrap_err();
     let link = error.link_error().unwrap();
-    assert!(matches!(link, LinkError::PeerAborted { reason: AbortReason::HelperUnreachable, .. }));
+    assert!(matches!(
+        link,
+        LinkError::PeerAborted {
+            reason: AbortReason::HelperUnreachable,
+            ..
+        }
+    ));
 }
 
 #[test]
@@ -195,10 +210,15 @@ fn the_next_image_has_the_next_number() {
     let session = ServerSession::accept(own, server, || Ok::<_, io::Error>(server_helper)).unwrap();
     answering.join().unwrap().unwrap();
     await_welcome(&mut client, &hello).unwrap();
-    client.send(Tag::of_inference(1, FrameKind::Begin), vec![]).unwrap();
+    client
+        .send(Tag::of_inference(1, FrameKind::Begin), vec![])
+        .unwrap();
     let error = session.serve(&mut exec::Server::new(plan), |_| ()).unwrap_err();
     let link = error.link_error().unwrap();
-    assert!(matches!(link, LinkError::PeerMisbehaved { got, .. } if got.contains("inference 1")), "{link}");
+    assert!(
+        matches!(link, LinkError::PeerMisbehaved { got, .. } if got.contains("inference 1")),
+        "{link}"
+    );
 }
 
 #[test]
@@ -255,8 +275,16 @@ fn the_helper_pairs_by_session_id() {
     assert!(matches!(room.offer(server_other), Ok(None)));
     let taken = room.offer(client_again).err().unwrap();
     assert!(matches!(taken, SessionError::SessionTaken { .. }), "{taken}");
-    let told = d.receive(Tag::control(FrameKind::Welcome), Statement::BYTES).unwrap_err();
-    assert!(matches!(told, LinkError::PeerAborted { reason: AbortReason::SessionTaken, .. }));
+    let told = d
+        .receive(Tag::control(FrameKind::Welcome), Statement::BYTES)
+        .unwrap_err();
+    assert!(matches!(
+        told,
+        LinkError::PeerAborted {
+            reason: AbortReason::SessionTaken,
+            ..
+        }
+    ));
     let Ok(Some(Pair { client, server })) = room.offer(server_one) else {
         panic!("both are there");
     };
@@ -272,16 +300,30 @@ fn half_a_session_does_not_wait_for_ever() {
     assert!(matches!(room.offer(client), Ok(None)));
     let late = room.expired();
     assert_eq!(late.len(), 1);
-    assert!(late[0].1.to_string().starts_with("the server of session "), "{}", late[0].1);
+    assert!(
+        late[0].1.to_string().starts_with("the server of session "),
+        "{}",
+        late[0].1
+    );
     assert!(room.expired().is_empty());
 }
 
 #[test]
 fn garbage_instead_of_a_hello_is_the_peers_fault() {
     let (mut far, near) = ends(Client, Server);
-    far.send(Tag::control(FrameKind::Hello), vec![0; Statement::BYTES]).unwrap();
+    far.send(Tag::control(FrameKind::Hello), vec![0; Statement::BYTES])
+        .unwrap();
     let error = Greeted::new(near, Identity::from(&server_plan(1))).err().unwrap();
-    assert!(matches!(error.link_error(), Some(LinkError::PeerMisbehaved { .. })), "{error}");
+    assert!(
+        matches!(error.link_error(), Some(LinkError::PeerMisbehaved { .. })),
+        "{error}"
+    );
     let told = far.receive(Tag::control(FrameKind::Welcome), 0).unwrap_err();
-    assert!(matches!(told, LinkError::PeerAborted { reason: AbortReason::Misbehaviour, .. }));
+    assert!(matches!(
+        told,
+        LinkError::PeerAborted {
+            reason: AbortReason::Misbehaviour,
+            ..
+        }
+    ));
 }

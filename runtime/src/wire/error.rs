@@ -9,7 +9,9 @@ use super::link::Peer;
 #[derive(Debug, thiserror::Error)]
 pub enum LinkError {
     /// The peer closed the connection, or its process ended.
-    #[error("{peer} closed the connection before the session was over: look at its own messages for the reason")]
+    #[error(
+        "{peer} closed the connection before the session was over: look at its own messages for the reason"
+    )]
     PeerDisconnected {
         /// Who.
         peer: Peer,
@@ -48,7 +50,9 @@ pub enum LinkError {
         remedy: &'static str,
     },
     /// This end was about to send more than a frame can hold.
-    #[error("the message {tag} has {bytes} bytes, more than the 4 GiB of a frame: compile for a smaller input")]
+    #[error(
+        "the message {tag} has {bytes} bytes, more than the 4 GiB of a frame: compile for a smaller input"
+    )]
     TooLong {
         /// Which message.
         tag: Tag,
@@ -137,8 +141,8 @@ reasons! {
     Stopping = 9: "it is being stopped: try again when it runs again",
     /// Another of its peers failed.
     PeerLost = 10: "it lost its connection to another party: look at that party's messages",
-    /// An image cannot be used.
-    Input = 11: "an image of the client's cannot be used: look at the client's messages",
+    /// The client cannot use an image or its result.
+    Input = 11: "it cannot use an image or a result of its own: look at the client's messages",
 }
 
 #[cfg(test)]

@@ -95,7 +95,8 @@ pub trait Link: Send {
                 reason: AbortReason::from_code(header.tag.step),
             });
         }
-        let matches = |&&(tag, length): &&(Tag, usize)| tag == header.tag && length as u64 == u64::from(header.length);
+        let matches =
+            |&&(tag, length): &&(Tag, usize)| tag == header.tag && length as u64 == u64::from(header.length);
         match expected.iter().find(matches) {
             Some(&(tag, length)) => self.body(length).map(|payload| (tag, payload)),
             None => Err(misbehaved(self.peer(), expected, &header)),
@@ -105,7 +106,9 @@ pub trait Link: Send {
     /// Tells the peer why this end gives up, as far as that is still possible.
     fn abort(&mut self, reason: AbortReason) {
         // Whoever gives up has an error of its own to report; a second one would hide it.
-        let _ = self.send(Tag::abort(reason), Vec::new()).and_then(|()| self.flush());
+        let _ = self
+            .send(Tag::abort(reason), Vec::new())
+            .and_then(|()| self.flush());
     }
 }
 

@@ -151,7 +151,13 @@ mod tests {
         client.abort(AbortReason::Input);
         let error = server.receive(M2, 2).unwrap_err();
         assert!(
-            matches!(error, LinkError::PeerAborted { reason: AbortReason::Input, .. }),
+            matches!(
+                error,
+                LinkError::PeerAborted {
+                    reason: AbortReason::Input,
+                    ..
+                }
+            ),
             "{error}"
         );
     }

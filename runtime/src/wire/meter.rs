@@ -55,7 +55,11 @@ impl Traffic {
     /// Bytes of payload of one step.
     pub fn step_bytes(&self, step: u32) -> Bytes {
         let mut bytes = Bytes::default();
-        for (stage, count) in self.messages().filter(|(at, ..)| *at == step).map(|(_, s, c)| (s, c)) {
+        for (stage, count) in self
+            .messages()
+            .filter(|(at, ..)| *at == step)
+            .map(|(_, s, c)| (s, c))
+        {
             bytes.add(stage.phase(), count.bytes);
         }
         bytes
@@ -78,7 +82,10 @@ impl Traffic {
 
     /// Adds what another link, or this one at another time, has seen.
     pub fn merge(&mut self, other: &Traffic) {
-        for (own, others) in [(&mut self.sent, &other.sent), (&mut self.received, &other.received)] {
+        for (own, others) in [
+            (&mut self.sent, &other.sent),
+            (&mut self.received, &other.received),
+        ] {
             for (&key, &count) in others {
                 *own.entry(key).or_default() += count;
             }
@@ -216,7 +223,14 @@ mod tests {
         // Input then M1 twice is one, M2 then Reveal the other.
         assert_eq!(traffic.round_trips, 2);
         assert_eq!(traffic.header_bytes(), 16 * 6);
-        assert_eq!(traffic.step_bytes(1), Bytes { offline: 0, online: 8, total: 8 });
+        assert_eq!(
+            traffic.step_bytes(1),
+            Bytes {
+                offline: 0,
+                online: 8,
+                total: 8
+            }
+        );
         let links = traffic.links();
         assert_eq!(links[&(Direction::ClientToServer, Phase::Online)], 13);
         assert_eq!(links[&(Direction::ServerToClient, Phase::Online)], 10);

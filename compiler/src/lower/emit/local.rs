@@ -12,7 +12,12 @@ use crate::lower::{LayerError, LowerError};
 impl Emitter<'_> {
     /// The value of a local operator whose result has these units (or steps, of accumulators). A
     /// gate that gates nothing is its operand.
-    pub(super) fn local(&mut self, id: NodeId, operands: &[ValueId], unit: &[f64]) -> Result<ValueId, LowerError> {
+    pub(super) fn local(
+        &mut self,
+        id: NodeId,
+        operands: &[ValueId],
+        unit: &[f64],
+    ) -> Result<ValueId, LowerError> {
         let node = self.graph.node(id);
         let note = self.note(id, unit);
         match &node.op {
@@ -22,8 +27,8 @@ impl Emitter<'_> {
             Op::Slice(slice) => self.gather(id, operands[0], slice.axis, slice.index(), unit),
             Op::Resize(resize) => {
                 let input = self.graph.node(self.graph.inputs(id)[0]).shape;
-                let [rows, columns] =
-                    copied(resize, input).ok_or_else(|| LowerError::at(self.graph, id, LayerError::Unsupported))?;
+                let [rows, columns] = copied(resize, input)
+                    .ok_or_else(|| LowerError::at(self.graph, id, LayerError::Unsupported))?;
                 let value = self.gather(id, operands[0], Axis::H, rows, unit)?;
                 self.gather(id, value, Axis::W, columns, unit)
             }
@@ -49,7 +54,11 @@ impl Emitter<'_> {
         let note = self.note(id, unit);
         let value = self.push(Gather { axis, index }, &[value], id, note)?;
         let step = &mut self.program.steps[value.index()];
-        if let Some(note) = step.note.as_mut().filter(|_| step.ty.shape != self.graph.node(id).shape) {
+        if let Some(note) = step
+            .note
+            .as_mut()
+            .filter(|_| step.ty.shape != self.graph.node(id).shape)
+        {
             note.node = None;
         }
         Ok(value)

@@ -27,7 +27,9 @@ impl Emitter<'_> {
         // Only the result is the node's value.
         for at in first..self.program.steps.len() {
             let note = self.program.steps[at].note.as_mut();
-            note.into_iter().filter(|_| at != result.index()).for_each(|n| n.node = None);
+            note.into_iter()
+                .filter(|_| at != result.index())
+                .for_each(|n| n.node = None);
         }
         Ok(result)
     }

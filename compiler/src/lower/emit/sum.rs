@@ -88,6 +88,11 @@ impl Emitter<'_> {
             multipliers,
         );
         let note = self.fine_note(id, unit);
-        self.push(SumPool { window, multiplier }, &[self.activations[&operand]], id, note)
+        self.push(
+            SumPool { window, multiplier },
+            &[self.activations[&operand]],
+            id,
+            note,
+        )
     }
 }

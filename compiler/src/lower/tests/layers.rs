@@ -43,7 +43,9 @@ fn convolutions_of_every_geometry() {
         (window(3, 1, 2, [2; 4]), 2),
         (window(3, 1, 1, [1; 4]), 4),
     ] {
-        let trial = layer(Shape::new(4, 9, 11), |net, x| net.conv_of(x, 8, window.clone(), groups));
+        let trial = layer(Shape::new(4, 9, 11), |net, x| {
+            net.conv_of(x, 8, window.clone(), groups)
+        });
         trial.assert_close(4.0);
         assert_eq!(trial.count("truncate"), 1);
     }
@@ -67,7 +69,10 @@ fn gates_on_a_convolution_share_its_truncation() {
     assert_eq!(trial.count("requant"), 1);
     let relu = behind_conv(Shape::new(3, 7, 8), |net, x| net.relu(x));
     relu.assert_close(3.0);
-    assert!(has(relu.program(), |op| matches!(op, Op::Truncate(t) if t.keep == [15; 5])));
+    assert!(has(
+        relu.program(),
+        |op| matches!(op, Op::Truncate(t) if t.keep == [15; 5])
+    ));
     assert_eq!(relu.count("requant"), 0);
 }
 
@@ -82,7 +87,12 @@ fn block_relus_with_patches_that_do_not_divide_the_map() {
     ];
     let trial = behind_conv(Shape::new(3, 7, 8), |net, x| net.block(x, patches.clone()));
     trial.assert_close(4.0);
-    let Some(Op::Truncate(truncate)) = trial.program().steps.iter().map(|s| &s.op).find(|op| op.name() == "truncate")
+    let Some(Op::Truncate(truncate)) = trial
+        .program()
+        .steps
+        .iter()
+        .map(|s| &s.op)
+        .find(|op| op.name() == "truncate")
     else {
         panic!("no truncation");
     };
@@ -163,7 +173,10 @@ fn max_pools_of_every_geometry() {
             net.op(pool.clone(), &[x])
         });
         trial.assert_close(3.0);
-        assert!(!has(trial.program(), |op| matches!(op, Op::Max(max) if !max.non_negative)));
+        assert!(!has(
+            trial.program(),
+            |op| matches!(op, Op::Max(max) if !max.non_negative)
+        ));
     }
 }
 
@@ -176,7 +189,10 @@ fn a_relu_behind_a_max_pool_needs_no_truncation() {
     });
     trial.assert_close(3.0);
     assert_eq!((trial.count("truncate"), trial.count("relu")), (1, 2));
-    assert!(has(trial.program(), |op| matches!(op, Op::Max(max) if !max.non_negative)));
+    assert!(has(
+        trial.program(),
+        |op| matches!(op, Op::Max(max) if !max.non_negative)
+    ));
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! Layers together: residuals, concatenations, tails, and networks at random.
 
 use trefoil_ir::nn::Origin;
-use trefoil_ir::nn::op::{Affine, ArgMax, Input, Output, Slice, Softmax};
 use trefoil_ir::nn::op::Axis;
+use trefoil_ir::nn::op::{Affine, ArgMax, Input, Output, Slice, Softmax};
 use trefoil_ir::{Shape, Tensor, Window};
 
 use super::*;
@@ -195,7 +195,11 @@ fn large_biases_that_cancel_cost_bits_and_not_correctness() {
     let trial = Trial::new(net, y);
     trial.assert_close(6000.0);
     let text: Vec<String> = trial.lowered.warnings.iter().map(ToString::to_string).collect();
-    assert!(text.iter().any(|w| w.starts_with("conv2d \"conv2d2\": channel 0 loses")), "{text:?}");
+    assert!(
+        text.iter()
+            .any(|w| w.starts_with("conv2d \"conv2d2\": channel 0 loses")),
+        "{text:?}"
+    );
 }
 
 #[test]
@@ -222,7 +226,11 @@ fn errors_say_where_and_what_to_do() {
             scale: Tensor::vector(vec![1.0, 2.0]),
             bias: Tensor::vector(vec![0.0, 0.0]),
         };
-        let y = if affine { graph.add(op, &[x], Origin::named("Mul_3")).unwrap() } else { x };
+        let y = if affine {
+            graph.add(op, &[x], Origin::named("Mul_3")).unwrap()
+        } else {
+            x
+        };
         graph.add(Output { rank: 4 }, &[y], Origin::named("y")).unwrap();
         graph.verify().unwrap()
     };
@@ -260,8 +268,15 @@ fn random_networks_behind_all_passes() {
         let graph = random_graph(seed).verify().unwrap();
         let passed = pass::run(graph, &PassOptions::default(), &mut Dump::none()).unwrap();
         let trial = Trial::of(passed.graph, &LowerOptions::default());
-        worst.push(trial.error(Rounding::Nearest).max(trial.error(Rounding::Coin(seed))));
+        worst.push(
+            trial
+                .error(Rounding::Nearest)
+                .max(trial.error(Rounding::Coin(seed))),
+        );
     }
     worst.sort_by(f64::total_cmp);
-    assert!(worst[75] < 3.0 && worst[135] < 12.0 && worst[149] < 128.0, "{worst:.1?}");
+    assert!(
+        worst[75] < 3.0 && worst[135] < 12.0 && worst[149] < 128.0,
+        "{worst:.1?}"
+    );
 }

@@ -83,24 +83,23 @@ fn an_activation_out_of_bounds_names_where_it_arises() {
         breaches(&run(body, &[0, 0, ACTIVATION_BOUND + 1, -ACTIVATION_BOUND - 2])),
         [(0, Bound::Activation, 1, 2)]
     );
-    // level - z, where the patch is above its level and the pixel below zero.
-    let clip = "const c0 : multiplier[1]{65536}
-         const c1 : level[1]{8000}
-         %0 = input {shape=[1, 1, 2]}
-         %1 = lift %0 {multiplier=c0}
-         %2 = truncate %1 {keep=[16]}
-         %3 = clip %2 {level=c1, lower=[1x1], upper=[1x2]}
-         %4 = reveal %3";
-    assert_eq!(breaches(&run(clip, &[-200, 16_300])), []);
-    let ran = run(clip, &[-16_000, 16_000]);
-    assert_eq!((ran.values[3].clone(), breaches(&ran)), (vec![0, 16_000], vec![]));
-    let far = clip.replace("level[1]{8000}", "level[1]{100}");
-    assert_eq!(breaches(&run(&far, &[-16_100, 16_383])), []);
-    let ran = run(&far, &[-15_900, 16_383]);
-    assert_eq!(ran.values[3], [16_000, 100]);
-    let far = clip.replace("level[1]{8000}", "level[1]{190}");
-    let ran = run(&far, &[-16_000, 16_382]);
-    assert_eq!(ran.values[3], [16_190, 190]);
+    // A clip gives level - z where the patch is above the level and the pixel is below zero.
+    let clip = |level: i64| {
+        format!(
+            "const c0 : multiplier[1]{{65536}}
+             const c1 : level[1]{{{level}}}
+             %0 = input {{shape=[1, 1, 4]}}
+             %1 = lift %0 {{multiplier=c0}}
+             %2 = truncate %1 {{keep=[16]}}
+             %3 = clip %2 {{level=c1, lower=[1x1], upper=[1x4]}}
+             %4 = reveal %3"
+        )
+    };
+    let image = [-15_400, 16_000, 16_000, 16_000];
+    let within = run(&clip(984), &image);
+    assert_eq!(within.last(), [16_384, 984, 984, 984]);
+    assert_eq!(breaches(&within), []);
+    assert_eq!(breaches(&run(&clip(985), &image)), [(3, Bound::Activation, 0, 1)]);
 }
 
 #[test]

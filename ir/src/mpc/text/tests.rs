@@ -1,16 +1,16 @@
 //! Programs of all ops, printed and read back; faults of form on their lines.
 
+mod dice;
+
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 
 use super::*;
 use crate::mpc::cost::Cost;
-use crate::mpc::op::*;
-use crate::nn::op::{Axis, Coordinates, Resize, ResizeMode};
-use crate::patch::{Patch, Patches};
-use crate::shape::{Shape, Window};
+use crate::mpc::emulate::{Emulator, IntMap, Rounding};
 use crate::text::store::random;
+use dice::Dice;
 
 const TINY: &str = r#"program "tiny" {
   const c0 : weight[2,1,1,1]{131072, -65536}
@@ -111,8 +111,21 @@ fn numbers_run_without_gaps() {
   %2 = lift %0 {multiplier=c0}           ; error: numbered in order, and the next one is `%1`
   %3 = lift %0 {multiplier=c2}
   %1 = lift %0 {multiplier=c1}           ; error: the next one is `%4`
-  %2 = lift %0 {multiplier=c1}           ; error: `%2` is defined twice
-  lift %0 {multiplier=c1}                ; error: every step defines a value: write %2
+  lift %0 {multiplier=c1}                ; error: every step defines a value: write %4 = in front
+}"#,
+    )
+    .unwrap();
+}
+
+#[test]
+fn numbers_are_defined_once() {
+    check_filetest(
+        r#"program "twice" {
+  const c0 : multiplier[1]
+  const c0 : multiplier[1]               ; error: `c0` is declared twice
+  %0 = input {shape=[1, 2, 2]}
+  %0 = lift %0 {multiplier=c0}           ; error: `%0` is defined twice
+  %2 = reveal %0
 }"#,
     )
     .unwrap();
@@ -144,193 +157,6 @@ fn a_broken_line_says_nothing_about_the_next() {
     assert!(errors.to_string().contains("did you mean `weight`?"), "{errors}");
 }
 
-/// A source of small numbers for random programs.
-struct Dice(Box<dyn Iterator<Item = i32>>);
-
-impl Dice {
-    fn new(seed: u64) -> Self {
-        Dice(Box::new(random(seed, i32::MAX)))
-    }
-
-    fn below(&mut self, n: usize) -> usize {
-        self.0.next().unwrap().unsigned_abs() as usize % n
-    }
-
-    fn chance(&mut self) -> bool {
-        self.below(2) == 0
-    }
-
-    fn pair(&mut self, n: usize) -> [usize; 2] {
-        [1 + self.below(n), 1 + self.below(n)]
-    }
-
-    fn patches(&mut self, shape: Shape, largest: [usize; 2]) -> Patches {
-        let mut patch = || {
-            let [h, w] = [shape.h.min(largest[0]), shape.w.min(largest[1])];
-            let block = Patch::Block {
-                h: 1 + self.below(h) as u16,
-                w: 1 + self.below(w) as u16,
-            };
-            if self.chance() { block } else { Patch::Identity }
-        };
-        (0..shape.c).map(|_| patch()).collect()
-    }
-
-    fn window(&mut self) -> Window {
-        Window {
-            kernel: self.pair(3),
-            stride: self.pair(2),
-            dilation: [1, 1 + self.below(2)],
-            pads: [0; 4].map(|_| self.below(2)),
-        }
-    }
-
-    fn op(&mut self, program: &mut Program, shape: Shape) -> Op {
-        let c = shape.c;
-        match self.below(16) {
-            0 => {
-                let (groups, window) = (if self.chance() { c } else { 1 }, self.window());
-                let channels = groups * (1 + self.below(3));
-                let [kh, kw] = window.kernel;
-                let bias = self.chance();
-                Conv2d {
-                    weight: program.declare(ConstKind::Weight, vec![channels, c / groups, kh, kw]),
-                    bias: bias.then(|| program.declare(ConstKind::Bias, vec![channels])),
-                    channels,
-                    window,
-                    groups,
-                }
-                .into()
-            }
-            1 => Lift {
-                multiplier: program.declare(ConstKind::Multiplier, vec![c]),
-            }
-            .into(),
-            2 => {
-                let window = self.window();
-                let [h, w] = window.output(shape.h, shape.w).unwrap_or([1, 1]);
-                SumPool {
-                    window,
-                    multiplier: program.declare(ConstKind::Multiplier, vec![c, h, w]),
-                }
-                .into()
-            }
-            3 => Interpolate {
-                resize: Resize {
-                    size: self.pair(9),
-                    scales: [0.1, 2.0],
-                    mode: ResizeMode::Bilinear,
-                    coordinates: [Coordinates::HalfPixel, Coordinates::AlignCorners][self.below(2)],
-                },
-            }
-            .into(),
-            4 => Add.into(),
-            5 => Concat.into(),
-            6 => {
-                let axis = [Axis::C, Axis::H, Axis::W][self.below(3)];
-                let index = (0..1 + self.below(9))
-                    .map(|_| self.below(axis.size(shape)))
-                    .collect();
-                Gather { axis, index }.into()
-            }
-            7 => Pad {
-                pad: crate::nn::op::Pad {
-                    before: [0; 3].map(|_| self.below(2)),
-                    after: [0; 3].map(|_| self.below(2)),
-                },
-            }
-            .into(),
-            8 => Reshape.into(),
-            9 | 10 => Truncate {
-                keep: (0..c).map(|_| 15 + self.below(2) as u8).collect(),
-            }
-            .into(),
-            11 => Requant.into(),
-            12 => BlockRelu {
-                patches: self.patches(shape, [9, 9]),
-            }
-            .into(),
-            13 => Clip {
-                level: program.declare(ConstKind::Level, vec![c]),
-                lower: self.patches(shape, [9, 9]),
-                upper: self.patches(shape, [2, 2]),
-            }
-            .into(),
-            14 => Relu {
-                patches: self.patches(shape, [1, 1]),
-            }
-            .into(),
-            _ => Max {
-                non_negative: self.chance(),
-            }
-            .into(),
-        }
-    }
-
-    fn origin(&mut self) -> &'static str {
-        [
-            "",
-            "/conv1/Conv",
-            "a \"quoted\" \\ name",
-            "línea\r\n2\r",
-            "\u{202e}x // ; y",
-        ][self.below(5)]
-    }
-
-    fn note(&mut self) -> Option<Note> {
-        self.chance().then(|| Note {
-            unit: (0..self.below(4)).map(|i| 1e-9 * i as f64).collect(),
-            bound: (0..self.below(4)).map(|i| 1 << (9 * i)).collect(),
-            node: self.chance().then_some(3),
-        })
-    }
-
-    fn program(&mut self) -> Program {
-        let mut program = Program::new(["", "net", "a \"net\"\n"][self.below(3)]);
-        let shape = Shape::new(1 + self.below(9), 1 + self.below(9), 1 + self.below(9));
-        let mut last = program.push(Input { shape }, &[], self.origin()).unwrap();
-        while program.steps.len() < 16 {
-            let from = if self.below(4) == 0 {
-                ValueId(self.below(program.steps.len()) as u32)
-            } else {
-                last
-            };
-            let declared = program.constants.len();
-            let shape = program.ty(from).shape;
-            let op = self.op(&mut program, shape);
-            let args = match op {
-                Op::Add(_) | Op::Max(_) => vec![from; 2],
-                Op::Concat(_) => vec![from; 1 + self.below(3)],
-                _ => vec![from],
-            };
-            let small = program
-                .infer(&op, &args)
-                .is_ok_and(|ty| ty.shape.is_sane() && ty.shape.len() < 10_000);
-            if small {
-                last = program.push(op, &args, self.origin()).unwrap();
-                program.steps[last.index()].note = self.note();
-            } else {
-                program.constants.truncate(declared); // what does not fit is left out
-            }
-        }
-        if matches!(program.ty(last).kind, crate::mpc::Kind::Accumulator) {
-            let keep = vec![16; program.ty(last).shape.c];
-            last = program.push(Truncate { keep }, &[last], "").unwrap();
-        }
-        program.push(Reveal, &[last], self.origin()).unwrap();
-        program
-    }
-
-    fn values(&mut self, program: &Program) -> ConstantValues {
-        let mut tensor = |constant: &Constant| {
-            let values = random(self.below(99) as u64, i32::MAX).take(constant.len().unwrap());
-            Tensor::new(constant.dims.clone(), values.collect()).unwrap()
-        };
-        let tensors: Vec<_> = program.constants.iter().map(&mut tensor).collect();
-        tensors.into_iter().map(|t| self.chance().then_some(t)).collect()
-    }
-}
-
 fn store_of(values: &ConstantValues) -> TensorStore {
     let mut store = TensorStore::new();
     for tensor in values.iter().flatten() {
@@ -357,7 +183,8 @@ proptest! {
     fn any_program_reads_back(seed in any::<u64>(), inline in 0usize..20, messages in any::<bool>()) {
         let mut dice = Dice::new(seed);
         let program = dice.program();
-        let values = dice.values(&program);
+        let values = dice.values(&program, i32::MAX).into_iter();
+        let values: ConstantValues = values.map(|v| dice.chance().then_some(v)).collect();
         let text = TextOptions { inline_values: inline };
         let options = ProgramTextOptions { text, constants: &values, messages };
         let printed = program.to_text_with(&options);
@@ -366,6 +193,22 @@ proptest! {
         prop_assert_eq!(&read, &program.public(), "{}", printed);
         prop_assert_eq!(&back, &values);
         prop_assert_eq!(read.to_text_with(&options), program.public().to_text_with(&options));
+    }
+
+    #[test]
+    fn what_the_verifier_accepts_runs(seed in any::<u64>(), coin in any::<bool>()) {
+        let mut dice = Dice::new(seed);
+        let Ok(program) = dice.program().verify() else { return Ok(()) };
+        let constants: Vec<_> = dice.values(&program, 1 << 16);
+        let image = random(seed, 1 << 14).take(program.ty(ValueId(0)).shape.len());
+        let image = IntMap::new(program.ty(ValueId(0)).shape, image.map(i64::from).collect());
+        let rounding = if coin { Rounding::Coin(seed) } else { Rounding::Nearest };
+        let mut shapes = Vec::new();
+        let outcome = Emulator::new(&program, &constants).run(&image, rounding, |_, map| shapes.push(map.shape()));
+        prop_assert!(shapes.into_iter().eq(program.steps.iter().map(|s| s.ty.shape)));
+        prop_assert_eq!(Some(outcome.output.shape()), program.output().map(|id| program.ty(id).shape));
+        let cost = Cost::new(&program);
+        prop_assert_eq!(cost.bytes().total, cost.steps.iter().map(|s| s.bytes.total).sum::<u64>());
     }
 
     #[test]
