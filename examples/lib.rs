@@ -1,1 +1,5 @@
-//! Runnable examples of Trefoil; see `demo.rs`.
+//! What the examples share: running the commands that a user would type, and showing small images
+//! in a terminal. See `demo.rs`.
+
+pub mod command;
+pub mod picture;

@@ -107,9 +107,7 @@ pub struct Window {
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum WindowError {
     /// A kernel, stride or dilation of zero, or a number beyond anything sensible.
-    #[error(
-        "kernel, stride and dilation must be positive and small, and no pad may reach the window's extent"
-    )]
+    #[error("kernel, stride and dilation must be positive, and all parameters of a window at most 65536")]
     OutOfRange,
     /// The padded map is smaller than the window.
     #[error("the window of {extent:?} does not fit the padded map of {padded:?}")]

@@ -39,7 +39,7 @@ pub(super) fn build(
     let input = input.map_err(|error| ImportError::Node {
         name: name.clone(),
         op: "Input".to_owned(),
-        source: error.into(),
+        source: Box::new(error.into()),
     })?;
     let mut builder = Builder {
         initializers: take_initializers(&mut source),
@@ -117,7 +117,7 @@ impl Builder<'_> {
                 self.fault.get_or_insert(ImportError::Node {
                     name: name.to_owned(),
                     op: node.op_type.clone(),
-                    source,
+                    source: Box::new(source),
                 });
                 Vec::new()
             }
@@ -215,7 +215,7 @@ impl Builder<'_> {
         }
         let wrong = |source| ImportError::Initializer {
             name: name.to_owned(),
-            source,
+            source: Box::new(source),
         };
         // What is left are sparse initializers.
         let proto = self.initializers.remove(name);
@@ -285,7 +285,7 @@ impl Builder<'_> {
         output.map_err(|error| ImportError::Node {
             name: name.clone(),
             op: "Output".to_owned(),
-            source: error.into(),
+            source: Box::new(error.into()),
         })?;
         let mut graph = self.graph.compacted();
         make_names_unique(&mut graph, &mut self.warnings);

@@ -19,7 +19,7 @@ use super::tensor::tensor;
 use super::value::{Constant, volume};
 
 /// Elements that one node may make out of less.
-const MAX_EXPANSION: usize = 1 << 22;
+const MAX_EXPANSION: usize = 1 << 20;
 /// Elements that all folded nodes together may make.
 const MAX_TOTAL: usize = 1 << 28;
 
@@ -129,8 +129,19 @@ impl Folder {
         }
     }
 
+    /// Takes a node's result off the budget. Weights may be as large as they are in the file, and
+    /// be moved around; nothing else may grow large, and sizes and indices never are.
     fn spend(&mut self, bound: Option<usize>, operands: &[Option<&Constant>]) -> Result<(), Refusal> {
-        let given: usize = operands.iter().flatten().map(|c| c.len()).sum();
+        let mut given = Vec::new();
+        for constant in operands.iter().flatten() {
+            if let Constant::Float(tensor) = constant {
+                given.push((tensor.values().as_ptr(), tensor.len()));
+            }
+        }
+        // A value that is read twice is there once.
+        given.sort_unstable();
+        given.dedup();
+        let given: usize = given.iter().map(|(_, count)| count).sum();
         let made = bound.filter(|&made| made <= given.max(MAX_EXPANSION));
         let Some(left) = made.and_then(|made| self.left.checked_sub(made)) else {
             return fold_error("it would be beyond all measure");

@@ -29,7 +29,7 @@ pub enum ImportError {
         /// Its name.
         name: String,
         /// What is wrong.
-        source: TensorError,
+        source: Box<TensorError>,
     },
     /// One node is at fault.
     #[error("the node \"{name}\" ({op}) cannot be imported: {source}")]
@@ -39,7 +39,7 @@ pub enum ImportError {
         /// Its ONNX operator.
         op: String,
         /// What is wrong.
-        source: NodeError,
+        source: Box<NodeError>,
     },
     /// Nodes that Trefoil does not support, all of them.
     #[error(transparent)]

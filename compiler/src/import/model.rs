@@ -12,9 +12,9 @@ use super::{Warning, skim};
 
 /// Protobuf itself allows no more.
 const MAX_FILE: u64 = 1 << 31;
-/// Nodes, attributes, tensors (each counting eight times) and names of a file. The largest
-/// networks have some ten thousand.
-const MAX_MESSAGES: usize = 1 << 22;
+/// Memory for the nodes, names, attributes and types of a file, in units of 64 bytes: half a
+/// gigabyte. The largest networks need some megabytes.
+const MAX_MESSAGES: usize = 1 << 23;
 
 /// Oldest and newest operator set that are understood, and the newest that is tried.
 const OPSETS: (i64, i64, i64) = (9, 21, 23);

@@ -20,14 +20,11 @@ enum Level {
     Shape,
 }
 
-/// What a message costs of the budget, where a plain field costs one.
-const MESSAGE: usize = 8;
-
 /// Levels of nesting that are followed; the decoder itself gives up at a hundred.
 const MAX_DEPTH: usize = 64;
 
-/// Whether an ONNX model in `bytes` has at most `limit` length-delimited fields, of which messages
-/// count eight times. What is not protobuf at all passes: the decoder says so.
+/// Whether an ONNX model in `bytes` takes at most `limit` times 64 bytes when it is decoded, raw
+/// data aside. What is not protobuf at all passes: the decoder says so.
 pub(super) fn is_within(bytes: &[u8], limit: usize) -> bool {
     let mut left = limit;
     walk(bytes, Level::Model, MAX_DEPTH, &mut left)
@@ -43,8 +40,7 @@ fn walk(mut bytes: &[u8], level: Level, depth: usize, left: &mut usize) -> bool 
         };
         let Some(content) = content else { continue };
         let inner = level.inner(field);
-        let cost = if inner.is_some() { MESSAGE } else { 1 };
-        let Some(rest) = left.checked_sub(cost) else {
+        let Some(rest) = left.checked_sub(inner.map_or(1, Level::cost)) else {
             return false;
         };
         *left = rest;
@@ -56,6 +52,18 @@ fn walk(mut bytes: &[u8], level: Level, depth: usize, left: &mut usize) -> bool 
 }
 
 impl Level {
+    /// Size of an empty message in memory, about, in units of 64 bytes.
+    fn cost(self) -> usize {
+        match self {
+            Level::Attribute => 24,
+            Level::SparseTensor => 12,
+            Level::Graph | Level::Tensor => 6,
+            Level::Node | Level::Function => 4,
+            Level::ValueInfo => 2,
+            Level::Model | Level::Training | Level::Type | Level::TensorType | Level::Shape => 1,
+        }
+    }
+
     fn inner(self, field: u64) -> Option<Level> {
         Some(match (self, field) {
             (Level::Model, 7) | (Level::Attribute, 6 | 11) | (Level::Training, 1 | 2) => Level::Graph,
@@ -121,7 +129,7 @@ fn take<'a>(bytes: &mut &'a [u8], count: usize) -> Option<&'a [u8]> {
 #[cfg(test)]
 mod tests {
     use prost::Message;
-    use tract_onnx::pb::{GraphProto, ModelProto, NodeProto};
+    use tract_onnx::pb::{AttributeProto, GraphProto, ModelProto, NodeProto};
 
     use super::*;
 
@@ -136,8 +144,16 @@ mod tests {
             ..ModelProto::default()
         };
         let bytes = model.encode_to_vec();
-        assert!(is_within(&bytes, 1001 * MESSAGE));
-        assert!(!is_within(&bytes, 1001 * MESSAGE - 1));
+        assert!(is_within(&bytes, 6 + 4 * 1000));
+        assert!(!is_within(&bytes, 6 + 4 * 1000 - 1));
+        let sizes = [
+            size_of::<NodeProto>().div_ceil(64),
+            size_of::<AttributeProto>().div_ceil(64),
+        ];
+        assert!(
+            sizes[0] <= Level::Node.cost() && sizes[1] <= Level::Attribute.cost(),
+            "{sizes:?}"
+        );
         assert!(is_within(&[0xff; 9], 0), "no protobuf is the decoder's business");
     }
 }

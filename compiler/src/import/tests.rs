@@ -277,10 +277,7 @@ fn bad_weights_are_named() {
     assert!(
         matches!(
             wide,
-            ImportError::Node {
-                source: NodeError::Operands(_),
-                ..
-            }
+            ImportError::Node { ref source, .. } if matches!(**source, NodeError::Operands(_))
         ),
         "{wide}"
     );

@@ -1,10 +1,10 @@
 //! Lowering: from the network in floats to the three-party program in integers.
 //!
 //! 1. [`tail`]: what follows the last secret value runs in the clear at the client.
-//! 2. [`form`]: which values are activations, which accumulators, and which accumulators join into
-//!    one that is truncated once (a [`tree`]).
-//! 3. [`scale`]: the real value of one unit of every channel, from the calibration's ranges.
-//! 4. [`emit`]: the steps and the integer constants.
+//! 2. `form`: which values are activations, which accumulators, and which accumulators join into
+//!    one that is truncated once (a `tree`).
+//! 3. `scale`: the real value of one unit of every channel, from the calibration's ranges.
+//! 4. `emit`: the steps and the integer constants.
 //!
 //! The result is a function of graph, calibration and options alone: the same bytes every time.
 

@@ -52,6 +52,7 @@ impl Scales {
             graph,
             calibration,
             factor: options.head_room.exp2(),
+            revealed: forms.revealed(),
         };
         let mut choice = Choice {
             graph,

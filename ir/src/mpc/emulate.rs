@@ -185,6 +185,8 @@ impl<'a> Emulator<'a> {
         rounding: Rounding,
         mut inspect: impl FnMut(ValueId, &IntMap),
     ) -> Outcome {
+        let input = self.program.steps.iter().find(|s| matches!(s.op, Op::Input(_)));
+        assert!(input.is_none_or(|s| s.ty.shape == image.shape()), "the image has the shape of the program's input");
         let seed = match rounding {
             Rounding::Nearest => 0,
             Rounding::Coin(seed) => seed,
@@ -319,17 +321,15 @@ impl<'a> Emulation<'a> {
     }
 
     /// The sign of `z - level` for every pixel of channel `c` of a truncated value, taken over its
-    /// patch; `identity` where there is none.
-    pub fn signs(&mut self, z: &IntMap, c: usize, patch: Patch, level: i64, identity: bool) -> Vec<bool> {
-        let Patch::Block { h, w } = patch else {
-            return vec![identity; z.channel(c).len()];
-        };
+    /// patch, for each of `levels`: they share one opening, and so its rounding. Of the identity
+    /// there is no sign.
+    pub fn signs(&mut self, z: &IntMap, c: usize, patch: Patch, levels: &[i64]) -> Option<Vec<Vec<bool>>> {
+        let Patch::Block { h, w } = patch else { return None };
         if patch.is_pixel() {
-            return z.channel(c).iter().map(|z| *z >= level).collect();
+            let pixels = z.channel(c);
+            return Some(levels.iter().map(|l| pixels.iter().map(|z| z >= l).collect()).collect());
         }
-        let Shape {
-            h: height, w: width, ..
-        } = z.shape();
+        let Shape { h: height, w: width, .. } = z.shape();
         let [rows, columns] = patch.grid(height, width);
         let (h, w) = (usize::from(h), usize::from(w));
         let at = |i: usize| (i / width / h) * columns + (i % width) / w;
@@ -337,17 +337,17 @@ impl<'a> Emulation<'a> {
         for (i, z) in z.exact_channel(c).iter().enumerate() {
             sums[at(i)] += z;
         }
-        let positive: Vec<bool> = sums
-            .into_iter()
-            .enumerate()
-            .map(|(p, sum)| {
-                let threshold = level * patch_area(patch, p / columns, p % columns, height, width) as i64;
-                let farthest = sum.abs().max((sum - threshold * UNIT).abs());
-                self.record(Bound::PatchSum, c, farthest);
-                self.round(sum) >= threshold
-            })
-            .collect();
-        (0..width * height).map(|i| positive[at(i)]).collect()
+        let rounded: Vec<i64> = sums.iter().map(|&sum| self.round(sum)).collect();
+        let mut signs = Vec::with_capacity(levels.len());
+        for &level in levels {
+            let area = |p: usize| patch_area(patch, p / columns, p % columns, height, width) as i64;
+            let positive: Vec<bool> = (0..sums.len()).map(|p| rounded[p] >= level * area(p)).collect();
+            for (p, sum) in sums.iter().enumerate() {
+                self.record(Bound::PatchSum, c, sum.abs().max((sum - level * area(p) * UNIT).abs()));
+            }
+            signs.push((0..width * height).map(|i| positive[at(i)]).collect());
+        }
+        Some(signs)
     }
 
     /// Checks the bound of accumulators.

@@ -37,8 +37,12 @@ pub const TRUNCATED_BITS: u32 = 16;
 /// One unit of an activation, seen from an accumulator.
 pub const UNIT: i64 = 1 << TRUNCATED_BITS;
 
-/// Activations stay within plus and minus this many units.
-pub const ACTIVATION_BOUND: i64 = 1 << 14;
+/// Activations stay within plus and minus this many units: gates need [-2^14, 2^14).
+pub const ACTIVATION_BOUND: i64 = (1 << 14) - 1;
+
+/// What moves an activation up into [0, 2^15), where the wrap of its two shares shows in their top
+/// bits.
+pub const ACTIVATION_OFFSET: i64 = 1 << 14;
 
 /// Accumulators stay within plus and minus this, so that a rounding up cannot wrap.
 pub const ACCUMULATOR_BOUND: i64 = (1 << 30) - (1 << 17);

@@ -2,7 +2,9 @@
 //!
 //! Rules checked here, beside typing: every accumulator is truncated at most once (its gates share
 //! the one truncation); a truncation keeps the bits that its gates need; there is one input and
-//! one output; a weight belongs to one convolution (its mask B is used once).
+//! one output; a weight belongs to one convolution (its mask B is used once). The first is about
+//! cost: each truncation draws a fresh p and r1, so that even two of one value (by way of a gather,
+//! say, which is not traced here) would tell the client nothing.
 
 use std::fmt;
 

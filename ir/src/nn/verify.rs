@@ -112,15 +112,14 @@ fn check_names(graph: &Graph, faults: &mut Vec<Diagnostic>) {
     let mut seen = HashMap::new();
     for id in graph.ids() {
         let node = graph.node(id);
-        if matches!(node.op, Op::Relu(_) | Op::BlockRelu(_) | Op::Clip(_)) {
-            if let Some(first) = seen.insert(node.origin.name.clone(), id) {
-                let name = &node.origin.name;
-                fault(
-                    faults,
-                    id,
-                    format!("the ReLU's name \"{name}\" is also that of {first}"),
-                );
-            }
+        let is_relu = matches!(node.op, Op::Relu(_) | Op::BlockRelu(_) | Op::Clip(_));
+        if is_relu && let Some(first) = seen.insert(node.origin.name.clone(), id) {
+            let name = &node.origin.name;
+            fault(
+                faults,
+                id,
+                format!("the ReLU's name \"{name}\" is also that of {first}"),
+            );
         }
     }
 }

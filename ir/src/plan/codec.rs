@@ -284,7 +284,7 @@ mod tests {
 
     #[test]
     fn a_plan_reads_back_with_the_digest_of_its_public_part() {
-        let plan = HelperPlan::decode(&helper_file()).ok().expect("sound");
+        let plan = HelperPlan::decode(&helper_file()).unwrap_or_else(|e| panic!("{e}"));
         assert_eq!(plan.digest(), public().digest());
         assert_eq!(plan.program().steps.len(), 2);
     }

@@ -205,7 +205,10 @@ impl Part for ClientPart {
                 (ConstKind::Bias, None) => {}
                 (ConstKind::Bias, Some(_)) => return Err(format!("the bias c{at} is in the client's plan")),
                 (_, None) => return Err(format!("the constant c{at} is missing")),
-                (_, Some(tensor)) => check_tensor(at, &declared.dims, tensor)?,
+                (kind, Some(tensor)) => {
+                    check_tensor(at, &declared.dims, tensor)?;
+                    check_levels(at, kind, tensor)?;
+                }
             }
         }
         check_ends(program, &self.input, &self.output)
@@ -218,9 +221,11 @@ impl Part for ServerPart {
             return Err("the number of constants is not that of the program".into());
         }
         let pairs = program.constants.iter().zip(&self.constants).enumerate();
-        pairs
-            .into_iter()
-            .try_for_each(|(at, (declared, tensor))| check_tensor(at, &declared.dims, tensor))
+        for (at, (declared, tensor)) in pairs {
+            check_tensor(at, &declared.dims, tensor)?;
+            check_levels(at, declared.kind, tensor)?;
+        }
+        Ok(())
     }
 }
 
@@ -252,6 +257,15 @@ fn check_tensor(at: usize, dims: &[usize], tensor: &Tensor<i32>) -> Result<(), S
         return Err(format!(
             "the constant c{at} has not the dimensions that the program declares"
         ));
+    }
+    Ok(())
+}
+
+/// A level outside (0, 2^14) would wrap in the gate that it limits.
+fn check_levels(at: usize, kind: ConstKind, tensor: &Tensor<i32>) -> Result<(), String> {
+    let fits = |level: &i32| (1..=ACTIVATION_BOUND).contains(&i64::from(*level));
+    if kind == ConstKind::Level && !tensor.values().iter().all(fits) {
+        return Err(format!("the levels c{at} of a clip leave the range of activations"));
     }
     Ok(())
 }

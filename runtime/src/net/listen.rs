@@ -20,6 +20,9 @@ use crate::wire::{AbortReason, Link};
 /// How often the listener looks for connections, results and signals.
 const TICK: Duration = Duration::from_millis(10);
 
+/// How long a connection waits for a place before it is turned away.
+const PATIENCE: Duration = Duration::from_millis(500);
+
 /// How long running sessions may go on after a request to stop.
 const GRACE: Duration = Duration::from_secs(2);
 
@@ -177,14 +180,14 @@ impl<H: Fn(TcpLink) -> Outcome + Sync> Service<'_, H> {
         let Ok(mut link) = TcpLink::new(stream, None, peer, self.options.timeout) else {
             return;
         };
-        let Some(slot) = slot else {
-            scope.spawn(move || link.abort(AbortReason::Busy));
-            return;
-        };
-        link = link.with_slot(slot);
-        link.limit_all(self.options.hello_timeout);
-        let outcomes = outcomes.clone();
+        let (outcomes, connections) = (outcomes.clone(), Arc::clone(connections));
         scope.spawn(move || {
+            let slot = slot.or_else(|| Connections::enter_soon(&connections, link.stream()));
+            let Some(slot) = slot else {
+                return link.abort(AbortReason::Busy);
+            };
+            let mut link = link.with_slot(slot);
+            link.limit_all(self.options.hello_timeout);
             if let Outcome::Ended(result) = (self.handle)(link) {
                 // The loop may have ended already, with another result.
                 let _ = outcomes.send(result);
@@ -249,6 +252,19 @@ impl Connections {
             connections: Arc::clone(connections),
             number,
         })
+    }
+
+    /// The same with a little patience: a client that comes right after another one should find
+    /// that one's place.
+    fn enter_soon(connections: &Arc<Self>, stream: &TcpStream) -> Option<Slot> {
+        let start = Instant::now();
+        while start.elapsed() < PATIENCE {
+            thread::sleep(TICK);
+            if let Some(slot) = Self::enter(connections, stream) {
+                return Some(slot);
+            }
+        }
+        None
     }
 
     fn count(&self) -> usize {

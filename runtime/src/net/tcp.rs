@@ -64,6 +64,11 @@ impl TcpLink {
         self
     }
 
+    /// The connection itself.
+    pub(super) fn stream(&self) -> &TcpStream {
+        self.reader.get_ref()
+    }
+
     /// From now on all that is received must have come within this time altogether: a peer that
     /// sends a byte now and then must not hold a place without a session.
     pub fn limit_all(&mut self, time: Duration) {

@@ -22,7 +22,7 @@ fn options() -> ServeOptions {
         timeout: LONG,
         hello_timeout: SHORT,
         pair_timeout: Duration::from_secs(2),
-        sessions: 2,
+        sessions: 8,
         once: false,
     }
 }

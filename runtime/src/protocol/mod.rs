@@ -17,6 +17,8 @@ pub mod streams;
 pub mod truncate;
 
 #[cfg(test)]
+mod attacks;
+#[cfg(test)]
 pub(crate) mod tests;
 
 /// Low `bits` bits of a 16-bit word.

@@ -132,7 +132,7 @@ pub(in crate::import) fn resolve(
     }
     if let Some(at) = open {
         let known = volume(&resolved).unwrap_or(0);
-        if known == 0 || total % known != 0 {
+        if known == 0 || !total.is_multiple_of(known) {
             return mismatch(dims, wanted);
         }
         resolved[at] = total / known;

@@ -61,7 +61,10 @@ impl Rule for BlockRelu {
     fn emulate(&self, emulation: &mut Emulation<'_>, args: &[&IntMap], ty: &Type) -> IntMap {
         let mut values = Vec::with_capacity(ty.shape.len());
         for (c, &patch) in self.patches.iter().enumerate() {
-            let below = emulation.signs(args[0], c, patch, 0, true);
+            let below = match emulation.signs(args[0], c, patch, &[0]) {
+                Some(mut signs) => signs.remove(0),
+                None => vec![true; ty.shape.plane()],
+            };
             values.extend(
                 args[0]
                     .channel(c)

@@ -1,4 +1,5 @@
-//! Clip on a truncated accumulator: y = b0 z - b1 (z - h), both signs on one opening.
+//! Clip on a truncated accumulator: y = b0 z - b1 (z - h), the signs on one opening
+//! where they share patches.
 
 use serde::{Deserialize, Serialize};
 
@@ -66,10 +67,9 @@ impl Rule for Clip {
     fn emulate(&self, emulation: &mut Emulation<'_>, args: &[&IntMap], ty: &Type) -> IntMap {
         let levels = emulation.constant(self.level);
         let mut values = Vec::with_capacity(ty.shape.len());
-        for c in 0..ty.shape.c {
-            let high = i64::from(levels[c]);
-            let below = emulation.signs(args[0], c, self.lower[c], 0, true);
-            let above = emulation.signs(args[0], c, self.upper[c], high, false);
+        for (c, &level) in levels.iter().enumerate() {
+            let high = i64::from(level);
+            let (below, above) = self.signs(emulation, args[0], c, high);
             let gate = |((z, b0), b1): ((&i64, bool), bool)| match (b0, b1) {
                 (false, false) => 0,
                 (true, false) => *z,
@@ -81,5 +81,23 @@ impl Rule for Clip {
         let result = IntMap::new(ty.shape, values);
         emulation.check_activation(&result);
         result
+    }
+}
+
+impl Clip {
+    /// The signs of z and of z - high on channel `c`.
+    fn signs(&self, emulation: &mut Emulation<'_>, z: &IntMap, c: usize, high: i64) -> (Vec<bool>, Vec<bool>) {
+        let constant = |sign: bool| vec![sign; z.shape().plane()];
+        if self.lower[c] == self.upper[c] {
+            return match emulation.signs(z, c, self.lower[c], &[0, high]).map(<[_; 2]>::try_from) {
+                Some(Ok([below, above])) => (below, above),
+                _ => (constant(true), constant(false)),
+            };
+        }
+        let mut one = |patch, level, identity| match emulation.signs(z, c, patch, &[level]) {
+            Some(mut signs) => signs.remove(0),
+            None => constant(identity),
+        };
+        (one(self.lower[c], 0, true), one(self.upper[c], high, false))
     }
 }

@@ -2,13 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{OpError, Rule, unary};
+use super::{OpError, Rule, invalid, unary};
 use crate::mpc::UNIT;
 use crate::mpc::emulate::{Emulation, IntMap};
 use crate::mpc::program::Constant;
 use crate::mpc::types::{Kind, Type};
 use crate::nn;
-use crate::nn::op::{Resize, Tap};
+use crate::nn::op::{Resize, ResizeMode, Tap};
 use crate::shape::Shape;
 use crate::text::{AttrError, Attrs};
 
@@ -67,6 +67,9 @@ impl Rule for Interpolate {
 
     fn infer(&self, args: &[&Type], _: &[Constant]) -> Result<Type, OpError> {
         let input = unary(args, &[Kind::Activation])?.shape;
+        if self.resize.mode != ResizeMode::Bilinear {
+            return invalid("the mode must be bilinear; a nearest-neighbour resize is a gather");
+        }
         let shape =
             nn::op::Rule::infer(&self.resize, &[input]).map_err(|e| OpError::Invalid(e.to_string()))?;
         Ok(Type::accumulator(shape))

@@ -43,7 +43,7 @@ impl Rule for Lift {
         let multiplier = emulation.constant(self.multiplier);
         let channels = args[0].values().chunks(ty.shape.plane()).zip(multiplier);
         let values = channels
-            .flat_map(|(x, m)| x.iter().map(|v| v * i64::from(*m)))
+            .flat_map(|(x, m)| x.iter().map(|v| v.wrapping_mul(i64::from(*m))))
             .collect();
         IntMap::new(ty.shape, values)
     }

@@ -66,7 +66,7 @@ impl Rule for SumPool {
         for channel in args[0].values().chunks(args[0].shape().plane()) {
             for_each_window(&self.window, args[0].shape(), ty.shape, |taps| {
                 let sum: i64 = taps.iter().map(|&i| channel[i]).sum();
-                values.push(sum * i64::from(multiplier[values.len()]));
+                values.push(sum.wrapping_mul(i64::from(multiplier[values.len()])));
             });
         }
         IntMap::new(ty.shape, values)

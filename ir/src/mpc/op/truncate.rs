@@ -63,19 +63,21 @@ impl Rule for Truncate {
         let top_bits = [NARROW, WIDE].map(top).into_iter().filter(|s| s.count > 0);
         vec![
             Message {
-                stage: Stage::TruncationMask,
-                sections: top_bits.collect(),
-            },
-            Message {
                 stage: Stage::MaskedShare,
                 sections: vec![Section::fields(ty.shape.len(), 32)],
+            },
+            Message {
+                stage: Stage::TruncationMask,
+                sections: top_bits.collect(),
             },
         ]
     }
 
     fn emulate(&self, emulation: &mut Emulation<'_>, args: &[&IntMap], ty: &Type) -> IntMap {
         emulation.check_accumulator(args[0]);
-        let rounded = args[0].values().iter().map(|&z| emulation.round(z)).collect();
-        IntMap::new(ty.shape, rounded).with_exact(args[0].values().to_vec())
+        // A value beyond its bound wraps, as it does for the parties.
+        let wrapped: Vec<i64> = args[0].values().iter().map(|&z| i64::from(z as i32)).collect();
+        let rounded = wrapped.iter().map(|&z| emulation.round(z)).collect();
+        IntMap::new(ty.shape, rounded).with_exact(wrapped)
     }
 }

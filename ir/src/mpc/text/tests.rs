@@ -83,8 +83,8 @@ fn notes_and_messages_are_comments() {
   //   input client->server online 32.0 bits x 4
   %1 = conv2d %0 {weight=c0, bias=c1, channels=2, kernel=[1, 1]} : acc<2x2x2> @"/conv/Conv"  // unit 1.3e-6..2.5e-6, bound 2^20.0..2^21.6, real 1.31..7.86, node 7
   %2 = truncate %1 {keep=[16, 16]} : tr<2x2x2> @"/clip/Clip"
-  //   truncation_mask helper->client offline 16.0 bits x 8
   //   masked_share client->server offline 32.0 bits x 8
+  //   truncation_mask helper->client offline 16.0 bits x 8
   %3 = clip %2 {level=c2, lower=[1x1, 2x2], upper=[1x1, 0x1]} : act<2x2x2> @"/clip/Clip"  // unit 0.50, bound 0, real 0.00
 "#;
     assert!(text.contains(expected), "{text}");

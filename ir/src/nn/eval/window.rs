@@ -12,7 +12,7 @@ pub fn for_each_window(window: &Window, input: Shape, output: Shape, mut visit: 
             .collect()
     };
     let columns: Vec<Vec<usize>> = (0..output.w).map(|x| sources(1, x, input.w)).collect();
-    let mut taps = Vec::with_capacity(window.kernel[0] * window.kernel[1]);
+    let mut taps = Vec::new();
     for y in 0..output.h {
         let rows = sources(0, y, input.h);
         for column in &columns {

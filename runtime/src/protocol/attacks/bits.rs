@@ -34,7 +34,8 @@ impl Cut {
         let ([h, w], [ph, pw]) = (self.map, self.patch);
         let pixels = |dy: usize, dx: usize| {
             let rows = (dy..h).step_by(ph);
-            rows.flat_map(|y| (dx..w).step_by(pw).map(move |x| y * w + x)).collect()
+            rows.flat_map(|y| (dx..w).step_by(pw).map(move |x| y * w + x))
+                .collect()
         };
         (0..ph * pw).map(|place| pixels(place / pw, place % pw)).collect()
     }
@@ -56,7 +57,11 @@ impl View {
         let places = if values.len() == cut.pixels() {
             cut.places()
         } else {
-            assert_eq!(values.len(), cut.instances(), "{name}: one value per pixel or per patch");
+            assert_eq!(
+                values.len(),
+                cut.instances(),
+                "{name}: one value per pixel or per patch"
+            );
             vec![(0..values.len()).collect()]
         };
         for (place, indices) in places.iter().enumerate() {
@@ -87,15 +92,17 @@ impl View {
 
     /// The strongest hint among all that must not give any: a bit of a message that prefers a
     /// value, two bits of messages that hang together, or a bit that the party knows and one that
-    /// it must not know or that hides a message.
-    pub(super) fn strongest(&self) -> Hint {
+    /// it must not know or that hides a message. With `secrets_only`, only what involves a bit that
+    /// it must not know.
+    pub(super) fn strongest(&self, secrets_only: bool) -> Hint {
         let mut strongest = Hint::default();
         for (at, one) in self.0.iter().enumerate() {
-            if one.class == Class::Message {
+            if one.class == Class::Message && !secrets_only {
                 strongest.take(deviation(one.words.iter().copied()), || one.name.clone());
             }
             for other in &self.0[at + 1..] {
-                if matters(one.class, other.class) {
+                let secret = one.class == Class::Hidden || other.class == Class::Hidden;
+                if matters(one.class, other.class) && (secret || !secrets_only) {
                     let differ = one.words.iter().zip(&other.words).map(|(a, b)| a ^ b);
                     strongest.take(deviation(differ), || format!("{} and {}", one.name, other.name));
                 }

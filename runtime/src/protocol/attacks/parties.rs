@@ -1,6 +1,6 @@
 //! The three parties of one step in one place, with everything that they send on the table.
 
-use trefoil_ir::mpc::gate::{Group, OPENED_BITS, PRODUCTS, Form, table_planes};
+use trefoil_ir::mpc::gate::{Form, Group, OPENED_BITS, PRODUCTS, table_planes};
 use trefoil_ir::mpc::op::Truncate;
 use trefoil_ir::mpc::{Party, Section};
 
@@ -71,13 +71,21 @@ impl Halves {
     /// Of an activation, or of a difference of two.
     pub(super) fn of_activation(hat: Vec<u32>, mask: Vec<u32>) -> Self {
         let low = |values: &[u32]| values.iter().map(|&v| v as u16).collect();
-        Self { zs: low(&hat), rs: low(&mask), d: hat, r: mask, sent: Vec::new() }
+        Self {
+            zs: low(&hat),
+            rs: low(&mask),
+            d: hat,
+            r: mask,
+            sent: Vec::new(),
+        }
     }
 }
 
 /// Truncates an accumulator of one step; every channel keeps `keep` bits.
 pub(super) fn truncation(keys: &Keys, step: u32, shares: Shares, channels: usize, keep: u8) -> Halves {
-    let op = Truncate { keep: vec![keep; channels] };
+    let op = Truncate {
+        keep: vec![keep; channels],
+    };
     let count = shares.s.len();
     let [mut client, mut server, mut ch, mut sh] = keys.streams(step);
     let (r, mask) = truncate::helper(&op, shares.h, &mut ch, &mut sh);
@@ -85,7 +93,13 @@ pub(super) fn truncation(keys: &Keys, step: u32, shares: Shares, channels: usize
     let rs = truncate::client_receive(&op, &mask, count).unwrap();
     let d = truncate::server(shares.s, &sent, &mut server).unwrap();
     let sent = Reader::new(&sent).u32s(count, 32).unwrap();
-    Halves { zs: truncate::server_top(&d), d, rs, r, sent }
+    Halves {
+        zs: truncate::server_top(&d),
+        d,
+        rs,
+        r,
+        sent,
+    }
 }
 
 /// What passed in one gate, and what came of it.
@@ -102,9 +116,19 @@ pub(super) struct Exchange {
 }
 
 /// Runs one gate.
-pub(super) fn gate(keys: &Keys, step: u32, groups: &[Group], halves: &Halves, levels: &[i32]) -> Exchange {
+pub(super) fn run_gate(
+    keys: &Keys,
+    step: u32,
+    groups: &[Group],
+    halves: &Halves,
+    levels: &[i32],
+) -> Exchange {
     let [mut client, mut server, mut ch, mut sh] = keys.streams(step);
-    let source = MaskSource { rs: &halves.rs, exact: Some(&halves.r), passed: &halves.r };
+    let source = MaskSource {
+        rs: &halves.rs,
+        exact: Some(&halves.r),
+        passed: &halves.r,
+    };
     let deal = helper_deal(groups, &source, &mut ch, &mut sh);
     let mask = result_mask(groups, &source, &mut client);
     client.replay(Purpose::FreshMask);
@@ -114,7 +138,15 @@ pub(super) fn gate(keys: &Keys, step: u32, groups: &[Group], halves: &Halves, le
     let m3 = at_server.m3(&mut server);
     let m4 = at_client.m4(&m3, &mut client).unwrap();
     let hat = at_server.finish(&m4, &halves.d, halves.zs.len()).unwrap();
-    Exchange { deal, m1, m2, m3, m4, hat, mask }
+    Exchange {
+        deal,
+        m1,
+        m2,
+        m3,
+        m4,
+        hat,
+        mask,
+    }
 }
 
 /// The values of one section; of several planes, plane by plane.
@@ -123,7 +155,10 @@ pub(super) fn read_section(reader: &mut Reader<'_>, section: &Section) -> Vec<Ve
         return vec![reader.u32s(section.count, section.bits).unwrap()];
     }
     let planes = reader.planes(section.planes, section.count).unwrap();
-    planes.iter().map(|p| (0..p.len()).map(|i| u32::from(p.get(i))).collect()).collect()
+    planes
+        .iter()
+        .map(|p| (0..p.len()).map(|i| u32::from(p.get(i))).collect())
+        .collect()
 }
 
 /// What a party draws from the streams that it shares with the helper in a gate of one group, in
@@ -142,9 +177,16 @@ pub(super) fn own_streams(party: Party, group: &Group) -> Vec<(Purpose, Section)
     let mut own = Vec::new();
     if party == Party::Server {
         for (at, opening) in group.openings.iter().enumerate() {
-            own.push(fields(if at == 0 { P::OpeningMask } else { P::PatchMask }, opening.count, opening.ring));
+            own.push(fields(
+                if at == 0 { P::OpeningMask } else { P::PatchMask },
+                opening.count,
+                opening.ring,
+            ));
             if group.signs.iter().any(|sign| sign.opening == at) {
-                own.push((P::TableShare, Section::planes(table_planes(opening.ring), opening.count)));
+                own.push((
+                    P::TableShare,
+                    Section::planes(table_planes(opening.ring), opening.count),
+                ));
             }
         }
     }
@@ -166,7 +208,10 @@ pub(super) fn own_streams(party: Party, group: &Group) -> Vec<(Purpose, Section)
     if party == Party::Client {
         own.extend([plane(P::WrapBitClient, pixels), fields(P::FreshMask, pixels, 32)]);
     } else {
-        own.extend([plane(P::WrapBitServer, pixels), fields(P::WrapProductShare, pixels, 32)]);
+        own.extend([
+            plane(P::WrapBitServer, pixels),
+            fields(P::WrapProductShare, pixels, 32),
+        ]);
     }
     own
 }
@@ -177,9 +222,18 @@ pub(super) fn draw(streams: &mut StepStreams<'_>, purpose: Purpose, section: &Se
     match bits {
         1 => {
             let planes = streams.planes(purpose, planes, count);
-            planes.iter().map(|p| (0..count).map(|i| u32::from(p.get(i))).collect()).collect()
+            planes
+                .iter()
+                .map(|p| (0..count).map(|i| u32::from(p.get(i))).collect())
+                .collect()
         }
-        2..=16 => vec![streams.u16s(purpose, count, bits).into_iter().map(u32::from).collect()],
+        2..=16 => vec![
+            streams
+                .u16s(purpose, count, bits)
+                .into_iter()
+                .map(u32::from)
+                .collect(),
+        ],
         _ => vec![streams.u32s(purpose, count)],
     }
 }

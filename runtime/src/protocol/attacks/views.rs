@@ -14,7 +14,7 @@ use trefoil_ir::patch::Patch;
 use trefoil_ir::shape::Shape;
 
 use super::bits::{Class, Cut, Hint, View};
-use super::parties::{Exchange, Halves, Keys, Shares, draw, gate, own_streams, read_section, truncation};
+use super::parties::{Exchange, Halves, Keys, Shares, draw, own_streams, read_section, run_gate, truncation};
 use crate::prg::Purpose;
 use crate::protocol::section::Reader;
 use crate::protocol::tests::random;
@@ -59,10 +59,19 @@ struct Case {
 
 impl Case {
     fn new(operand: Operand, patch: [usize; 2], groups: impl FnOnce(Shape) -> Vec<Group>) -> Self {
-        let cut = Cut { map: [64, 128], patch };
+        let cut = Cut {
+            map: [64, 128],
+            patch,
+        };
         let mut groups = groups(Shape::new(1, 64, 128));
         assert!(groups.len() <= 1);
-        Self { operand, group: groups.pop(), levels: vec![512], cut, broken: None }
+        Self {
+            operand,
+            group: groups.pop(),
+            levels: vec![512],
+            cut,
+            broken: None,
+        }
     }
 
     fn patches(operand: Operand, lower: Patch, upper: Option<Patch>) -> Self {
@@ -73,7 +82,10 @@ impl Case {
     }
 
     fn broken(self, broken: Broken) -> Self {
-        Self { broken: Some(broken), ..self }
+        Self {
+            broken: Some(broken),
+            ..self
+        }
     }
 }
 
@@ -100,9 +112,12 @@ fn views(case: &Case, fixed_image: bool) -> [View; 2] {
 fn image(case: &Case, fixed: bool, session: u32) -> Vec<i64> {
     let mut state = u64::from(session) << 32 | 5;
     let width = case.cut.map[1];
-    let value = |at: usize| match fixed {
-        true => [700, -900, 311, -50][at / width % 2 * 2 + at % 2],
-        false => (random(&mut state) % 8192) as i64 - 4096,
+    let value = |at: usize| {
+        if fixed {
+            [700, -900, 311, -50][at / width % 2 * 2 + at % 2]
+        } else {
+            (random(&mut state) % 8192) as i64 - 4096
+        }
     };
     (0..case.cut.pixels()).map(value).collect()
 }
@@ -145,7 +160,13 @@ impl Run<'_> {
         };
         match &self.case.group {
             Some(group) => {
-                let exchange = gate(&self.keys, GATE, std::slice::from_ref(group), &halves, &self.case.levels);
+                let exchange = run_gate(
+                    &self.keys,
+                    GATE,
+                    std::slice::from_ref(group),
+                    &halves,
+                    &self.case.levels,
+                );
                 self.record(group, &exchange);
             }
             None => self.reveal(&halves),
@@ -153,7 +174,11 @@ impl Run<'_> {
     }
 
     fn add(&mut self, party: Party, class: Class, name: &str, bits: u32, values: &[u32]) {
-        let view = if party == Party::Client { &mut self.client } else { &mut self.server };
+        let view = if party == Party::Client {
+            &mut self.client
+        } else {
+            &mut self.server
+        };
         view.add(class, name, bits, values, &self.case.cut);
     }
 
@@ -161,8 +186,11 @@ impl Run<'_> {
     /// activations of inner layers: for it this image stands for one of those.)
     fn input(&mut self, step: u32) -> (Vec<u32>, Vec<u32>) {
         let count = self.image.len();
-        let mask = self.keys.spy(Party::Client, step, |s| s.u32s(Purpose::InputMask, count));
-        let image: Vec<u32> = self.image.iter().map(|&x| x as u32).collect();
+        let mask = self
+            .keys
+            .spy(Party::Client, step, |s| s.u32s(Purpose::InputMask, count));
+        let image = self.image.iter().map(|&x| if step == INPUT { x } else { -x / 3 });
+        let image: Vec<u32> = image.map(|x| x as u32).collect();
         let hat = each(&image, &mask, u32::wrapping_sub);
         self.add(Party::Client, Class::Own, "a", 32, &mask);
         self.add(Party::Server, Class::Message, "input", 32, &hat);
@@ -175,23 +203,40 @@ impl Run<'_> {
     }
 
     fn truncate(&mut self, hat: &[u32], mask: &[u32]) -> Halves {
-        let scaled = |values: &[u32], factor: u32| values.iter().map(|v| v.wrapping_mul(factor)).collect::<Vec<u32>>();
+        let scaled = |values: &[u32], factor: u32| {
+            values
+                .iter()
+                .map(|v| v.wrapping_mul(factor))
+                .collect::<Vec<u32>>()
+        };
         let shares = match self.case.operand {
             Operand::Convolved => Shares {
                 s: scaled(hat, WEIGHT).iter().map(|s| s.wrapping_add(BIAS)).collect(),
                 c: scaled(mask, SHARE),
                 h: scaled(mask, WEIGHT.wrapping_sub(SHARE)),
             },
-            _ => Shares { s: scaled(hat, WEIGHT), c: scaled(mask, WEIGHT), h: vec![0; mask.len()] },
+            _ => Shares {
+                s: scaled(hat, WEIGHT),
+                c: scaled(mask, WEIGHT),
+                h: vec![0; mask.len()],
+            },
         };
         let keep = self.case.group.as_ref().map_or(WIDE, |g| g.ring);
         let (c, count) = (shares.c.clone(), hat.len());
         let mut halves = truncation(&self.keys, TRUNCATE, shares, 1, keep as u8);
-        let p = self.keys.spy(Party::Server, TRUNCATE, |s| s.u32s(Purpose::Rerandomise, count));
-        let r1 = self.keys.spy(Party::Client, TRUNCATE, |s| s.u32s(Purpose::TruncationMask, count));
+        let p = self
+            .keys
+            .spy(Party::Server, TRUNCATE, |s| s.u32s(Purpose::Rerandomise, count));
+        let r1 = self.keys.spy(Party::Client, TRUNCATE, |s| {
+            s.u32s(Purpose::TruncationMask, count)
+        });
         if self.case.broken == Some(Broken::NoRerandomisation) {
             halves.r = each(&halves.r, &p, u32::wrapping_add);
-            halves.rs = halves.r.iter().map(|r| (r >> 16) as u16 & (u16::MAX >> (16 - keep))).collect();
+            halves.rs = halves
+                .r
+                .iter()
+                .map(|r| (r >> 16) as u16 & (u16::MAX >> (16 - keep)))
+                .collect();
         }
         self.add(Party::Client, Class::Own, "c", 32, &c);
         self.add(Party::Client, Class::Own, "r1", 32, &r1);
@@ -209,7 +254,10 @@ impl Run<'_> {
 
     /// The server's half of what is revealed follows from the output and the client's own half:
     /// the client has learned the output, and its coin is one that it could not foresee.
-    fn reveal(&mut self, halves: &Halves) {
+    fn reveal(&self, halves: &Halves) {
+        if self.case.broken.is_some() {
+            return; // what is left is out of range
+        }
         for i in 0..halves.d.len() {
             let z = halves.d[i].wrapping_add(halves.r[i]) as i32;
             let coin = halves.r[i] & 0xffff <= z as u32 & 0xffff;
@@ -222,10 +270,14 @@ impl Run<'_> {
         for party in [Party::Client, Party::Server] {
             let own = own_streams(party, group);
             let drawn: Vec<_> = self.keys.spy(party, GATE, |s| {
-                own.iter().map(|(purpose, section)| (*purpose, section.bits, draw(s, *purpose, section))).collect()
+                own.iter()
+                    .map(|(purpose, section)| (*purpose, section.bits, draw(s, *purpose, section)))
+                    .collect()
             });
             for (at, (purpose, bits, values)) in drawn.iter().enumerate() {
-                values.iter().for_each(|v| self.add(party, Class::Own, &format!("{purpose:?} {at}"), *bits, v));
+                values
+                    .iter()
+                    .for_each(|v| self.add(party, Class::Own, &format!("{purpose:?} {at}"), *bits, v));
             }
         }
         for message in gate::messages(std::slice::from_ref(group)) {
@@ -243,7 +295,9 @@ impl Run<'_> {
                 self.break_rule(message.stage, at, &mut values);
                 let name = format!("{} section {at}", message.stage.word());
                 let to = message.stage.link().to();
-                values.iter().for_each(|v| self.add(to, Class::Message, &name, section.bits, v));
+                values
+                    .iter()
+                    .for_each(|v| self.add(to, Class::Message, &name, section.bits, v));
             }
             reader.finish().unwrap();
         }
@@ -254,14 +308,17 @@ impl Run<'_> {
         let count = values[0].len();
         match (self.case.broken, stage, section) {
             (Some(Broken::NarrowMask), Stage::M4, 0) => {
-                let mask = self.keys.spy(Party::Client, GATE, |s| s.u32s(Purpose::FreshMask, count));
+                let mask = self
+                    .keys
+                    .spy(Party::Client, GATE, |s| s.u32s(Purpose::FreshMask, count));
                 values[0] = each(&values[0], &mask, |v, m| v.wrapping_add(m & 0xffff_0000));
             }
             (Some(Broken::OneMaskForTwoSigns), Stage::M1, 2) => {
                 let planes = values.len();
                 let both = trefoil_ir::mpc::Section::planes(2 * planes, count);
-                let masks =
-                    self.keys.spy(Party::Server, GATE, |s| draw(s, Purpose::ComparisonMaskServer, &both));
+                let masks = self.keys.spy(Party::Server, GATE, |s| {
+                    draw(s, Purpose::ComparisonMaskServer, &both)
+                });
                 for (at, bits) in values.iter_mut().enumerate() {
                     let change = each(&masks[at], &masks[planes + at], |a, b| a ^ b);
                     *bits = each(bits, &change, |bit, change| bit ^ change);
@@ -273,14 +330,25 @@ impl Run<'_> {
 }
 
 fn hints(case: &Case, fixed_image: bool) -> [Hint; 2] {
-    views(case, fixed_image).map(|view| view.strongest())
+    // What messages have to do with each other has been seen when the image was fixed.
+    views(case, fixed_image).map(|view| view.strongest(!fixed_image))
 }
 
 fn assert_blind(case: &Case) {
     for fixed_image in [true, false] {
-        for (hint, party) in hints(case, fixed_image).iter().zip([Party::Client, Party::Server]) {
-            assert!(hint.comparisons > 2000, "the {party}'s view was compared: {hint:?}");
-            assert!(hint.deviations < LIMIT, "the {party} learns something of {hint:?}");
+        for (hint, party) in hints(case, fixed_image)
+            .iter()
+            .zip([Party::Client, Party::Server])
+        {
+            println!("{party}: {hint:?}");
+            assert!(
+                hint.comparisons > 500,
+                "the {party}'s view was compared: {hint:?}"
+            );
+            assert!(
+                hint.deviations < LIMIT,
+                "the {party} learns something of {hint:?}"
+            );
         }
     }
 }
@@ -304,7 +372,11 @@ fn block_relu() {
 
 #[test]
 fn clip_with_equal_patches() {
-    assert_blind(&Case::patches(Operand::Convolved, Patch::PIXEL, Some(Patch::PIXEL)));
+    assert_blind(&Case::patches(
+        Operand::Convolved,
+        Patch::PIXEL,
+        Some(Patch::PIXEL),
+    ));
     assert_blind(&Case::patches(Operand::Convolved, P22, Some(P22)));
 }
 
@@ -321,7 +393,9 @@ fn clip_with_an_identity_below() {
 #[test]
 fn maximum() {
     for ring in [NARROW, WIDE] {
-        assert_blind(&Case::new(Operand::Difference, [1, 1], |shape| gate::difference_groups(ring, shape)));
+        assert_blind(&Case::new(Operand::Difference, [1, 1], |shape| {
+            gate::difference_groups(ring, shape)
+        }));
     }
 }
 
@@ -351,7 +425,7 @@ fn a_truncation_without_p_is_noticed() {
 fn a_narrow_mask_is_noticed() {
     let case = Case::patches(Operand::Convolved, Patch::PIXEL, None).broken(Broken::NarrowMask);
     let [client, server] = hints(&case, true);
-    assert!(server.deviations > 100.0 && server.of.contains("m4"), "{server:?}");
+    assert!(server.deviations > 20.0 && server.of.contains("m4"), "{server:?}");
     assert!(client.deviations < LIMIT, "{client:?}");
 }
 
@@ -359,6 +433,9 @@ fn a_narrow_mask_is_noticed() {
 fn a_mask_used_for_two_comparisons_is_noticed() {
     let case = Case::patches(Operand::Convolved, Patch::PIXEL, Some(Patch::PIXEL));
     let [client, server] = hints(&case.broken(Broken::OneMaskForTwoSigns), true);
-    assert!(client.deviations > 100.0 && client.of.contains("m1"), "{client:?}");
+    assert!(
+        client.deviations > 100.0 && client.of.contains("m1"),
+        "{client:?}"
+    );
     assert!(server.deviations < LIMIT, "{server:?}");
 }

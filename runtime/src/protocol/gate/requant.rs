@@ -11,7 +11,7 @@
 //!
 //! Views: v hides m_s from the client, q_s hides v m_c; a' hides all of M2 from the server.
 
-use trefoil_ir::mpc::ACTIVATION_BOUND;
+use trefoil_ir::mpc::ACTIVATION_OFFSET;
 use trefoil_ir::mpc::gate::WIDE;
 
 use crate::prg::Purpose;
@@ -19,7 +19,7 @@ use crate::protocol::section::{Reader, Writer};
 use crate::protocol::streams::StepStreams;
 use crate::wire::bits::{BitPlane, BitsError, bit_plane_u16, expand_u16};
 
-const OFFSET: u16 = ACTIVATION_BOUND as u16;
+const OFFSET: u16 = ACTIVATION_OFFSET as u16;
 const TOP: u32 = WIDE - 1;
 
 fn expand(plane: &BitPlane) -> Vec<u16> {

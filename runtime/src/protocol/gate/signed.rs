@@ -22,7 +22,7 @@
 //! mask hides one message. The signs opened, b_open, are masked by beta, which neither knows.
 
 use trefoil_ir::mpc::gate::{Form, Group, Sign};
-use trefoil_ir::mpc::ACTIVATION_BOUND;
+use trefoil_ir::mpc::ACTIVATION_OFFSET;
 use trefoil_ir::patch::Patch;
 
 use crate::prg::Purpose;
@@ -32,7 +32,7 @@ use crate::protocol::streams::StepStreams;
 use crate::protocol::{layout, low, truncate};
 use crate::wire::bits::{BitPlane, BitsError, bit_plane_u16, expand_u16};
 
-const OFFSET: u16 = ACTIVATION_BOUND as u16;
+const OFFSET: u16 = ACTIVATION_OFFSET as u16;
 
 /// Whether the mask of this sign's opened bit contains the top bit of r. In a pair the first opened
 /// bit is b0 ^ b1, in which the top bits cancel.

@@ -1,0 +1,110 @@
+//! Writes the first inputs of each target: texts, the plans of a small program, and small networks
+//! as ONNX.
+//!
+//! ```text
+//! cargo run --release --bin seeds
+//! ```
+
+#[cfg(feature = "onnx")]
+#[path = "../tests/support/onnx/mod.rs"]
+mod onnx;
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+// For the symbols that instrumented code calls.
+use libfuzzer_sys as _;
+use trefoil_fuzz::unsealed;
+use trefoil_ir::mpc::{ConstKind, Program};
+use trefoil_ir::nn::{Graph, Op};
+use trefoil_ir::plan::{
+    ClientPart, ClientPlan, HelperPart, HelperPlan, InputEncoding, OutputDecoding, Owner, PlanId, Public,
+    SecretSeed, ServerPart, ServerPlan,
+};
+use trefoil_ir::text::TensorStore;
+use trefoil_ir::{Shape, Tensor};
+
+const GRAPH: &str = include_str!("seeds/graph.tir");
+const PROGRAM: &str = include_str!("seeds/program.tir");
+
+fn main() -> io::Result<()> {
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
+    for target in ["text", "plan", "plan_resealed", "onnx"] {
+        fs::create_dir_all(corpus.join(target))?;
+    }
+    fs::write(corpus.join("text/graph"), GRAPH)?;
+    fs::write(corpus.join("text/program"), PROGRAM)?;
+    for (name, file) in plans() {
+        fs::write(corpus.join("plan").join(name), &file)?;
+        let parts = unsealed(&file).expect("a plan has both parts");
+        fs::write(corpus.join("plan_resealed").join(name), parts)?;
+    }
+    #[cfg(feature = "onnx")]
+    for (name, file, _) in onnx::all_tiny() {
+        fs::write(
+            corpus
+                .join("onnx")
+                .join(name.replace(|c: char| !c.is_alphanumeric(), "_")),
+            file,
+        )?;
+    }
+    Ok(())
+}
+
+fn plans() -> [(&'static str, Vec<u8>); 4] {
+    let store = TensorStore::new();
+    let graph = Graph::parse_verified(GRAPH, &store).unwrap_or_else(|faults| panic!("{faults}"));
+    let (program, values) =
+        Program::parse_verified(PROGRAM, &store).unwrap_or_else(|faults| panic!("{faults}"));
+    let (program, graph) = (program.into_inner(), graph.into_inner());
+    let constants: Vec<Tensor<i32>> = values
+        .into_iter()
+        .map(|value| value.expect("the seed has all values"))
+        .collect();
+    let public = Public {
+        program: program.public(),
+        plan_id: PlanId([7; 32]),
+    };
+    let channels = |name: &str| {
+        let step = program.steps.iter().find(|step| step.op.name() == name);
+        step.map_or(Shape::vector(1), |step| step.ty.shape).c
+    };
+    let input = InputEncoding {
+        unit: vec![1e-3; channels("input")],
+    };
+    let output = OutputDecoding {
+        unit: vec![1e-3; channels("reveal")],
+        rank: 2,
+        tail: vec![Op::from(trefoil_ir::nn::op::Softmax)],
+        classes: vec!["cat".to_owned(), "dog".to_owned()],
+    };
+    let known = |(declared, value): (&trefoil_ir::mpc::Constant, &Tensor<i32>)| {
+        (declared.kind != ConstKind::Bias).then(|| value.clone())
+    };
+    let client = ClientPart {
+        constants: program.constants.iter().zip(&constants).map(known).collect(),
+        input: input.clone(),
+        output: output.clone(),
+        preprocess: Some("scale = 1.0\nmean = [0.0]\nstd = [1.0]\n".to_owned()),
+    };
+    let helper = HelperPart {
+        weight_seed: SecretSeed::new([9; 32]),
+    };
+    let owner = Owner {
+        program: program.clone(),
+        plan_id: public.plan_id,
+        constants: constants.clone(),
+        graph: graph.clone(),
+        imported: graph,
+        input,
+        output,
+        preprocess: None,
+    };
+    [
+        ("client", ClientPlan::encode(&public, &client)),
+        ("server", ServerPlan::encode(&public, &ServerPart { constants })),
+        ("helper", HelperPlan::encode(&public, &helper)),
+        ("owner", owner.encode()),
+    ]
+}

@@ -1,0 +1,129 @@
+//! A mask asked for a second time: the ledger of streams stops every party, in every step that
+//! draws masks. (Release builds keep no ledger; there the sessions, which count inferences and
+//! burn each number before its first message, are what keeps masks apart.)
+#![cfg(debug_assertions)]
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use trefoil_ir::mpc::gate::{self, Group};
+use trefoil_ir::mpc::op::Truncate;
+use trefoil_ir::patch::Patch;
+use trefoil_ir::shape::Shape;
+
+use super::parties::{Keys, Shares, run_gate, truncation};
+use crate::prg::Purpose;
+use crate::protocol::gate::{Client, MaskSource, Server, helper_deal, result_mask};
+use crate::protocol::streams::StepStreams;
+use crate::protocol::truncate;
+
+const SHAPE: Shape = Shape { c: 4, h: 4, w: 4 };
+const COUNT: usize = 64;
+
+/// Does a party's part of a step twice under one name, and expects that the second time is
+/// stopped.
+fn assert_stopped(what: &str, mut part: impl FnMut()) {
+    part();
+    let error = catch_unwind(AssertUnwindSafe(part)).expect_err(what);
+    let message = error.downcast_ref::<String>().expect("a formatted message");
+    assert!(message.contains("already handed out"), "{what}: {message}");
+}
+
+/// A layer with every kind of group.
+fn groups() -> Vec<Group> {
+    let block = Patch::Block { h: 2, w: 2 };
+    let lower = vec![Patch::Identity, Patch::PIXEL, block, block];
+    let upper = vec![Patch::Identity, Patch::PIXEL, Patch::Identity, Patch::PIXEL];
+    gate::groups(&lower, Some(&upper), SHAPE)
+}
+
+fn shares() -> Shares {
+    Shares {
+        s: vec![1; COUNT],
+        c: vec![2; COUNT],
+        h: vec![3; COUNT],
+    }
+}
+
+#[test]
+fn a_second_truncation_under_one_name_is_stopped_at_every_party() {
+    let keys = Keys::new(1);
+    let op = Truncate { keep: vec![16; 4] };
+    let share = truncate::client_send(vec![0; COUNT], &mut StepStreams::new(&keys.client, 0, 9));
+    assert_stopped("client", || {
+        truncate::client_send(vec![7; COUNT], &mut StepStreams::new(&keys.client, 0, 2));
+    });
+    assert_stopped("server", || {
+        truncate::server(vec![7; COUNT], &share, &mut StepStreams::new(&keys.server, 0, 2)).unwrap();
+    });
+    assert_stopped("helper", || {
+        let mut client = StepStreams::new(&keys.helper_ch, 0, 2);
+        truncate::helper(
+            &op,
+            vec![7; COUNT],
+            &mut client,
+            &mut StepStreams::new(&keys.helper_sh, 0, 2),
+        );
+    });
+}
+
+#[test]
+fn a_second_gate_under_one_name_is_stopped_at_every_party() {
+    let (keys, groups, levels) = (Keys::new(2), groups(), [300; 4]);
+    let halves = truncation(&keys, 1, shares(), 4, 16);
+    let source = MaskSource {
+        rs: &halves.rs,
+        exact: Some(&halves.r),
+        passed: &halves.r,
+    };
+    let exchange = run_gate(&keys, 3, &groups, &halves, &levels);
+    assert_stopped("helper", || {
+        let mut client = StepStreams::new(&keys.helper_ch, 0, 2);
+        helper_deal(
+            &groups,
+            &source,
+            &mut client,
+            &mut StepStreams::new(&keys.helper_sh, 0, 2),
+        );
+    });
+    assert_stopped("server", || {
+        let mut streams = StepStreams::new(&keys.server, 0, 2);
+        Server::m1(&groups, &halves.zs, Some(&halves.d), &levels, &mut streams);
+    });
+    assert_stopped("client, ahead of the input", || {
+        result_mask(&groups, &source, &mut StepStreams::new(&keys.client, 0, 4));
+    });
+    assert_stopped("client", || {
+        let mut streams = StepStreams::new(&keys.client, 0, 2);
+        Client::m2(
+            &groups,
+            &halves.rs,
+            &exchange.deal,
+            &exchange.m1,
+            &levels,
+            &mut streams,
+        )
+        .unwrap();
+    });
+}
+
+#[test]
+fn another_step_and_another_inference_have_masks_of_their_own() {
+    let keys = Keys::new(3);
+    let draw = |inference, step| {
+        StepStreams::new(&keys.client, inference, step).u32s(Purpose::TruncationMask, COUNT)
+    };
+    let names = [(0, 0), (0, 1), (1, 0), (1, 1), (0, 1 << 16), (1 << 16, 0)];
+    let mut drawn: Vec<Vec<u32>> = names.map(|(inference, step)| draw(inference, step)).to_vec();
+    drawn.sort();
+    drawn.dedup();
+    assert_eq!(drawn.len(), names.len());
+}
+
+#[test]
+fn only_what_was_drawn_can_be_replayed() {
+    let keys = Keys::new(4);
+    let replay = || StepStreams::new(&keys.client, 0, 1).replay(Purpose::FreshMask);
+    assert!(catch_unwind(AssertUnwindSafe(replay)).is_err());
+    StepStreams::new(&keys.client, 0, 1).u32s(Purpose::FreshMask, 1);
+    replay();
+}

@@ -1,0 +1,248 @@
+//! Every level of the pipeline on one table of cases: floats as imported, floats after the passes,
+//! the emulator, three parties in one process. Each small network once with a sign per pixel and,
+//! where it has gates, once with patches; the clips once as ReLUs; two whole networks.
+//!
+//! What must hold of each level:
+//! - passes: equal to the import but for float rounding (unless the case changes the network);
+//! - emulator: within [`QUANTIZATION`] of floats, and no value outside its range;
+//! - parties: no further from the emulator than its own rounding coins carry it, the traffic that
+//!   the plan predicts message by message, and its round trips;
+//! - the greatest logit the same at every level, unless the first two are closer than the noise.
+
+mod support;
+
+use std::collections::BTreeSet;
+
+use support::compiled::{Levels, Model, deviation, distance, images, lead, rms_and_largest};
+use support::onnx::{self, Rng};
+use trefoil_compiler::driver::compile::feature_map;
+use trefoil_compiler::import::{ImportOptions, import_bytes};
+use trefoil_compiler::pass::{Assignment, Choice, Gate, LayerChoice};
+use trefoil_ir::Patch;
+use trefoil_ir::mpc::emulate::Rounding;
+use trefoil_ir::nn::Graph;
+use trefoil_runtime::data::{ImageTensor, top1};
+
+/// Root mean square error of the emulator, in standard deviations of the output. A patch's sign is
+/// a jump: where its mean is within the noise of zero, all of its pixels may come out otherwise.
+const QUANTIZATION: f64 = 0.005;
+const QUANTIZATION_WITH_PATCHES: f64 = 0.05;
+
+/// Images that ranges are taken from, and others that are scored.
+const CALIBRATION_IMAGES: usize = 12;
+const IMAGES: usize = 2;
+
+/// Runs of the emulator with rounding coins, which show how noisy an output is.
+const COIN_RUNS: u64 = 6;
+
+/// What becomes of the gates.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Signs {
+    EveryPixel,
+    /// Seeded patches for every gate, identities among them.
+    Patches(u64),
+    /// Clips as ReLUs.
+    AsRelu,
+}
+
+/// One network, and what becomes of its gates.
+struct Case {
+    name: String,
+    onnx: Vec<u8>,
+    input: [usize; 3],
+    signs: Signs,
+}
+
+impl Case {
+    fn new(name: &str, onnx: Vec<u8>, input: [usize; 3], signs: Signs) -> Self {
+        Self { name: format!("{name} ({signs:?})"), onnx, input, signs }
+    }
+
+    /// All small networks.
+    fn tiny(signs: Signs) -> Vec<Self> {
+        let case = |(name, onnx, input): onnx::TinyModel| Self::new(name, onnx, input, signs);
+        onnx::all_tiny().into_iter().map(case).collect()
+    }
+
+    fn graph(&self) -> Graph {
+        let imported = import_bytes(&self.onnx, None, &ImportOptions::default());
+        imported.unwrap_or_else(|error| panic!("{}: {error}", self.name)).graph.into_inner()
+    }
+
+    fn compile(&self) -> Result<Model, String> {
+        let assignment = match self.signs {
+            Signs::Patches(seed) => Some(patches(&self.graph(), &mut Rng::new(seed))),
+            Signs::EveryPixel | Signs::AsRelu => None,
+        };
+        let as_relu = self.signs == Signs::AsRelu;
+        Model::of_bytes(&self.onnx, self.input, CALIBRATION_IMAGES, assignment, as_relu)
+    }
+
+    fn images(&self) -> Vec<ImageTensor> {
+        let [channels, height, width] = self.input;
+        let values = images(2, IMAGES, self.input);
+        let image = |values: &[f32]| ImageTensor { channels, height, width, values: values.to_vec() };
+        values.chunks(channels * height * width).map(image).collect()
+    }
+
+    /// Runs the case; returns all that is wrong with it.
+    fn faults(&self) -> Vec<String> {
+        let mut faults = match self.compile() {
+            Ok(mut model) => {
+                let faults = |image: ImageTensor| match model.run(image.clone()) {
+                    Ok(levels) => self.compare(&model, image, &levels),
+                    Err(error) => vec![error],
+                };
+                self.images().into_iter().flat_map(faults).collect::<Vec<_>>()
+            }
+            Err(error) => vec![error],
+        };
+        faults.iter_mut().for_each(|fault| *fault = format!("{}: {fault}", self.name));
+        faults
+    }
+
+    fn compare(&self, model: &Model, image: ImageTensor, levels: &Levels) -> Vec<String> {
+        let mut faults = Vec::new();
+        let mut demand = |holds: bool, fault: String| {
+            if !holds {
+                faults.push(fault);
+            }
+        };
+        let std = deviation(&levels.float).max(1e-6);
+        if self.signs == Signs::EveryPixel {
+            let (error, _) = distance(&levels.imported, &levels.float);
+            demand(error <= 1e-4 * std, format!("passes changed the output by {error:e} (deviation {std})"));
+        }
+        let limit = match self.signs {
+            Signs::Patches(_) => QUANTIZATION_WITH_PATCHES,
+            Signs::EveryPixel | Signs::AsRelu => QUANTIZATION,
+        };
+        let (error, worst) = distance(&levels.float, &levels.fixed);
+        demand(error <= limit * std, format!("the emulator is off by {:.4} deviations", error / std));
+        if levels.is_vector && f64::from(lead(&levels.float)) > 2.0 * worst {
+            demand(top1(&levels.float) == top1(&levels.fixed), "the emulator's class differs".to_owned());
+        }
+
+        let allowed = allowed_noise(model, image, levels);
+        let (noise, most) = unit_noise(&levels.fixed_units, &levels.ran.units);
+        demand(noise <= allowed.0 && most <= allowed.1, format!(
+            "the parties are {noise:.2} units (at most {most}) from the emulator, {allowed:.2?} allowed"
+        ));
+        let (_, worst) = distance(&levels.fixed, &levels.secure);
+        if levels.is_vector && f64::from(lead(&levels.fixed)) > 2.0 * worst {
+            demand(top1(&levels.fixed) == top1(&levels.secure), "the parties' class differs".to_owned());
+        }
+        faults
+    }
+}
+
+/// Root mean square and largest distance of the parties from the emulator, in units of the output:
+/// what the emulator's own coins show, with room for what they did not.
+fn allowed_noise(model: &Model, image: ImageTensor, levels: &Levels) -> (f64, f64) {
+    let fixed = model.fixed();
+    let units = fixed.encode(&feature_map(image)).expect("it was encoded before");
+    let noise = |seed| {
+        let outcome = fixed.emulator().run(&units, Rounding::Coin(seed), |_, _| {});
+        unit_noise(&levels.fixed_units, outcome.output.values())
+    };
+    let seen: Vec<(f64, f64)> = (0..COIN_RUNS).map(noise).collect();
+    let rms = seen.iter().map(|noise| noise.0).fold(0.0, f64::max);
+    let most = seen.iter().map(|noise| noise.1).fold(0.0, f64::max);
+    (1.5 * rms + 1.0, 2.0 * most + 3.0)
+}
+
+fn unit_noise(a: &[i64], b: &[i64]) -> (f64, f64) {
+    rms_and_largest(a.iter().zip(b).map(|(a, b)| (a - b).abs() as f64))
+}
+
+/// Seeded patches for every gate of a graph: sizes that seldom divide the map, identities, and the
+/// two signs of a clip apart.
+fn patches(graph: &Graph, rng: &mut Rng) -> Assignment {
+    let mut assignment = Assignment::default();
+    for id in graph.ids() {
+        let node = graph.node(id);
+        let Some(gate) = Gate::of(node) else { continue };
+        let mut choice = || {
+            let side = |rng: &mut Rng, size: usize| 1 + rng.below(size.min(4)) as u16;
+            let patch = |_| match rng.below(6) {
+                0 => Patch::Identity,
+                1 => Patch::PIXEL,
+                _ => Patch::Block { h: side(rng, node.shape.h), w: side(rng, node.shape.w) },
+            };
+            Choice::of(&(0..node.shape.c).map(patch).collect::<Vec<_>>())
+        };
+        let layer = match gate.upper {
+            None => LayerChoice::Every(choice()),
+            Some(_) => LayerChoice::Signs { lower: Some(choice()), upper: Some(choice()) },
+        };
+        assignment.insert(node.origin.name.clone(), layer);
+    }
+    assignment
+}
+
+/// Runs cases, and fails with all that is wrong with any of them.
+#[track_caller]
+fn check(cases: &[Case]) {
+    let faults: Vec<String> = cases.iter().flat_map(Case::faults).collect();
+    assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
+}
+
+#[test]
+fn small_networks_with_a_sign_per_pixel() {
+    let cases = Case::tiny(Signs::EveryPixel);
+    assert!(cases.len() >= 80, "the table is whole");
+    check(&cases);
+}
+
+#[test]
+fn small_networks_with_patches() {
+    let cases: Vec<Case> = (0..)
+        .zip(Case::tiny(Signs::EveryPixel))
+        .filter(|(_, case)| has_gates(&case.graph()))
+        .map(|(seed, case)| Case { name: format!("{} with patches {seed}", case.name), signs: Signs::Patches(seed), ..case })
+        .collect();
+    assert!(cases.len() >= 70, "most networks have gates");
+    check(&cases);
+}
+
+fn has_gates(graph: &Graph) -> bool {
+    graph.ids().into_iter().any(|id| Gate::of(graph.node(id)).is_some())
+}
+
+#[test]
+fn clips_as_relus() {
+    let has_clips = |case: &Case| {
+        let graph = case.graph();
+        graph.ids().into_iter().any(|id| Gate::of(graph.node(id)).is_some_and(|gate| gate.upper.is_some()))
+    };
+    let cases: Vec<Case> = Case::tiny(Signs::AsRelu).into_iter().filter(has_clips).collect();
+    assert!(cases.len() >= 2, "some networks have clips");
+    check(&cases);
+}
+
+#[test]
+fn resnet20() {
+    let case = |signs| Case::new("resnet20", onnx::resnet20(20), [3, 32, 32], signs);
+    check(&[case(Signs::EveryPixel), case(Signs::Patches(20))]);
+}
+
+#[test]
+fn mobilenet_v2() {
+    let case = |signs| Case::new("mobilenet_v2", onnx::mobilenet_v2(2, 0.25, 96), [3, 96, 96], signs);
+    check(&[case(Signs::EveryPixel), case(Signs::Patches(2))]);
+}
+
+/// Nothing of the protocol is left out of the table.
+#[test]
+fn every_op_occurs() {
+    const OPS: [&str; 17] = [
+        "add", "block_relu", "clip", "concat", "conv2d", "gather", "input", "interpolate", "lift", "max", "pad",
+        "relu", "requant", "reshape", "reveal", "sum_pool", "truncate",
+    ];
+    let ops = |case: &Case| {
+        let model = case.compile().unwrap_or_else(|error| panic!("{}: {error}", case.name));
+        model.parties.plan().program().steps.iter().map(|step| step.op.name()).collect::<Vec<_>>()
+    };
+    let found: BTreeSet<&str> = Case::tiny(Signs::EveryPixel).iter().flat_map(ops).collect();
+    assert_eq!(found, BTreeSet::from(OPS));
+}
