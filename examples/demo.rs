@@ -81,8 +81,12 @@ fn evaluate(binaries: &Binaries, root: &Path) -> Result<String> {
     );
     let output = Line::new(&binaries.compiler, &line).run(root)?;
     print!("{output}");
-    let top1 = output.lines().find_map(|line| line.strip_prefix("top1 "));
-    Ok(top1.context("`trefoil evaluate` printed no accuracy")?.to_owned())
+    let counts = output
+        .lines()
+        .find_map(|line| line.strip_prefix("top1 ")?.split(['(', ')']).nth(1));
+    Ok(counts
+        .context("`trefoil evaluate` printed no accuracy")?
+        .to_owned())
 }
 
 /// Three parties, each a process with its own plan, speak over TCP; returns file and class of each
@@ -193,7 +197,7 @@ fn show_figures(
     let milliseconds = |phase: &str| 1e3 * median[phase].as_f64().unwrap_or(f64::NAN);
     println!("\nWhat it cost, an image:");
     println!(
-        "  right         {right} of {} (in floats, in the clear: {clear})",
+        "  right         {right} of {} (in floats and in the clear: {clear})",
         predictions.len()
     );
     println!(

@@ -246,3 +246,22 @@ fn every_op_occurs() {
     let found: BTreeSet<&str> = Case::tiny(Signs::EveryPixel).iter().flat_map(ops).collect();
     assert_eq!(found, BTreeSet::from(OPS));
 }
+#[test]
+fn zz_debug() {
+    let case = Case::tiny(Signs::EveryPixel).into_iter().find(|c| c.name.starts_with("residual_inverted")).unwrap();
+    let case = Case { signs: Signs::Patches(36), ..case };
+    let a = patches(&case.graph(), &mut Rng::new(36));
+    println!("{}", a.to_json());
+    let model = case.compile().unwrap();
+    println!("{}", model.compiled.owner.program.to_text());
+    println!("{}", model.compiled.owner.graph.to_text());
+    let dir = tempfile::tempdir().unwrap();
+    let p = dir.path().join("x.npy");
+    support::folder::write_images(&p, case.input, images(2, IMAGES, case.input));
+    let data = trefoil_runtime::data::DataSet::open(&p, None, None).unwrap();
+    for l in trefoil_compiler::driver::evaluate::compare(&model.compiled.owner, &data, |_| {}).unwrap() {
+        println!("{} {} {} rms {:.5} err {:.6} largest {:.5} used {:?}", l.step, l.op, l.name, l.rms, l.error, l.largest_error, l.used);
+    }
+    let model = Case { signs: Signs::EveryPixel, ..case }.compile().unwrap();
+    println!("{:?}", model.compiled.owner.program.to_text().len());
+}

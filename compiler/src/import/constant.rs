@@ -13,13 +13,12 @@ use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto, ValueInfoProto};
 use tract_onnx::prelude::*;
 
+use super::bound::{self, MAX_EXPANSION};
 use super::error::{NodeError, Refusal, unsupported};
 use super::op;
 use super::tensor::tensor;
-use super::value::{Constant, volume};
+use super::value::Constant;
 
-/// Elements that one node may make out of less.
-const MAX_EXPANSION: usize = 1 << 20;
 /// Elements that all folded nodes together may make.
 const MAX_TOTAL: usize = 1 << 28;
 
@@ -120,7 +119,8 @@ impl Folder {
         if let ("Reshape", [Some(data), Some(shape)]) = (node.op_type.as_str(), operands) {
             return reshape(node, data, shape);
         }
-        self.spend(size_bound(node, operands)?, operands)?;
+        bound::check_indices(node, operands)?;
+        self.spend(bound::elements(node, operands), operands)?;
         let outcome = catch_unwind(AssertUnwindSafe(|| self.run(node, operands)));
         match outcome {
             Ok(Ok(values)) => Ok(values),
@@ -227,68 +227,6 @@ fn check_attributes(node: &NodeProto) -> Result<(), Refusal> {
         None => Ok(()),
         Some(odd) => fold_error(format!("the attribute `{}` has no place here", odd.name)),
     }
-}
-
-/// At least as many elements as the node's outputs have; `None` if that overflows.
-fn size_bound(node: &NodeProto, operands: &[Option<&Constant>]) -> Result<Option<usize>, Refusal> {
-    let dims: Vec<&[usize]> = operands.iter().flatten().map(|c| c.dims()).collect();
-    let total = dims.iter().try_fold(0usize, |n, d| n.checked_add(volume(d)?));
-    Ok(match node.op_type.as_str() {
-        "Expand" => match operands.get(1).copied().flatten().and_then(Constant::ints) {
-            Some(shape) => {
-                let shape: Option<Vec<usize>> = shape.iter().map(|&d| usize::try_from(d).ok()).collect();
-                shape.and_then(|shape| broadcast_volume(&[dims[0], &shape]))
-            }
-            None => None,
-        },
-        "Tile" => match operands.get(1).copied().flatten().and_then(Constant::ints) {
-            Some(repeats) => repeats.iter().try_fold(volume(dims[0]).unwrap_or(0), |n, &r| {
-                n.checked_mul(usize::try_from(r).ok()?)
-            }),
-            None => None,
-        },
-        "Range" => match operands {
-            [Some(start), Some(limit), Some(delta)] => range_length([start, limit, delta]),
-            _ => None,
-        },
-        "Gather" | "GatherElements" => match dims[..] {
-            [data, indices] => volume(data).and_then(|n| n.checked_mul(volume(indices)?)),
-            _ => None,
-        },
-        "Add" | "And" | "Div" | "Equal" | "Greater" | "GreaterOrEqual" | "Less" | "LessOrEqual" | "Max"
-        | "Min" | "Mod" | "Mul" | "Or" | "Pow" | "Sub" | "Sum" | "Where" | "Xor" => broadcast_volume(&dims),
-        _ => total,
-    })
-}
-
-/// Number of elements of a range, or one more; `None` for a step of zero and what is no number.
-fn range_length(ends: [&Constant; 3]) -> Option<usize> {
-    let exact = ends.map(|c| match c.ints() {
-        Some(&[value]) => Some(i128::from(value)),
-        _ => None,
-    });
-    if let [Some(start), Some(limit), Some(delta)] = exact {
-        let length = (limit - start).checked_div(delta)?.max(0);
-        return usize::try_from(length).ok()?.checked_add(1);
-    }
-    let floats = ends.map(|c| c.floats());
-    let [&[start], &[limit], &[delta]] = [&*floats[0], &*floats[1], &*floats[2]] else {
-        return None;
-    };
-    let length = (f64::from(limit) - f64::from(start)) / f64::from(delta);
-    (length.abs() < MAX_EXPANSION as f64).then(|| length.max(0.0).ceil() as usize + 1)
-}
-
-/// Number of elements of the broadcast of these shapes, or more.
-fn broadcast_volume(shapes: &[&[usize]]) -> Option<usize> {
-    let rank = shapes.iter().map(|s| s.len()).max().unwrap_or(0);
-    let dim = |from_end: usize| {
-        let sizes = shapes
-            .iter()
-            .filter_map(|s| s.len().checked_sub(from_end).map(|i| s[i]));
-        sizes.max().unwrap_or(1)
-    };
-    volume(&(1..=rank).map(dim).collect::<Vec<_>>())
 }
 
 /// Reshape by the rules of values that depend on the image: tract lets a wrong number of elements

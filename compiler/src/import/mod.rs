@@ -9,6 +9,7 @@
 //!
 //! This is the only module of the project that names tract.
 
+mod bound;
 mod build;
 mod constant;
 mod error;

@@ -353,6 +353,14 @@ pub(super) fn axis(axis: i64, rank: usize) -> Result<usize, Refusal> {
     invalid(format!("axis {axis} does not exist in a value of rank {rank}"))
 }
 
+/// An index that may count from the end, as one below `count`.
+pub(super) fn index(index: i64, count: usize) -> Result<usize, Refusal> {
+    match axis(index, count) {
+        Ok(index) => Ok(index),
+        Err(_) => invalid(format!("index {index} does not exist in an axis of size {count}")),
+    }
+}
+
 /// Distinct axes that may count from the end.
 pub(super) fn axes(list: &[i64], rank: usize) -> Result<Vec<usize>, Refusal> {
     let axes: Vec<usize> = list.iter().map(|&a| axis(a, rank)).collect::<Result<_, _>>()?;

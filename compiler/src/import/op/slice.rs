@@ -5,7 +5,7 @@ use trefoil_ir::nn::op::{Axis, Slice};
 
 use super::reshape::view_as;
 use crate::import::error::{Refusal, invalid, unsupported};
-use crate::import::site::{Outcome, Site, axes, axis, size};
+use crate::import::site::{Outcome, Site, axes, axis, index, size};
 use crate::import::value::{Value, View, shape_text};
 
 /// Slice: bounds are attributes before opset 10 and operands since.
@@ -88,7 +88,7 @@ pub(super) fn gather(site: &mut Site<'_>) -> Outcome {
         return invalid("the indices must be integers");
     };
     let dim = view.dims[along];
-    let indices: Vec<usize> = indices.iter().map(|&i| axis(i, dim)).collect::<Result<_, _>>()?;
+    let indices: Vec<usize> = indices.iter().map(|&i| index(i, dim)).collect::<Result<_, _>>()?;
     let step = match indices[..] {
         [first, second, ..] if second > first => second - first,
         [_] => 1,

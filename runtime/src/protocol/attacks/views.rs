@@ -6,7 +6,7 @@
 //! other, with all of the party's own streams and shares, and with what it must not learn; what it
 //! must not learn also with its own streams and shares. With N instances a dependence shows from a
 //! correlation of 6.5 / sqrt(N), 3.6%, on; a blind guess reaches 6.5 standard deviations once in
-//! 10^10 comparisons, and there are about 10^7.
+//! 10^10 comparisons, and there are some four million.
 
 use trefoil_ir::mpc::gate::{self, Group, NARROW, WIDE};
 use trefoil_ir::mpc::{Party, Stage};
