@@ -9,7 +9,6 @@ use trefoil_compiler::driver::{CompileOptions, Compiled, compile};
 use trefoil_compiler::import::ImportOptions;
 use trefoil_compiler::pass::{Assignment, Dump};
 use trefoil_ir::mpc::emulate::Rounding;
-use trefoil_ir::nn::eval::FeatureMap;
 use trefoil_ir::plan::{ClientPlan, HelperPlan, SecretSeed, ServerPlan};
 use trefoil_runtime::data::{DataSet, ImageTensor};
 
@@ -34,6 +33,8 @@ pub(crate) struct Levels {
     pub(crate) fixed: Vec<f32>,
     /// Logits of the three parties.
     pub(crate) secure: Vec<f32>,
+    /// Values that left their ranges, as the emulator saw them.
+    pub(crate) breaches: Vec<String>,
     /// What the emulator reveals, in units.
     pub(crate) fixed_units: Vec<i64>,
     /// What the parties reveal.
@@ -110,10 +111,7 @@ impl Model {
         let fixed = Fixed::new(owner);
         let units = fixed.encode(&image)?;
         let outcome = fixed.emulator().run(&units, Rounding::Nearest, |_, _| {});
-        let breaches: Vec<_> = outcome.breaches().collect();
-        if !breaches.is_empty() {
-            return Err(format!("the emulator saw values leave their ranges: {breaches:?}"));
-        }
+        let breaches = outcome.breaches().map(|breach| format!("{breach:?}")).collect();
         let units: Vec<i32> = units.values().iter().map(|&v| v as i32).collect();
         let ran = self.parties.run(&units)?;
         let shape = outcome.output.shape();
@@ -130,6 +128,7 @@ impl Model {
             float: float.into_values(),
             fixed: fixed.into_values(),
             secure: secure.into_values(),
+            breaches,
             fixed_units: outcome.output.values().to_vec(),
             ran,
         })
@@ -159,6 +158,13 @@ pub(crate) fn rms_and_largest(magnitudes: impl Iterator<Item = f64>) -> (f64, f6
     ((squares / count.max(1) as f64).sqrt(), largest)
 }
 
+/// Median of magnitudes.
+pub(crate) fn median(magnitudes: impl Iterator<Item = f64>) -> f64 {
+    let mut sorted: Vec<f64> = magnitudes.collect();
+    sorted.sort_by(f64::total_cmp);
+    sorted.get(sorted.len() / 2).copied().unwrap_or_default()
+}
+
 /// Standard deviation of logits.
 pub(crate) fn deviation(logits: &[f32]) -> f64 {
     let count = logits.len().max(1) as f64;
@@ -171,10 +177,4 @@ pub(crate) fn lead(logits: &[f32]) -> f32 {
     let mut sorted = logits.to_vec();
     sorted.sort_by(|a, b| b.total_cmp(a));
     sorted[0] - sorted.get(1).copied().unwrap_or(f32::NEG_INFINITY)
-}
-
-/// A map as an image.
-pub(crate) fn image_of(map: &FeatureMap) -> ImageTensor {
-    let shape = map.shape();
-    ImageTensor { channels: shape.c, height: shape.h, width: shape.w, values: map.values().to_vec() }
 }

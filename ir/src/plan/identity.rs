@@ -3,9 +3,9 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use zeroize::{Zeroize, ZeroizeOnDrop};
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-use crate::mpc::Program;
+use crate::mpc::{Party, Program};
 use crate::tensor::Tensor;
 
 /// BLAKE3 hash of the public part, which all three parties must share.
@@ -36,7 +36,7 @@ macro_rules! hexadecimal {
 hexadecimal!(Digest);
 hexadecimal!(PlanId);
 
-/// A secret of 32 bytes: the owner's compilation secret, or the seed of B. Wiped on drop, printed
+/// A secret of 32 bytes: the owner's compilation secret, the seed of B, or a pair's key. Wiped on drop, printed
 /// never; it is serialised into the plans that it belongs in and nowhere else.
 #[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop, Serialize, Deserialize)]
 pub struct SecretSeed([u8; 32]);
@@ -55,7 +55,7 @@ impl SecretSeed {
 
 /// The plan id of a program with these constants.
 pub fn plan_id(secret: &SecretSeed, program: &Program, constants: &[Tensor<i32>]) -> PlanId {
-    let key = blake3::derive_key("trefoil 1 plan id", secret.expose_to_derive());
+    let key = Zeroizing::new(blake3::derive_key("trefoil 1 plan id", secret.expose_to_derive()));
     let mut hasher = blake3::Hasher::new_keyed(&key);
     hasher.update(&super::codec::encode_program(&program.public()));
     for constant in constants {
@@ -64,14 +64,38 @@ pub fn plan_id(secret: &SecretSeed, program: &Program, constants: &[Tensor<i32>]
             hasher.update(&value.to_le_bytes());
         }
     }
-    PlanId(*hasher.finalize().as_bytes())
+    let id = PlanId(*hasher.finalize().as_bytes());
+    hasher.zeroize();
+    id
 }
 
 /// The seed of B, bound to the secret *and* to the plan id: one secret used for two versions of a
 /// model must not give F1 - F2 = W1 - W2 away.
 pub fn weight_seed(secret: &SecretSeed, id: &PlanId) -> SecretSeed {
-    let key = blake3::derive_key("trefoil 1 weight share", secret.expose_to_derive());
-    SecretSeed(*blake3::keyed_hash(&key, &id.0).as_bytes())
+    bound("trefoil 1 weight share", secret, id)
+}
+
+/// The key that two parties of a compilation have in common and the third lacks, whichever of the
+/// two asks: with it they show each other that they hold these parties' plans. `None` for a party
+/// and itself.
+pub fn pair_key(secret: &SecretSeed, id: &PlanId, one: Party, other: Party) -> Option<SecretSeed> {
+    let context = match (one, other) {
+        (Party::Client, Party::Server) | (Party::Server, Party::Client) => "trefoil 1 pair client server",
+        (Party::Client, Party::Helper) | (Party::Helper, Party::Client) => "trefoil 1 pair client helper",
+        (Party::Server, Party::Helper) | (Party::Helper, Party::Server) => "trefoil 1 pair server helper",
+        _ => return None,
+    };
+    Some(bound(context, secret, id))
+}
+
+/// What a compilation derives from the owner's secret for one purpose.
+fn bound(context: &str, secret: &SecretSeed, id: &PlanId) -> SecretSeed {
+    let key = Zeroizing::new(blake3::derive_key(context, secret.expose_to_derive()));
+    let mut hash = blake3::keyed_hash(&key, &id.0);
+    let mut seed = SecretSeed([0; 32]);
+    seed.0.copy_from_slice(hash.as_bytes());
+    hash.zeroize();
+    seed
 }
 
 #[cfg(test)]
