@@ -201,8 +201,7 @@ fn show_figures(
         predictions.len()
     );
     println!(
-        "  time          {:.1} ms (median): {:.1} before the image is known, {:.1} with it",
-        milliseconds("total"),
+        "  time          {:.1} ms before the image is known, {:.1} ms with it (medians)",
         milliseconds("offline"),
         milliseconds("online")
     );

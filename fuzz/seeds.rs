@@ -66,6 +66,7 @@ fn plans() -> [(&'static str, Vec<u8>); 4] {
         program: program.public(),
         plan_id: PlanId([7; 32]),
     };
+    let seed = |byte: u8| SecretSeed::new([byte; 32]);
     let channels = |name: &str| {
         let step = program.steps.iter().find(|step| step.op.name() == name);
         step.map_or(Shape::vector(1), |step| step.ty.shape).c
@@ -87,14 +88,23 @@ fn plans() -> [(&'static str, Vec<u8>); 4] {
         input: input.clone(),
         output: output.clone(),
         preprocess: Some("scale = 1.0\nmean = [0.0]\nstd = [1.0]\n".to_owned()),
+        with_server: seed(1),
+        with_helper: seed(2),
+    };
+    let server = ServerPart {
+        constants: constants.clone(),
+        with_client: seed(1),
+        with_helper: seed(3),
     };
     let helper = HelperPart {
-        weight_seed: SecretSeed::new([9; 32]),
+        weight_seed: seed(9),
+        with_client: seed(2),
+        with_server: seed(3),
     };
     let owner = Owner {
         program: program.clone(),
         plan_id: public.plan_id,
-        constants: constants.clone(),
+        constants,
         graph: graph.clone(),
         imported: graph,
         input,
@@ -103,7 +113,7 @@ fn plans() -> [(&'static str, Vec<u8>); 4] {
     };
     [
         ("client", ClientPlan::encode(&public, &client)),
-        ("server", ServerPlan::encode(&public, &ServerPart { constants })),
+        ("server", ServerPlan::encode(&public, &server)),
         ("helper", HelperPlan::encode(&public, &helper)),
         ("owner", owner.encode()),
     ]

@@ -59,7 +59,12 @@ struct Case {
 
 impl Case {
     fn new(name: &str, onnx: Vec<u8>, input: [usize; 3], signs: Signs) -> Self {
-        Self { name: format!("{name} ({signs:?})"), onnx, input, signs }
+        Self {
+            name: format!("{name} ({signs:?})"),
+            onnx,
+            input,
+            signs,
+        }
     }
 
     /// All small networks.
@@ -70,7 +75,10 @@ impl Case {
 
     fn graph(&self) -> Graph {
         let imported = import_bytes(&self.onnx, None, &ImportOptions::default());
-        imported.unwrap_or_else(|error| panic!("{}: {error}", self.name)).graph.into_inner()
+        imported
+            .unwrap_or_else(|error| panic!("{}: {error}", self.name))
+            .graph
+            .into_inner()
     }
 
     fn compile(&self) -> Result<Model, String> {
@@ -85,7 +93,12 @@ impl Case {
     fn images(&self) -> Vec<ImageTensor> {
         let [channels, height, width] = self.input;
         let values = images(2, IMAGES, self.input);
-        let image = |values: &[f32]| ImageTensor { channels, height, width, values: values.to_vec() };
+        let image = |values: &[f32]| ImageTensor {
+            channels,
+            height,
+            width,
+            values: values.to_vec(),
+        };
         values.chunks(channels * height * width).map(image).collect()
     }
 
@@ -101,7 +114,9 @@ impl Case {
             }
             Err(error) => vec![error],
         };
-        faults.iter_mut().for_each(|fault| *fault = format!("{}: {fault}", self.name));
+        faults
+            .iter_mut()
+            .for_each(|fault| *fault = format!("{}: {fault}", self.name));
         faults
     }
 
@@ -122,29 +137,51 @@ impl Case {
         let std = deviation(&levels.float).max(1e-6);
         if self.signs == Signs::EveryPixel {
             let (error, _) = distance(&levels.imported, &levels.float);
-            demand(error <= 1e-4 * std, format!("passes changed the output by {error:e} (deviation {std})"));
+            demand(
+                error <= 1e-4 * std,
+                format!("passes changed the output by {error:e} (deviation {std})"),
+            );
         }
-        demand(levels.breaches.is_empty(), format!("values left their ranges: {:?}", levels.breaches));
+        demand(
+            levels.breaches.is_empty(),
+            format!("values left their ranges: {:?}", levels.breaches),
+        );
         let (error, worst) = distance(&levels.float, &levels.fixed);
         let (error, limit) = if self.has_jumps() {
-            (median(differences(&levels.float, &levels.fixed)), QUANTIZATION_WITH_PATCHES)
+            (
+                median(differences(&levels.float, &levels.fixed)),
+                QUANTIZATION_WITH_PATCHES,
+            )
         } else {
             (error, QUANTIZATION)
         };
-        demand(error <= limit * std, format!("the emulator is off by {:.4} deviations", error / std));
+        demand(
+            error <= limit * std,
+            format!("the emulator is off by {:.4} deviations", error / std),
+        );
         if levels.is_vector && f64::from(lead(&levels.float)) > 2.0 * worst {
-            demand(top1(&levels.float) == top1(&levels.fixed), "the emulator's class differs".to_owned());
+            demand(
+                top1(&levels.float) == top1(&levels.fixed),
+                "the emulator's class differs".to_owned(),
+            );
         }
 
         let noise = Noise::between(&levels.fixed_units, &levels.ran.units);
         let coins = Noise::of_coins(model, image, levels);
         demand(
-            if self.has_jumps() { noise.median <= coins.median } else { noise.rms <= coins.rms && noise.most <= coins.most },
+            if self.has_jumps() {
+                noise.median <= coins.median
+            } else {
+                noise.rms <= coins.rms && noise.most <= coins.most
+            },
             format!("the parties are {noise:.1?} units from the emulator, {coins:.1?} allowed"),
         );
         let (_, worst) = distance(&levels.fixed, &levels.secure);
         if levels.is_vector && f64::from(lead(&levels.fixed)) > 2.0 * worst {
-            demand(top1(&levels.fixed) == top1(&levels.secure), "the parties' class differs".to_owned());
+            demand(
+                top1(&levels.fixed) == top1(&levels.secure),
+                "the parties' class differs".to_owned(),
+            );
         }
         faults
     }
@@ -162,14 +199,22 @@ impl Noise {
     fn between(a: &[i64], b: &[i64]) -> Self {
         let magnitudes = || a.iter().zip(b).map(|(a, b)| (a - b).abs() as f64);
         let (rms, most) = rms_and_largest(magnitudes());
-        Self { rms, most, median: median(magnitudes()) }
+        Self {
+            rms,
+            most,
+            median: median(magnitudes()),
+        }
     }
 
     /// What the emulator's own coins show, with room for what they did not.
     fn of_coins(model: &Model, image: ImageTensor, levels: &Levels) -> Self {
         let fixed = model.fixed();
         let units = fixed.encode(&feature_map(image)).expect("it was encoded before");
-        let mut noise = Self { rms: 0.0, most: 0.0, median: 0.0 };
+        let mut noise = Self {
+            rms: 0.0,
+            most: 0.0,
+            median: 0.0,
+        };
         for seed in 0..COIN_RUNS {
             let outcome = fixed.emulator().run(&units, Rounding::Coin(seed), |_, _| {});
             let seen = Self::between(&levels.fixed_units, outcome.output.values());
@@ -177,7 +222,11 @@ impl Noise {
             noise.most = noise.most.max(seen.most);
             noise.median = noise.median.max(seen.median);
         }
-        Self { rms: 1.5 * noise.rms + 1.0, most: 2.0 * noise.most + 3.0, median: 2.0 * noise.median + 2.0 }
+        Self {
+            rms: 1.5 * noise.rms + 1.0,
+            most: 2.0 * noise.most + 3.0,
+            median: 2.0 * noise.median + 2.0,
+        }
     }
 }
 
@@ -189,7 +238,10 @@ fn differences(a: &[f32], b: &[f32]) -> impl Iterator<Item = f64> {
 /// signs of a clip apart.
 fn patches(graph: &Graph, rng: &mut Rng, every: usize) -> Assignment {
     let mut assignment = Assignment::default();
-    let gates = graph.ids().into_iter().filter_map(|id| Gate::of(graph.node(id)).map(|gate| (id, gate)));
+    let gates = graph
+        .ids()
+        .into_iter()
+        .filter_map(|id| Gate::of(graph.node(id)).map(|gate| (id, gate)));
     for (id, gate) in gates.step_by(every) {
         let node = graph.node(id);
         let mut choice = || {
@@ -197,13 +249,19 @@ fn patches(graph: &Graph, rng: &mut Rng, every: usize) -> Assignment {
             let patch = |_| match rng.below(6) {
                 0 => Patch::Identity,
                 1 => Patch::PIXEL,
-                _ => Patch::Block { h: side(rng, node.shape.h), w: side(rng, node.shape.w) },
+                _ => Patch::Block {
+                    h: side(rng, node.shape.h),
+                    w: side(rng, node.shape.w),
+                },
             };
             Choice::of(&(0..node.shape.c).map(patch).collect::<Vec<_>>())
         };
         let layer = match gate.upper {
             None => LayerChoice::Every(choice()),
-            Some(_) => LayerChoice::Signs { lower: Some(choice()), upper: Some(choice()) },
+            Some(_) => LayerChoice::Signs {
+                lower: Some(choice()),
+                upper: Some(choice()),
+            },
         };
         assignment.insert(node.origin.name.clone(), layer);
     }
@@ -214,7 +272,12 @@ fn patches(graph: &Graph, rng: &mut Rng, every: usize) -> Assignment {
 #[track_caller]
 fn check(cases: &[Case]) {
     let faults: Vec<String> = cases.iter().flat_map(Case::faults).collect();
-    assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
+    assert!(
+        faults.is_empty(),
+        "{} faults:\n{}",
+        faults.len(),
+        faults.join("\n")
+    );
 }
 
 #[test]
@@ -240,14 +303,20 @@ fn small_networks_with_patches() {
 }
 
 fn has_gates(graph: &Graph) -> bool {
-    graph.ids().into_iter().any(|id| Gate::of(graph.node(id)).is_some())
+    graph
+        .ids()
+        .into_iter()
+        .any(|id| Gate::of(graph.node(id)).is_some())
 }
 
 #[test]
 fn clips_as_relus() {
     let has_clips = |case: &Case| {
         let graph = case.graph();
-        graph.ids().into_iter().any(|id| Gate::of(graph.node(id)).is_some_and(|gate| gate.upper.is_some()))
+        graph
+            .ids()
+            .into_iter()
+            .any(|id| Gate::of(graph.node(id)).is_some_and(|gate| gate.upper.is_some()))
     };
     let cases: Vec<Case> = Case::tiny(Signs::AsRelu).into_iter().filter(has_clips).collect();
     assert!(cases.len() >= 2, "some networks have clips");
@@ -257,25 +326,62 @@ fn clips_as_relus() {
 #[test]
 fn resnet20() {
     let case = |signs| Case::new("resnet20", onnx::resnet20(20), [3, 32, 32], signs);
-    check(&[case(Signs::EveryPixel), case(Signs::Patches { seed: 20, every: 1 })]);
+    check(&[
+        case(Signs::EveryPixel),
+        case(Signs::Patches { seed: 20, every: 1 }),
+    ]);
 }
 
 #[test]
 fn mobilenet_v2() {
-    let case = |signs| Case::new("mobilenet_v2", onnx::mobilenet_v2(2, 0.25, 96), [3, 96, 96], signs);
-    check(&[case(Signs::EveryPixel), case(Signs::Patches { seed: 2, every: 6 })]);
+    let case = |signs| {
+        Case::new(
+            "mobilenet_v2",
+            onnx::mobilenet_v2(2, 0.25, 96),
+            [3, 96, 96],
+            signs,
+        )
+    };
+    check(&[
+        case(Signs::EveryPixel),
+        case(Signs::Patches { seed: 2, every: 6 }),
+    ]);
 }
 
 /// Nothing of the protocol is left out of the table.
 #[test]
 fn every_op_occurs() {
     const OPS: [&str; 17] = [
-        "add", "block_relu", "clip", "concat", "conv2d", "flatten", "gather", "input", "interpolate", "lift", "max", "pad",
-        "relu", "requant", "reveal", "sum_pool", "truncate",
+        "add",
+        "block_relu",
+        "clip",
+        "concat",
+        "conv2d",
+        "flatten",
+        "gather",
+        "input",
+        "interpolate",
+        "lift",
+        "max",
+        "pad",
+        "relu",
+        "requant",
+        "reveal",
+        "sum_pool",
+        "truncate",
     ];
     let ops = |case: &Case| {
-        let model = case.compile().unwrap_or_else(|error| panic!("{}: {error}", case.name));
-        model.parties.plan().program().steps.iter().map(|step| step.op.name()).collect::<Vec<_>>()
+        let model = case
+            .compile()
+            .unwrap_or_else(|error| panic!("{}: {error}", case.name));
+        model
+            .parties
+            .plan()
+            .program()
+            .steps
+            .iter()
+            .map(|step| step.op.name())
+            .collect::<Vec<_>>()
     };
     let found: BTreeSet<&str> = Case::tiny(Signs::EveryPixel).iter().flat_map(ops).collect();
     assert_eq!(found, BTreeSet::from(OPS));

@@ -27,14 +27,22 @@ fn data() -> Option<PathBuf> {
     if folder.join("models").is_dir() {
         return Some(folder);
     }
-    eprintln!("skipped: {} holds no models; TREFOIL_DATA names the folder", folder.display());
+    eprintln!(
+        "skipped: {} holds no models; TREFOIL_DATA names the folder",
+        folder.display()
+    );
     None
 }
 
 /// Mean error of logits in standard deviations, over all images.
 fn mean_error(pairs: &[(Vec<f32>, Vec<f32>)]) -> f64 {
-    let all: Vec<f32> = pairs.iter().flat_map(|(float, _)| float.iter().copied()).collect();
-    let errors = pairs.iter().flat_map(|(a, b)| a.iter().zip(b).map(|(a, b)| f64::from((a - b).abs())));
+    let all: Vec<f32> = pairs
+        .iter()
+        .flat_map(|(float, _)| float.iter().copied())
+        .collect();
+    let errors = pairs
+        .iter()
+        .flat_map(|(a, b)| a.iter().zip(b).map(|(a, b)| f64::from((a - b).abs())));
     errors.sum::<f64>() / all.len() as f64 / deviation(&all)
 }
 
@@ -46,7 +54,10 @@ fn agreement(pairs: &[(Vec<f32>, Vec<f32>)]) -> f64 {
 
 fn preprocess(folder: &Path, name: &str) -> (Preprocess, String) {
     let text = fs::read_to_string(folder.join("preprocess").join(name)).expect("the data are complete");
-    (Preprocess::from_toml(&text).expect("the description is sound"), text)
+    (
+        Preprocess::from_toml(&text).expect("the description is sound"),
+        text,
+    )
 }
 
 /// A network on CIFAR-10: floats against a recorded run of another program, the other levels
@@ -55,16 +66,25 @@ fn cifar(model: &str, preprocessing: &str) {
     let Some(folder) = data() else { return };
     let preprocess = preprocess(&folder, preprocessing);
     let open = |file: &str, count: usize| {
-        DataSet::open(&folder.join(file), Some(&preprocess.0), None).expect("the data are complete").take(count)
+        DataSet::open(&folder.join(file), Some(&preprocess.0), None)
+            .expect("the data are complete")
+            .take(count)
     };
     let calibration = open("cifar10_calib_x.npy", CALIBRATION_IMAGES);
     let images = open("cifar10_x.npy", CIFAR_IMAGES);
     let path = folder.join("models").join(format!("{model}.onnx"));
-    let options = CompileOptions { preprocess: Some(preprocess), ..options(path, calibration) };
+    let options = CompileOptions {
+        preprocess: Some(preprocess),
+        ..options(path, calibration)
+    };
     let mut model_levels = Model::compile(&options).unwrap_or_else(|error| panic!("{error}"));
     let levels: Vec<Levels> = images
         .iter()
-        .map(|image| model_levels.run(image.expect("the data are sound")).unwrap_or_else(|error| panic!("{error}")))
+        .map(|image| {
+            model_levels
+                .run(image.expect("the data are sound"))
+                .unwrap_or_else(|error| panic!("{error}"))
+        })
         .collect();
 
     let breaches = levels.iter().filter(|run| !run.breaches.is_empty()).count();
@@ -72,16 +92,36 @@ fn cifar(model: &str, preprocessing: &str) {
     let (shape, expected) = read_floats(&folder.join("expected").join(format!("{model}_logits.npy")));
     let expected = expected.chunks(shape[1]);
     let paired = |level: fn(&Levels) -> &Vec<f32>| -> Vec<(Vec<f32>, Vec<f32>)> {
-        levels.iter().map(|l| (l.imported.clone(), level(l).clone())).collect()
+        levels
+            .iter()
+            .map(|l| (l.imported.clone(), level(l).clone()))
+            .collect()
     };
-    let recorded: Vec<_> = expected.zip(&levels).map(|(e, l)| (e.to_vec(), l.imported.clone())).collect();
-    assert!(mean_error(&recorded) < 1e-4, "floats are off by {}", mean_error(&recorded));
-    for (level, pairs) in [("emulator", paired(|l| &l.fixed)), ("parties", paired(|l| &l.secure))] {
+    let recorded: Vec<_> = expected
+        .zip(&levels)
+        .map(|(e, l)| (e.to_vec(), l.imported.clone()))
+        .collect();
+    assert!(
+        mean_error(&recorded) < 1e-4,
+        "floats are off by {}",
+        mean_error(&recorded)
+    );
+    for (level, pairs) in [
+        ("emulator", paired(|l| &l.fixed)),
+        ("parties", paired(|l| &l.secure)),
+    ] {
         let error = mean_error(&pairs);
-        eprintln!("{model}, {level}: mean error {error:.5} deviations, {} of classes equal", agreement(&pairs));
+        eprintln!(
+            "{model}, {level}: mean error {error:.5} deviations, {} of classes equal",
+            agreement(&pairs)
+        );
         assert!(error < LOGIT_ERROR, "{level}: mean error {error} deviations");
         // A tie within the noise may fall either way.
-        assert!(agreement(&pairs) >= 0.99, "{level}: {} of the classes are equal", agreement(&pairs));
+        assert!(
+            agreement(&pairs) >= 0.99,
+            "{level}: {} of the classes are equal",
+            agreement(&pairs)
+        );
     }
 }
 
@@ -115,11 +155,19 @@ fn pictures(folder: &Path, preprocess: &Preprocess, names: &[String]) -> DataSet
 
 /// A network on the first pictures of a folder, calibrated on the last ones: the parties' output
 /// against floats, and their bytes against what the program costs.
-fn on_pictures(model: &str, preprocessing: &str, folder_name: &str, scored: usize, calibration: usize) -> Vec<Levels> {
+fn on_pictures(
+    model: &str,
+    preprocessing: &str,
+    folder_name: &str,
+    scored: usize,
+    calibration: usize,
+) -> Vec<Levels> {
     let Some(data) = data() else { return Vec::new() };
     let preprocess = preprocess(&data, preprocessing);
     let folder = data.join(folder_name);
-    let entries = fs::read_dir(&folder).expect("the data are complete").map(|e| e.expect("readable").file_name());
+    let entries = fs::read_dir(&folder)
+        .expect("the data are complete")
+        .map(|e| e.expect("readable").file_name());
     let mut names: Vec<String> = entries.map(|name| name.to_string_lossy().into_owned()).collect();
     names.retain(|name| name.ends_with(".jpg"));
     names.sort();
@@ -127,17 +175,28 @@ fn on_pictures(model: &str, preprocessing: &str, folder_name: &str, scored: usiz
     let images = pictures(&folder, &preprocess.0, &names[..scored]);
     let calibration = pictures(&folder, &preprocess.0, &names[names.len() - calibration..]);
     let path = data.join("models").join(format!("{model}.onnx"));
-    let options = CompileOptions { preprocess: Some(preprocess), ..options(path, calibration) };
+    let options = CompileOptions {
+        preprocess: Some(preprocess),
+        ..options(path, calibration)
+    };
     let mut model_levels = Model::compile(&options).unwrap_or_else(|error| panic!("{error}"));
     let levels: Vec<Levels> = images
         .iter()
-        .map(|image| model_levels.run(image.expect("the data are sound")).unwrap_or_else(|error| panic!("{error}")))
+        .map(|image| {
+            model_levels
+                .run(image.expect("the data are sound"))
+                .unwrap_or_else(|error| panic!("{error}"))
+        })
         .collect();
     let cost = Cost::new(&model_levels.compiled.owner.program);
     for run in &levels {
         let links = run.ran.client.links();
         assert_eq!(links.values().sum::<u64>(), cost.bytes().total, "{model}: bytes");
-        assert_eq!(cost.bytes(), model_levels.compiled.report.bytes, "{model}: bytes of the report");
+        assert_eq!(
+            cost.bytes(),
+            model_levels.compiled.report.bytes,
+            "{model}: bytes of the report"
+        );
         let (error, largest) = distance(&run.imported, &run.secure);
         let std = deviation(&run.imported);
         eprintln!(
@@ -156,7 +215,11 @@ fn mobilenet_v2() {
     for run in on_pictures("mobilenetv2_1.0_224_bn", "imagenet224.toml", "imagenet224", 2, 24) {
         assert_eq!(top1(&run.imported), top1(&run.secure), "the class");
         let pairs = [(run.imported, run.secure)];
-        assert!(mean_error(&pairs) < LOGIT_ERROR, "mean error {} deviations", mean_error(&pairs));
+        assert!(
+            mean_error(&pairs) < LOGIT_ERROR,
+            "mean error {} deviations",
+            mean_error(&pairs)
+        );
     }
 }
 
@@ -169,7 +232,9 @@ fn deeplab() {
             let column: Vec<f32> = (0..classes).map(|c| logits[c * plane + at]).collect();
             top1(&column)
         };
-        let same = (0..plane).filter(|&at| class(&run.imported, at) == class(&run.secure, at)).count();
+        let same = (0..plane)
+            .filter(|&at| class(&run.imported, at) == class(&run.secure, at))
+            .count();
         let share = same as f64 / plane as f64;
         eprintln!("deeplab: {share:.4} of the pixels have the same class");
         assert!(share >= 0.98, "{share:.4} of the pixels have the same class");

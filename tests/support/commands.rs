@@ -33,7 +33,10 @@ impl Ended {
     /// What is wrong if this was to be a refusal: the exit must be a failure of the program's own,
     /// with a sentence, and not a panic.
     pub(crate) fn no_refusal(&self) -> Option<String> {
-        let sentence = self.stderr.lines().any(|line| line.starts_with("error: ") && line.len() > 20);
+        let sentence = self
+            .stderr
+            .lines()
+            .any(|line| line.starts_with("error: ") && line.len() > 20);
         let problem = match self.code {
             None => "it was ended by a signal",
             Some(0) => "it succeeded",
@@ -66,12 +69,23 @@ pub(crate) struct Running {
 impl Running {
     /// Starts a process.
     pub(crate) fn start(command: &mut Command) -> Self {
-        let command = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?} cannot be started: {error}"));
-        let (stdout, mut stderr) = (child.stdout.take().expect("piped"), child.stderr.take().expect("piped"));
+        let command = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = command
+            .spawn()
+            .unwrap_or_else(|error| panic!("{command:?} cannot be started: {error}"));
+        let (stdout, mut stderr) = (
+            child.stdout.take().expect("piped"),
+            child.stderr.take().expect("piped"),
+        );
         let (tell, lines) = channel();
         thread::spawn(move || {
-            BufReader::new(stdout).lines().map_while(Result::ok).all(|line| tell.send(line).is_ok())
+            BufReader::new(stdout)
+                .lines()
+                .map_while(Result::ok)
+                .all(|line| tell.send(line).is_ok())
         });
         let stderr = thread::spawn(move || {
             let mut text = Vec::new();
@@ -79,7 +93,12 @@ impl Running {
             let _ = stderr.read_to_end(&mut text);
             String::from_utf8_lossy(&text).into_owned()
         });
-        Self { child, lines, stdout: String::new(), stderr: Some(stderr) }
+        Self {
+            child,
+            lines,
+            stdout: String::new(),
+            stderr: Some(stderr),
+        }
     }
 
     /// Waits for a line of the standard output that begins so; returns what follows.
@@ -107,8 +126,14 @@ impl Running {
 
     /// Asks the process to end, with this signal.
     pub(crate) fn signal(&self, name: &str) {
-        let kill = Command::new("kill").arg(format!("-{name}")).arg(self.child.id().to_string()).status();
-        assert!(kill.is_ok_and(|status| status.success()), "the process is there to be signalled");
+        let kill = Command::new("kill")
+            .arg(format!("-{name}"))
+            .arg(self.child.id().to_string())
+            .status();
+        assert!(
+            kill.is_ok_and(|status| status.success()),
+            "the process is there to be signalled"
+        );
     }
 
     /// Whether it has not ended yet.
@@ -126,18 +151,29 @@ impl Running {
                 Ok(None) if Instant::now() > end => {
                     let _ = self.child.kill();
                     let stderr = self.stderr.take().map(|thread| thread.join());
-                    panic!("a process did not end within {limit:?}: {} {stderr:?}", self.stdout);
+                    panic!(
+                        "a process did not end within {limit:?}: {} {stderr:?}",
+                        self.stdout
+                    );
                 }
                 Ok(None) => thread::sleep(Duration::from_millis(2)),
                 Err(error) => panic!("a process cannot be waited for: {error}"),
             }
         };
-        let stderr = self.stderr.take().and_then(|thread| thread.join().ok()).unwrap_or_default();
+        let stderr = self
+            .stderr
+            .take()
+            .and_then(|thread| thread.join().ok())
+            .unwrap_or_default();
         while let Ok(line) = self.lines.recv_timeout(Duration::from_secs(5)) {
             self.stdout += &line;
             self.stdout.push('\n');
         }
-        Ended { code: status.code(), stdout: std::mem::take(&mut self.stdout), stderr }
+        Ended {
+            code: status.code(),
+            stdout: std::mem::take(&mut self.stdout),
+            stderr,
+        }
     }
 }
 

@@ -77,7 +77,11 @@ impl Model {
         let client = ClientPlan::decode(&ClientPlan::encode(&plans.public, &plans.client));
         let server = ServerPlan::decode(&ServerPlan::encode(&plans.public, &plans.server));
         let helper = HelperPlan::decode(&HelperPlan::encode(&plans.public, &plans.helper));
-        let parties = Parties::new(client.map_err(chain)?, server.map_err(chain)?, helper.map_err(chain)?);
+        let parties = Parties::new(
+            client.map_err(chain)?,
+            server.map_err(chain)?,
+            helper.map_err(chain)?,
+        );
         Ok(Self { compiled, parties })
     }
 
@@ -90,11 +94,18 @@ impl Model {
         relu6_as_relu: bool,
     ) -> Result<Self, String> {
         let folder = tempfile::tempdir().map_err(chain)?;
-        let (model, calibration) = (folder.path().join("net.onnx"), folder.path().join("calibration.npy"));
+        let (model, calibration) = (
+            folder.path().join("net.onnx"),
+            folder.path().join("calibration.npy"),
+        );
         fs::write(&model, onnx).map_err(chain)?;
         write_images(&calibration, input, images(1, calibration_images, input));
         let calibration = DataSet::open(&calibration, None, None).map_err(chain)?;
-        Self::compile(&CompileOptions { assignment, relu6_as_relu, ..options(model, calibration) })
+        Self::compile(&CompileOptions {
+            assignment,
+            relu6_as_relu,
+            ..options(model, calibration)
+        })
     }
 
     /// The emulator.
@@ -120,7 +131,11 @@ impl Model {
         let fixed = logits(outcome.output.values());
         let secure = logits(&ran.units);
         if fixed.shape().len() != float.shape().len() {
-            return Err(format!("{} logits in floats, {} in fixed point", float.shape(), fixed.shape()));
+            return Err(format!(
+                "{} logits in floats, {} in fixed point",
+                float.shape(),
+                fixed.shape()
+            ));
         }
         Ok(Levels {
             is_vector: fixed.shape().plane() == 1,

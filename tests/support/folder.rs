@@ -6,7 +6,9 @@ use ndarray::Array4;
 
 /// The shipped example, by file name.
 pub(crate) fn digits(file: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/digits").join(file)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../examples/digits")
+        .join(file)
 }
 
 /// Writes float images `[N, C, H, W]`.

@@ -65,7 +65,14 @@ impl Parties {
         self.next += 1;
         let (to_server, at_server) = pair(Party::Client, Party::Server, 64);
         let (to_helper, at_helper) = pair(Party::Client, Party::Helper, 64);
-        let Self { client, server, helper, client_helper, server_helper, .. } = self;
+        let Self {
+            client,
+            server,
+            helper,
+            client_helper,
+            server_helper,
+            ..
+        } = self;
         thread::scope(|scope| {
             let helper = scope.spawn(|| {
                 let mut link = Metered::new(at_helper);
@@ -76,8 +83,12 @@ impl Parties {
             });
             let server = scope.spawn(|| {
                 let mut link = Metered::new(at_server);
-                let stock = server.offline(inference, &mut link).map_err(|e| format!("server: {e}"))?;
-                server.online(&server_helper[0], stock, &mut link).map_err(|e| format!("server: {e}"))?;
+                let stock = server
+                    .offline(inference, &mut link)
+                    .map_err(|e| format!("server: {e}"))?;
+                server
+                    .online(&server_helper[0], stock, &mut link)
+                    .map_err(|e| format!("server: {e}"))?;
                 Ok::<_, String>(link.take())
             });
             let (mut to_server, mut to_helper) = (Metered::new(to_server), Metered::new(to_helper));
@@ -106,7 +117,12 @@ impl Parties {
 fn check_traffic(program: &Program, ran: &Ran) -> Result<(), String> {
     let predicted: BTreeMap<(u32, Stage), u64> = program
         .ids()
-        .flat_map(|id| program.messages(id).into_iter().map(move |m| ((id.0, m.stage), m.bytes() as u64)))
+        .flat_map(|id| {
+            program
+                .messages(id)
+                .into_iter()
+                .map(move |m| ((id.0, m.stage), m.bytes() as u64))
+        })
         .collect();
     let mut others = ran.server.clone();
     others.merge(&ran.helper);
@@ -114,24 +130,35 @@ fn check_traffic(program: &Program, ran: &Ran) -> Result<(), String> {
         let mut measured = BTreeMap::new();
         for (step, stage, count) in traffic.messages() {
             if count.messages != 1 {
-                return Err(format!("{who}: {stage:?} of %{step} passed {} times", count.messages));
+                return Err(format!(
+                    "{who}: {stage:?} of %{step} passed {} times",
+                    count.messages
+                ));
             }
             measured.insert((step, stage), count.bytes);
         }
         if measured != predicted {
             let differ = |key: &&(u32, Stage)| measured.get(key) != predicted.get(key);
             let first = measured.keys().chain(predicted.keys()).find(differ);
-            return Err(format!("{who}: the traffic is not the predicted one, first at {first:?}"));
+            return Err(format!(
+                "{who}: the traffic is not the predicted one, first at {first:?}"
+            ));
         }
     }
     let cost = Cost::new(program);
     let mut links = cost.links.clone();
     links.retain(|_, bytes| *bytes > 0);
     if ran.client.links() != links {
-        return Err(format!("links: {:?} measured, {links:?} predicted", ran.client.links()));
+        return Err(format!(
+            "links: {:?} measured, {links:?} predicted",
+            ran.client.links()
+        ));
     }
     if ran.client.round_trips != cost.round_trips as u64 {
-        return Err(format!("{} round trips measured, {} predicted", ran.client.round_trips, cost.round_trips));
+        return Err(format!(
+            "{} round trips measured, {} predicted",
+            ran.client.round_trips, cost.round_trips
+        ));
     }
     Ok(())
 }

@@ -26,7 +26,10 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: Arguments) -> Result<()> {
-    let options = ImportOptions { input_shape: arguments.input_shape, output: arguments.output_name };
+    let options = ImportOptions {
+        input_shape: arguments.input_shape,
+        output: arguments.output_name,
+    };
     let imported = import_file(&arguments.model, &options)?;
     let passed = pass::run(imported.graph.clone(), &PassOptions::default(), &mut Dump::none())?;
     let counts = count(&imported.graph, &passed.graph);
@@ -37,7 +40,11 @@ pub(super) fn run(arguments: Arguments) -> Result<()> {
             "{}: opset {}, from {}; input \"{}\" {:?}, output \"{}\" {:?}",
             imported.graph.name,
             imported.opset,
-            if imported.producer.is_empty() { "an unknown exporter" } else { &imported.producer },
+            if imported.producer.is_empty() {
+                "an unknown exporter"
+            } else {
+                &imported.producer
+            },
             imported.input_name,
             imported.input_dims,
             imported.output_name,
@@ -55,7 +62,12 @@ fn print_counts(counts: &Counts) {
     println!("{:<48} {:>9} {:>6} {:>14}", "ReLU", "map", "chan.", "DReLUs");
     for relu in &counts.relus {
         let map = format!("{}x{}", relu.map[0], relu.map[1]);
-        println!("{:<48} {map:>9} {:>6} {:>14}", relu.name, relu.channels, grouped(relu.drelus_at_1x1 as u64));
+        println!(
+            "{:<48} {map:>9} {:>6} {:>14}",
+            relu.name,
+            relu.channels,
+            grouped(relu.drelus_at_1x1 as u64)
+        );
     }
     for pool in &counts.max_pools {
         let map = format!("{}x{}", pool.map[0], pool.map[1]);

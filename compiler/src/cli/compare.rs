@@ -19,7 +19,11 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: Arguments) -> Result<()> {
     let owner = read_owner(&arguments.folder)?;
     let preprocess = preprocess_of(&owner)?;
-    let data = open_data(&arguments.data, preprocess.as_ref(), owner.program.steps[0].ty.shape)?;
+    let data = open_data(
+        &arguments.data,
+        preprocess.as_ref(),
+        owner.program.steps[0].ty.shape,
+    )?;
     let bar = bar(data.len(), "comparing");
     let layers = compare(&owner, &data, |done| bar.set_position(done as u64))?;
     bar.finish_and_clear();
@@ -30,7 +34,9 @@ pub(super) fn run(arguments: Arguments) -> Result<()> {
     layers.iter().for_each(print_layer);
     let breaches: usize = layers.iter().map(|l| l.breaches).sum();
     if breaches > 0 {
-        println!("{breaches} values left their range: they would corrupt the result silently; compile with more --head-room");
+        println!(
+            "{breaches} values left their range: they would corrupt the result silently; compile with more --head-room"
+        );
     }
     Ok(())
 }
@@ -40,7 +46,11 @@ fn print_layer(layer: &LayerComparison) {
         Some((bound, used, channel)) => format!("{:.0}% of {bound:?}, channel {channel}", 100.0 * used),
         None => String::new(),
     };
-    let breach = if layer.breaches > 0 { format!("  BREACH: {} values", layer.breaches) } else { String::new() };
+    let breach = if layer.breaches > 0 {
+        format!("  BREACH: {} values", layer.breaches)
+    } else {
+        String::new()
+    };
     println!(
         "{:>6} {:<12} {:<40} {:>10.4} {:>10.6} {:>10.6} {:>7.3}  {used}{breach}",
         layer.step.to_string(),

@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 use trefoil_ir::plan::{ClientPlan, HelperPlan, SecretSeed, ServerPlan};
 use trefoil_runtime::data::DataSet;
+use zeroize::Zeroizing;
 
 use super::files::{OWNER_FILE, read_preprocess, write_private};
 use super::progress::{Calibrating, bar};
@@ -95,11 +96,17 @@ fn options(arguments: Arguments) -> Result<CompileOptions> {
     let calibration = DataSet::open(&arguments.calibration, preprocess.as_ref().map(|(p, _)| p), None)?
         .take(arguments.calibration_images.unwrap_or(usize::MAX));
     if calibration.is_empty() {
-        bail!("{} holds no image to calibrate with", arguments.calibration.display());
+        bail!(
+            "{} holds no image to calibrate with",
+            arguments.calibration.display()
+        );
     }
     Ok(CompileOptions {
         model: arguments.model,
-        import: ImportOptions { input_shape: arguments.input_shape, output: arguments.output_name },
+        import: ImportOptions {
+            input_shape: arguments.input_shape,
+            output: arguments.output_name,
+        },
         calibration,
         preprocess,
         assignment: read_assignment(arguments.assignment.as_deref())?,
@@ -113,26 +120,33 @@ fn options(arguments: Arguments) -> Result<CompileOptions> {
 fn read_assignment(path: Option<&Path>) -> Result<Option<Assignment>> {
     let Some(path) = path else { return Ok(None) };
     let text = fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?;
-    let assignment =
-        Assignment::parse(&text).with_context(|| format!("the assignment {} cannot be used", path.display()))?;
+    let assignment = Assignment::parse(&text)
+        .with_context(|| format!("the assignment {} cannot be used", path.display()))?;
     Ok(Some(assignment))
 }
 
 fn read_classes(path: Option<&Path>) -> Result<Vec<String>> {
     let Some(path) = path else { return Ok(Vec::new()) };
     let text = fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?;
-    Ok(text.lines().map(|line| line.trim().to_owned()).filter(|line| !line.is_empty()).collect())
+    Ok(text
+        .lines()
+        .map(|line| line.trim().to_owned())
+        .filter(|line| !line.is_empty())
+        .collect())
 }
 
 /// Fewer random bytes could be guessed, and B with them.
 const LEAST_SECRET: usize = 16;
 
 fn read_secret(path: Option<&Path>) -> Result<SecretSeed> {
-    let mut seed = [0; 32];
+    let mut seed = Zeroizing::new([0; 32]);
     match path {
-        None => getrandom::fill(&mut seed).map_err(|e| anyhow::anyhow!("the system gives no random bytes: {e}"))?,
+        None => getrandom::fill(&mut *seed)
+            .map_err(|e| anyhow::anyhow!("the system gives no random bytes: {e}"))?,
         Some(path) => {
-            let bytes = fs::read(path).with_context(|| format!("the secret {} cannot be read", path.display()))?;
+            let bytes =
+                fs::read(path).with_context(|| format!("the secret {} cannot be read", path.display()))?;
+            let bytes = Zeroizing::new(bytes);
             if bytes.len() < LEAST_SECRET {
                 bail!(
                     "the secret {} has {} bytes, and fewer than {LEAST_SECRET} can be guessed: write 32 random bytes, \
@@ -141,17 +155,26 @@ fn read_secret(path: Option<&Path>) -> Result<SecretSeed> {
                     bytes.len()
                 );
             }
-            seed = blake3::derive_key("trefoil 1 owner's secret", &bytes);
+            *seed = blake3::derive_key("trefoil 1 owner's secret", &bytes);
         }
     }
-    Ok(SecretSeed::new(seed))
+    Ok(SecretSeed::new(*seed))
 }
 
 fn write(folder: &Path, compiled: &Compiled) -> Result<()> {
     let plans = &compiled.plans;
-    write_private(&folder.join("client.plan"), &ClientPlan::encode(&plans.public, &plans.client))?;
-    write_private(&folder.join("server.plan"), &ServerPlan::encode(&plans.public, &plans.server))?;
-    write_private(&folder.join("helper.plan"), &HelperPlan::encode(&plans.public, &plans.helper))?;
+    write_private(
+        &folder.join("client.plan"),
+        &ClientPlan::encode(&plans.public, &plans.client),
+    )?;
+    write_private(
+        &folder.join("server.plan"),
+        &ServerPlan::encode(&plans.public, &plans.server),
+    )?;
+    write_private(
+        &folder.join("helper.plan"),
+        &HelperPlan::encode(&plans.public, &plans.helper),
+    )?;
     write_private(&folder.join(OWNER_FILE), &compiled.owner.encode())?;
     let report = serde_json::to_vec_pretty(&compiled.report).context("the report cannot be written")?;
     write_private(&folder.join("report.json"), &report)

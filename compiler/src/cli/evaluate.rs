@@ -64,13 +64,22 @@ pub(super) fn run(arguments: Arguments) -> Result<()> {
         return report(network, &data, rank, &arguments);
     }
     if arguments.level == Some(Level::Fixed) {
-        bail!("fixed point needs scales: compile the model, and give the folder that `trefoil compile` wrote");
+        bail!(
+            "fixed point needs scales: compile the model, and give the folder that `trefoil compile` wrote"
+        );
     }
-    let options = ImportOptions { input_shape: arguments.input_shape.clone(), output: None };
+    let options = ImportOptions {
+        input_shape: arguments.input_shape.clone(),
+        output: None,
+    };
     let imported = import_file(&arguments.model, &options)?;
     let preprocess = read_preprocess(arguments.preprocess.as_deref())?;
     let network = Float::new(&imported.graph);
-    let data = open_data(&arguments.data, preprocess.as_ref().map(|(p, _)| p), network.input())?;
+    let data = open_data(
+        &arguments.data,
+        preprocess.as_ref().map(|(p, _)| p),
+        network.input(),
+    )?;
     report(&network, &data, imported.output_dims.len(), &arguments)
 }
 
@@ -84,10 +93,17 @@ fn report(network: &dyn Network, data: &DataSet, rank: usize, arguments: &Argume
         let right = |(at, row): &(usize, &FeatureMap)| data.label(*at) == Some(top1(row.values()) as i64);
         let labelled = (0..rows.len()).filter(|&at| data.label(at).is_some()).count();
         let correct = rows.iter().enumerate().filter(right).count();
-        println!("top1 {:.4} ({correct} of {labelled})", correct as f64 / labelled.max(1) as f64);
+        println!(
+            "top1 {:.4} ({correct} of {labelled})",
+            correct as f64 / labelled.max(1) as f64
+        );
     }
     if let Some(path) = &arguments.output {
-        let dims = if rank == 2 && shape.plane() == 1 { vec![shape.c] } else { vec![shape.c, shape.h, shape.w] };
+        let dims = if rank == 2 && shape.plane() == 1 {
+            vec![shape.c]
+        } else {
+            vec![shape.c, shape.h, shape.w]
+        };
         let rows: Vec<Vec<f32>> = rows.into_iter().map(FeatureMap::into_values).collect();
         write_logits(path, &rows, &dims)?;
     }

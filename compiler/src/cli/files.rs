@@ -24,7 +24,9 @@ pub(super) fn write_private(path: &Path, bytes: &[u8]) -> Result<()> {
         file.sync_all()?;
         fs::rename(&temporary, path)
     };
-    write().inspect_err(|_| drop(fs::remove_file(&temporary))).with_context(|| format!("{} cannot be written", path.display()))
+    write()
+        .inspect_err(|_| drop(fs::remove_file(&temporary)))
+        .with_context(|| format!("{} cannot be written", path.display()))
 }
 
 fn temporary_beside(path: &Path) -> PathBuf {
@@ -56,7 +58,12 @@ pub(super) fn read_owner(folder: &Path) -> Result<Owner> {
 
 /// The preprocessing that travels in a record.
 pub(super) fn preprocess_of(owner: &Owner) -> Result<Option<Preprocess>> {
-    owner.preprocess.as_deref().map(Preprocess::from_toml).transpose().context("the plan's preprocessing is damaged")
+    owner
+        .preprocess
+        .as_deref()
+        .map(Preprocess::from_toml)
+        .transpose()
+        .context("the plan's preprocessing is damaged")
 }
 
 /// Opens a data set.

@@ -35,7 +35,10 @@ pub(super) fn run(arguments: Arguments) -> Result<()> {
     } else if let Some(source) = as_text(&bytes) {
         show_text(source, &arguments.file.to_string_lossy())?
     } else {
-        let options = ImportOptions { input_shape: arguments.input_shape, output: None };
+        let options = ImportOptions {
+            input_shape: arguments.input_shape,
+            output: None,
+        };
         let imported = import_bytes(&bytes, arguments.file.parent(), &options)
             .with_context(|| format!("{path} is no plan, no text, and cannot be imported as ONNX"))?;
         show_graph(&imported.graph)
@@ -56,7 +59,10 @@ struct Shown {
 /// The source, if the file looks like a text of one of the two languages.
 fn as_text(bytes: &[u8]) -> Option<&str> {
     let source = std::str::from_utf8(bytes).ok()?;
-    let first = source.lines().map(str::trim).find(|l| !l.is_empty() && !l.starts_with("//") && !l.starts_with(';'))?;
+    let first = source
+        .lines()
+        .map(str::trim)
+        .find(|l| !l.is_empty() && !l.starts_with("//") && !l.starts_with(';'))?;
     (first.starts_with("graph") || first.starts_with("program")).then_some(source)
 }
 
@@ -76,7 +82,10 @@ fn show_text(source: &str, name: &str) -> Result<Shown> {
 }
 
 fn show_graph(graph: &Graph) -> Shown {
-    Shown { text: graph.to_text(), json: json!({ "kind": "graph", "name": graph.name, "counts": count(graph, graph) }) }
+    Shown {
+        text: graph.to_text(),
+        json: json!({ "kind": "graph", "name": graph.name, "counts": count(graph, graph) }),
+    }
 }
 
 fn show_plan(bytes: &[u8]) -> Result<Shown> {

@@ -60,6 +60,12 @@ enum Format {
 
 /// Runs the command line; errors become sentences on standard error and exit code 1.
 pub fn main() -> ExitCode {
+    let report_panic = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if !crate::import::is_folding() {
+            report_panic(panic);
+        }
+    }));
     let result = match Arguments::parse().command {
         Command::Compile(arguments) => compile::run(arguments),
         Command::Inspect(arguments) => inspect::run(arguments),

@@ -9,7 +9,9 @@ pub(super) fn bar(length: usize, what: &'static str) -> ProgressBar {
     let style = ProgressStyle::with_template("{msg} [{bar:40}] {pos}/{len}, {eta} left")
         .expect("the template is well-formed")
         .progress_chars("=> ");
-    ProgressBar::new(length as u64).with_style(style).with_message(what)
+    ProgressBar::new(length as u64)
+        .with_style(style)
+        .with_message(what)
 }
 
 /// A bar over calibration images.

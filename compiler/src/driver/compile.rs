@@ -93,8 +93,10 @@ pub fn compile(
     progress: &mut dyn Progress,
 ) -> Result<Compiled, CompileError> {
     let imported = import::import_file(&options.model, &options.import)?;
-    let pass_options =
-        PassOptions { relu6_as_relu: options.relu6_as_relu, assignment: options.assignment.clone() };
+    let pass_options = PassOptions {
+        relu6_as_relu: options.relu6_as_relu,
+        assignment: options.assignment.clone(),
+    };
     let passed = pass::run(imported.graph.clone(), &pass_options, dump)?;
     let calibration = calibrate(&passed.graph, &options.calibration, progress)?;
     let lower_options = LowerOptions {
@@ -109,7 +111,13 @@ pub fn compile(
     let mut warnings: Vec<String> = imported.warnings.iter().map(ToString::to_string).collect();
     warnings.extend(lowered.warnings.iter().map(ToString::to_string));
     warnings.extend(breaches(&lowered, &options.calibration)?);
-    let report = Report::new(&imported.graph, &passed.graph, &lowered.program, &plans.public, warnings);
+    let report = Report::new(
+        &imported.graph,
+        &passed.graph,
+        &lowered.program,
+        &plans.public,
+        warnings,
+    );
     let mut graph = passed.graph.into_inner();
     calibration.annotate(&mut graph);
     let owner = Owner {
@@ -139,8 +147,9 @@ fn calibrate(
     let mut calibrator = Calibrator::new(graph);
     let batch = rayon::current_num_threads();
     for start in (0..data.len()).step_by(batch) {
-        let images: Result<Vec<_>, _> =
-            (start..data.len().min(start + batch)).map(|i| data.get(i).map(feature_map)).collect();
+        let images: Result<Vec<_>, _> = (start..data.len().min(start + batch))
+            .map(|i| data.get(i).map(feature_map))
+            .collect();
         calibrator.add(&images?)?;
         progress.calibrated(calibrator.images(), data.len());
     }
@@ -151,18 +160,28 @@ fn calibrate(
 /// (float arrays are not preprocessed, and may leave it).
 fn exact_input_range(options: &CompileOptions, graph: &Graph, calibration: &Calibration) -> Option<Vec<f32>> {
     let (preprocess, _) = options.preprocess.as_ref()?;
-    let range: Vec<f32> = preprocess.value_range().iter().map(|(low, high)| low.abs().max(high.abs())).collect();
+    let range: Vec<f32> = preprocess
+        .value_range()
+        .iter()
+        .map(|(low, high)| low.abs().max(high.abs()))
+        .collect();
     let seen = calibration.magnitudes(graph.input()?);
     let covers = range.len() == seen.len() && range.iter().zip(&seen).all(|(r, s)| *s <= r * 1.0001);
     covers.then_some(range)
 }
 
 fn check_classes(classes: &[String], lowered: &Lowered) -> Result<(), CompileError> {
-    let needed = lowered.program.output().map_or(0, |id| lowered.program.ty(id).shape.c);
+    let needed = lowered
+        .program
+        .output()
+        .map_or(0, |id| lowered.program.ty(id).shape.c);
     if classes.is_empty() || classes.len() == needed {
         return Ok(());
     }
-    Err(CompileError::Classes { given: classes.len(), needed })
+    Err(CompileError::Classes {
+        given: classes.len(),
+        needed,
+    })
 }
 
 /// Calibration images on which the emulator looks for breaches: ranges come from the same images,
@@ -173,7 +192,8 @@ fn breaches(lowered: &Lowered, data: &DataSet) -> Result<Vec<String>, CompileErr
     let emulator = Emulator::new(&lowered.program, &lowered.constants);
     let shape = lowered.program.steps[0].ty.shape;
     let mut found = std::collections::BTreeMap::new();
-    let images: Result<Vec<ImageTensor>, _> = (0..data.len().min(CHECKED_IMAGES)).map(|i| data.get(i)).collect();
+    let images: Result<Vec<ImageTensor>, _> =
+        (0..data.len().min(CHECKED_IMAGES)).map(|i| data.get(i)).collect();
     let outcomes: Vec<_> = images?
         .par_iter()
         .filter_map(|image| lowered.input.encode(&image.values, shape).ok())

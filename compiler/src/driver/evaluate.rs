@@ -49,7 +49,10 @@ impl<'a> Float<'a> {
     /// This graph, which the verifier has seen.
     pub fn new(graph: &'a Graph) -> Self {
         let mut logits = graph.output().expect("a verified graph has an output");
-        while matches!(graph.node(logits).op, Op::Output(_) | Op::Softmax(_) | Op::ArgMax(_)) {
+        while matches!(
+            graph.node(logits).op,
+            Op::Output(_) | Op::Softmax(_) | Op::ArgMax(_)
+        ) {
             logits = graph.inputs(logits)[0];
         }
         Self { graph, logits }
@@ -58,7 +61,9 @@ impl<'a> Float<'a> {
 
 impl Network for Float<'_> {
     fn input(&self) -> Shape {
-        self.graph.node(self.graph.input().expect("a verified graph has an input")).shape
+        self.graph
+            .node(self.graph.input().expect("a verified graph has an input"))
+            .shape
     }
 
     fn logits(&self, image: &FeatureMap) -> Result<FeatureMap, String> {
@@ -82,7 +87,10 @@ pub struct Fixed<'a> {
 impl<'a> Fixed<'a> {
     /// This compilation.
     pub fn new(owner: &'a Owner) -> Self {
-        Self { owner, emulator: Emulator::new(&owner.program, &owner.constants) }
+        Self {
+            owner,
+            emulator: Emulator::new(&owner.program, &owner.constants),
+        }
     }
 
     /// The image in units.
@@ -91,7 +99,10 @@ impl<'a> Fixed<'a> {
     /// A sentence, if it is not what the network expects.
     pub fn encode(&self, image: &FeatureMap) -> Result<IntMap, String> {
         let units = self.owner.input.encode(image.values(), self.input())?;
-        Ok(IntMap::new(self.input(), units.into_iter().map(i64::from).collect()))
+        Ok(IntMap::new(
+            self.input(),
+            units.into_iter().map(i64::from).collect(),
+        ))
     }
 
     /// The emulator.
@@ -106,7 +117,9 @@ impl Network for Fixed<'_> {
     }
 
     fn logits(&self, image: &FeatureMap) -> Result<FeatureMap, String> {
-        let outcome = self.emulator.run(&self.encode(image)?, Rounding::Nearest, |_, _| {});
+        let outcome = self
+            .emulator
+            .run(&self.encode(image)?, Rounding::Nearest, |_, _| {});
         let shape = outcome.output.shape();
         let revealed = self.owner.output.decode(outcome.output.values(), shape);
         Ok(self.owner.output.logits(revealed, shape))
@@ -128,11 +141,16 @@ pub fn run(
     for start in (0..data.len()).step_by(batch) {
         let run_one = |index: usize| {
             let image = feature_map(data.get(index)?);
-            let fail = |message| EvaluateError::Image { name: data.name(index), message };
+            let fail = |message| EvaluateError::Image {
+                name: data.name(index),
+                message,
+            };
             network.logits(&image).map_err(fail)
         };
-        let done: Result<Vec<_>, EvaluateError> =
-            (start..data.len().min(start + batch)).into_par_iter().map(run_one).collect();
+        let done: Result<Vec<_>, EvaluateError> = (start..data.len().min(start + batch))
+            .into_par_iter()
+            .map(run_one)
+            .collect();
         rows.extend(done?);
         progress(rows.len());
     }
@@ -173,11 +191,18 @@ pub fn compare(
     let mut layers: Vec<Sums> = owner.program.steps.iter().map(|_| Sums::default()).collect();
     for index in 0..data.len() {
         let image = feature_map(data.get(index)?);
-        let fail = |message| EvaluateError::Image { name: data.name(index), message };
+        let fail = |message| EvaluateError::Image {
+            name: data.name(index),
+            message,
+        };
         compare_image(owner, &fixed, &image, &mut layers).map_err(fail)?;
         progress(index + 1);
     }
-    let comparisons = owner.program.ids().zip(layers).filter(|(_, sums)| sums.count > 0 || sums.used.is_some());
+    let comparisons = owner
+        .program
+        .ids()
+        .zip(layers)
+        .filter(|(_, sums)| sums.count > 0 || sums.used.is_some());
     Ok(comparisons.map(|(id, sums)| sums.finish(owner, id)).collect())
 }
 
@@ -208,20 +233,29 @@ impl Sums {
     }
 }
 
-fn compare_image(owner: &Owner, fixed: &Fixed<'_>, image: &FeatureMap, layers: &mut [Sums]) -> Result<(), String> {
+fn compare_image(
+    owner: &Owner,
+    fixed: &Fixed<'_>,
+    image: &FeatureMap,
+    layers: &mut [Sums],
+) -> Result<(), String> {
     let mut floats: Vec<Option<FeatureMap>> = vec![None; owner.graph.id_bound()];
-    eval::run_with(&owner.graph, image, |id, value| floats[id.index()] = Some(value.clone()))
-        .map_err(|e| e.to_string())?;
-    let outcome = fixed.emulator().run(&fixed.encode(image)?, Rounding::Nearest, |id, value| {
-        let step = owner.program.step(id);
-        let Some(note) = &step.note else { return };
-        // A truncated value is the accumulator before it, in other units.
-        let comparable = !matches!(step.ty.kind, Kind::Truncated);
-        let float = note.node.and_then(|n| floats.get(n as usize)?.as_ref());
-        if let Some(float) = float.filter(|f| comparable && f.shape().len() == value.shape().len()) {
-            add_differences(&mut layers[id.index()], value, &note.unit, float);
-        }
-    });
+    eval::run_with(&owner.graph, image, |id, value| {
+        floats[id.index()] = Some(value.clone())
+    })
+    .map_err(|e| e.to_string())?;
+    let outcome = fixed
+        .emulator()
+        .run(&fixed.encode(image)?, Rounding::Nearest, |id, value| {
+            let step = owner.program.step(id);
+            let Some(note) = &step.note else { return };
+            // A truncated value is the accumulator before it, in other units.
+            let comparable = !matches!(step.ty.kind, Kind::Truncated);
+            let float = note.node.and_then(|n| floats.get(n as usize)?.as_ref());
+            if let Some(float) = float.filter(|f| comparable && f.shape().len() == value.shape().len()) {
+                add_differences(&mut layers[id.index()], value, &note.unit, float);
+            }
+        });
     for (&(id, bound), usage) in &outcome.usage {
         let layer = &mut layers[id.index()];
         if layer.used.is_none_or(|(_, most, _)| usage.largest > most) {

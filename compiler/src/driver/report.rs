@@ -93,7 +93,13 @@ pub struct LayerReport {
 
 impl Report {
     /// The report of a compilation.
-    pub fn new(imported: &Graph, graph: &Graph, program: &Program, public: &Public, warnings: Vec<String>) -> Self {
+    pub fn new(
+        imported: &Graph,
+        graph: &Graph,
+        program: &Program,
+        public: &Public,
+        warnings: Vec<String>,
+    ) -> Self {
         let cost = Cost::new(program);
         let memory = Memory::predict(program);
         let network = count(imported, graph);
@@ -107,10 +113,18 @@ impl Report {
             comparisons: network.comparisons,
             macs: cost.macs(),
             bytes: cost.bytes(),
-            links: cost.links.iter().map(|(&(link, phase), &bytes)| link_bytes(link, phase, bytes)).collect(),
+            links: cost
+                .links
+                .iter()
+                .map(|(&(link, phase), &bytes)| link_bytes(link, phase, bytes))
+                .collect(),
             messages: cost.messages,
             round_trips: cost.round_trips,
-            peak_memory: PeakMemory { client: memory.client, server: memory.server, helper: memory.helper },
+            peak_memory: PeakMemory {
+                client: memory.client,
+                server: memory.server,
+                helper: memory.helper,
+            },
             layers: layers(program, &cost),
             network,
             warnings,
@@ -123,9 +137,18 @@ impl Report {
         let share = 100.0 * self.drelus as f64 / self.drelus_at_1x1.max(1) as f64;
         // Writing to a string cannot fail.
         let _ = writeln!(text, "{}  plan {}", self.model, &self.plan_id[..16]);
-        let _ = writeln!(text, "  DReLUs       {:>12}  ({share:.1}% of {})", grouped(self.drelus as u64), grouped(self.drelus_at_1x1 as u64));
+        let _ = writeln!(
+            text,
+            "  DReLUs       {:>12}  ({share:.1}% of {})",
+            grouped(self.drelus as u64),
+            grouped(self.drelus_at_1x1 as u64)
+        );
         if self.comparisons > 0 {
-            let _ = writeln!(text, "  max-pools    {:>12}  comparisons", grouped(self.comparisons as u64));
+            let _ = writeln!(
+                text,
+                "  max-pools    {:>12}  comparisons",
+                grouped(self.comparisons as u64)
+            );
         }
         let _ = writeln!(text, "  multiply-adds{:>12}  at each party", grouped(self.macs));
         let _ = writeln!(
@@ -165,14 +188,20 @@ pub fn grouped(number: u64) -> String {
 }
 
 fn link_bytes(link: Link, phase: Phase, bytes: u64) -> LinkBytes {
-    LinkBytes { link: link.to_string(), phase, bytes }
+    LinkBytes {
+        link: link.to_string(),
+        phase,
+        bytes,
+    }
 }
 
 fn layers(program: &Program, cost: &Cost) -> Vec<LayerReport> {
     let layer = |id: trefoil_ir::mpc::ValueId| {
         let (step, cost) = (program.step(id), &cost.steps[id.index()]);
         let links = program.messages(id).into_iter();
-        let links = links.map(|m| link_bytes(m.stage.link(), m.stage.phase(), m.bytes() as u64)).collect();
+        let links = links
+            .map(|m| link_bytes(m.stage.link(), m.stage.phase(), m.bytes() as u64))
+            .collect();
         LayerReport {
             step: id.index(),
             op: step.op.name(),

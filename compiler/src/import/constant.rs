@@ -5,6 +5,7 @@
 //! is fixed, every such chain is constant. A chain is folded node by node, so that each step can
 //! be checked: a hostile file may ask for terabytes with a few bytes.
 
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use tract_onnx::Onnx;
@@ -18,6 +19,14 @@ use super::error::{NodeError, Refusal, unsupported};
 use super::op;
 use super::tensor::tensor;
 use super::value::Constant;
+
+thread_local!(static FOLDING: Cell<bool> = const { Cell::new(false) });
+
+/// Whether this thread is working a constant out. A panic of tract's is caught there and becomes
+/// an error, so that a panic hook may keep silent about it.
+pub fn is_folding() -> bool {
+    FOLDING.get()
+}
 
 /// Elements that all folded nodes together may make.
 const MAX_TOTAL: usize = 1 << 28;
@@ -121,7 +130,9 @@ impl Folder {
         }
         bound::check_indices(node, operands)?;
         self.spend(bound::elements(node, operands), operands)?;
+        FOLDING.set(true);
         let outcome = catch_unwind(AssertUnwindSafe(|| self.run(node, operands)));
+        FOLDING.set(false);
         match outcome {
             Ok(Ok(values)) => Ok(values),
             Ok(Err(error)) => fold_error(format!("{error:#}")),

@@ -32,6 +32,7 @@ use std::path::Path;
 
 use trefoil_ir::nn::{Graph, Verified};
 
+pub use constant::is_folding;
 pub use error::{
     ExternalError, ImportError, ModelError, NodeError, TensorError, UnsupportedNode, UnsupportedNodes,
 };

@@ -9,6 +9,8 @@
 //! Multipliers and clip levels are different, since the client knows them: the units that enter
 //! them are powers of two, so that they tell ranges to a factor of two and no more. (It costs half
 //! a bit of precision on average, and has a merit of its own: they are integers without rounding.)
+//! So are the units of the output, and those of the image where they come from calibration images
+//! rather than from the preprocessing: the client's plan states both.
 //! A mean over n pixels has the unit of its operand times a power of two over n, for the same two
 //! reasons. An interpolation has fixed coefficients, hence the unit of its operand.
 
@@ -90,21 +92,19 @@ impl Scales {
     }
 }
 
-/// Which units the client learns something of, by way of multipliers and levels.
+/// Which units the client learns something of, by way of multipliers and levels or as the output's.
 fn public_units(graph: &Graph, forms: &Forms) -> Vec<bool> {
     let mut public = vec![false; graph.id_bound()];
     // Users first: whatever is lifted, and all that it is made of at one scale.
     for &id in forms.order().iter().rev() {
-        public[id.index()] = forms
-            .users(graph, id)
-            .into_iter()
-            .any(|user| match &graph.node(user).op {
-                Op::Conv2d(_) | Op::Linear(_) => false,
-                Op::Clip(_) => true,
-                Op::AvgPool(_) | Op::GlobalAvgPool(_) if forms.of(user) == Form::Joined => true,
-                _ if forms.of(user) == Form::Activation || !sums(graph, user) => public[user.index()],
-                _ => true,
-            });
+        let learnt = |user: NodeId| match &graph.node(user).op {
+            Op::Conv2d(_) | Op::Linear(_) => false,
+            Op::Clip(_) => true,
+            Op::AvgPool(_) | Op::GlobalAvgPool(_) if forms.of(user) == Form::Joined => true,
+            _ if forms.of(user) == Form::Activation || !sums(graph, user) => public[user.index()],
+            _ => true,
+        };
+        public[id.index()] = id == forms.revealed() || forms.users(graph, id).into_iter().any(learnt);
     }
     for &id in forms.order().iter().filter(|&&id| forms.of(id) == Form::Root) {
         if sums(graph, id) {
@@ -197,10 +197,12 @@ impl Choice<'_> {
         }
     }
 
-    /// Units of the image: its exact range needs no head-room.
+    /// Units of the image. The exact range of its preprocessing, which the client knows, needs no
+    /// head-room.
     fn image(&self, id: NodeId) -> Vec<f64> {
         let Some(range) = &self.options.input_range else {
-            return self.needs.of_values(id, &[]);
+            let units = self.needs.of_values(id, &[]);
+            return units.into_iter().map(power_of_two_above).collect();
         };
         let seen = self.needs.calibration.magnitudes(id);
         let largest = range.iter().zip(seen).map(|(r, s)| f64::from(r.max(s)));

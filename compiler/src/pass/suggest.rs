@@ -1,28 +1,15 @@
 //! "Did you mean …": the known name that is closest to a misspelt one.
 
+use trefoil_ir::text::edit_distance;
+
 /// The candidate that takes the fewest edits to reach, if they are few for a name of this length.
 pub(super) fn closest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let limit = (name.chars().count() / 3).max(2);
+    let limit = (name.len() / 3).max(2);
     candidates
-        .map(|candidate| (distance(name, candidate), candidate))
+        .map(|candidate| (edit_distance(name, candidate), candidate))
         .filter(|(edits, _)| *edits <= limit)
         .min()
         .map(|(_, candidate)| candidate)
-}
-
-/// Levenshtein distance: insertions, deletions and substitutions of characters.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, from) in a.chars().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, to) in b.iter().enumerate() {
-            let substituted = diagonal + usize::from(from != *to);
-            diagonal = row[j + 1];
-            row[j + 1] = substituted.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row[b.len()]
 }
 
 #[cfg(test)]
@@ -32,7 +19,7 @@ mod tests {
     #[test]
     fn distances_are_those_of_the_textbook() {
         for (a, b, expected) in [("kitten", "sitting", 3), ("", "ab", 2), ("same", "same", 0)] {
-            assert_eq!(distance(a, b), expected, "{a} {b}");
+            assert_eq!(edit_distance(a, b), expected, "{a} {b}");
         }
     }
 

@@ -4,11 +4,13 @@
 //! which the helper gets the seed. The server has W. B is drawn from a seed that is bound to the
 //! owner's secret and, by way of the plan id, to every integer of the plan: no B serves two plans,
 //! or F1 - F2 would be W1 - W2.
+//!
+//! Each two parties get a key that the third lacks, to know each other by.
 
 use trefoil_ir::Tensor;
 use trefoil_ir::mpc::{ConstId, ConstKind};
 use trefoil_ir::plan::{
-    ClientPart, HelperPart, OutputDecoding, Public, SecretSeed, ServerPart, plan_id, weight_seed,
+    ClientPart, HelperPart, OutputDecoding, PairKeys, Public, SecretSeed, ServerPart, plan_id, weight_seed,
 };
 use trefoil_runtime::prg::weight_share;
 
@@ -36,6 +38,7 @@ pub fn split(
 ) -> Plans {
     let id = plan_id(secret, &lowered.program, &lowered.constants);
     let seed = weight_seed(secret, &id);
+    let keys = PairKeys::new(secret, &id);
     let declared = lowered
         .program
         .constants
@@ -56,6 +59,8 @@ pub fn split(
                 ..lowered.output.clone()
             },
             preprocess,
+            with_server: keys.client_server.clone(),
+            with_helper: keys.client_helper.clone(),
         },
         public: Public {
             program: lowered.program.public(),
@@ -63,8 +68,14 @@ pub fn split(
         },
         server: ServerPart {
             constants: lowered.constants.clone(),
+            with_client: keys.client_server,
+            with_helper: keys.server_helper.clone(),
         },
-        helper: HelperPart { weight_seed: seed },
+        helper: HelperPart {
+            weight_seed: seed,
+            with_client: keys.client_helper,
+            with_server: keys.server_helper,
+        },
     }
 }
 

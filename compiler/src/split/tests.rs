@@ -57,6 +57,22 @@ fn shares_add_up_to_the_weights() {
 }
 
 #[test]
+fn each_two_parties_share_a_key_that_the_third_lacks() {
+    let Plans {
+        client,
+        server,
+        helper,
+        ..
+    } = plans(1);
+    assert!(client.with_server == server.with_client);
+    assert!(client.with_helper == helper.with_client);
+    assert!(server.with_helper == helper.with_server);
+    assert!(client.with_server != client.with_helper);
+    assert!(client.with_server != server.with_helper);
+    assert!(client.with_helper != server.with_helper);
+}
+
+#[test]
 fn encoded_plans_decode_and_carry_no_note() {
     let Plans {
         public,

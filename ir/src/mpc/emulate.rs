@@ -186,7 +186,10 @@ impl<'a> Emulator<'a> {
         mut inspect: impl FnMut(ValueId, &IntMap),
     ) -> Outcome {
         let input = self.program.steps.iter().find(|s| matches!(s.op, Op::Input(_)));
-        assert!(input.is_none_or(|s| s.ty.shape == image.shape()), "the image has the shape of the program's input");
+        assert!(
+            input.is_none_or(|s| s.ty.shape == image.shape()),
+            "the image has the shape of the program's input"
+        );
         let seed = match rounding {
             Rounding::Nearest => 0,
             Rounding::Coin(seed) => seed,
@@ -327,9 +330,16 @@ impl<'a> Emulation<'a> {
         let Patch::Block { h, w } = patch else { return None };
         if patch.is_pixel() {
             let pixels = z.channel(c);
-            return Some(levels.iter().map(|l| pixels.iter().map(|z| z >= l).collect()).collect());
+            return Some(
+                levels
+                    .iter()
+                    .map(|l| pixels.iter().map(|z| z >= l).collect())
+                    .collect(),
+            );
         }
-        let Shape { h: height, w: width, .. } = z.shape();
+        let Shape {
+            h: height, w: width, ..
+        } = z.shape();
         let [rows, columns] = patch.grid(height, width);
         let (h, w) = (usize::from(h), usize::from(w));
         let at = |i: usize| (i / width / h) * columns + (i % width) / w;
@@ -343,7 +353,11 @@ impl<'a> Emulation<'a> {
             let area = |p: usize| patch_area(patch, p / columns, p % columns, height, width) as i64;
             let positive: Vec<bool> = (0..sums.len()).map(|p| rounded[p] >= level * area(p)).collect();
             for (p, sum) in sums.iter().enumerate() {
-                self.record(Bound::PatchSum, c, sum.abs().max((sum - level * area(p) * UNIT).abs()));
+                self.record(
+                    Bound::PatchSum,
+                    c,
+                    sum.abs().max((sum - level * area(p) * UNIT).abs()),
+                );
             }
             signs.push((0..width * height).map(|i| positive[at(i)]).collect());
         }

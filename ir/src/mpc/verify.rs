@@ -2,9 +2,10 @@
 //!
 //! Rules checked here, beside typing: every accumulator is truncated at most once (its gates share
 //! the one truncation); a truncation keeps the bits that its gates need; there is one input and
-//! one output; a weight belongs to one convolution (its mask B is used once). The first is about
-//! cost: each truncation draws a fresh p and r1, so that even two of one value (by way of a gather,
-//! say, which is not traced here) would tell the client nothing.
+//! one output; a weight belongs to one convolution (its mask B is used once); the numbers of steps
+//! and constants fit the names of mask streams. The first is about cost: each truncation draws a
+//! fresh p and r1, so that even two of one value (by way of a gather, say, which is not traced here)
+//! would tell the client nothing.
 
 use std::fmt;
 
@@ -38,6 +39,10 @@ impl fmt::Display for Fault {
 /// 4 times over): what a hostile plan claims must not be allocated.
 const MAX_TOTAL_ELEMENTS: usize = 1 << 30;
 
+/// Steps, and constants, of a program: their numbers stand in 24 bits of the names of mask streams,
+/// and two streams of one name would be one mask used twice.
+const MAX_NUMBERED: usize = (1 << 24) - 1;
+
 impl Program {
     /// Checks the whole program.
     ///
@@ -65,6 +70,10 @@ struct Check<'a> {
 
 impl Check<'_> {
     fn run(&mut self) {
+        if !numbers_fit(self.program.steps.len(), self.program.constants.len()) {
+            self.fault(None, "a program has at most 16777215 steps and as many constants");
+            return;
+        }
         self.constants();
         if !self.operands_precede() {
             return; // every later check walks along operands
@@ -211,6 +220,10 @@ impl Check<'_> {
     }
 }
 
+fn numbers_fit(steps: usize, constants: usize) -> bool {
+    steps.max(constants) <= MAX_NUMBERED
+}
+
 fn lacks_bits(group: &Group, keep: &[u8]) -> bool {
     group.channels.iter().any(|&c| u32::from(keep[c]) < group.ring)
 }
@@ -219,4 +232,17 @@ fn lacks_bits(group: &Group, keep: &[u8]) -> bool {
 /// [`Form::ring`](super::gate::Form::ring)).
 pub fn bits_for(lower: Patch, upper: Patch) -> u8 {
     super::gate::Form::of(lower, upper).ring() as u8
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // A program of 2^24 steps would take gigabytes.
+    #[test]
+    fn numbers_beyond_24_bits_do_not_fit() {
+        assert!(numbers_fit((1 << 24) - 1, (1 << 24) - 1));
+        assert!(!numbers_fit(1 << 24, 0));
+        assert!(!numbers_fit(0, 1 << 24));
+    }
 }

@@ -95,6 +95,9 @@ pub enum PlanError {
     /// It decodes, but the program breaks a rule.
     #[error("the plan's program is unsound: {}", .0.join("; "))]
     Program(Vec<String>),
+    /// Its program says of values what only the owner may know.
+    #[error("the plan's program carries the owner's notes on its values: compile the model anew")]
+    Notes,
     /// It decodes, but the party's part does not fit the program.
     #[error("the plan is unsound: {0}")]
     Part(String),
@@ -217,6 +220,10 @@ macro_rules! plan_file {
                 let (public_bytes, private) = open(file, $role)?;
                 let digest = Digest(*blake3::hash(public_bytes).as_bytes());
                 let public: Public = from_bytes(public_bytes, "the public part")?;
+                // Units and bounds of inner layers are the owner's alone.
+                if public.program.steps.iter().any(|step| step.note.is_some()) {
+                    return Err(PlanError::Notes);
+                }
                 let program = verified(public.program)?;
                 let part: $part = from_bytes(private, "the private part")?;
                 part.check(&program).map_err(PlanError::Part)?;
@@ -273,13 +280,16 @@ mod tests {
         }
     }
 
+    fn part() -> HelperPart {
+        HelperPart {
+            weight_seed: SecretSeed::new([9; 32]),
+            with_client: SecretSeed::new([10; 32]),
+            with_server: SecretSeed::new([11; 32]),
+        }
+    }
+
     fn helper_file() -> Vec<u8> {
-        HelperPlan::encode(
-            &public(),
-            &HelperPart {
-                weight_seed: SecretSeed::new([9; 32]),
-            },
-        )
+        HelperPlan::encode(&public(), &part())
     }
 
     #[test]
@@ -313,12 +323,15 @@ mod tests {
     fn an_unsound_program_is_refused_even_with_a_good_hash() {
         let mut public = public();
         public.program.steps[1].args[0] = crate::mpc::ValueId(5);
-        let file = HelperPlan::encode(
-            &public,
-            &HelperPart {
-                weight_seed: SecretSeed::new([9; 32]),
-            },
-        );
+        let file = HelperPlan::encode(&public, &part());
         assert!(matches!(HelperPlan::decode(&file), Err(PlanError::Program(_))));
+    }
+
+    #[test]
+    fn notes_in_a_public_part_are_refused() {
+        let mut public = public();
+        public.program.steps[0].note = Some(crate::mpc::Note::default());
+        let file = HelperPlan::encode(&public, &part());
+        assert_eq!(HelperPlan::decode(&file).err(), Some(PlanError::Notes));
     }
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-use crate::mpc::{Party, Program};
+use crate::mpc::Program;
 use crate::tensor::Tensor;
 
 /// BLAKE3 hash of the public part, which all three parties must share.
@@ -75,17 +75,26 @@ pub fn weight_seed(secret: &SecretSeed, id: &PlanId) -> SecretSeed {
     bound("trefoil 1 weight share", secret, id)
 }
 
-/// The key that two parties of a compilation have in common and the third lacks, whichever of the
-/// two asks: with it they show each other that they hold these parties' plans. `None` for a party
-/// and itself.
-pub fn pair_key(secret: &SecretSeed, id: &PlanId, one: Party, other: Party) -> Option<SecretSeed> {
-    let context = match (one, other) {
-        (Party::Client, Party::Server) | (Party::Server, Party::Client) => "trefoil 1 pair client server",
-        (Party::Client, Party::Helper) | (Party::Helper, Party::Client) => "trefoil 1 pair client helper",
-        (Party::Server, Party::Helper) | (Party::Helper, Party::Server) => "trefoil 1 pair server helper",
-        _ => return None,
-    };
-    Some(bound(context, secret, id))
+/// A key for each pair of parties, which the third party lacks: with it the two show each other
+/// that they hold these parties' plans of this compilation.
+pub struct PairKeys {
+    /// In the client's plan and the server's.
+    pub client_server: SecretSeed,
+    /// In the client's plan and the helper's.
+    pub client_helper: SecretSeed,
+    /// In the server's plan and the helper's.
+    pub server_helper: SecretSeed,
+}
+
+impl PairKeys {
+    /// The keys of one compilation.
+    pub fn new(secret: &SecretSeed, id: &PlanId) -> Self {
+        Self {
+            client_server: bound("trefoil 1 pair client server", secret, id),
+            client_helper: bound("trefoil 1 pair client helper", secret, id),
+            server_helper: bound("trefoil 1 pair server helper", secret, id),
+        }
+    }
 }
 
 /// What a compilation derives from the owner's secret for one purpose.
@@ -118,5 +127,23 @@ mod tests {
             weight_seed(&a, &plan_id(&a, &program, &two)),
         ];
         assert!(seeds[0] != seeds[1] && seeds[0] != seeds[2] && seeds[1] != seeds[2]);
+    }
+
+    #[test]
+    fn every_pair_of_every_compilation_has_its_own_key() {
+        let (a, b) = (SecretSeed::new([1; 32]), SecretSeed::new([2; 32]));
+        let mut seen = Vec::new();
+        for (secret, id) in [
+            (&a, PlanId([3; 32])),
+            (&b, PlanId([3; 32])),
+            (&a, PlanId([4; 32])),
+        ] {
+            let keys = PairKeys::new(secret, &id);
+            seen.extend([keys.client_server, keys.client_helper, keys.server_helper]);
+            seen.push(weight_seed(secret, &id));
+        }
+        for (at, one) in seen.iter().enumerate() {
+            assert!(seen[..at].iter().all(|other| one != other), "{at}");
+        }
     }
 }

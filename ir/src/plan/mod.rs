@@ -7,6 +7,9 @@
 //! | biases | | yes | |
 //! | multipliers, levels of clips | yes | yes | |
 //! | encoding of image and output, labels | yes | | |
+//! | key shared with the client | | yes | yes |
+//! | key shared with the server | yes | | yes |
+//! | key shared with the helper | yes | yes | |
 //!
 //! A helper that got hold of a client's plan would have F and B, hence the weights: a client's
 //! plan must never reach the helper. Plan files are therefore written for their owner's eyes only.
@@ -19,7 +22,7 @@ mod identity;
 mod parts;
 
 pub use codec::{FORMAT_VERSION, PlanError, Role, decode_role};
-pub use identity::{Digest, PlanId, SecretSeed, plan_id, weight_seed};
+pub use identity::{Digest, PairKeys, PlanId, SecretSeed, plan_id, weight_seed};
 pub use parts::{
     ClientPart, ClientPlan, HelperPart, HelperPlan, InputEncoding, OutputDecoding, Owner, Public, ServerPart,
     ServerPlan,

@@ -107,6 +107,10 @@ pub struct ClientPart {
     pub output: OutputDecoding,
     /// Preprocessing of images, as the TOML text of its description.
     pub preprocess: Option<String>,
+    /// Shared with the server.
+    pub with_server: SecretSeed,
+    /// Shared with the helper.
+    pub with_helper: SecretSeed,
 }
 
 /// The server's part.
@@ -114,6 +118,10 @@ pub struct ClientPart {
 pub struct ServerPart {
     /// By constant: everything.
     pub constants: Vec<Tensor<i32>>,
+    /// Shared with the client.
+    pub with_client: SecretSeed,
+    /// Shared with the helper.
+    pub with_helper: SecretSeed,
 }
 
 /// The helper's part.
@@ -121,6 +129,10 @@ pub struct ServerPart {
 pub struct HelperPart {
     /// Seed of B.
     pub weight_seed: SecretSeed,
+    /// Shared with the client.
+    pub with_client: SecretSeed,
+    /// Shared with the server.
+    pub with_server: SecretSeed,
 }
 
 /// A plan: the verified program and one party's part.
@@ -217,15 +229,7 @@ impl Part for ClientPart {
 
 impl Part for ServerPart {
     fn check(&self, program: &Program) -> Result<(), String> {
-        if self.constants.len() != program.constants.len() {
-            return Err("the number of constants is not that of the program".into());
-        }
-        let pairs = program.constants.iter().zip(&self.constants).enumerate();
-        for (at, (declared, tensor)) in pairs {
-            check_tensor(at, &declared.dims, tensor)?;
-            check_levels(at, declared.kind, tensor)?;
-        }
-        Ok(())
+        check_constants(program, &self.constants)
     }
 }
 
@@ -237,10 +241,7 @@ impl Part for HelperPart {
 
 impl Part for Owner {
     fn check(&self, program: &Program) -> Result<(), String> {
-        ServerPart {
-            constants: self.constants.clone(),
-        }
-        .check(program)?;
+        check_constants(program, &self.constants)?;
         check_ends(program, &self.input, &self.output)?;
         for graph in [&self.graph, &self.imported] {
             if let Err(faults) = graph.clone().verify() {
@@ -250,6 +251,18 @@ impl Part for Owner {
         }
         Ok(())
     }
+}
+
+/// Checks constants of which all are given.
+fn check_constants(program: &Program, constants: &[Tensor<i32>]) -> Result<(), String> {
+    if constants.len() != program.constants.len() {
+        return Err("the number of constants is not that of the program".into());
+    }
+    for (at, (declared, tensor)) in program.constants.iter().zip(constants).enumerate() {
+        check_tensor(at, &declared.dims, tensor)?;
+        check_levels(at, declared.kind, tensor)?;
+    }
+    Ok(())
 }
 
 fn check_tensor(at: usize, dims: &[usize], tensor: &Tensor<i32>) -> Result<(), String> {
@@ -265,7 +278,9 @@ fn check_tensor(at: usize, dims: &[usize], tensor: &Tensor<i32>) -> Result<(), S
 fn check_levels(at: usize, kind: ConstKind, tensor: &Tensor<i32>) -> Result<(), String> {
     let fits = |level: &i32| (1..=ACTIVATION_BOUND).contains(&i64::from(*level));
     if kind == ConstKind::Level && !tensor.values().iter().all(fits) {
-        return Err(format!("the levels c{at} of a clip leave the range of activations"));
+        return Err(format!(
+            "the levels c{at} of a clip leave the range of activations"
+        ));
     }
     Ok(())
 }

@@ -261,13 +261,14 @@ pub fn did_you_mean<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) ->
     if word.len() > LONGEST {
         return None;
     }
-    let near = known.into_iter().map(|k| (distance(word, k), k)).min()?;
+    let near = known.into_iter().map(|k| (edit_distance(word, k), k)).min()?;
     let allowed = 1 + word.len() / 4;
     (near.0 <= allowed).then(|| format!("did you mean `{}`?", near.1))
 }
 
-/// Insertions, deletions and substitutions between two words.
-fn distance(a: &str, b: &str) -> usize {
+/// Levenshtein distance: the fewest insertions, deletions and substitutions of bytes that make one
+/// word of another.
+pub fn edit_distance(a: &str, b: &str) -> usize {
     let mut row: Vec<usize> = (0..=b.len()).collect();
     for (i, x) in a.bytes().enumerate() {
         let mut diagonal = i;
@@ -331,8 +332,8 @@ error: unknown operator `conv3d`
 
     #[test]
     fn distances_count_edits() {
-        assert_eq!(distance("kitten", "sitting"), 3);
-        assert_eq!(distance("", "ab"), 2);
+        assert_eq!(edit_distance("kitten", "sitting"), 3);
+        assert_eq!(edit_distance("", "ab"), 2);
         assert_eq!(did_you_mean("zzzz", ["relu"]), None);
     }
 }

@@ -28,7 +28,7 @@ pub fn run(args: &ClientArgs) -> Result<(), CliError> {
     let mut party = exec::Client::new(plan);
 
     let (server, helper) = connect_both(server, helper, args.party.timeout)?;
-    let session = ClientSession::open(own, server, helper).map_err(client_error)?;
+    let session = ClientSession::open(&own, server, helper).map_err(client_error)?;
     let (results, tally) = job.run(session, &mut party)?;
     job.finish(party.plan(), &results, &tally)
 }

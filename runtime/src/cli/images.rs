@@ -4,7 +4,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use trefoil_ir::mpc::{Op, Party, Program};
-use trefoil_ir::nn::eval::FeatureMap;
 use trefoil_ir::plan::ClientPlan;
 use trefoil_ir::shape::Shape;
 
@@ -16,6 +15,10 @@ use crate::exec;
 use crate::report::{Report, Tally};
 use crate::session::{ClientSession, ImageRun, SessionError};
 use crate::wire::{AbortReason, Link};
+
+/// What the other parties are told where the client ends a session on its own account: always the
+/// same, since the reason may lie in an image or a result.
+const NEUTRAL: AbortReason = AbortReason::Internal;
 
 /// The images of a run, and what to do with the results.
 pub struct Job {
@@ -46,11 +49,41 @@ impl Job {
             check_folder(path)?;
         }
         let Shape { c, h, w } = ends(plan.program()).0;
-        Ok(Self {
+        let job = Self {
             data: data.expect_shape((c, h, w))?,
             repeat,
             output: args.output.clone(),
             report: args.report.clone(),
+        };
+        job.check(plan)?;
+        Ok(job)
+    }
+
+    /// Reads every image and label once, before there is a session: that one of them cannot be used
+    /// is nothing that the other parties may see, and better said before hours of work than after.
+    fn check(&self, plan: &ClientPlan) -> Result<(), CliError> {
+        let (_, revealed) = ends(plan.program());
+        let nothing = vec![0.0; revealed.len()];
+        let logits = plan.part.output.logits(nothing, revealed).shape();
+        for index in 0..self.data.len() {
+            self.image(plan, index)?;
+            if logits.plane() == 1 {
+                self.class(index, logits.c)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The class that an image is labelled with, if it is.
+    fn class(&self, index: usize, classes: usize) -> Result<Option<usize>, CliError> {
+        let Some(label) = self.data.label(index) else {
+            return Ok(None);
+        };
+        let class = usize::try_from(label).ok().filter(|&class| class < classes);
+        class.map(Some).ok_or_else(|| CliError::Label {
+            name: self.data.name(index),
+            label,
+            last: classes.saturating_sub(1),
         })
     }
 
@@ -74,7 +107,7 @@ impl Job {
                 if pass == 0 {
                     let line = results.add(self, party.plan(), index, &run.units);
                     let printed = line.and_then(|line| progress.print(&line));
-                    printed.inspect_err(|_| session.abort(AbortReason::Input))?;
+                    printed.inspect_err(|_| session.abort(NEUTRAL))?;
                 }
                 progress.step();
             }
@@ -91,7 +124,7 @@ impl Job {
         index: usize,
     ) -> Result<ImageRun, CliError> {
         let image = self.image(party.plan(), index);
-        let image = image.inspect_err(|_| session.abort(AbortReason::Input))?;
+        let image = image.inspect_err(|_| session.abort(NEUTRAL))?;
         session.infer(party, &image).map_err(client_error)
     }
 
@@ -140,7 +173,10 @@ impl Results {
         let name = job.data.name(index);
         let line = if logits.shape().plane() == 1 {
             let class = top1(logits.values());
-            self.compare(job.data.label(index), class, &logits, &name)?;
+            if let Some(wanted) = job.class(index, logits.values().len())? {
+                self.labelled += 1;
+                self.correct += usize::from(wanted == class);
+            }
             match decoding.classes.get(class) {
                 Some(word) => format!("{name}\t{class}\t{word}"),
                 None => format!("{name}\t{class}"),
@@ -152,28 +188,6 @@ impl Results {
             self.logits.push(logits.into_values());
         }
         Ok(line)
-    }
-
-    fn compare(
-        &mut self,
-        label: Option<i64>,
-        class: usize,
-        logits: &FeatureMap,
-        name: &str,
-    ) -> Result<(), CliError> {
-        let Some(label) = label else { return Ok(()) };
-        let classes = logits.values().len();
-        let wanted = usize::try_from(label).ok().filter(|&wanted| wanted < classes);
-        let Some(wanted) = wanted else {
-            return Err(CliError::Label {
-                name: name.to_owned(),
-                label,
-                last: classes.saturating_sub(1),
-            });
-        };
-        self.labelled += 1;
-        self.correct += usize::from(wanted == class);
-        Ok(())
     }
 
     /// The part of the labelled images that were recognised; none without labels, or of a network

@@ -90,7 +90,7 @@ fn ask(
     helper: MemoryLink,
 ) -> Result<(Results, Tally), CliError> {
     let plan: &ClientPlan = party.plan();
-    let session = ClientSession::open(Identity::from(plan), server, helper).map_err(client_error)?;
+    let session = ClientSession::open(&Identity::from(plan), server, helper).map_err(client_error)?;
     job.run(session, party)
 }
 
@@ -102,7 +102,7 @@ fn serve(
 ) -> Result<(), SessionError> {
     let own = Identity::from(&plan);
     let mut party = exec::Server::new(plan);
-    let session = ServerSession::accept(own, client, || Ok::<_, Infallible>(helper))?;
+    let session = ServerSession::accept(&own, client, || Ok::<_, Infallible>(helper))?;
     session.serve(&mut party, |record| tell(News::Image(Party::Server, record)))?;
     Ok(())
 }
@@ -115,7 +115,7 @@ fn help(
 ) -> Result<(), SessionError> {
     let own = Identity::from(&plan);
     let mut party = exec::Helper::new(plan);
-    let (client, server) = (Greeted::new(client, own), Greeted::new(server, own));
+    let (client, server) = (Greeted::new(client, &own), Greeted::new(server, &own));
     let session = HelperSession::open(client?, server?)?;
     // The client reports its own links; between server and helper there is one more.
     tell(News::Setup(session.server_setup().clone()));

@@ -60,9 +60,9 @@ fn local_writes_logits_and_a_report() {
     assert_eq!(report["links"]["client->server"]["total"], 4 * SHAPE.len());
     // Input and reveal, begin and ready to two parties each.
     assert_eq!(report["headers"], 16 * 6);
-    // Three hellos, three welcomes, two keys of two halves.
-    assert_eq!(report["setup"]["bytes"], 6 * 96 + 4 * 32);
-    assert_eq!(report["setup"]["headers"], 16 * 10);
+    // Three hellos, three welcomes; of both ends of each pair its half of a secret and its proof.
+    assert_eq!(report["setup"]["bytes"], 6 * 96 + 6 * 2 * 32);
+    assert_eq!(report["setup"]["headers"], 16 * 18);
     for party in ["client", "server", "helper"] {
         assert!(report["peak_memory"][party].is_u64(), "{party}");
         assert!(report["steps"][1]["seconds"][party].is_f64(), "{party}");
@@ -82,7 +82,7 @@ fn the_cause_is_reported_and_not_what_followed_from_it() {
 }
 
 #[test]
-fn an_image_that_cannot_be_used_ends_all_three() {
+fn an_image_that_cannot_be_used_is_named() {
     let (folder, mut images) = folder(1);
     images[[2, 1, 0, 2]] = 1e9;
     write_npy(folder.path().join("x.npy"), &images).unwrap();
@@ -94,6 +94,24 @@ fn an_image_that_cannot_be_used_ends_all_three() {
     images[[2, 1, 0, 2]] = f32::NAN;
     write_npy(folder.path().join("x.npy"), &images).unwrap();
     assert!(local(folder.path(), "").is_err());
+}
+
+#[test]
+fn images_are_checked_before_anybody_is_called() {
+    let (folder, mut images) = folder(1);
+    let path = folder.path().to_str().unwrap();
+    let client = |more: &str| {
+        let line = format!(
+            "trefoil-party client --plan {path}/client.plan --server 127.0.0.1:1 --helper 127.0.0.1:1 \
+             --data {path}/x.npy {more}"
+        );
+        message(&dispatch(Args::try_parse_from(line.split_whitespace()).unwrap()).unwrap_err())
+    };
+    images[[4, 1, 0, 2]] = 1e9;
+    write_npy(folder.path().join("x.npy"), &images).unwrap();
+    // Nobody listens there: an error of the connection would come if it were tried first.
+    let error = client("");
+    assert!(error.starts_with("cannot use image 4: "), "{error}");
 }
 
 #[test]

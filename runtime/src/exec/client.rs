@@ -58,7 +58,11 @@ impl Client {
     /// Packs F.
     pub fn new(plan: ClientPlan) -> Self {
         let prepared = Prepared::new(plan.program(), |id, _| plan.part.constants[id.index()].clone());
-        Self { plan: Arc::new(plan), prepared: Arc::new(prepared), measured: Measured::default() }
+        Self {
+            plan: Arc::new(plan),
+            prepared: Arc::new(prepared),
+            measured: Measured::default(),
+        }
     }
 
     /// The plan.
@@ -80,7 +84,10 @@ impl Client {
         let begin = Instant::now();
         let (plan, prepared) = (Arc::clone(&self.plan), Arc::clone(&self.prepared));
         let program: &Program = plan.program();
-        self.measured = Measured { step_seconds: vec![0.0; program.steps.len()], ..Measured::default() };
+        self.measured = Measured {
+            step_seconds: vec![0.0; program.steps.len()],
+            ..Measured::default()
+        };
         let mut offline = Offline {
             program,
             prepared: &prepared,
@@ -99,12 +106,30 @@ impl Client {
             }
             self.measured.step_seconds[id.index()] += step_begin.elapsed().as_secs_f64();
         }
-        server.flush().map_err(|e| At { program, inference, step: ValueId(0) }.link(e))?;
+        server.flush().map_err(|e| {
+            At {
+                program,
+                inference,
+                step: ValueId(0),
+            }
+            .link(e)
+        })?;
         let memory = offline.store.memory;
         self.measured.peak_memory = memory.peak();
         self.measured.offline_seconds = begin.elapsed().as_secs_f64();
-        let Offline { input_mask, gates, revealed, .. } = offline;
-        Ok(ClientStock { inference, input_mask, gates, revealed, memory })
+        let Offline {
+            input_mask,
+            gates,
+            revealed,
+            ..
+        } = offline;
+        Ok(ClientStock {
+            inference,
+            input_mask,
+            gates,
+            revealed,
+            memory,
+        })
     }
 
     /// Runs one inference on an image in units; returns the output in units.
@@ -123,12 +148,22 @@ impl Client {
         let program: &Program = plan.program();
         self.measured.step_seconds.resize(program.steps.len(), 0.0);
         send_image(program, &stock, image, server)?;
-        let mut online = Online { program, prepared: &prepared, key, stock: &mut stock, gates: BTreeMap::new() };
+        let mut online = Online {
+            program,
+            prepared: &prepared,
+            key,
+            stock: &mut stock,
+            gates: BTreeMap::new(),
+        };
         let mut output = Vec::new();
         for round in &prepared.schedule.rounds {
             let mut received = Vec::with_capacity(round.server.len());
             for slot in &round.server {
-                received.push((slot.step, slot.stage, online.at(slot.step).receive(server, slot.stage)?));
+                received.push((
+                    slot.step,
+                    slot.stage,
+                    online.at(slot.step).receive(server, slot.stage)?,
+                ));
             }
             for (step, stage, payload) in received {
                 let step_begin = Instant::now();
@@ -166,7 +201,11 @@ struct Offline<'a> {
 
 impl Offline<'_> {
     fn step(&mut self, id: ValueId, server: &mut dyn Link, helper: &mut dyn Link) -> Result<(), ExecError> {
-        let at = At { program: self.program, inference: self.inference, step: id };
+        let at = At {
+            program: self.program,
+            inference: self.inference,
+            step: id,
+        };
         let step = self.program.step(id);
         let mut streams = StepStreams::new(self.key, self.inference, id.0);
         match &step.op {
@@ -176,7 +215,11 @@ impl Offline<'_> {
             }
             Op::Truncate(op) => {
                 let share = self.store.take_ring(step.args[0]);
-                at.send(server, Stage::MaskedShare, truncate::client_send(share, &mut streams))?;
+                at.send(
+                    server,
+                    Stage::MaskedShare,
+                    truncate::client_send(share, &mut streams),
+                )?;
                 let message = at.receive(helper, Stage::TruncationMask)?;
                 let rs = truncate::client_receive(op, &message, step.ty.shape.len())
                     .map_err(|e| at.malformed(helper, e))?;
@@ -222,7 +265,11 @@ impl Offline<'_> {
         streams: &mut StepStreams<'_>,
         helper: &mut dyn Link,
     ) -> Result<Vec<u32>, ExecError> {
-        let source = MaskSource { rs: &rs, exact: None, passed };
+        let source = MaskSource {
+            rs: &rs,
+            exact: None,
+            passed,
+        };
         let mask = result_mask(self.prepared.groups(at.step), &source, streams);
         if has_messages(at.program, at.step) {
             let deal = at.receive(helper, Stage::Deal)?;
@@ -240,16 +287,29 @@ fn send_image(
     image: &[i32],
     server: &mut dyn Link,
 ) -> Result<(), ExecError> {
-    let input = program.ids().find(|&id| matches!(program.step(id).op, Op::Input(_)));
+    let input = program
+        .ids()
+        .find(|&id| matches!(program.step(id).op, Op::Input(_)));
     let id = input.expect("the verifier has seen the input");
     let expected = stock.input_mask.len();
     if image.len() != expected {
-        return Err(ExecError::Image { given: image.len(), expected });
+        return Err(ExecError::Image {
+            given: image.len(),
+            expected,
+        });
     }
-    let masked: Vec<u32> = image.iter().zip(&stock.input_mask).map(|(x, a)| (*x as u32).wrapping_sub(*a)).collect();
+    let masked: Vec<u32> = image
+        .iter()
+        .zip(&stock.input_mask)
+        .map(|(x, a)| (*x as u32).wrapping_sub(*a))
+        .collect();
     let mut message = Writer::new();
     message.u32s(&masked, 32);
-    let at = At { program, inference: stock.inference, step: id };
+    let at = At {
+        program,
+        inference: stock.inference,
+        step: id,
+    };
     at.send(server, Stage::Input, message.finish())
 }
 
@@ -264,14 +324,28 @@ struct Online<'a> {
 
 impl<'a> Online<'a> {
     fn at(&self, step: ValueId) -> At<'a> {
-        At { program: self.program, inference: self.stock.inference, step }
+        At {
+            program: self.program,
+            inference: self.stock.inference,
+            step,
+        }
     }
 
     /// M2 answers M1, M4 answers M3.
-    fn answer(&mut self, id: ValueId, stage: Stage, payload: &[u8], server: &mut dyn Link) -> Result<(), ExecError> {
+    fn answer(
+        &mut self,
+        id: ValueId,
+        stage: Stage,
+        payload: &[u8],
+        server: &mut dyn Link,
+    ) -> Result<(), ExecError> {
         let at = self.at(id);
         if stage == Stage::M1 {
-            let mut stock = self.stock.gates.remove(&id).expect("the offline phase left a stock for every gate");
+            let mut stock = self
+                .stock
+                .gates
+                .remove(&id)
+                .expect("the offline phase left a stock for every gate");
             let mut streams = StepStreams::new(self.key, self.stock.inference, id.0);
             // The mask of the result was drawn offline, to prepare the layers behind; here it is applied.
             streams.replay(Purpose::FreshMask);
@@ -286,7 +360,9 @@ impl<'a> Online<'a> {
             return at.send(server, Stage::M2, m2);
         }
         let (gate, mut streams) = self.gates.remove(&id).expect("M3 follows M1");
-        let m4 = gate.m4(payload, &mut streams).map_err(|e| at.malformed(server, e))?;
+        let m4 = gate
+            .m4(payload, &mut streams)
+            .map_err(|e| at.malformed(server, e))?;
         at.send(server, Stage::M4, m4)
     }
 
@@ -294,7 +370,9 @@ impl<'a> Online<'a> {
     fn reveal(&self, id: ValueId, payload: &[u8], server: &dyn Link) -> Result<Vec<i64>, ExecError> {
         let count = self.stock.revealed.len();
         let mut reader = Reader::new(payload);
-        let halves = reader.u16s(count, 16).map_err(|e| self.at(id).malformed(server, e))?;
+        let halves = reader
+            .u16s(count, 16)
+            .map_err(|e| self.at(id).malformed(server, e))?;
         let open = |(s, c): (&u16, &u16)| i64::from(s.wrapping_add(*c) as i16);
         Ok(halves.iter().zip(&self.stock.revealed).map(open).collect())
     }

@@ -37,8 +37,15 @@ impl Helper {
         let is_weight = |id: trefoil_ir::mpc::ConstId| {
             plan.program().constants[id.index()].kind == trefoil_ir::mpc::ConstKind::Weight
         };
-        let prepared = Prepared::new(plan.program(), |id, len| if is_weight(id) { share(id, len) } else { None });
-        Self { plan: Arc::new(plan), prepared: Arc::new(prepared), measured: Measured::default() }
+        let prepared = Prepared::new(
+            plan.program(),
+            |id, len| if is_weight(id) { share(id, len) } else { None },
+        );
+        Self {
+            plan: Arc::new(plan),
+            prepared: Arc::new(prepared),
+            measured: Measured::default(),
+        }
     }
 
     /// The plan.
@@ -60,21 +67,38 @@ impl Helper {
         let begin = Instant::now();
         let (plan, prepared) = (Arc::clone(&self.plan), Arc::clone(&self.prepared));
         let program: &Program = plan.program();
-        self.measured = Measured { step_seconds: vec![0.0; program.steps.len()], ..Measured::default() };
+        self.measured = Measured {
+            step_seconds: vec![0.0; program.steps.len()],
+            ..Measured::default()
+        };
         let mut store = Store::new(program, Memory::starting_with(prepared.bytes()));
         for id in program.ids() {
-            let at = At { program, inference, step: id };
+            let at = At {
+                program,
+                inference,
+                step: id,
+            };
             let step_begin = Instant::now();
             if !local::run(program, &prepared, Party::Helper, id, &mut store) {
                 let streams = || {
-                    (StepStreams::new(client_key, inference, id.0), StepStreams::new(server_key, inference, id.0))
+                    (
+                        StepStreams::new(client_key, inference, id.0),
+                        StepStreams::new(server_key, inference, id.0),
+                    )
                 };
                 run_step(&at, &prepared, &mut store, streams(), client)?;
                 store.used(program, id);
             }
             self.measured.step_seconds[id.index()] = step_begin.elapsed().as_secs_f64();
         }
-        client.flush().map_err(|e| At { program, inference, step: ValueId(0) }.link(e))?;
+        client.flush().map_err(|e| {
+            At {
+                program,
+                inference,
+                step: ValueId(0),
+            }
+            .link(e)
+        })?;
         self.measured.peak_memory = store.memory.peak();
         self.measured.offline_seconds = begin.elapsed().as_secs_f64();
         Ok(())
@@ -97,7 +121,10 @@ fn run_step(
     let step = program.step(id);
     match &step.op {
         Op::Input(_) => {
-            store.put(id, Value::Ring(client_streams.u32s(INPUT_MASK, step.ty.shape.len())));
+            store.put(
+                id,
+                Value::Ring(client_streams.u32s(INPUT_MASK, step.ty.shape.len())),
+            );
         }
         Op::Truncate(op) => {
             let h = store.take_ring(step.args[0]);
@@ -111,8 +138,19 @@ fn run_step(
             let mut r = store.ring(step.args[0]).to_vec();
             kernel::sub_assign(prepared.isa, &mut r, &y);
             let rs: Vec<u16> = r.iter().map(|&r| r as u16).collect();
-            let source = MaskSource { rs: &rs, exact: None, passed: &[] };
-            let mut mask = deal(at, prepared, &source, &mut client_streams, &mut server_streams, client)?;
+            let source = MaskSource {
+                rs: &rs,
+                exact: None,
+                passed: &[],
+            };
+            let mut mask = deal(
+                at,
+                prepared,
+                &source,
+                &mut client_streams,
+                &mut server_streams,
+                client,
+            )?;
             kernel::add_assign(prepared.isa, &mut mask, &y);
             store.put(id, Value::Ring(mask));
         }
@@ -122,8 +160,19 @@ fn run_step(
                 Op::Relu(_) => r.iter().map(|&r| r as u16).collect(),
                 _ => truncate::top(r),
             };
-            let source = MaskSource { rs: &rs, exact: Some(r), passed: r };
-            let mask = deal(at, prepared, &source, &mut client_streams, &mut server_streams, client)?;
+            let source = MaskSource {
+                rs: &rs,
+                exact: Some(r),
+                passed: r,
+            };
+            let mask = deal(
+                at,
+                prepared,
+                &source,
+                &mut client_streams,
+                &mut server_streams,
+                client,
+            )?;
             store.put(id, Value::Ring(mask));
         }
     }

@@ -11,7 +11,13 @@ use super::store::{Store, Value};
 use crate::kernel;
 
 /// Runs a local step and stores its value; `false` if the step is not local.
-pub(super) fn run(program: &Program, prepared: &Prepared, party: Party, id: ValueId, store: &mut Store) -> bool {
+pub(super) fn run(
+    program: &Program,
+    prepared: &Prepared,
+    party: Party,
+    id: ValueId,
+    store: &mut Store,
+) -> bool {
     let step = program.step(id);
     let shape = step.ty.shape;
     let values = match &step.op {
@@ -21,14 +27,31 @@ pub(super) fn run(program: &Program, prepared: &Prepared, party: Party, id: Valu
             let multiplier = prepared.plain(lift.multiplier).unwrap_or_default();
             let multiplier: Vec<u32> = multiplier.iter().map(|&m| m as u32).collect();
             let mut values = vec![0; shape.len()];
-            kernel::mul_channel(prepared.isa, &mut values, store.ring(step.args[0]), &multiplier, shape.plane());
+            kernel::mul_channel(
+                prepared.isa,
+                &mut values,
+                store.ring(step.args[0]),
+                &multiplier,
+                shape.plane(),
+            );
             values
         }
         Op::SumPool(pool) => {
             let multiplier = prepared.plain(pool.multiplier).unwrap_or_default();
-            sum_pool(pool, store.ring(step.args[0]), program.ty(step.args[0]).shape, shape, multiplier)
+            sum_pool(
+                pool,
+                store.ring(step.args[0]),
+                program.ty(step.args[0]).shape,
+                shape,
+                multiplier,
+            )
         }
-        Op::Interpolate(op) => interpolate(op, store.ring(step.args[0]), program.ty(step.args[0]).shape, shape),
+        Op::Interpolate(op) => interpolate(
+            op,
+            store.ring(step.args[0]),
+            program.ty(step.args[0]).shape,
+            shape,
+        ),
         Op::Add(_) => {
             let mut sum = store.take_ring(step.args[0]);
             // The operand may be added to itself, and then be gone.
@@ -39,11 +62,19 @@ pub(super) fn run(program: &Program, prepared: &Prepared, party: Party, id: Valu
             }
             sum
         }
-        Op::Concat(_) => step.args.iter().flat_map(|a| store.ring(*a).iter().copied()).collect(),
-        Op::Gather(op) => {
-            op.axis.gather(store.ring(step.args[0]), program.ty(step.args[0]).shape, &op.index)
-        }
-        Op::Pad(op) => op.pad.apply(store.ring(step.args[0]), program.ty(step.args[0]).shape, shape, 0),
+        Op::Concat(_) => step
+            .args
+            .iter()
+            .flat_map(|a| store.ring(*a).iter().copied())
+            .collect(),
+        Op::Gather(op) => op.axis.gather(
+            store.ring(step.args[0]),
+            program.ty(step.args[0]).shape,
+            &op.index,
+        ),
+        Op::Pad(op) => op
+            .pad
+            .apply(store.ring(step.args[0]), program.ty(step.args[0]).shape, shape, 0),
         Op::Reshape(_) => store.take_ring(step.args[0]),
         Op::Input(_)
         | Op::Truncate(_)
@@ -59,13 +90,24 @@ pub(super) fn run(program: &Program, prepared: &Prepared, party: Party, id: Valu
     true
 }
 
-fn convolve(program: &Program, prepared: &Prepared, conv: &Conv2d, id: ValueId, store: &mut Store) -> Vec<u32> {
+fn convolve(
+    program: &Program,
+    prepared: &Prepared,
+    conv: &Conv2d,
+    id: ValueId,
+    store: &mut Store,
+) -> Vec<u32> {
     let step = program.step(id);
     let shape = conv_shape(conv, program.ty(step.args[0]).shape);
     let mut values = vec![0; step.ty.shape.len()];
     let scratch = kernel::scratch_bytes(&shape);
     store.memory.add(scratch);
-    kernel::conv2d(&shape, prepared.weights(conv.weight), store.ring(step.args[0]), &mut values);
+    kernel::conv2d(
+        &shape,
+        prepared.weights(conv.weight),
+        store.ring(step.args[0]),
+        &mut values,
+    );
     store.memory.free(scratch);
     // Only the server's plan has biases.
     if let Some(bias) = conv.bias.and_then(|b| prepared.plain(b)) {
@@ -92,7 +134,9 @@ fn interpolate(op: &Interpolate, x: &[u32], input: Shape, output: Shape) -> Vec<
     let mut values = Vec::with_capacity(output.len());
     for channel in x.chunks(input.plane()) {
         values.extend(coefficients.iter().map(|pixel| {
-            pixel.iter().fold(0u32, |s, c| s.wrapping_add(channel[c.pixel].wrapping_mul(c.factor)))
+            pixel.iter().fold(0u32, |s, c| {
+                s.wrapping_add(channel[c.pixel].wrapping_mul(c.factor))
+            })
         }));
     }
     values

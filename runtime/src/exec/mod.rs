@@ -80,12 +80,20 @@ pub struct Measured {
 }
 
 fn tag(inference: u32, step: ValueId, stage: Stage) -> Tag {
-    Tag { inference, step: step.0, kind: FrameKind::Message(stage) }
+    Tag {
+        inference,
+        step: step.0,
+        kind: FrameKind::Message(stage),
+    }
 }
 
 /// Bytes of a step's message.
 fn message_bytes(program: &Program, step: ValueId, stage: Stage) -> usize {
-    program.messages(step).iter().find(|m| m.stage == stage).map_or(0, trefoil_ir::mpc::Message::bytes)
+    program
+        .messages(step)
+        .iter()
+        .find(|m| m.stage == stage)
+        .map_or(0, trefoil_ir::mpc::Message::bytes)
 }
 
 /// A step in progress: where errors are given their place.
@@ -97,21 +105,37 @@ struct At<'a> {
 
 impl At<'_> {
     fn send(&self, link: &mut dyn Link, stage: Stage, payload: Vec<u8>) -> Result<(), ExecError> {
-        debug_assert_eq!(payload.len(), message_bytes(self.program, self.step, stage), "{stage:?} of {}", self.step);
-        link.send(tag(self.inference, self.step, stage), payload).map_err(|e| self.link(e))
+        debug_assert_eq!(
+            payload.len(),
+            message_bytes(self.program, self.step, stage),
+            "{stage:?} of {}",
+            self.step
+        );
+        link.send(tag(self.inference, self.step, stage), payload)
+            .map_err(|e| self.link(e))
     }
 
     fn receive(&self, link: &mut dyn Link, stage: Stage) -> Result<Vec<u8>, ExecError> {
         let bytes = message_bytes(self.program, self.step, stage);
-        link.receive(tag(self.inference, self.step, stage), bytes).map_err(|e| self.link(e))
+        link.receive(tag(self.inference, self.step, stage), bytes)
+            .map_err(|e| self.link(e))
     }
 
     fn link(&self, source: LinkError) -> ExecError {
-        ExecError::Link { step: self.step, origin: self.origin(), source }
+        ExecError::Link {
+            step: self.step,
+            origin: self.origin(),
+            source,
+        }
     }
 
     fn malformed(&self, link: &dyn Link, source: BitsError) -> ExecError {
-        ExecError::Malformed { step: self.step, origin: self.origin(), peer: link.peer().clone(), source }
+        ExecError::Malformed {
+            step: self.step,
+            origin: self.origin(),
+            peer: link.peer().clone(),
+            source,
+        }
     }
 
     fn origin(&self) -> String {

@@ -48,7 +48,13 @@ impl Prepared {
                 plain[at] = constant(ConstId(at as u32), len).map(|t| t.values().to_vec());
             }
         }
-        Self { schedule: Schedule::new(program), groups, packed, plain, isa }
+        Self {
+            schedule: Schedule::new(program),
+            groups,
+            packed,
+            plain,
+            isa,
+        }
     }
 
     /// Groups of a gate.
@@ -66,7 +72,9 @@ impl Prepared {
 
     /// Packed weights of a convolution.
     pub(super) fn weights(&self, id: ConstId) -> &PackedWeights {
-        self.packed[id.index()].as_ref().expect("every party has a part of every weight")
+        self.packed[id.index()]
+            .as_ref()
+            .expect("every party has a part of every weight")
     }
 
     /// Values of a constant that is no weight, if this party has them.

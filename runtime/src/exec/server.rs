@@ -37,8 +37,14 @@ pub struct ServerStock {
 impl Server {
     /// Packs W.
     pub fn new(plan: ServerPlan) -> Self {
-        let prepared = Prepared::new(plan.program(), |id, _| Some(plan.part.constants[id.index()].clone()));
-        Self { plan: Arc::new(plan), prepared: Arc::new(prepared), measured: Measured::default() }
+        let prepared = Prepared::new(plan.program(), |id, _| {
+            Some(plan.part.constants[id.index()].clone())
+        });
+        Self {
+            plan: Arc::new(plan),
+            prepared: Arc::new(prepared),
+            measured: Measured::default(),
+        }
     }
 
     /// The plan.
@@ -55,26 +61,50 @@ impl Server {
         let program: &Program = self.plan.program();
         let mut memory = Memory::starting_with(self.prepared.bytes());
         let mut shares = BTreeMap::new();
-        for id in program.ids().filter(|&id| matches!(program.step(id).op, Op::Truncate(_))) {
-            let share = At { program, inference, step: id }.receive(client, Stage::MaskedShare)?;
+        for id in program
+            .ids()
+            .filter(|&id| matches!(program.step(id).op, Op::Truncate(_)))
+        {
+            let share = At {
+                program,
+                inference,
+                step: id,
+            }
+            .receive(client, Stage::MaskedShare)?;
             memory.add(share.len());
             shares.insert(id, share);
         }
-        self.measured = Measured { step_seconds: vec![0.0; program.steps.len()], ..Measured::default() };
+        self.measured = Measured {
+            step_seconds: vec![0.0; program.steps.len()],
+            ..Measured::default()
+        };
         self.measured.offline_seconds = begin.elapsed().as_secs_f64();
-        Ok(ServerStock { inference, shares, memory })
+        Ok(ServerStock {
+            inference,
+            shares,
+            memory,
+        })
     }
 
     /// Runs one inference.
     ///
     /// # Errors
     /// If the link fails or a message is malformed.
-    pub fn online(&mut self, key: &StreamKey, stock: ServerStock, client: &mut dyn Link) -> Result<(), ExecError> {
+    pub fn online(
+        &mut self,
+        key: &StreamKey,
+        stock: ServerStock,
+        client: &mut dyn Link,
+    ) -> Result<(), ExecError> {
         let begin = Instant::now();
         let (plan, prepared) = (Arc::clone(&self.plan), Arc::clone(&self.prepared));
         let program: &Program = plan.program();
         self.measured.step_seconds.resize(program.steps.len(), 0.0);
-        let ServerStock { inference, shares, memory } = stock;
+        let ServerStock {
+            inference,
+            shares,
+            memory,
+        } = stock;
         let mut online = Online {
             program,
             prepared: &prepared,
@@ -91,7 +121,14 @@ impl Server {
             for slot in &round.server {
                 self.timed(slot.step, || online.send(slot.step, slot.stage, client))?;
             }
-            client.flush().map_err(|e| At { program, inference, step: ValueId(0) }.link(e))?;
+            client.flush().map_err(|e| {
+                At {
+                    program,
+                    inference,
+                    step: ValueId(0),
+                }
+                .link(e)
+            })?;
             for slot in &round.client {
                 let payload = online.at(slot.step).receive(client, slot.stage)?;
                 self.timed(slot.step, || online.take(slot.step, slot.stage, &payload, client))?;
@@ -128,7 +165,11 @@ struct Online<'a> {
 
 impl<'a> Online<'a> {
     fn at(&self, step: ValueId) -> At<'a> {
-        At { program: self.program, inference: self.inference, step }
+        At {
+            program: self.program,
+            inference: self.inference,
+            step,
+        }
     }
 
     fn streams(&self, step: ValueId) -> StepStreams<'a> {
@@ -145,11 +186,16 @@ impl<'a> Online<'a> {
             Op::Input(_) => {
                 let payload = self.at(id).receive(client, Stage::Input)?;
                 let mut reader = Reader::new(&payload);
-                let hat = reader.u32s(step.ty.shape.len(), 32).map_err(|e| self.at(id).malformed(client, e))?;
+                let hat = reader
+                    .u32s(step.ty.shape.len(), 32)
+                    .map_err(|e| self.at(id).malformed(client, e))?;
                 self.store.put(id, Value::Ring(hat));
             }
             Op::Truncate(_) => {
-                let share = self.shares.remove(&id).expect("the offline phase left every masked share");
+                let share = self
+                    .shares
+                    .remove(&id)
+                    .expect("the offline phase left every masked share");
                 let s = self.store.take_ring(step.args[0]);
                 let d = truncate::server(s, &share, &mut self.streams(id))
                     .map_err(|e| self.at(id).malformed(client, e))?;
@@ -198,20 +244,36 @@ impl<'a> Online<'a> {
         let x = self.store.ring(step.args[0]);
         if let Op::Max(_) = step.op {
             let y = self.store.ring(step.args[1]);
-            return (x.iter().zip(y).map(|(x, y)| x.wrapping_sub(*y) as u16).collect(), None);
+            return (
+                x.iter().zip(y).map(|(x, y)| x.wrapping_sub(*y) as u16).collect(),
+                None,
+            );
         }
         match self.program.ty(step.args[0]).kind {
             Kind::Truncated => (truncate::server_top(x), Some(x)),
-            Kind::Activation | Kind::Accumulator | Kind::Output => (x.iter().map(|&x| x as u16).collect(), None),
+            Kind::Activation | Kind::Accumulator | Kind::Output => {
+                (x.iter().map(|&x| x as u16).collect(), None)
+            }
         }
     }
 
-    fn take(&mut self, id: ValueId, stage: Stage, payload: &[u8], client: &dyn Link) -> Result<(), ExecError> {
+    fn take(
+        &mut self,
+        id: ValueId,
+        stage: Stage,
+        payload: &[u8],
+        client: &dyn Link,
+    ) -> Result<(), ExecError> {
         if stage == Stage::M2 {
             let (gate, _) = self.gates.get_mut(&id).expect("M2 follows M1");
-            gate.take_m2(payload).map_err(|e| self.at(id).malformed(client, e))?;
+            gate.take_m2(payload)
+                .map_err(|e| self.at(id).malformed(client, e))?;
             let ends_here = !self.program.messages(id).iter().any(|m| m.stage == Stage::M4);
-            return if ends_here { self.finish(id, &[], client) } else { Ok(()) };
+            return if ends_here {
+                self.finish(id, &[], client)
+            } else {
+                Ok(())
+            };
         }
         self.finish(id, payload, client)
     }
@@ -220,8 +282,9 @@ impl<'a> Online<'a> {
         let step = self.program.step(id);
         let (gate, _) = self.gates.remove(&id).expect("a gate ends once");
         let passed = self.store.ring(step.args[0]);
-        let mut hat =
-            gate.finish(m4, passed, step.ty.shape.len()).map_err(|e| self.at(id).malformed(client, e))?;
+        let mut hat = gate
+            .finish(m4, passed, step.ty.shape.len())
+            .map_err(|e| self.at(id).malformed(client, e))?;
         if let Op::Max(_) = step.op {
             kernel::add_assign(self.prepared.isa, &mut hat, self.store.ring(step.args[1]));
         }

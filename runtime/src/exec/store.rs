@@ -12,7 +12,10 @@ pub(super) struct Memory {
 
 impl Memory {
     pub(super) fn starting_with(bytes: usize) -> Self {
-        Self { current: bytes as u64, peak: bytes as u64 }
+        Self {
+            current: bytes as u64,
+            peak: bytes as u64,
+        }
     }
 
     pub(super) fn add(&mut self, bytes: usize) {
@@ -55,28 +58,6 @@ impl Drop for Value {
     }
 }
 
-/// What a party has stored, for tests that put the shares of all parties together.
-#[cfg(test)]
-pub(super) mod tap {
-    use std::cell::RefCell;
-    use std::collections::BTreeMap;
-
-    use super::{Value, ValueId};
-
-    thread_local!(static STORED: RefCell<BTreeMap<ValueId, Vec<u32>>> = const { RefCell::new(BTreeMap::new()) });
-
-    pub(super) fn record(id: ValueId, value: &Value) {
-        if let Value::Ring(values) = value {
-            STORED.with(|stored| stored.borrow_mut().insert(id, values.clone()));
-        }
-    }
-
-    /// Everything that this thread's party has stored as ring elements since the last call.
-    pub(in crate::exec) fn take() -> BTreeMap<ValueId, Vec<u32>> {
-        STORED.with(|stored| std::mem::take(&mut *stored.borrow_mut()))
-    }
-}
-
 /// The values of one inference.
 pub(super) struct Store {
     values: Vec<Option<Value>>,
@@ -88,9 +69,18 @@ pub(super) struct Store {
 impl Store {
     pub(super) fn new(program: &Program, memory: Memory) -> Self {
         let mut uses = vec![0; program.steps.len()];
-        program.steps.iter().flat_map(|s| &s.args).for_each(|a| uses[a.index()] += 1);
+        program
+            .steps
+            .iter()
+            .flat_map(|s| &s.args)
+            .for_each(|a| uses[a.index()] += 1);
         let values = program.steps.iter().map(|_| None).collect();
-        Self { values, bytes: vec![0; uses.len()], uses, memory }
+        Self {
+            values,
+            bytes: vec![0; uses.len()],
+            uses,
+            memory,
+        }
     }
 
     pub(super) fn put(&mut self, id: ValueId, value: Value) {
@@ -141,5 +131,27 @@ impl Store {
                 self.values[arg.index()] = None;
             }
         }
+    }
+}
+
+/// What a party has stored, for tests that put the shares of all parties together.
+#[cfg(test)]
+pub(super) mod tap {
+    use std::cell::RefCell;
+    use std::collections::BTreeMap;
+
+    use super::{Value, ValueId};
+
+    thread_local!(static STORED: RefCell<BTreeMap<ValueId, Vec<u32>>> = const { RefCell::new(BTreeMap::new()) });
+
+    pub(super) fn record(id: ValueId, value: &Value) {
+        if let Value::Ring(values) = value {
+            STORED.with(|stored| stored.borrow_mut().insert(id, values.clone()));
+        }
+    }
+
+    /// Everything that this thread's party has stored as ring elements since the last call.
+    pub(in crate::exec) fn take() -> BTreeMap<ValueId, Vec<u32>> {
+        STORED.with(|stored| std::mem::take(&mut *stored.borrow_mut()))
     }
 }

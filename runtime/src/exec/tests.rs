@@ -13,8 +13,8 @@ use trefoil_ir::nn;
 use trefoil_ir::nn::op::{Axis, Coordinates, ResizeMode};
 use trefoil_ir::patch::Patch;
 use trefoil_ir::plan::{
-    ClientPart, ClientPlan, HelperPart, HelperPlan, InputEncoding, OutputDecoding, Public, SecretSeed, ServerPart,
-    ServerPlan, plan_id, weight_seed,
+    ClientPart, ClientPlan, HelperPart, HelperPlan, InputEncoding, OutputDecoding, PairKeys, Public,
+    SecretSeed, ServerPart, ServerPlan, plan_id, weight_seed,
 };
 use trefoil_ir::shape::{Shape, Window};
 
@@ -35,7 +35,11 @@ struct Build {
 
 impl Build {
     fn new(shape: Shape) -> (Self, ValueId) {
-        let mut build = Self { program: Program::new("test"), constants: Vec::new(), state: 7 };
+        let mut build = Self {
+            program: Program::new("test"),
+            constants: Vec::new(),
+            state: 7,
+        };
         let x = build.push(op::Input { shape }, &[]);
         (build, x)
     }
@@ -55,7 +59,8 @@ impl Build {
 
     fn fixed(&mut self, kind: ConstKind, dims: Vec<usize>, value: i32) -> trefoil_ir::mpc::ConstId {
         let count = dims.iter().product();
-        self.constants.push(Tensor::new(dims.clone(), vec![value; count]).unwrap());
+        self.constants
+            .push(Tensor::new(dims.clone(), vec![value; count]).unwrap());
         self.program.declare(kind, dims)
     }
 
@@ -66,18 +71,37 @@ impl Build {
         let limit = ((1 << 14) as f64 / taps.sqrt()) as i32;
         let weight = self.constant(ConstKind::Weight, vec![channels, in_c / groups, kh, kw], limit);
         let bias = Some(self.constant(ConstKind::Bias, vec![channels], 1 << 24));
-        self.push(op::Conv2d { weight, bias, channels, window, groups }, &[x])
+        self.push(
+            op::Conv2d {
+                weight,
+                bias,
+                channels,
+                window,
+                groups,
+            },
+            &[x],
+        )
     }
 
     fn truncate(&mut self, z: ValueId, keep: u8) -> ValueId {
         let channels = self.program.ty(z).shape.c;
-        self.push(op::Truncate { keep: vec![keep; channels] }, &[z])
+        self.push(
+            op::Truncate {
+                keep: vec![keep; channels],
+            },
+            &[z],
+        )
     }
 
     fn relu(&mut self, z: ValueId) -> ValueId {
         let channels = self.program.ty(z).shape.c;
         let z = self.truncate(z, 15);
-        self.push(op::BlockRelu { patches: vec![Patch::PIXEL; channels] }, &[z])
+        self.push(
+            op::BlockRelu {
+                patches: vec![Patch::PIXEL; channels],
+            },
+            &[z],
+        )
     }
 
     fn lift(&mut self, x: ValueId) -> ValueId {
@@ -106,28 +130,61 @@ fn plans(build: &Build) -> Plans {
     let secret = SecretSeed::new([3; 32]);
     let id = plan_id(&secret, &build.program, &build.constants);
     let seed = weight_seed(&secret, &id);
-    let public = Public { program: build.program.clone(), plan_id: id };
+    let keys = PairKeys::new(&secret, &id);
+    let public = Public {
+        program: build.program.clone(),
+        plan_id: id,
+    };
     let of_client = |(at, tensor): (usize, &Tensor<i32>)| match build.program.constants[at].kind {
         ConstKind::Bias => None,
         ConstKind::Multiplier | ConstKind::Level => Some(tensor.clone()),
         ConstKind::Weight => {
             let b = weight_share(&seed, trefoil_ir::mpc::ConstId(at as u32), tensor.len());
-            let f = tensor.values().iter().zip(b).map(|(w, b)| w.wrapping_sub(b as i32)).collect();
+            let f = tensor
+                .values()
+                .iter()
+                .zip(b)
+                .map(|(w, b)| w.wrapping_sub(b as i32))
+                .collect();
             Some(Tensor::new(tensor.dims().to_vec(), f).unwrap())
         }
     };
     let revealed = build.program.ty(build.program.output().unwrap()).shape;
     let client = ClientPart {
         constants: build.constants.iter().enumerate().map(of_client).collect(),
-        input: InputEncoding { unit: vec![1.0; build.program.steps[0].ty.shape.c] },
-        output: OutputDecoding { unit: vec![1.0; revealed.c], rank: 4, tail: vec![], classes: vec![] },
+        input: InputEncoding {
+            unit: vec![1.0; build.program.steps[0].ty.shape.c],
+        },
+        output: OutputDecoding {
+            unit: vec![1.0; revealed.c],
+            rank: 4,
+            tail: vec![],
+            classes: vec![],
+        },
         preprocess: None,
+        with_server: keys.client_server.clone(),
+        with_helper: keys.client_helper.clone(),
     };
-    let server = ServerPart { constants: build.constants.clone() };
+    let server = ServerPart {
+        constants: build.constants.clone(),
+        with_client: keys.client_server,
+        with_helper: keys.server_helper.clone(),
+    };
+    let helper = HelperPart {
+        weight_seed: seed,
+        with_client: keys.client_helper,
+        with_server: keys.server_helper,
+    };
     Plans {
-        client: ClientPlan::decode(&ClientPlan::encode(&public, &client)).ok().unwrap(),
-        server: ServerPlan::decode(&ServerPlan::encode(&public, &server)).ok().unwrap(),
-        helper: HelperPlan::decode(&HelperPlan::encode(&public, &HelperPart { weight_seed: seed })).ok().unwrap(),
+        client: ClientPlan::decode(&ClientPlan::encode(&public, &client))
+            .ok()
+            .unwrap(),
+        server: ServerPlan::decode(&ServerPlan::encode(&public, &server))
+            .ok()
+            .unwrap(),
+        helper: HelperPlan::decode(&HelperPlan::encode(&public, &helper))
+            .ok()
+            .unwrap(),
     }
 }
 
@@ -146,10 +203,16 @@ struct Ran {
 fn run(plans: Plans, image: &[i32]) -> Ran {
     let (client_server, mut server_client) = pair(Party::Client, Party::Server, 64);
     let (client_helper, mut helper_client) = pair(Party::Client, Party::Helper, 64);
-    let Plans { client, server, helper } = plans;
+    let Plans {
+        client,
+        server,
+        helper,
+    } = plans;
     thread::scope(|scope| {
         let helper = scope.spawn(move || {
-            Helper::new(helper).offline(&key(1), &key(2), 5, &mut helper_client).unwrap();
+            Helper::new(helper)
+                .offline(&key(1), &key(2), 5, &mut helper_client)
+                .unwrap();
             tap::take()
         });
         let server = scope.spawn(move || {
@@ -176,11 +239,17 @@ fn run(plans: Plans, image: &[i32]) -> Ran {
 /// Puts a value together from what the parties hold.
 fn open(program: &Program, stored: &[Stored; 3], id: ValueId) -> Vec<i64> {
     let [client, server, helper] = stored.each_ref().map(|s| s.get(&id));
-    let sum = |a: &Vec<u32>, b: &Vec<u32>| -> Vec<u32> { a.iter().zip(b).map(|(a, b)| a.wrapping_add(*b)).collect() };
+    let sum = |a: &Vec<u32>, b: &Vec<u32>| -> Vec<u32> {
+        a.iter().zip(b).map(|(a, b)| a.wrapping_add(*b)).collect()
+    };
     let (server, helper) = (server.expect("stored"), helper.expect("stored"));
     let total = match program.ty(id).kind {
         Kind::Activation => {
-            assert_eq!(client, Some(helper), "client and helper hold the same mask of {id}");
+            assert_eq!(
+                client,
+                Some(helper),
+                "client and helper hold the same mask of {id}"
+            );
             sum(server, helper)
         }
         Kind::Accumulator => sum(&sum(server, helper), client.expect("stored")),
@@ -191,17 +260,28 @@ fn open(program: &Program, stored: &[Stored; 3], id: ValueId) -> Vec<i64> {
 
 /// Checks every step of a run against the op's meaning, and the traffic against the prediction.
 fn check(build: Build) {
-    let build = Build { program: build.program.verify().expect("sound").into_inner(), ..build };
+    let build = Build {
+        program: build.program.verify().expect("sound").into_inner(),
+        ..build
+    };
     let program = &build.program;
     let mut state = 11;
-    let image: Vec<i32> = (0..program.steps[0].ty.shape.len()).map(|_| (random(&mut state) % 8000) as i32 - 4000).collect();
+    let image: Vec<i32> = (0..program.steps[0].ty.shape.len())
+        .map(|_| (random(&mut state) % 8000) as i32 - 4000)
+        .collect();
     let ran = run(plans(&build), &image);
 
     let emulator = Emulator::new(program, &build.constants);
-    let map = IntMap::new(program.steps[0].ty.shape, image.iter().map(|&x| i64::from(x)).collect());
+    let map = IntMap::new(
+        program.steps[0].ty.shape,
+        image.iter().map(|&x| i64::from(x)).collect(),
+    );
     let nearest = emulator.run(&map, Rounding::Nearest, |_, _| {});
     let breaches: Vec<_> = nearest.breaches().collect();
-    assert!(breaches.is_empty(), "the test's values stay in range: {breaches:?}");
+    assert!(
+        breaches.is_empty(),
+        "the test's values stay in range: {breaches:?}"
+    );
 
     for id in program.ids() {
         check_step(&build, &ran, id, &image);
@@ -231,7 +311,11 @@ fn check_step(build: &Build, ran: &Ran, id: ValueId, image: &[i32]) {
             let identity = vec![Patch::Identity; step.ty.shape.c];
             let (lower, upper, levels) = match &step.op {
                 Op::BlockRelu(op) => (&op.patches, None, vec![]),
-                Op::Clip(op) => (&op.lower, Some(&op.upper), build.constants[op.level.index()].values().to_vec()),
+                Op::Clip(op) => (
+                    &op.lower,
+                    Some(&op.upper),
+                    build.constants[op.level.index()].values().to_vec(),
+                ),
                 _ => (&identity, None, vec![]),
             };
             let r = r(step.args[0]);
@@ -240,7 +324,11 @@ fn check_step(build: &Build, ran: &Ran, id: ValueId, image: &[i32]) {
         Op::Relu(op) => {
             let plane = step.ty.shape.plane();
             let pass = |i: usize| op.patches[i / plane] == Patch::Identity;
-            args[0].iter().enumerate().map(|(i, &x)| if pass(i) { x } else { x.max(0) }).collect()
+            args[0]
+                .iter()
+                .enumerate()
+                .map(|(i, &x)| if pass(i) { x } else { x.max(0) })
+                .collect()
         }
         Op::Max(_) => args[0].iter().zip(&args[1]).map(|(a, b)| *a.max(b)).collect(),
         Op::Reveal(_) => {
@@ -269,23 +357,43 @@ fn local_meaning(build: &Build, id: ValueId, args: &[Vec<i64>]) -> Vec<i64> {
     let program = &build.program;
     let step = program.step(id);
     let emulator = Emulator::new(program, &build.constants);
-    let maps: Vec<IntMap> =
-        step.args.iter().zip(args).map(|(a, v)| IntMap::new(program.ty(*a).shape, v.clone())).collect();
+    let maps: Vec<IntMap> = step
+        .args
+        .iter()
+        .zip(args)
+        .map(|(a, v)| IntMap::new(program.ty(*a).shape, v.clone()))
+        .collect();
     let maps: Vec<&IntMap> = maps.iter().collect();
     emulator.step(id, &maps).values().to_vec()
 }
 
 fn window(kernel: usize, stride: usize, pads: [usize; 4]) -> Window {
-    Window { stride: [stride, stride], pads, ..Window::dense([kernel, kernel]) }
+    Window {
+        stride: [stride, stride],
+        pads,
+        ..Window::dense([kernel, kernel])
+    }
 }
 
 #[test]
 fn a_residual_network_with_mixed_patches() {
     let (mut b, x) = Build::new(Shape::new(3, 9, 7));
     let z = b.conv(x, 6, window(3, 1, [1; 4]), 1);
-    let tr = b.push(op::Truncate { keep: vec![16, 15, 16, 16, 15, 16] }, &[z]);
+    let tr = b.push(
+        op::Truncate {
+            keep: vec![16, 15, 16, 16, 15, 16],
+        },
+        &[z],
+    );
     let block = |h, w| Patch::Block { h, w };
-    let patches = vec![block(2, 2), Patch::PIXEL, Patch::Identity, block(3, 4), Patch::PIXEL, block(9, 7)];
+    let patches = vec![
+        block(2, 2),
+        Patch::PIXEL,
+        Patch::Identity,
+        block(3, 4),
+        Patch::PIXEL,
+        block(9, 7),
+    ];
     let a = b.push(op::BlockRelu { patches }, &[tr]);
     let z = b.conv(a, 6, window(3, 1, [1; 4]), 3);
     let residual = b.lift(a);
@@ -298,14 +406,37 @@ fn a_residual_network_with_mixed_patches() {
 #[test]
 fn every_local_op_and_branches_that_share_rounds() {
     let (mut b, x) = Build::new(Shape::new(4, 8, 6));
-    let left = b.conv(x, 4, Window { dilation: [2, 1], pads: [2, 1, 2, 1], ..Window::dense([3, 3]) }, 4);
+    let left = b.conv(
+        x,
+        4,
+        Window {
+            dilation: [2, 1],
+            pads: [2, 1, 2, 1],
+            ..Window::dense([3, 3])
+        },
+        4,
+    );
     let left = b.relu(left);
     let right = b.conv(x, 2, window(3, 1, [1; 4]), 2);
     let right = b.truncate(right, 16);
     let right = b.push(op::Requant, &[right]);
     let both = b.push(op::Concat, &[left, right]);
-    let gathered = b.push(op::Gather { axis: Axis::W, index: vec![0, 2, 2, 5] }, &[both]);
-    let padded = b.push(op::Pad { pad: nn::op::Pad { before: [1, 0, 1], after: [0, 1, 0] } }, &[gathered]);
+    let gathered = b.push(
+        op::Gather {
+            axis: Axis::W,
+            index: vec![0, 2, 2, 5],
+        },
+        &[both],
+    );
+    let padded = b.push(
+        op::Pad {
+            pad: nn::op::Pad {
+                before: [1, 0, 1],
+                after: [0, 1, 0],
+            },
+        },
+        &[gathered],
+    );
     let resize = nn::op::Resize {
         size: [11, 7],
         scales: [11.0 / 9.0, 7.0 / 5.0],
@@ -316,8 +447,19 @@ fn every_local_op_and_branches_that_share_rounds() {
     let grown = b.push(op::Add, &[grown, grown]);
     let grown = b.relu(grown);
     let multiplier = b.fixed(ConstKind::Multiplier, vec![7, 5, 3], 65536 / 6);
-    let pool = Window { kernel: [3, 2], stride: [2, 2], dilation: [1, 1], pads: [0; 4] };
-    let pooled = b.push(op::SumPool { window: pool, multiplier }, &[grown]);
+    let pool = Window {
+        kernel: [3, 2],
+        stride: [2, 2],
+        dilation: [1, 1],
+        pads: [0; 4],
+    };
+    let pooled = b.push(
+        op::SumPool {
+            window: pool,
+            multiplier,
+        },
+        &[grown],
+    );
     let pooled = b.truncate(pooled, 16);
     let pooled = b.push(op::Requant, &[pooled]);
     let flat = b.push(op::Reshape, &[pooled]);
@@ -337,11 +479,33 @@ fn clips_maxima_and_gates_on_activations() {
     let clipped = b.push(op::Clip { level, lower, upper }, &[tr]);
     let requant = b.push(op::Requant, &[tr]);
     let max = b.push(op::Max { non_negative: false }, &[clipped, requant]);
-    let patches = vec![Patch::PIXEL, Patch::Identity, Patch::PIXEL, Patch::PIXEL, Patch::PIXEL];
+    let patches = vec![
+        Patch::PIXEL,
+        Patch::Identity,
+        Patch::PIXEL,
+        Patch::PIXEL,
+        Patch::PIXEL,
+    ];
     let relu = b.push(op::Relu { patches }, &[max]);
-    let pass = b.push(op::Relu { patches: vec![Patch::Identity; 5] }, &[relu]);
-    let one = b.push(op::Relu { patches: vec![Patch::PIXEL; 5] }, &[pass]);
-    let rolled = b.push(op::Gather { axis: Axis::H, index: vec![1, 2, 3, 4, 5, 6, 0] }, &[one]);
+    let pass = b.push(
+        op::Relu {
+            patches: vec![Patch::Identity; 5],
+        },
+        &[relu],
+    );
+    let one = b.push(
+        op::Relu {
+            patches: vec![Patch::PIXEL; 5],
+        },
+        &[pass],
+    );
+    let rolled = b.push(
+        op::Gather {
+            axis: Axis::H,
+            index: vec![1, 2, 3, 4, 5, 6, 0],
+        },
+        &[one],
+    );
     let max = b.push(op::Max { non_negative: true }, &[one, rolled]);
     check(b.reveal(max));
 }

@@ -25,7 +25,7 @@ pub fn serve(
     let handle = |mut link: TcpLink| match link.begins() {
         Ok(false) => Outcome::Nothing,
         // What came is read again by the handshake, which words the error.
-        Ok(true) | Err(_) => match pair(link, own, &pairing) {
+        Ok(true) | Err(_) => match pair(link, &own, &pairing) {
             Ok(None) => Outcome::Nothing,
             Ok(Some(pair)) => Outcome::Ended(session(pair, party, log)),
             Err(error) => Outcome::Ended(Err(error)),
@@ -54,7 +54,7 @@ pub fn serve(
 
 fn pair(
     link: TcpLink,
-    own: Identity,
+    own: &Identity,
     pairing: &Pairing<TcpLink>,
 ) -> Result<Option<Pair<TcpLink>>, SessionError> {
     let mut greeted = Greeted::new(link, own)?;

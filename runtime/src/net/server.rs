@@ -32,7 +32,7 @@ pub fn serve(
     let handle = |mut link: TcpLink| match link.begins() {
         Ok(false) => Outcome::Nothing,
         // What came is read again by the handshake, which words the error.
-        Ok(true) | Err(_) => Outcome::Ended(session(link, helper, own, party, options, log)),
+        Ok(true) | Err(_) => Outcome::Ended(session(link, helper, &own, party, options, log)),
     };
     let service = Service {
         listener,
@@ -48,7 +48,7 @@ pub fn serve(
 fn session(
     client: TcpLink,
     helper: SocketAddr,
-    own: Identity,
+    own: &Identity,
     party: &exec::Server,
     options: &ServeOptions,
     log: &(dyn Fn(String) + Sync),

@@ -111,7 +111,7 @@ fn classify(number: u8, server: SocketAddr, helper: SocketAddr) -> Result<(), Se
     let own = Identity::from(&plan);
     let mut party = exec::Client::new(plan);
     let (server, helper) = (link(Party::Server, server), link(Party::Helper, helper));
-    let mut session = ClientSession::open(own, server, helper)?;
+    let mut session = ClientSession::open(&own, server, helper)?;
     for first in 0..3 {
         assert_eq!(session.infer(&mut party, &image(first))?.units, revealed(first));
     }
@@ -267,7 +267,7 @@ fn stopping_cuts_a_session_off_after_a_moment() {
         link(Party::Server, server.address),
         link(Party::Helper, helper.address),
     );
-    let mut session = ClientSession::open(own, links.0, links.1).unwrap();
+    let mut session = ClientSession::open(&own, links.0, links.1).unwrap();
     let start = Instant::now();
     server.stop().unwrap();
     helper.stop().unwrap();
@@ -294,7 +294,7 @@ fn the_client_alone_is_turned_out() {
         connect(Party::Server, mute.local_addr().unwrap(), SHORT * 3, SHORT).unwrap(),
         link(Party::Helper, helper.address),
     );
-    let error = ClientSession::open(Identity::from(&client), links.0, links.1)
+    let error = ClientSession::open(&Identity::from(&client), links.0, links.1)
         .err()
         .unwrap();
     let error = error.link_error().unwrap();

@@ -48,15 +48,11 @@ pub enum Purpose {
     FreshMask = 18,
     /// `B`, the helper's share of the weights, drawn from the plan's long-lived seed.
     WeightShare = 19,
-    /// The masks of an accumulator that is revealed to the client.
-    RevealMask = 20,
-    /// The mask of the difference that a maximum takes the sign of.
-    MaxMask = 21,
 }
 
 impl Purpose {
     /// Every purpose, in the order of the discriminants.
-    pub const ALL: [Purpose; 22] = [
+    pub const ALL: [Purpose; 20] = [
         Purpose::InputMask,
         Purpose::Rerandomise,
         Purpose::TruncationMask,
@@ -77,8 +73,6 @@ impl Purpose {
         Purpose::RequantShare,
         Purpose::FreshMask,
         Purpose::WeightShare,
-        Purpose::RevealMask,
-        Purpose::MaxMask,
     ];
 }
 

@@ -1,5 +1,6 @@
 //! Seeds: the secrets from which keys and further seeds are derived.
 
+use trefoil_ir::plan::SecretSeed;
 use zeroize::Zeroize;
 
 /// The system gave no random bytes.
@@ -30,6 +31,13 @@ impl Seed {
         Seed(bytes)
     }
 
+    /// The seed that a plan holds.
+    pub fn of_plan(secret: &SecretSeed) -> Seed {
+        let mut seed = Seed([0; Seed::LEN]);
+        seed.0.copy_from_slice(secret.expose_to_derive());
+        seed
+    }
+
     /// A further seed, of which nothing leads back to this one or sideways to its siblings.
     ///
     /// `context` says what it is for and is a constant of the program; `parts` are what it depends
@@ -42,7 +50,12 @@ impl Seed {
             hasher.update(&(part.len() as u64).to_le_bytes());
             hasher.update(part);
         }
-        Seed(hasher.finalize().into())
+        let mut hash = hasher.finalize();
+        let mut seed = Seed([0; Seed::LEN]);
+        seed.0.copy_from_slice(hash.as_bytes());
+        hash.zeroize();
+        hasher.zeroize();
+        seed
     }
 
     /// The secret bytes, to send or to store. `reason` says why they leave their type; it stands

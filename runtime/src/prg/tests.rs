@@ -24,10 +24,7 @@ fn fips_197_example() {
     for cipher in Cipher::every(&key) {
         let mut block = [0u8; 16];
         cipher.generate(0x0011_2233_4455_6677, 0x8899_aabb_ccdd_eeff, &mut block);
-        assert_eq!(
-            u128::from_be_bytes(block),
-            0x69c4e0d86a7b0430d8cdb78070b4c55a
-        );
+        assert_eq!(u128::from_be_bytes(block), 0x69c4e0d86a7b0430d8cdb78070b4c55a);
     }
 }
 
@@ -44,10 +41,7 @@ fn sp_800_38a_counter_mode() {
             0x6a2cc3787889374fbeb4c81b17ba6c44,
             0xe89c399ff0f198c6d40a31db156cabfe,
         ];
-        assert_eq!(
-            blocks.as_slice(),
-            want.map(u128::to_be_bytes).as_flattened()
-        );
+        assert_eq!(blocks.as_slice(), want.map(u128::to_be_bytes).as_flattened());
     }
 }
 
@@ -56,9 +50,7 @@ fn sp_800_38a_counter_mode() {
 fn streams_are_counter_mode_over_the_documented_block() {
     let seed = Seed::from_bytes([9; 32]);
     let derived = seed.derive("trefoil stream key, AES-128-CTR", &[]);
-    let aes_key: [u8; KEY] = derived.expose("a test compares it")[..KEY]
-        .try_into()
-        .unwrap();
+    let aes_key: [u8; KEY] = derived.expose("a test compares it")[..KEY].try_into().unwrap();
     let stream = StreamKey::new(&seed).stream(0x01020304, 0x0a0b0c, Purpose::OpeningMask);
 
     let block = [1, 2, 3, 4, 0x0a, 0x0b, 0x0c, 3, 0, 0, 0, 0, 0, 0, 0, 0];
@@ -76,10 +68,7 @@ fn streams_stay_what_they_are() {
         0x93f7a9d177b51a5ac58137b449acbee4,
         0x75a3ef97b70d636c6fef1163cef4ece2,
     ];
-    assert_eq!(
-        bytes(stream, 32),
-        want.map(u128::to_be_bytes).as_flattened()
-    );
+    assert_eq!(bytes(stream, 32), want.map(u128::to_be_bytes).as_flattened());
 }
 
 #[test]
@@ -174,9 +163,7 @@ proptest! {
 #[test]
 fn bits_are_balanced_and_blocks_distinct() {
     let mut words = vec![0u64; 1 << 16];
-    key(4)
-        .stream(0, 0, Purpose::InputMask)
-        .fill_words(&mut words);
+    key(4).stream(0, 0, Purpose::InputMask).fill_words(&mut words);
     for bit in 0..64 {
         let ones = words.iter().filter(|&&word| word >> bit & 1 == 1).count() as i64;
         assert!(
@@ -207,8 +194,7 @@ fn a_step_beyond_24_bits_is_refused() {
 #[test]
 fn the_same_name_is_fine_with_another_key_or_at_another_party() {
     let (client, helper, server) = (key(6), key(6), key(7));
-    let [c, h, s] =
-        [client, helper, server].map(|key| bytes(key.stream(1, 2, Purpose::FreshMask), 16));
+    let [c, h, s] = [client, helper, server].map(|key| bytes(key.stream(1, 2, Purpose::FreshMask), 16));
     assert_eq!(c, h);
     assert_ne!(c, s);
 }

@@ -41,10 +41,7 @@ fn generate<T: Lane>(rounds: &[u128; ROUNDS + 1], nonce: u64, counter: u64, out:
     let lanes_per_vector = BLOCKS_PER_VECTOR * BLOCK / size_of::<T>();
     let mut batches = out.chunks_exact_mut(VECTORS * lanes_per_vector);
     for batch in &mut batches {
-        let vectors = encrypt(
-            &keys,
-            std::array::from_fn::<_, VECTORS, _>(|_| counters.next()),
-        );
+        let vectors = encrypt(&keys, std::array::from_fn::<_, VECTORS, _>(|_| counters.next()));
         for (vector, lanes) in vectors.iter().zip(batch.chunks_exact_mut(lanes_per_vector)) {
             // SAFETY: `lanes` is exactly 64 writable bytes, of which every pattern is a valid `T`,
             // an unsigned integer; the store needs no alignment. x86 is little-endian, as `T`'s

@@ -10,7 +10,7 @@ use super::{Purpose, Seed, StreamKey};
 /// of the plan's weight seed. It is the same for every inference, since F is shipped once; what
 /// hides the products from the server is the fresh mask p of each accumulator.
 pub fn weight_share(seed: &SecretSeed, constant: ConstId, len: usize) -> Vec<u32> {
-    let seed = Seed::from_bytes(*seed.expose_to_derive());
+    let seed = Seed::of_plan(seed);
     let mut share = vec![0; len];
     StreamKey::new(&seed)
         .stream(0, constant.0, Purpose::WeightShare)

@@ -28,7 +28,9 @@ fn chunk_ranges(ring: u32) -> [Range<usize>; 4] {
 
 /// The thermometer code of a digit given by its bit planes, low bit first.
 fn thermometer(digit: &[BitPlane]) -> Vec<BitPlane> {
-    let Some((high, rest)) = digit.split_last() else { return Vec::new() };
+    let Some((high, rest)) = digit.split_last() else {
+        return Vec::new();
+    };
     let below = thermometer(rest);
     let combine = |f: fn(&mut BitPlane, &BitPlane)| {
         below.iter().map(move |plane| {
@@ -81,7 +83,10 @@ pub fn look(tables: &[BitPlane], public: &[u16], ring: u32, below: bool) -> Look
     let highest = less.pop().expect("there are four chunks");
     equal.remove(0);
     equal.extend(less);
-    Looked { opened: equal, highest }
+    Looked {
+        opened: equal,
+        highest,
+    }
 }
 
 /// Shares of [public digit < secret digit] and of [public digit = secret digit].
@@ -127,7 +132,11 @@ pub fn deal_products(
     product_terms()
         .into_iter()
         .map(|term| {
-            let mut members = masks.iter().enumerate().filter(|(n, _)| term >> n & 1 == 1).map(|(_, m)| m);
+            let mut members = masks
+                .iter()
+                .enumerate()
+                .filter(|(n, _)| term >> n & 1 == 1)
+                .map(|(_, m)| m);
             let mut product = members.next().expect("a term has members").clone();
             members.for_each(|m| product.and_assign(m));
             product.xor_assign(&server.plane(Purpose::ProductShare, count));
@@ -148,7 +157,12 @@ impl Comparison {
     /// The client's, with its dealt shares of the products.
     pub fn client(looked: Looked, products: Vec<BitPlane>, client: &mut StepStreams<'_>) -> Self {
         let masks = client.planes(Purpose::ComparisonMaskClient, OPENED_BITS, looked.highest.len());
-        Self { looked, masks, products, is_server: false }
+        Self {
+            looked,
+            masks,
+            products,
+            is_server: false,
+        }
     }
 
     /// The server's.
@@ -156,20 +170,31 @@ impl Comparison {
         let count = looked.highest.len();
         let masks = server.planes(Purpose::ComparisonMaskServer, OPENED_BITS, count);
         let products = server.planes(Purpose::ProductShare, PRODUCTS, count);
-        Self { looked, masks, products, is_server: true }
+        Self {
+            looked,
+            masks,
+            products,
+            is_server: true,
+        }
     }
 
     /// This party's masked bits, to be sent (M1 at the server, M2 at the client).
     pub fn masked(&self) -> Vec<BitPlane> {
         let mut masked = self.looked.opened.clone();
-        masked.iter_mut().zip(&self.masks).for_each(|(bits, mask)| bits.xor_assign(mask));
+        masked
+            .iter_mut()
+            .zip(&self.masks)
+            .for_each(|(bits, mask)| bits.xor_assign(mask));
         masked
     }
 
     /// With the other party's masked bits: this party's share of the borrow.
     pub fn join(self, others: &[BitPlane]) -> BitPlane {
         let mut opened = self.masked();
-        opened.iter_mut().zip(others).for_each(|(own, other)| own.xor_assign(other));
+        opened
+            .iter_mut()
+            .zip(others)
+            .for_each(|(own, other)| own.xor_assign(other));
         let terms = product_terms();
         let mut borrow = self.looked.highest;
         for term in borrow_terms() {
@@ -180,11 +205,16 @@ impl Comparison {
                     0 => continue,
                     1 => Some(&self.masks[subset.trailing_zeros() as usize]),
                     _ => {
-                        let at = terms.iter().position(|&t| t == subset).expect("every subset is dealt");
+                        let at = terms
+                            .iter()
+                            .position(|&t| t == subset)
+                            .expect("every subset is dealt");
                         Some(&self.products[at])
                     }
                 };
-                let public = (0..OPENED_BITS).filter(|n| (term & !subset) >> n & 1 == 1).map(|n| &opened[n]);
+                let public = (0..OPENED_BITS)
+                    .filter(|n| (term & !subset) >> n & 1 == 1)
+                    .map(|n| &opened[n]);
                 add_product(&mut borrow, secret.into_iter().chain(public));
             }
         }

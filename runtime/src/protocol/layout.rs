@@ -38,7 +38,9 @@ pub fn scatter<T: Copy>(group: &Group, part: &[T], values: &mut [T]) {
 /// Sums over the patches of the group's channels in Z_2^32, out of a layer's values.
 pub fn patch_sums(group: &Group, patch: Patch, values: &[u32]) -> Vec<u32> {
     let [h, w] = group.map;
-    let Patch::Block { h: ph, w: pw } = patch else { return Vec::new() };
+    let Patch::Block { h: ph, w: pw } = patch else {
+        return Vec::new();
+    };
     let (ph, pw) = (usize::from(ph), usize::from(pw));
     let [rows, columns] = patch.grid(h, w);
     let mut sums = vec![0u32; group.channels.len() * rows * columns];
@@ -59,7 +61,9 @@ pub fn spread<'a, T: Copy>(group: &Group, patch: Patch, per_patch: &'a [T]) -> C
         return Cow::Borrowed(per_patch);
     }
     let [h, w] = group.map;
-    let Patch::Block { h: ph, w: pw } = patch else { return Cow::Borrowed(per_patch) };
+    let Patch::Block { h: ph, w: pw } = patch else {
+        return Cow::Borrowed(per_patch);
+    };
     let (ph, pw) = (usize::from(ph), usize::from(pw));
     let [rows, columns] = patch.grid(h, w);
     let mut pixels = Vec::with_capacity(group.pixels());
@@ -92,7 +96,11 @@ pub fn thresholds(group: &Group, patch: Patch, levels: &[i32]) -> Vec<u16> {
 /// The channel's level for each pixel of the group, modulo 2^16.
 pub fn pixel_levels(group: &Group, levels: &[i32]) -> Vec<u16> {
     let plane = plane(group);
-    group.channels.iter().flat_map(|&c| std::iter::repeat_n(levels[c] as u16, plane)).collect()
+    group
+        .channels
+        .iter()
+        .flat_map(|&c| std::iter::repeat_n(levels[c] as u16, plane))
+        .collect()
 }
 
 #[cfg(test)]

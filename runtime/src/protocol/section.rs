@@ -52,8 +52,10 @@ impl<'a> Reader<'a> {
     }
 
     fn take(&mut self, bytes: usize) -> Result<&'a [u8], BitsError> {
-        let (section, rest) =
-            self.0.split_at_checked(bytes).ok_or(BitsError::Length { expected: bytes, got: self.0.len() })?;
+        let (section, rest) = self.0.split_at_checked(bytes).ok_or(BitsError::Length {
+            expected: bytes,
+            got: self.0.len(),
+        })?;
         self.0 = rest;
         Ok(section)
     }
@@ -99,6 +101,13 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// If something is left.
     pub fn finish(self) -> Result<(), BitsError> {
-        if self.0.is_empty() { Ok(()) } else { Err(BitsError::Length { expected: 0, got: self.0.len() }) }
+        if self.0.is_empty() {
+            Ok(())
+        } else {
+            Err(BitsError::Length {
+                expected: 0,
+                got: self.0.len(),
+            })
+        }
     }
 }

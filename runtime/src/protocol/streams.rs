@@ -16,17 +16,25 @@ pub struct StepStreams<'a> {
 impl<'a> StepStreams<'a> {
     /// The streams of this step.
     pub fn new(key: &'a StreamKey, inference: u32, step: u32) -> Self {
-        Self { key, inference, step, open: BTreeMap::new() }
+        Self {
+            key,
+            inference,
+            step,
+            open: BTreeMap::new(),
+        }
     }
 
     /// Opens a stream again from its beginning, whose output was used before: the client draws the
     /// mask of a gate's result when it prepares the next layer and once more when it applies it.
     pub fn replay(&mut self, purpose: Purpose) {
-        self.open.insert(purpose, self.key.replay(self.inference, self.step, purpose));
+        self.open
+            .insert(purpose, self.key.replay(self.inference, self.step, purpose));
     }
 
     fn stream(&mut self, purpose: Purpose) -> &mut Stream {
-        self.open.entry(purpose).or_insert_with(|| self.key.stream(self.inference, self.step, purpose))
+        self.open
+            .entry(purpose)
+            .or_insert_with(|| self.key.stream(self.inference, self.step, purpose))
     }
 
     /// Ring elements of 32 bits.

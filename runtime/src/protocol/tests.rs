@@ -23,12 +23,20 @@ struct Keys {
 fn keys(seed: u8) -> Keys {
     let key = |n: u8| StreamKey::new(&Seed::from_bytes([n; 32]));
     let (ch, sh) = (2 * seed, 2 * seed + 1);
-    Keys { client: key(ch), server: key(sh), helper_ch: key(ch), helper_sh: key(sh) }
+    Keys {
+        client: key(ch),
+        server: key(sh),
+        helper_ch: key(ch),
+        helper_sh: key(sh),
+    }
 }
 
 /// Checks a payload's length against the message that the program would declare.
 fn declared(messages: &[Message], stage: Stage, payload: &[u8]) {
-    let bytes = messages.iter().find(|m| m.stage == stage).map_or(0, Message::bytes);
+    let bytes = messages
+        .iter()
+        .find(|m| m.stage == stage)
+        .map_or(0, Message::bytes);
     assert_eq!(payload.len(), bytes, "{stage:?}");
 }
 
@@ -42,15 +50,30 @@ struct Operand {
 /// All three parties of one gate; returns the opened result.
 fn run(groups: &[Group], operand: &Operand, levels: &[i32], keys: &Keys) -> Vec<i64> {
     let declared_messages = gate::messages(groups);
-    let (mut ch, mut sh) = (StepStreams::new(&keys.helper_ch, 0, 1), StepStreams::new(&keys.helper_sh, 0, 1));
-    let of_helper = MaskSource { rs: &operand.rs, exact: Some(&operand.r), passed: &operand.r };
+    let (mut ch, mut sh) = (
+        StepStreams::new(&keys.helper_ch, 0, 1),
+        StepStreams::new(&keys.helper_sh, 0, 1),
+    );
+    let of_helper = MaskSource {
+        rs: &operand.rs,
+        exact: Some(&operand.r),
+        passed: &operand.r,
+    };
     let deal = helper_deal(groups, &of_helper, &mut ch, &mut sh);
     declared(&declared_messages, Stage::Deal, &deal);
     let mask = result_mask(groups, &of_helper, &mut ch);
 
     let mut c = StepStreams::new(&keys.client, 0, 1);
-    let of_client = MaskSource { rs: &operand.rs, exact: None, passed: &operand.r };
-    assert_eq!(result_mask(groups, &of_client, &mut c), mask, "client and helper agree on the mask");
+    let of_client = MaskSource {
+        rs: &operand.rs,
+        exact: None,
+        passed: &operand.r,
+    };
+    assert_eq!(
+        result_mask(groups, &of_client, &mut c),
+        mask,
+        "client and helper agree on the mask"
+    );
     c.replay(crate::prg::Purpose::FreshMask);
 
     let mut s = StepStreams::new(&keys.server, 0, 1);
@@ -64,11 +87,19 @@ fn run(groups: &[Group], operand: &Operand, levels: &[i32], keys: &Keys) -> Vec<
     let m4 = client.m4(&m3, &mut c).unwrap();
     declared(&declared_messages, Stage::M4, &m4);
     let hat = server.finish(&m4, &operand.d, operand.zs.len()).unwrap();
-    hat.iter().zip(&mask).map(|(h, m)| i64::from(h.wrapping_add(*m) as i32)).collect()
+    hat.iter()
+        .zip(&mask)
+        .map(|(h, m)| i64::from(h.wrapping_add(*m) as i32))
+        .collect()
 }
 
 fn operand(d: Vec<u32>, r: Vec<u32>) -> Operand {
-    Operand { zs: truncate::server_top(&d), rs: truncate::top(&r), d, r }
+    Operand {
+        zs: truncate::server_top(&d),
+        rs: truncate::top(&r),
+        d,
+        r,
+    }
 }
 
 /// splitmix64, for test data.
@@ -83,11 +114,25 @@ pub(crate) fn random(state: &mut u64) -> u64 {
 fn split(z: &[i64], seed: u64) -> (Vec<u32>, Vec<u32>) {
     let mut state = seed;
     let r: Vec<u32> = z.iter().map(|_| random(&mut state) as u32).collect();
-    (z.iter().zip(&r).map(|(z, r)| (*z as u32).wrapping_sub(*r)).collect(), r)
+    (
+        z.iter()
+            .zip(&r)
+            .map(|(z, r)| (*z as u32).wrapping_sub(*r))
+            .collect(),
+        r,
+    )
 }
 
 /// What the parties must get for z = D + R: the coins are functions of R alone.
-pub(crate) fn expected(z: &[i64], d: &[u32], r: &[u32], lower: &Patches, upper: Option<&Patches>, levels: &[i32], shape: Shape) -> Vec<i64> {
+pub(crate) fn expected(
+    z: &[i64],
+    d: &[u32],
+    r: &[u32],
+    lower: &Patches,
+    upper: Option<&Patches>,
+    levels: &[i32],
+    shape: Shape,
+) -> Vec<i64> {
     let round = |z: i64, r: u32| (z >> 16) + i64::from(i64::from(r & 0xffff) <= (z & 0xffff));
     let (h, w) = (shape.h, shape.w);
     let mut y = Vec::new();
@@ -122,9 +167,21 @@ const LIMIT: i64 = (1 << 30) - (1 << 17);
 
 fn accumulators(shape: Shape, limit: i64, seed: u64) -> Vec<i64> {
     let mut state = seed;
-    let mut z: Vec<i64> =
-        (0..shape.len()).map(|_| (random(&mut state) % (2 * limit as u64)) as i64 - limit + 1).collect();
-    let edges = [limit - 1, 1 - limit, 0, -1, 1, UNIT - 1, UNIT, -UNIT, 1 - UNIT, -UNIT - 1];
+    let mut z: Vec<i64> = (0..shape.len())
+        .map(|_| (random(&mut state) % (2 * limit as u64)) as i64 - limit + 1)
+        .collect();
+    let edges = [
+        limit - 1,
+        1 - limit,
+        0,
+        -1,
+        1,
+        UNIT - 1,
+        UNIT,
+        -UNIT,
+        1 - UNIT,
+        -UNIT - 1,
+    ];
     let n = edges.len().min(z.len());
     z[..n].copy_from_slice(&edges[..n]);
     z
@@ -163,30 +220,78 @@ fn block_relu_is_exact_with_patches_that_do_not_divide_the_map() {
 
 #[test]
 fn mixed_layers_keep_their_channels_in_order() {
-    let patches = vec![P22, Patch::Identity, Patch::PIXEL, P22, Patch::Identity, P32, Patch::PIXEL];
+    let patches = vec![
+        P22,
+        Patch::Identity,
+        Patch::PIXEL,
+        P22,
+        Patch::Identity,
+        P32,
+        Patch::PIXEL,
+    ];
     check(patches, None, &[], Shape::new(7, 6, 5), 1 << 25);
 }
 
 #[test]
 fn clip_with_equal_patches_is_exact() {
     let levels = [300, 5000, 1];
-    check(vec![Patch::PIXEL; 3], Some(vec![Patch::PIXEL; 3]), &levels, Shape::new(3, 6, 7), 1 << 29);
-    check(vec![P22; 3], Some(vec![P22; 3]), &[300, 700, 1], Shape::new(3, 5, 7), 1 << 25);
+    check(
+        vec![Patch::PIXEL; 3],
+        Some(vec![Patch::PIXEL; 3]),
+        &levels,
+        Shape::new(3, 6, 7),
+        1 << 29,
+    );
+    check(
+        vec![P22; 3],
+        Some(vec![P22; 3]),
+        &[300, 700, 1],
+        Shape::new(3, 5, 7),
+        1 << 25,
+    );
 }
 
 #[test]
 fn clip_with_different_patches_is_exact() {
-    let lower = vec![Patch::PIXEL, P22, Patch::Identity, P22, Patch::PIXEL, Patch::Identity, P32];
-    let upper = vec![P22, Patch::PIXEL, Patch::PIXEL, Patch::Identity, Patch::Identity, P32, P22];
-    check(lower, Some(upper), &[200, 90, 300, 40, 100, 250, 130], Shape::new(7, 5, 6), 1 << 25);
+    let lower = vec![
+        Patch::PIXEL,
+        P22,
+        Patch::Identity,
+        P22,
+        Patch::PIXEL,
+        Patch::Identity,
+        P32,
+    ];
+    let upper = vec![
+        P22,
+        Patch::PIXEL,
+        Patch::PIXEL,
+        Patch::Identity,
+        Patch::Identity,
+        P32,
+        P22,
+    ];
+    check(
+        lower,
+        Some(upper),
+        &[200, 90, 300, 40, 100, 250, 130],
+        Shape::new(7, 5, 6),
+        1 << 25,
+    );
 }
 
 #[test]
 fn maximum_is_exact_at_the_extremes() {
     let shape = Shape::new(1, 4, 4);
     let m = (1 << 14) - 1;
-    let pairs: Vec<(i64, i64)> = [-m, -1, 0, m].iter().flat_map(|&x| [-m, 0, 1, m].map(|y| (x, y))).collect();
-    for (ring, pairs) in [(16, pairs.clone()), (15, pairs.iter().map(|p| (p.0.abs(), p.1.abs())).collect())] {
+    let pairs: Vec<(i64, i64)> = [-m, -1, 0, m]
+        .iter()
+        .flat_map(|&x| [-m, 0, 1, m].map(|y| (x, y)))
+        .collect();
+    for (ring, pairs) in [
+        (16, pairs.clone()),
+        (15, pairs.iter().map(|p| (p.0.abs(), p.1.abs())).collect()),
+    ] {
         let difference: Vec<i64> = pairs.iter().map(|(x, y)| x - y).collect();
         let (d, r) = split(&difference, 5);
         let operand = Operand {
@@ -206,12 +311,19 @@ fn channels_of_an_activation_gate_may_pass() {
     let shape = Shape::new(3, 4, 5);
     let x: Vec<i64> = (0..60).map(|i| (i * 547) % 32000 - 16000).collect();
     let (d, r) = split(&x, 8);
-    let operand =
-        Operand { zs: d.iter().map(|&d| d as u16).collect(), rs: r.iter().map(|&r| r as u16).collect(), d, r };
+    let operand = Operand {
+        zs: d.iter().map(|&d| d as u16).collect(),
+        rs: r.iter().map(|&r| r as u16).collect(),
+        d,
+        r,
+    };
     let patches = vec![Patch::PIXEL, Patch::Identity, Patch::PIXEL];
     let got = run(&gate::activation_groups(&patches, shape), &operand, &[], &keys(4));
-    let want: Vec<i64> =
-        x.iter().enumerate().map(|(i, &x)| if i / 20 == 1 { x } else { x.max(0) }).collect();
+    let want: Vec<i64> = x
+        .iter()
+        .enumerate()
+        .map(|(i, &x)| if i / 20 == 1 { x } else { x.max(0) })
+        .collect();
     assert_eq!(got, want);
 }
 
@@ -222,10 +334,15 @@ fn truncation_splits_an_accumulator_without_changing_it() {
     let mut state = 9;
     let c: Vec<u32> = z.iter().map(|_| random(&mut state) as u32).collect();
     let h: Vec<u32> = z.iter().map(|_| random(&mut state) as u32).collect();
-    let s = (0..z.len()).map(|i| (z[i] as u32).wrapping_sub(c[i]).wrapping_sub(h[i])).collect();
+    let s = (0..z.len())
+        .map(|i| (z[i] as u32).wrapping_sub(c[i]).wrapping_sub(h[i]))
+        .collect();
     let keys = keys(1);
     let op = Truncate { keep: vec![15, 16] };
-    let (mut ch, mut sh) = (StepStreams::new(&keys.helper_ch, 3, 4), StepStreams::new(&keys.helper_sh, 3, 4));
+    let (mut ch, mut sh) = (
+        StepStreams::new(&keys.helper_ch, 3, 4),
+        StepStreams::new(&keys.helper_sh, 3, 4),
+    );
     let (r, mask_message) = truncate::helper(&op, h, &mut ch, &mut sh);
     let share_message = truncate::client_send(c, &mut StepStreams::new(&keys.client, 3, 4));
     let d = truncate::server(s, &share_message, &mut StepStreams::new(&keys.server, 3, 4)).unwrap();
@@ -263,10 +380,18 @@ fn the_gates_agree_with_the_recorded_cases_of_the_reference() {
         let (groups, operand) = match case.gate.as_str() {
             "max" => {
                 let low = |v: &[u32]| v.iter().map(|&v| v as u16).collect();
-                let operand = Operand { zs: low(&case.d), rs: low(&case.r), d: case.d, r: case.r };
+                let operand = Operand {
+                    zs: low(&case.d),
+                    rs: low(&case.r),
+                    d: case.d,
+                    r: case.r,
+                };
                 (gate::difference_groups(WIDE, shape), operand)
             }
-            "clip" => (gate::groups(&patches, Some(&patches), shape), operand(case.d, case.r)),
+            "clip" => (
+                gate::groups(&patches, Some(&patches), shape),
+                operand(case.d, case.r),
+            ),
             _ => (gate::groups(&patches, None, shape), operand(case.d, case.r)),
         };
         let got = run(&groups, &operand, &vec![case.level; c], &keys(6));

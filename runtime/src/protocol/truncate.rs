@@ -43,7 +43,10 @@ pub fn helper(
     for bits in [NARROW, WIDE] {
         let channels = op.channels(bits);
         if !channels.is_empty() {
-            let kept: Vec<u16> = channels.iter().flat_map(|&c| top(&h[c * plane..(c + 1) * plane])).collect();
+            let kept: Vec<u16> = channels
+                .iter()
+                .flat_map(|&c| top(&h[c * plane..(c + 1) * plane]))
+                .collect();
             message.u16s(&kept, bits);
         }
     }
@@ -97,5 +100,7 @@ pub fn server(mut s: Vec<u32>, message: &[u8], server: &mut StepStreams<'_>) -> 
 
 /// The server's top bits: with the unit, top(D) + top(R) is the value rounded down or up.
 pub fn server_top(d: &[u32]) -> Vec<u16> {
-    d.iter().map(|d| (d.wrapping_add(UNIT as u32) >> TRUNCATED_BITS) as u16).collect()
+    d.iter()
+        .map(|d| (d.wrapping_add(UNIT as u32) >> TRUNCATED_BITS) as u16)
+        .collect()
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use trefoil_ir::mpc::{Party, Phase};
 
 use super::error::SessionError;
-use super::handshake::{Agreed, await_welcome, open_key, say_hello};
+use super::handshake::{Agreed, await_welcome, introduce, say_hello};
 use super::statement::{Identity, SessionId};
 use super::{ImageRecord, Setup};
 use crate::exec;
@@ -38,8 +38,8 @@ impl<L: Link> ClientSession<L> {
     /// Opens a session over fresh connections.
     ///
     /// # Errors
-    /// If a party is gone or does not agree; the other one is told.
-    pub fn open(own: Identity, server: L, helper: L) -> Result<Self, SessionError> {
+    /// If a party is gone, does not agree, or has not the plan that it claims; the other one is told.
+    pub fn open(own: &Identity, server: L, helper: L) -> Result<Self, SessionError> {
         let start = Instant::now();
         let (mut server, mut helper) = (Metered::new(server), Metered::new(helper));
         match shake_hands(own, &mut server, &mut helper) {
@@ -155,36 +155,24 @@ impl<L: Link> ClientSession<L> {
 }
 
 fn shake_hands<L: Link>(
-    own: Identity,
+    own: &Identity,
     server: &mut Metered<L>,
     helper: &mut Metered<L>,
 ) -> Result<(Agreed, StreamKey), SessionError> {
     let session = SessionId::random()?;
     let to_server = own.statement(Party::Server, session);
     let to_helper = own.statement(Party::Helper, session);
-    // Both at once: the server answers when it has agreed with the helper, and the helper answers
-    // when it has heard of both.
+    // Both at once, and the helper's proof first: it has time to wait for the server, while the
+    // server will want the helper.
     say_hello(server, &to_server)?;
     say_hello(helper, &to_helper)?;
-    if let Err(error) = await_welcome(server, &to_server) {
-        // Where the server does not agree with the helper, neither does the client, and its own
-        // comparison says more than the server's word.
-        let plans = error.link_error().is_some_and(|e| {
-            matches!(
-                e,
-                LinkError::PeerAborted {
-                    reason: AbortReason::PlanMismatch,
-                    ..
-                }
-            )
-        });
-        return Err(match plans.then(|| await_welcome(helper, &to_helper)) {
-            Some(Err(exact)) if !exact.is_consequence() => exact,
-            _ => error,
-        });
-    }
+    let secret = introduce(helper, own, &to_helper)?;
+    // The client and the server draw no masks together: their secret is for the proof alone.
+    introduce(server, own, &to_server)?;
+    // The server is ready when it has agreed with the helper, the helper when it has heard of both.
+    await_welcome(server, &to_server)?;
     let agreed = await_welcome(helper, &to_helper)?;
-    Ok((agreed, open_key(helper, &agreed)?))
+    Ok((agreed, secret.stream_key()))
 }
 
 fn link_error(inference: u32) -> impl Fn(LinkError) -> SessionError {

@@ -51,6 +51,15 @@ pub enum SessionError {
         /// The beginnings of its digest and plan id.
         other_plan: String,
     },
+    /// The peer did not prove what it claims.
+    #[error(
+        "whoever speaks as the {claimed} does not hold the {claimed}'s plan of this compilation: \
+         check the addresses, and give each party its own file"
+    )]
+    Stranger {
+        /// Who it claims to be.
+        claimed: Party,
+    },
     /// The handshake was cut short.
     #[error("no session could be opened with {peer}")]
     Handshake {
@@ -117,6 +126,7 @@ impl SessionError {
         match self {
             SessionError::Versions { .. } | SessionError::Roles { .. } => AbortReason::Misbehaviour,
             SessionError::Plans { .. } => AbortReason::PlanMismatch,
+            SessionError::Stranger { .. } => AbortReason::Stranger,
             SessionError::HelperUnreachable(_) => AbortReason::HelperUnreachable,
             SessionError::Unpaired { .. } => AbortReason::Unpaired,
             SessionError::SessionTaken { .. } => AbortReason::SessionTaken,

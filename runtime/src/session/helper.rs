@@ -6,7 +6,7 @@ use std::time::Instant;
 use trefoil_ir::mpc::Phase;
 
 use super::error::SessionError;
-use super::handshake::{Agreed, Greeted, answer_key};
+use super::handshake::{Agreed, Greeted};
 use super::server::begins;
 use super::statement::SessionId;
 use super::{ImageRecord, Setup};
@@ -32,20 +32,18 @@ impl<L: Link> HelperSession<L> {
     /// If one of them fails; the other one is told.
     pub fn open(mut client: Greeted<L>, mut server: Greeted<L>) -> Result<Self, SessionError> {
         let start = Instant::now();
-        let (key_ch, key_sh) = match keys(&mut client, &mut server) {
-            Ok(keys) => keys,
-            Err(error) => {
-                client.abort(error.reason());
-                server.abort(error.reason());
-                return Err(error);
-            }
-        };
+        // The server's first: the client goes on when it has the server's welcome.
+        if let Err(error) = server.welcome().and_then(|()| client.welcome()) {
+            client.abort(error.reason());
+            server.abort(error.reason());
+            return Err(error);
+        }
         let traffic = client.link.take();
         Ok(Self {
+            key_ch: client.secret.stream_key(),
+            key_sh: server.secret.stream_key(),
             client: client.link,
             agreed: client.agreed,
-            key_ch,
-            key_sh,
             next: 0,
             setup: Setup {
                 traffic,
@@ -115,16 +113,4 @@ impl<L: Link> HelperSession<L> {
             traffic: self.client.take(),
         }))
     }
-}
-
-fn keys<L: Link>(
-    client: &mut Greeted<L>,
-    server: &mut Greeted<L>,
-) -> Result<(StreamKey, StreamKey), SessionError> {
-    client.welcome()?;
-    server.welcome()?;
-    // The server's first: the client goes on when it has the server's welcome.
-    let key_sh = answer_key(&mut server.link, &server.agreed)?;
-    let key_ch = answer_key(&mut client.link, &client.agreed)?;
-    Ok((key_ch, key_sh))
 }

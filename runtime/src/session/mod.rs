@@ -5,11 +5,12 @@
 //!  client                      server                      helper
 //!    │ hello ──────────────────▶ │                           │
 //!    │ hello ────────────────────┼─────────────────────────▶ │   session id drawn by the client
-//!    │                           │ hello ──────────────────▶ │   same session id: H pairs the two
-//!    │ ◀─────────────────────────┼────── welcome, half of k_ch
-//!    │ half of k_ch ─────────────┼─────────────────────────▶ │
-//!    │                           │ ◀─ welcome, half of k_sh  │
-//!    │                           │ half of k_sh ───────────▶ │   then this connection closes
+//!    │ ◀─────────── halves and proofs, both ways ──────────▶ │   then: k_ch
+//!    │ ◀── halves and proofs ──▶ │                           │   then: the server knows the client
+//!    │                           │ hello ──────────────────▶ │
+//!    │                           │ ◀── halves and proofs ──▶ │   then: k_sh
+//!    │                           │ ◀─────────────── welcome  │   same session id: H pairs the two;
+//!    │ ◀─────────────────────────┼──────────────── welcome   │   H's connection to S closes
 //!    │ ◀──────────────── welcome │                           │
 //!    │ begin(0) ───────────────▶ │                           │   one image after the other
 //!    │ begin(0) ─────────────────┼─────────────────────────▶ │
@@ -18,10 +19,13 @@
 //!    │ end ──────────────────────┼─────────────────────────▶ │
 //! ```
 //!
-//! * A hello says: protocol version, role, plan digest, plan id, session id. Both ends compare,
-//!   and where the two differ both ends fail with the same sentence, before a secret is sent.
-//! * [`Agreed`] is the proof of it: only the handshake makes one, and only who has one starts.
-//! * Each key is derived from both ends' contributions, the session id, digest, plan id and roles.
+//! * A hello says: protocol version, role, plan digest, plan id, session id. Where the two ends
+//!   differ both fail with the same sentence, before anything else is sent.
+//! * Each two parties' plans hold a key that the third's lacks. Both ends contribute a fresh half;
+//!   of that key, the halves and the hello each makes the pair's secret, and proves to the other
+//!   that it has. So nobody plays a role without its plan.
+//! * [`Agreed`] stands for all of that: only the handshake makes one, and only who has one starts.
+//! * Keys of masks are derived from the pair's secret.
 //! * A session is never resumed: its keys live no longer than the connection. Inference numbers
 //!   count up, and are used up before the first message of their image: no mask stream is ever
 //!   drawn twice, whatever fails in between.
@@ -61,7 +65,7 @@ pub struct ImageRecord {
     pub traffic: Traffic,
 }
 
-/// What the key exchange cost, once a session.
+/// What the handshakes cost, once a session.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Setup {
     /// What passed on this party's links.

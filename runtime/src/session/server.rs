@@ -6,7 +6,7 @@ use std::time::Instant;
 use trefoil_ir::mpc::{Party, Phase};
 
 use super::error::SessionError;
-use super::handshake::{Agreed, Greeted, await_welcome, open_key, say_hello};
+use super::handshake::{Agreed, Greeted, await_welcome, introduce, say_hello};
 use super::statement::{Identity, SessionId};
 use super::{ImageRecord, Setup};
 use crate::exec;
@@ -23,13 +23,13 @@ pub struct ServerSession<L> {
 }
 
 impl<L: Link> ServerSession<L> {
-    /// Answers a client: waits for its hello, then calls `dial` for a connection to the helper.
+    /// Answers a client: waits for its hello and proof, then calls `dial` for a connection to the helper.
     ///
     /// # Errors
     /// If the client does not agree, or the helper cannot be reached or does not agree. The client
     /// is told.
     pub fn accept<H: Link, E>(
-        own: Identity,
+        own: &Identity,
         client: L,
         dial: impl FnOnce() -> Result<H, E>,
     ) -> Result<Self, SessionError>
@@ -141,7 +141,7 @@ pub(super) fn begins(client: &mut dyn Link, inference: u32) -> Result<bool, Link
 
 /// Agrees with the helper on a key; the connection is of no use afterwards.
 fn join_helper<H: Link, E>(
-    own: Identity,
+    own: &Identity,
     session: SessionId,
     dial: impl FnOnce() -> Result<H, E>,
 ) -> Result<(StreamKey, Traffic), SessionError>
@@ -151,10 +151,11 @@ where
     let helper = dial().map_err(|error| SessionError::HelperUnreachable(Box::new(error)))?;
     let mut helper = Metered::new(helper);
     let hello = own.statement(Party::Helper, session);
-    let mut agree = || {
+    let mut agree = || -> Result<StreamKey, SessionError> {
         say_hello(&mut helper, &hello)?;
-        let agreed = await_welcome(&mut helper, &hello)?;
-        open_key(&mut helper, &agreed)
+        let secret = introduce(&mut helper, own, &hello)?;
+        await_welcome(&mut helper, &hello)?;
+        Ok(secret.stream_key())
     };
     match agree() {
         Ok(key) => Ok((key, helper.take())),

@@ -3,10 +3,10 @@
 use std::fmt;
 
 use trefoil_ir::mpc::Party;
-use trefoil_ir::plan::{ClientPlan, Digest, HelperPlan, PlanId, ServerPlan};
+use trefoil_ir::plan::{ClientPlan, Digest, HelperPlan, PlanId, SecretSeed, ServerPlan};
 
 use super::error::SessionError;
-use crate::prg::EntropyError;
+use crate::prg::{EntropyError, Seed};
 
 /// Version of the messages between parties; other versions are refused.
 pub const PROTOCOL_VERSION: u16 = 1;
@@ -23,7 +23,7 @@ impl SessionId {
     /// # Errors
     /// If the operating system gives no random bytes.
     pub fn random() -> Result<Self, EntropyError> {
-        let seed = crate::prg::Seed::random()?;
+        let seed = Seed::random()?;
         let public = seed.derive("trefoil 1 session id", &[]);
         let (id, _) = public
             .expose("a session id is public")
@@ -39,9 +39,9 @@ impl fmt::Display for SessionId {
     }
 }
 
-/// A party and the plan that it holds.
+/// What a party says that it is and holds. Every part of it is public.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Identity {
+pub struct Claim {
     /// Its role.
     pub party: Party,
     /// Hash of the public part of its plan.
@@ -50,32 +50,54 @@ pub struct Identity {
     pub plan_id: PlanId,
 }
 
+/// A party with its plan: what it claims, and the keys with which it proves that.
+#[derive(Clone)]
+pub struct Identity {
+    pub(super) claim: Claim,
+    /// By peer.
+    pub(super) keys: [(Party, SecretSeed); 2],
+}
+
 macro_rules! identity_of {
-    ($plan:ty, $party:expr) => {
+    ($plan:ty, $party:ident, $($peer:ident: $key:ident),*) => {
         impl From<&$plan> for Identity {
             fn from(plan: &$plan) -> Self {
                 Self {
-                    party: $party,
-                    digest: plan.digest(),
-                    plan_id: plan.plan_id(),
+                    claim: Claim {
+                        party: Party::$party,
+                        digest: plan.digest(),
+                        plan_id: plan.plan_id(),
+                    },
+                    keys: [$((Party::$peer, plan.part.$key.clone())),*],
                 }
             }
         }
     };
 }
-identity_of!(ClientPlan, Party::Client);
-identity_of!(ServerPlan, Party::Server);
-identity_of!(HelperPlan, Party::Helper);
+identity_of!(ClientPlan, Client, Server: with_server, Helper: with_helper);
+identity_of!(ServerPlan, Server, Client: with_client, Helper: with_helper);
+identity_of!(HelperPlan, Helper, Client: with_client, Server: with_server);
 
 impl Identity {
+    /// Its role.
+    pub fn party(&self) -> Party {
+        self.claim.party
+    }
+
     /// What this party says to `to` in this session.
     pub fn statement(&self, to: Party, session: SessionId) -> Statement {
         Statement {
             version: PROTOCOL_VERSION,
-            from: *self,
+            from: self.claim,
             to,
             session,
         }
+    }
+
+    /// The key that this party shares with `peer` alone; none with itself.
+    pub(super) fn key_with(&self, peer: Party) -> Option<Seed> {
+        let key = self.keys.iter().find(|(party, _)| *party == peer);
+        key.map(|(_, key)| Seed::of_plan(key))
     }
 }
 
@@ -86,7 +108,7 @@ pub struct Statement {
     /// Its version of the protocol.
     pub version: u16,
     /// Who it is.
-    pub from: Identity,
+    pub from: Claim,
     /// Whom it takes the other end for.
     pub to: Party,
     /// The session.
@@ -122,7 +144,7 @@ impl Statement {
         (magic == MAGIC).then_some(())?;
         Some(Self {
             version: u16::from_le_bytes(*version),
-            from: Identity {
+            from: Claim {
                 party: party_of(from)?,
                 digest: Digest(*digest),
                 plan_id: PlanId(*plan_id),
@@ -175,12 +197,8 @@ fn serves(answerer: Party, opener: Party) -> bool {
 }
 
 /// Enough of the plan's names to tell two apart: of the id where a program was compiled twice.
-fn short(identity: &Identity) -> String {
-    format!(
-        "{:.8}/{:.8}",
-        identity.digest.to_string(),
-        identity.plan_id.to_string()
-    )
+fn short(claim: &Claim) -> String {
+    format!("{:.8}/{:.8}", claim.digest.to_string(), claim.plan_id.to_string())
 }
 
 pub(super) fn party_byte(party: Party) -> u8 {
@@ -204,7 +222,7 @@ mod tests {
     fn hello() -> Statement {
         Statement {
             version: PROTOCOL_VERSION,
-            from: Identity {
+            from: Claim {
                 party: Party::Client,
                 digest: Digest([0xaa; 32]),
                 plan_id: PlanId([0xbb; 32]),

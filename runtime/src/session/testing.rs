@@ -3,7 +3,7 @@
 
 use trefoil_ir::mpc::{Program, op};
 use trefoil_ir::plan::{
-    ClientPart, ClientPlan, HelperPart, HelperPlan, InputEncoding, OutputDecoding, PlanId, Public,
+    ClientPart, ClientPlan, HelperPart, HelperPlan, InputEncoding, OutputDecoding, PairKeys, PlanId, Public,
     SecretSeed, ServerPart, ServerPlan,
 };
 use trefoil_ir::shape::Shape;
@@ -37,6 +37,7 @@ pub(crate) fn files(number: u8) -> Files {
         program,
         plan_id: PlanId([number; 32]),
     };
+    let keys = PairKeys::new(&SecretSeed::new([number; 32]), &public.plan_id);
     let client = ClientPart {
         constants: vec![],
         input: InputEncoding { unit: vec![0.5; 2] },
@@ -47,16 +48,23 @@ pub(crate) fn files(number: u8) -> Files {
             classes: vec![],
         },
         preprocess: None,
+        with_server: keys.client_server.clone(),
+        with_helper: keys.client_helper.clone(),
+    };
+    let server = ServerPart {
+        constants: vec![],
+        with_client: keys.client_server,
+        with_helper: keys.server_helper.clone(),
+    };
+    let helper = HelperPart {
+        weight_seed: SecretSeed::new([number; 32]),
+        with_client: keys.client_helper,
+        with_server: keys.server_helper,
     };
     Files {
         client: ClientPlan::encode(&public, &client),
-        server: ServerPlan::encode(&public, &ServerPart { constants: vec![] }),
-        helper: HelperPlan::encode(
-            &public,
-            &HelperPart {
-                weight_seed: SecretSeed::new([number; 32]),
-            },
-        ),
+        server: ServerPlan::encode(&public, &server),
+        helper: HelperPlan::encode(&public, &helper),
     }
 }
 

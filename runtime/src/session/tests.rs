@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use trefoil_ir::mpc::Party::{self, Client, Helper, Server};
 use trefoil_ir::mpc::cost::Cost;
+use trefoil_ir::plan::SecretSeed;
 
-use super::handshake::{answer_key, await_welcome, open_key, say_hello};
+use super::handshake::{await_welcome, introduce, say_hello};
 use super::testing::{client_plan, helper_plan, image, revealed, server_plan};
 use super::*;
 use crate::exec;
@@ -94,7 +95,7 @@ fn session(plans: [u8; 3], images: i32, dies_after: usize) -> Outcome {
                 Dying::after(dies_after, client_server),
                 Dying::after(usize::MAX, client_helper),
             );
-            let mut session = ClientSession::open(own, server, helper)?;
+            let mut session = ClientSession::open(&own, server, helper)?;
             let runs = (0..images)
                 .map(|i| session.infer(&mut party, &image(i)))
                 .collect::<Result<Vec<_>, _>>()?;
@@ -105,12 +106,15 @@ fn session(plans: [u8; 3], images: i32, dies_after: usize) -> Outcome {
             let plan = server_plan(plans[1]);
             let own = Identity::from(&plan);
             let dial = || Ok::<_, io::Error>(server_helper);
-            ServerSession::accept(own, server_client, dial)?.serve(&mut exec::Server::new(plan), |_| ())
+            ServerSession::accept(&own, server_client, dial)?.serve(&mut exec::Server::new(plan), |_| ())
         });
         let helper = scope.spawn(move || {
             let plan = helper_plan(plans[2]);
             let own = Identity::from(&plan);
-            let (client, server) = (Greeted::new(helper_client, own), Greeted::new(helper_server, own));
+            let (client, server) = (
+                Greeted::new(helper_client, &own),
+                Greeted::new(helper_server, &own),
+            );
             HelperSession::open(client?, server?)?.serve(&mut exec::Helper::new(plan), |_| ())
         });
         Outcome {
@@ -150,13 +154,19 @@ fn plans_of_two_compilations_are_refused_on_both_ends() {
         );
     };
     let outcome = session([2, 1, 1], 1, usize::MAX);
-    refused(outcome.client.err().unwrap(), Client, Server);
+    refused(outcome.client.err().unwrap(), Client, Helper);
     refused(outcome.server.unwrap_err(), Client, Server);
     refused(outcome.helper.unwrap_err(), Client, Helper);
 
     let outcome = session([1, 1, 2], 1, usize::MAX);
     refused(outcome.client.err().unwrap(), Client, Helper);
-    refused(outcome.server.unwrap_err(), Server, Helper);
+    // The client found out before the server had asked the helper.
+    let told = outcome.server.unwrap_err();
+    let reason = AbortReason::PlanMismatch;
+    assert!(
+        matches!(told.link_error(), Some(LinkError::PeerAborted { reason: r, .. }) if *r == reason),
+        "{told}"
+    );
     refused(outcome.helper.unwrap_err(), Client, Helper);
 }
 
@@ -173,16 +183,26 @@ fn a_lost_connection_at_any_frame_ends_all_three() {
     }
 }
 
+/// The client's side of a session with a server, up to its proof.
+fn enter(link: &mut MemoryLink, own: &Identity) -> Result<Statement, SessionError> {
+    let hello = own.statement(Server, SessionId::random()?);
+    say_hello(link, &hello)?;
+    introduce(link, own, &hello)?;
+    Ok(hello)
+}
+
 #[test]
 fn an_unreachable_helper_is_said_to_the_client() {
     let (mut client, server) = ends(Client, Server);
-    let identity = Identity::from(&server_plan(1));
-    let hello = Identity::from(&client_plan(1)).statement(Server, SessionId::random().unwrap());
-    say_hello(&mut client, &hello).unwrap();
+    let entering = thread::spawn(move || {
+        let hello = enter(&mut client, &Identity::from(&client_plan(1))).unwrap();
+        await_welcome(&mut client, &hello).unwrap_err()
+    });
     let dial = || Err::<MemoryLink, _>(io::Error::other("nobody listens"));
-    let error = ServerSession::accept(identity, server, dial).err().unwrap();
+    let identity = Identity::from(&server_plan(1));
+    let error = ServerSession::accept(&identity, server, dial).err().unwrap();
     assert!(matches!(error, SessionError::HelperUnreachable(_)), "{error}");
-    let error = await_welcome(&mut client, &hello).unwrap_err();
+    let error = entering.join().unwrap();
     let link = error.link_error().unwrap();
     assert!(matches!(
         link,
@@ -199,17 +219,18 @@ fn the_next_image_has_the_next_number() {
     let (server_helper, helper) = ends(Server, Helper);
     let plan = server_plan(1);
     let own = Identity::from(&plan);
-    let helper_identity = Identity::from(&helper_plan(1));
     let answering = thread::spawn(move || {
-        let mut greeted = Greeted::new(helper, helper_identity).unwrap();
-        greeted.welcome().unwrap();
-        answer_key(&mut greeted.link, &greeted.agreed).map(|_| ())
+        let mut greeted = Greeted::new(helper, &Identity::from(&helper_plan(1)))?;
+        greeted.welcome()
     });
-    let hello = Identity::from(&client_plan(1)).statement(Server, SessionId::random().unwrap());
-    say_hello(&mut client, &hello).unwrap();
-    let session = ServerSession::accept(own, server, || Ok::<_, io::Error>(server_helper)).unwrap();
+    let entering = thread::spawn(move || {
+        let hello = enter(&mut client, &Identity::from(&client_plan(1))).unwrap();
+        await_welcome(&mut client, &hello).unwrap();
+        client
+    });
+    let session = ServerSession::accept(&own, server, || Ok::<_, io::Error>(server_helper)).unwrap();
     answering.join().unwrap().unwrap();
-    await_welcome(&mut client, &hello).unwrap();
+    let mut client = entering.join().unwrap();
     client
         .send(Tag::of_inference(1, FrameKind::Begin), vec![])
         .unwrap();
@@ -228,39 +249,144 @@ fn both_ends_derive_one_key_and_every_connection_another() {
         key.stream(0, 0, Purpose::InputMask).fill_words(&mut word);
         word[0]
     };
-    let exchange = |session, opener: Identity| {
-        let (mut left, right) = ends(opener.party, Helper);
+    let exchange = |session, opener: &Identity| {
+        let (mut left, right) = ends(opener.party(), Helper);
         let hello = opener.statement(Helper, session);
         let answerer = thread::spawn(move || {
-            let mut greeted = Greeted::new(right, Identity::from(&helper_plan(1))).unwrap();
-            greeted.welcome().unwrap();
-            answer_key(&mut greeted.link, &greeted.agreed).unwrap()
+            let greeted = Greeted::new(right, &Identity::from(&helper_plan(1))).unwrap();
+            greeted.secret.stream_key()
         });
         say_hello(&mut left, &hello).unwrap();
-        let agreed = await_welcome(&mut left, &hello).unwrap();
-        let key = first_word(&open_key(&mut left, &agreed).unwrap());
+        let key = first_word(&introduce(&mut left, opener, &hello).unwrap().stream_key());
         assert_eq!(key, first_word(&answerer.join().unwrap()));
         key
     };
     let id = SessionId::random().unwrap();
     let client = Identity::from(&client_plan(1));
     let keys = [
-        exchange(id, client),
-        exchange(id, client),
-        exchange(id, Identity::from(&server_plan(1))),
+        exchange(id, &client),
+        exchange(id, &client),
+        exchange(id, &Identity::from(&server_plan(1))),
     ];
     assert!(keys[0] != keys[1] && keys[0] != keys[2] && keys[1] != keys[2]);
 }
 
-/// A connection of `party` that has said hello in `session`, and its far end.
+/// Opens a connection from `opener` to `answerer` and returns what each end makes of the other.
+fn meet(opener: Identity, answerer: Identity) -> (Result<(), SessionError>, Result<(), SessionError>) {
+    let (mut left, right) = ends(opener.party(), answerer.party());
+    let hello = opener.statement(answerer.party(), SessionId::random().unwrap());
+    let answering = thread::spawn(move || Greeted::new(right, &answerer).map(|_| ()));
+    let opened =
+        say_hello(&mut left, &hello).and_then(|()| introduce(&mut left, &opener, &hello).map(|_| ()));
+    (opened, answering.join().unwrap())
+}
+
+#[test]
+fn nobody_plays_a_role_with_another_partys_keys() {
+    let client = || Identity::from(&client_plan(1));
+    let server = || Identity::from(&server_plan(1));
+    let helper = || Identity::from(&helper_plan(1));
+    for (opener, answerer) in [(client(), server()), (client(), helper()), (server(), helper())] {
+        assert!(matches!(meet(opener, answerer), (Ok(()), Ok(()))));
+    }
+    let refused = |(at_opener, at_answerer): (Result<(), _>, Result<(), _>), opener, answerer| {
+        for (result, claimed) in [(at_opener, answerer), (at_answerer, opener)] {
+            let error: SessionError = result.unwrap_err();
+            assert!(
+                matches!(error, SessionError::Stranger { claimed: c } if c == claimed),
+                "{error}"
+            );
+            assert_eq!(error.reason(), AbortReason::Stranger);
+        }
+    };
+    let opening = [
+        (helper(), client(), server()),
+        (client(), server(), helper()),
+        (server(), client(), helper()),
+    ];
+    for (own, role, answerer) in opening {
+        for impostor in impostors(&own, &role, answerer.party()) {
+            refused(meet(impostor, answerer.clone()), role.party(), answerer.party());
+        }
+    }
+    let answering = [
+        (helper(), server(), client()),
+        (server(), helper(), client()),
+        (client(), helper(), server()),
+    ];
+    for (own, role, opener) in answering {
+        for impostor in impostors(&own, &role, opener.party()) {
+            refused(meet(opener.clone(), impostor), opener.party(), role.party());
+        }
+    }
+}
+
+/// The holder of one plan in another's role towards `peer`: it says of itself what is public, and
+/// tries each of the keys that it has.
+fn impostors(own: &Identity, role: &Identity, peer: Party) -> [Identity; 2] {
+    let with = |key: &SecretSeed| Identity {
+        claim: role.claim,
+        keys: [(peer, key.clone()), (role.party(), key.clone())],
+    };
+    [with(&own.keys[0].1), with(&own.keys[1].1)]
+}
+
+#[test]
+fn a_proof_is_of_its_own_session_and_end() {
+    let (mut far, near) = ends(Client, Server);
+    let answering = thread::spawn(move || Greeted::new(near, &Identity::from(&server_plan(1))).map(|_| ()));
+    let hello = Identity::from(&client_plan(1)).statement(Server, SessionId::random().unwrap());
+    say_hello(&mut far, &hello).unwrap();
+    // Whatever the server sends is sent back to it.
+    for (kind, length) in [(FrameKind::Contribution, 32), (FrameKind::Proof, 32)] {
+        let tag = Tag::control(kind);
+        let payload = far.receive(tag, length).unwrap();
+        far.send(tag, payload).unwrap();
+    }
+    let error = answering.join().unwrap().unwrap_err();
+    assert!(
+        matches!(error, SessionError::Stranger { claimed: Client }),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_server_welcomes_nobody_before_the_proof_and_does_not_bother_the_helper() {
+    let (mut far, near) = ends(Client, Server);
+    let hello = Identity::from(&client_plan(1)).statement(Server, SessionId::random().unwrap());
+    let thief = thread::spawn(move || {
+        let own = Identity::from(&helper_plan(1));
+        let [impostor, _] = impostors(&own, &Identity::from(&client_plan(1)), Server);
+        say_hello(&mut far, &hello).unwrap();
+        introduce(&mut far, &impostor, &hello).map(|_| ()).unwrap_err();
+        far.receive(Tag::control(FrameKind::Welcome), Statement::BYTES)
+    });
+    let dial = || -> Result<MemoryLink, io::Error> { panic!("the helper is not asked") };
+    let accepted = ServerSession::accept(&Identity::from(&server_plan(1)), near, dial);
+    assert!(matches!(
+        accepted.err(),
+        Some(SessionError::Stranger { claimed: Client })
+    ));
+    let told = thief.join().unwrap().unwrap_err();
+    let reason = AbortReason::Stranger;
+    assert!(
+        matches!(told, LinkError::PeerAborted { reason: r, .. } if r == reason),
+        "{told}"
+    );
+}
+
+/// A connection of `party` that has been greeted in `session`, and its far end.
 fn waiting(party: Party, session: SessionId) -> (MemoryLink, Greeted<MemoryLink>) {
     let (mut far, near) = ends(party, Helper);
     let own = match party {
         Client => Identity::from(&client_plan(1)),
         _ => Identity::from(&server_plan(1)),
     };
-    say_hello(&mut far, &own.statement(Helper, session)).unwrap();
-    (far, Greeted::new(near, Identity::from(&helper_plan(1))).unwrap())
+    let answering = thread::spawn(move || Greeted::new(near, &Identity::from(&helper_plan(1))));
+    let hello = own.statement(Helper, session);
+    say_hello(&mut far, &hello).unwrap();
+    introduce(&mut far, &own, &hello).unwrap();
+    (far, answering.join().unwrap().ok().unwrap())
 }
 
 #[test]
@@ -313,7 +439,9 @@ fn garbage_instead_of_a_hello_is_the_peers_fault() {
     let (mut far, near) = ends(Client, Server);
     far.send(Tag::control(FrameKind::Hello), vec![0; Statement::BYTES])
         .unwrap();
-    let error = Greeted::new(near, Identity::from(&server_plan(1))).err().unwrap();
+    let error = Greeted::new(near, &Identity::from(&server_plan(1)))
+        .err()
+        .unwrap();
     assert!(
         matches!(error.link_error(), Some(LinkError::PeerMisbehaved { .. })),
         "{error}"

@@ -141,8 +141,8 @@ reasons! {
     Stopping = 9: "it is being stopped: try again when it runs again",
     /// Another of its peers failed.
     PeerLost = 10: "it lost its connection to another party: look at that party's messages",
-    /// The client cannot use an image or its result.
-    Input = 11: "it cannot use an image or a result of its own: look at the client's messages",
+    /// A peer does not hold its role's plan.
+    Stranger = 11: "its peer did not prove that it holds its own party's plan of this compilation: check the addresses, and give each party its own file",
 }
 
 #[cfg(test)]

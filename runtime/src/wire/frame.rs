@@ -30,6 +30,8 @@ pub enum FrameKind {
     Refuse,
     /// One end's half of a session key.
     Contribution,
+    /// One end shows that it came to the same key.
+    Proof,
     /// The client announces an inference.
     Begin,
     /// Server and helper say that their offline part of it is done.
@@ -42,7 +44,7 @@ pub enum FrameKind {
 
 impl FrameKind {
     /// All of them.
-    pub const ALL: [FrameKind; 17] = [
+    pub const ALL: [FrameKind; 18] = [
         FrameKind::Message(Stage::MaskedShare),
         FrameKind::Message(Stage::TruncationMask),
         FrameKind::Message(Stage::Deal),
@@ -56,6 +58,7 @@ impl FrameKind {
         FrameKind::Welcome,
         FrameKind::Refuse,
         FrameKind::Contribution,
+        FrameKind::Proof,
         FrameKind::Begin,
         FrameKind::Ready,
         FrameKind::End,
@@ -83,6 +86,7 @@ impl FrameKind {
             FrameKind::Ready => 0x86,
             FrameKind::End => 0x87,
             FrameKind::Abort => 0x88,
+            FrameKind::Proof => 0x89,
         }
     }
 
@@ -98,6 +102,7 @@ impl FrameKind {
             FrameKind::Welcome => "welcome",
             FrameKind::Refuse => "refuse",
             FrameKind::Contribution => "contribution",
+            FrameKind::Proof => "proof",
             FrameKind::Begin => "begin",
             FrameKind::Ready => "ready",
             FrameKind::End => "end",

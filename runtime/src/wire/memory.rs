@@ -148,13 +148,13 @@ mod tests {
     #[test]
     fn an_abort_says_why() {
         let (mut client, mut server) = ends();
-        client.abort(AbortReason::Input);
+        client.abort(AbortReason::Stopping);
         let error = server.receive(M2, 2).unwrap_err();
         assert!(
             matches!(
                 error,
                 LinkError::PeerAborted {
-                    reason: AbortReason::Input,
+                    reason: AbortReason::Stopping,
                     ..
                 }
             ),

@@ -153,6 +153,33 @@ fn units_that_the_client_can_infer_are_powers_of_two() {
 }
 
 #[test]
+fn units_in_the_clients_plan_are_powers_of_two() {
+    let power = |unit: &f64| unit.log2().fract() == 0.0;
+    let nets: [fn(&mut Net, NodeId) -> NodeId; 3] = [
+        |net, x| net.conv(x, 5, 3),
+        |net, x| net.relu(x),
+        |net, x| {
+            let a = net.flatten(x);
+            net.linear(a, 4)
+        },
+    ];
+    for make in nets {
+        let trial = behind_conv(Shape::new(3, 7, 8), make);
+        trial.assert_close(4.0);
+        assert!(
+            trial.lowered.output.unit.iter().all(power),
+            "{:?}",
+            trial.lowered.output.unit
+        );
+        assert!(
+            trial.lowered.input.unit.iter().all(power),
+            "{:?}",
+            trial.lowered.input.unit
+        );
+    }
+}
+
+#[test]
 fn max_pools_of_every_geometry() {
     for (size, window) in [
         ([8, 8], window(2, 2, 1, [0; 4])),

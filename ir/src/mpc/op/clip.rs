@@ -86,10 +86,19 @@ impl Rule for Clip {
 
 impl Clip {
     /// The signs of z and of z - high on channel `c`.
-    fn signs(&self, emulation: &mut Emulation<'_>, z: &IntMap, c: usize, high: i64) -> (Vec<bool>, Vec<bool>) {
+    fn signs(
+        &self,
+        emulation: &mut Emulation<'_>,
+        z: &IntMap,
+        c: usize,
+        high: i64,
+    ) -> (Vec<bool>, Vec<bool>) {
         let constant = |sign: bool| vec![sign; z.shape().plane()];
         if self.lower[c] == self.upper[c] {
-            return match emulation.signs(z, c, self.lower[c], &[0, high]).map(<[_; 2]>::try_from) {
+            return match emulation
+                .signs(z, c, self.lower[c], &[0, high])
+                .map(<[_; 2]>::try_from)
+            {
                 Some(Ok([below, above])) => (below, above),
                 _ => (constant(true), constant(false)),
             };

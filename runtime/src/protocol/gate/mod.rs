@@ -50,8 +50,16 @@ pub fn helper_deal(
     message.finish()
 }
 
+/// Whether every requantised group comes before every group with signs. All groups read one stream
+/// of fresh masks: the client in M2 for the former and in M4 for the latter, the helper (and the
+/// client, where it replays the stream) in one go, in the groups' order.
+fn requants_precede(groups: &[Group]) -> bool {
+    groups.is_sorted_by_key(|group| !matches!(group.form, Form::Pass | Form::Requant))
+}
+
 /// The client and the helper: the mask of the gate's result.
 pub fn result_mask(groups: &[Group], source: &MaskSource<'_>, client: &mut StepStreams<'_>) -> Vec<u32> {
+    debug_assert!(requants_precede(groups));
     let mut masks = vec![0; source.rs.len()];
     for group in groups {
         let mask: Cow<'_, [u32]> = match group.form {
@@ -94,9 +102,16 @@ impl<'a> Server<'a> {
             match group.form {
                 Form::Pass => ServerGroup::Pass,
                 Form::Requant => ServerGroup::Requant(requant::Server::m1(&part, streams, &mut message)),
-                Form::Lower(_) | Form::Upper(_) | Form::Paired(_) | Form::Both(..) => ServerGroup::Signed(Box::new(
-                    signed::Server::m1(group, &part, exact, levels, streams, &mut message),
-                )),
+                Form::Lower(_) | Form::Upper(_) | Form::Paired(_) | Form::Both(..) => {
+                    ServerGroup::Signed(Box::new(signed::Server::m1(
+                        group,
+                        &part,
+                        exact,
+                        levels,
+                        streams,
+                        &mut message,
+                    )))
+                }
             }
         };
         let states = groups.iter().map(state).collect();
@@ -176,6 +191,7 @@ impl<'a> Client<'a> {
         levels: &[i32],
         streams: &mut StepStreams<'_>,
     ) -> Result<(Self, Vec<u8>), BitsError> {
+        debug_assert!(requants_precede(groups));
         let (mut deal, mut m1, mut message) = (Reader::new(deal), Reader::new(m1), Writer::new());
         let mut states = Vec::with_capacity(groups.len());
         for group in groups {
@@ -214,5 +230,28 @@ impl<'a> Client<'a> {
         }
         reader.finish()?;
         Ok(message.finish())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use trefoil_ir::mpc::gate::groups;
+    use trefoil_ir::patch::Patch;
+    use trefoil_ir::shape::Shape;
+
+    use super::*;
+
+    #[test]
+    fn groups_come_in_the_order_in_which_fresh_masks_are_drawn() {
+        let patches = [Patch::Block { h: 2, w: 2 }, Patch::PIXEL, Patch::Identity];
+        let lower: Vec<Patch> = (0..9).map(|c| patches[c % 3]).collect();
+        let upper: Vec<Patch> = (0..9).map(|c| patches[c / 3]).collect();
+        for upper in [None, Some(&upper)] {
+            let mut groups = groups(&lower, upper, Shape::new(9, 4, 4));
+            assert!(groups.len() > 2 && groups.iter().any(|group| group.form == Form::Requant));
+            assert!(requants_precede(&groups));
+            groups.reverse();
+            assert!(!requants_precede(&groups));
+        }
     }
 }

@@ -13,6 +13,7 @@
 
 use trefoil_ir::mpc::ACTIVATION_OFFSET;
 use trefoil_ir::mpc::gate::WIDE;
+use zeroize::Zeroize;
 
 use crate::prg::Purpose;
 use crate::protocol::section::{Reader, Writer};
@@ -37,7 +38,9 @@ fn flip(value: u16, bit: u16) -> u16 {
 pub(super) fn helper_deal(rs: &[u16], server: &mut StepStreams<'_>, deal: &mut Writer) {
     let v = expand(&server.plane(Purpose::RequantBit, rs.len()));
     let q_s = server.u16s(Purpose::RequantShare, rs.len(), WIDE);
-    let q_c: Vec<u16> = (0..rs.len()).map(|i| (v[i] & (rs[i] >> TOP)).wrapping_sub(q_s[i])).collect();
+    let q_c: Vec<u16> = (0..rs.len())
+        .map(|i| (v[i] & (rs[i] >> TOP)).wrapping_sub(q_s[i]))
+        .collect();
     deal.u16s(&q_c, WIDE);
 }
 
@@ -56,6 +59,14 @@ pub(super) struct Server {
     q_s: Vec<u16>,
 }
 
+impl Drop for Server {
+    fn drop(&mut self) {
+        for values in [&mut self.zs, &mut self.d, &mut self.cross, &mut self.q_s] {
+            values.zeroize();
+        }
+    }
+}
+
 impl Server {
     pub(super) fn m1(zs: &[u16], streams: &mut StepStreams<'_>, m1: &mut Writer) -> Self {
         let zs: Vec<u16> = zs.iter().map(|z| z.wrapping_add(OFFSET)).collect();
@@ -63,12 +74,19 @@ impl Server {
         d.xor_assign(&streams.plane(Purpose::RequantBit, zs.len()));
         let q_s = streams.u16s(Purpose::RequantShare, zs.len(), WIDE);
         m1.plane(&d);
-        Self { zs, d: expand(&d), cross: Vec::new(), q_s }
+        Self {
+            zs,
+            d: expand(&d),
+            cross: Vec::new(),
+            q_s,
+        }
     }
 
     pub(super) fn take_m2(&mut self, m2: &mut Reader<'_>) -> Result<(), BitsError> {
         let t = m2.u16s(self.zs.len(), WIDE)?;
-        self.cross = (0..t.len()).map(|i| t[i].wrapping_add(flip(self.q_s[i], self.d[i]))).collect();
+        self.cross = (0..t.len())
+            .map(|i| t[i].wrapping_add(flip(self.q_s[i], self.d[i])))
+            .collect();
         Ok(())
     }
 
@@ -91,7 +109,11 @@ pub(super) fn client_m2(
     let q_c = deal.u16s(rs.len(), WIDE)?;
     let d = expand(&m1.plane(rs.len())?);
     let fresh = streams.u16s(Purpose::FreshMask, rs.len(), WIDE);
-    let answer = |i: usize| (d[i] & (rs[i] >> TOP)).wrapping_add(flip(q_c[i], d[i])).wrapping_sub(fresh[i]);
+    let answer = |i: usize| {
+        (d[i] & (rs[i] >> TOP))
+            .wrapping_add(flip(q_c[i], d[i]))
+            .wrapping_sub(fresh[i])
+    };
     let t: Vec<u16> = (0..rs.len()).map(answer).collect();
     m2.u16s(&t, WIDE);
     Ok(())

@@ -21,9 +21,10 @@
 //! comparison masks, mu, v), every bit that the client sends by streams that the server lacks; each
 //! mask hides one message. The signs opened, b_open, are masked by beta, which neither knows.
 
-use trefoil_ir::mpc::gate::{Form, Group, Sign};
 use trefoil_ir::mpc::ACTIVATION_OFFSET;
+use trefoil_ir::mpc::gate::{Form, Group, Sign};
 use trefoil_ir::patch::Patch;
+use zeroize::Zeroize;
 
 use crate::prg::Purpose;
 use crate::protocol::compare::{self, Comparison};
@@ -103,7 +104,11 @@ fn helper_openings(
         if at == 0 {
             let sigma = server.u16s(Purpose::OpeningMask, opening.count, opening.ring);
             let mask = low(opening.ring);
-            return sigma.iter().zip(rs).map(|(s, r)| s.wrapping_sub(*r) & mask).collect();
+            return sigma
+                .iter()
+                .zip(rs)
+                .map(|(s, r)| s.wrapping_sub(*r) & mask)
+                .collect();
         }
         let exact = exact.expect("patches are summed on accumulators");
         let sums = truncate::top(&layout::patch_sums(group, opening.patch, exact));
@@ -146,7 +151,11 @@ fn helper_deal_wrap(
     let mut uv = client.plane(Purpose::WrapBitClient, pixels);
     uv.and_assign(&server.plane(Purpose::WrapBitServer, pixels));
     let share = server.u32s(Purpose::WrapProductShare, pixels);
-    let dealt: Vec<u32> = expand(&uv).iter().zip(&share).map(|(b, s)| u32::from(*b).wrapping_sub(*s)).collect();
+    let dealt: Vec<u32> = expand(&uv)
+        .iter()
+        .zip(&share)
+        .map(|(b, s)| u32::from(*b).wrapping_sub(*s))
+        .collect();
     deal.u32s(&dealt, upper_bits(group));
 }
 
@@ -158,20 +167,36 @@ pub(super) fn result_mask(group: &Group, client: &mut StepStreams<'_>) -> Vec<u3
 // ------------------------------------------------------------------------- what both online parties do
 
 /// The opened values minus the sign's threshold.
-fn public_of<'a>(group: &Group, sign: &Sign, opened: &'a [Vec<u16>], levels: &[i32]) -> std::borrow::Cow<'a, [u16]> {
+fn public_of<'a>(
+    group: &Group,
+    sign: &Sign,
+    opened: &'a [Vec<u16>],
+    levels: &[i32],
+) -> std::borrow::Cow<'a, [u16]> {
     let opened = &opened[sign.opening];
     if !sign.upper {
         return opened.into();
     }
     let mask = low(ring_of(group, sign));
     let thresholds = layout::thresholds(group, patch_of(group, sign), levels);
-    opened.iter().zip(&thresholds).map(|(o, t)| o.wrapping_sub(*t) & mask).collect()
+    opened
+        .iter()
+        .zip(&thresholds)
+        .map(|(o, t)| o.wrapping_sub(*t) & mask)
+        .collect()
 }
 
 /// One party's shares for a sign: beta, and beta r where it multiplies pixels.
 struct SignShares {
     beta: Vec<u16>,
     product: Vec<u16>,
+}
+
+impl Drop for SignShares {
+    fn drop(&mut self) {
+        self.beta.zeroize();
+        self.product.zeroize();
+    }
 }
 
 /// One party's share of the result, from the opened sign bits. `value` is its share of z, `public`
@@ -187,19 +212,27 @@ fn result_share(
 ) -> Vec<u16> {
     let mut y: Vec<u16> = match group.form {
         Form::Upper(_) => value.to_vec(),
-        Form::Lower(_) | Form::Paired(_) | Form::Both(..) | Form::Pass | Form::Requant => vec![0; value.len()],
+        Form::Lower(_) | Form::Paired(_) | Form::Both(..) | Form::Pass | Form::Requant => {
+            vec![0; value.len()]
+        }
     };
     for (at, sign) in group.signs.iter().enumerate() {
         let open = expand(&opened[at]);
         let patch = patch_of(group, sign);
         if at < group.pixel_products() {
             let negative = sign.upper;
-            let (open, beta) = (layout::spread(group, patch, &open), layout::spread(group, patch, &signs[at].beta));
+            let (open, beta) = (
+                layout::spread(group, patch, &open),
+                layout::spread(group, patch, &signs[at].beta),
+            );
             add_selected(&mut y, &open, &beta, &signs[at].product, value, public, negative);
         }
         if sign.upper {
-            let share: Vec<u16> =
-                open.iter().zip(&signs[at].beta).map(|(o, b)| sign_share(*o, *b, is_server)).collect();
+            let share: Vec<u16> = open
+                .iter()
+                .zip(&signs[at].beta)
+                .map(|(o, b)| sign_share(*o, *b, is_server))
+                .collect();
             let share = layout::spread(group, patch, &share);
             let levels = layout::pixel_levels(group, levels);
             for ((y, share), level) in y.iter_mut().zip(share.iter()).zip(&levels) {
@@ -257,6 +290,14 @@ pub(super) struct Server {
     uv: Vec<u32>,
 }
 
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.zs.zeroize();
+        self.y.zeroize();
+        self.uv.zeroize();
+    }
+}
+
 impl Server {
     /// M1.
     pub(super) fn m1(
@@ -274,7 +315,11 @@ impl Server {
             .enumerate()
             .map(|(at, opening)| {
                 let used = group.signs.iter().any(|s| s.opening == at);
-                let planes = if used { trefoil_ir::mpc::gate::table_planes(opening.ring) } else { 0 };
+                let planes = if used {
+                    trefoil_ir::mpc::gate::table_planes(opening.ring)
+                } else {
+                    0
+                };
                 streams.planes(Purpose::TableShare, planes, opening.count)
             })
             .collect();
@@ -288,7 +333,9 @@ impl Server {
             comparisons.push(comparison);
             tops.push(bit_plane_u16(&public, ring - 1));
         }
-        let signs = (0..group.signs.len()).map(|at| server_sign_shares(group, at, streams)).collect();
+        let signs = (0..group.signs.len())
+            .map(|at| server_sign_shares(group, at, streams))
+            .collect();
         let none = BitPlane::zeros(0);
         Self {
             zs: zs.iter().map(|z| z & low(group.ring)).collect(),
@@ -327,7 +374,15 @@ impl Server {
             bit.xor_assign(&self.client_signs[at]);
             opened.push(bit);
         }
-        self.y = result_share(group, &self.signs, &opened, &self.zs, &self.opened[0], &self.levels, true);
+        self.y = result_share(
+            group,
+            &self.signs,
+            &opened,
+            &self.zs,
+            &self.opened[0],
+            &self.levels,
+            true,
+        );
         if group.form.is_signed() {
             let mask = low(group.ring);
             self.y.iter_mut().for_each(|y| *y = y.wrapping_add(OFFSET) & mask);
@@ -359,7 +414,11 @@ impl Server {
         let mut hat = m4.u32s(group.pixels(), 32)?;
         let e = expand(&m4.plane(group.pixels())?);
         let (d, v) = (expand(&self.d), expand(&self.v));
-        let offset = if group.form.is_signed() { u32::from(OFFSET) } else { 0 };
+        let offset = if group.form.is_signed() {
+            u32::from(OFFSET)
+        } else {
+            0
+        };
         for i in 0..hat.len() {
             let (d, e, v) = (u32::from(d[i]), u32::from(e[i]), u32::from(v[i]));
             let cross = (e & d)
@@ -390,16 +449,26 @@ fn server_openings(
     let mut openings = Vec::with_capacity(group.openings.len());
     for (at, opening) in group.openings.iter().enumerate() {
         let mask = low(opening.ring);
-        let purpose = if at == 0 { Purpose::OpeningMask } else { Purpose::PatchMask };
+        let purpose = if at == 0 {
+            Purpose::OpeningMask
+        } else {
+            Purpose::PatchMask
+        };
         let mut opened = streams.u16s(purpose, opening.count, opening.ring);
         let add = |opened: &mut [u16], values: &[u16]| {
-            opened.iter_mut().zip(values).for_each(|(o, v)| *o = o.wrapping_add(*v) & mask);
+            opened
+                .iter_mut()
+                .zip(values)
+                .for_each(|(o, v)| *o = o.wrapping_add(*v) & mask);
         };
         if at == 0 {
             add(&mut opened, zs);
         } else {
             let exact = exact.expect("patches are summed on accumulators");
-            add(&mut opened, &truncate::server_top(&layout::patch_sums(group, opening.patch, exact)));
+            add(
+                &mut opened,
+                &truncate::server_top(&layout::patch_sums(group, opening.patch, exact)),
+            );
         }
         m1.u16s(&opened, opening.ring);
         openings.push(opened);
@@ -430,13 +499,24 @@ pub(super) struct Client {
     levels: Vec<i32>,
 }
 
+impl Drop for Client {
+    fn drop(&mut self) {
+        self.rs.zeroize();
+        self.uv.zeroize();
+    }
+}
+
 impl Client {
     /// Takes the helper's message in.
     pub(super) fn new(group: &Group, rs: &[u16], deal: &mut Reader<'_>) -> Result<Self, BitsError> {
         let mut tables = Vec::new();
         for (at, opening) in group.openings.iter().enumerate() {
             let used = group.signs.iter().any(|s| s.opening == at);
-            let planes = if used { trefoil_ir::mpc::gate::table_planes(opening.ring) } else { 0 };
+            let planes = if used {
+                trefoil_ir::mpc::gate::table_planes(opening.ring)
+            } else {
+                0
+            };
             tables.push(deal.planes(planes, opening.count)?);
         }
         let (mut products, mut signs) = (Vec::new(), Vec::new());
@@ -444,8 +524,15 @@ impl Client {
             let count = count_of(group, sign);
             products.push(deal.planes(trefoil_ir::mpc::gate::PRODUCTS, count)?);
             let beta = deal.u16s(count, group.ring)?;
-            let pixels = if at < group.pixel_products() { group.pixels() } else { 0 };
-            signs.push(SignShares { beta, product: deal.u16s(pixels, group.ring)? });
+            let pixels = if at < group.pixel_products() {
+                group.pixels()
+            } else {
+                0
+            };
+            signs.push(SignShares {
+                beta,
+                product: deal.u16s(pixels, group.ring)?,
+            });
         }
         let uv = deal.u32s(group.pixels(), upper_bits(group))?;
         let rs = rs.iter().map(|r| r & low(group.ring)).collect();
@@ -510,7 +597,15 @@ impl Client {
             bit.xor_assign(&m3.plane(count_of(group, sign))?);
         }
         let d = expand(&m3.plane(group.pixels())?);
-        let y = result_share(group, &self.signs, &self.own_signs, &self.rs, &self.opened[0], &self.levels, false);
+        let y = result_share(
+            group,
+            &self.signs,
+            &self.own_signs,
+            &self.rs,
+            &self.opened[0],
+            &self.levels,
+            false,
+        );
         let k = group.ring;
         let u = streams.plane(Purpose::WrapBitClient, group.pixels());
         let mut e = bit_plane_u16(&y, k - 1);

@@ -105,9 +105,8 @@ macro_rules! fields {
             // Out of line: its two calls would double the code of every width, for no speed.
             #[inline(never)]
             fn pack_block<const W: usize>(block: &[$value; BLOCK], packed: &mut [[u8; 8]; W]) {
-                let pieces: [u64; BLOCK / $per_word] = std::array::from_fn(|i| {
-                    $join::<W>(std::array::from_fn(|j| block[$per_word * i + j]))
-                });
+                let pieces: [u64; BLOCK / $per_word] =
+                    std::array::from_fn(|i| $join::<W>(std::array::from_fn(|j| block[$per_word * i + j])));
                 string(&pieces, $per_word * W, packed);
             }
         }
@@ -225,10 +224,7 @@ fn string<const PIECES: usize, const WORDS: usize>(
 
 /// The inverse of [`string`]; what stands above a piece's `bits` bits is of its neighbours.
 #[inline(always)]
-fn unstring<const PIECES: usize, const WORDS: usize>(
-    words: &[[u8; 8]; WORDS],
-    bits: usize,
-) -> [u64; PIECES] {
+fn unstring<const PIECES: usize, const WORDS: usize>(words: &[[u8; 8]; WORDS], bits: usize) -> [u64; PIECES] {
     let mut pieces = [0; PIECES];
     unroll!(PIECE => if PIECE < PIECES {
         let (word, offset) = (PIECE * bits / 64, PIECE * bits % 64);

@@ -19,9 +19,7 @@ mod slice;
 mod tests;
 mod transpose;
 
-pub use fields::{
-    field_bytes, pack_fields_u16, pack_fields_u32, unpack_fields_u16, unpack_fields_u32,
-};
+pub use fields::{field_bytes, pack_fields_u16, pack_fields_u32, unpack_fields_u16, unpack_fields_u32};
 pub use plane::{BitPlane, WordsMut, pack_plane, unpack_plane};
 pub use slice::{bit_plane_u16, expand_mask_u16, expand_u16, merge_planes_u16, slice_planes_u16};
 
@@ -41,13 +39,10 @@ pub enum BitsError {
     },
     /// Bits behind the last field are set.
     #[error(
-        "a section of packed bits ends in padding that is not zero ({padding:#010b} in its last \
-         byte): the message was damaged or packed by something else than this protocol"
+        "a section of packed bits ends in padding that is not zero: the message was damaged or \
+         packed by something else than this protocol"
     )]
-    Padding {
-        /// The padding bits, in their places in the last byte.
-        padding: u8,
-    },
+    Padding,
     /// The fields have no bits, or more than the integers that they are unpacked to.
     #[error(
         "fields of {bits} bits cannot be unpacked to integers of {most}: widths run from 1 to \
@@ -69,9 +64,7 @@ fn check_section(bytes: &[u8], count: usize, bits: u32) -> Result<(), BitsError>
     }
     let used_of_last = (count % 8 * bits as usize) % 8;
     match bytes.last() {
-        Some(last) if used_of_last != 0 && last >> used_of_last != 0 => Err(BitsError::Padding {
-            padding: last >> used_of_last << used_of_last,
-        }),
+        Some(last) if used_of_last != 0 && last >> used_of_last != 0 => Err(BitsError::Padding),
         _ => Ok(()),
     }
 }

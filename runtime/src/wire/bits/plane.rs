@@ -29,11 +29,7 @@ impl BitPlane {
     /// # Panics
     /// If the words are not exactly as many as `len` bits fill.
     pub fn from_words(words: Vec<u64>, len: usize) -> BitPlane {
-        assert_eq!(
-            words.len(),
-            len.div_ceil(64),
-            "words of a plane of {len} bits"
-        );
+        assert_eq!(words.len(), len.div_ceil(64), "words of a plane of {len} bits");
         let mut plane = BitPlane { words, len };
         plane.clear_tail();
         plane
@@ -90,10 +86,7 @@ impl BitPlane {
 
     /// The number of bits that are one.
     pub fn count_ones(&self) -> usize {
-        self.words
-            .iter()
-            .map(|word| word.count_ones() as usize)
-            .sum()
+        self.words.iter().map(|word| word.count_ones() as usize).sum()
     }
 
     /// Adds another plane modulo 2.

@@ -83,10 +83,7 @@ fn merge_avx512(planes: &[BitPlane], lowest: u32, out: &mut [u16]) -> bool {
 #[target_feature(enable = "avx512f,avx512bw")]
 fn expand_avx512(plane: &BitPlane, one: u16, out: &mut [u16]) -> bool {
     for (index, values) in out.chunks_mut(LANES).enumerate() {
-        store(
-            _mm512_maskz_set1_epi16(half(plane, index), one as i16),
-            values,
-        );
+        store(_mm512_maskz_set1_epi16(half(plane, index), one as i16), values);
     }
     true
 }

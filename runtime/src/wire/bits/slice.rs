@@ -28,10 +28,7 @@ pub fn bit_plane_u16(values: &[u16], bit: u32) -> BitPlane {
 /// If the range goes beyond bit 15.
 pub fn slice_planes_u16(values: &[u16], bits: Range<u32>) -> Vec<BitPlane> {
     check_bits(bits.clone());
-    let mut planes: Vec<_> = bits
-        .clone()
-        .map(|_| BitPlane::zeros(values.len()))
-        .collect();
+    let mut planes: Vec<_> = bits.clone().map(|_| BitPlane::zeros(values.len())).collect();
     #[cfg(target_arch = "x86_64")]
     if simd::slice(values, bits.start, &mut planes) {
         return planes;
@@ -90,18 +87,12 @@ fn check_bits(bits: Range<u32>) {
 }
 
 fn check_len(plane: &BitPlane, out: &[u16]) {
-    assert_eq!(
-        plane.len(),
-        out.len(),
-        "a plane and values of different lengths"
-    );
+    assert_eq!(plane.len(), out.len(), "a plane and values of different lengths");
 }
 
 pub(super) fn bit_plane_scalar(values: &[u16], bit: u32, plane: &mut BitPlane) {
     let mut words = plane.words_mut();
-    for_blocks(values, |index, block| {
-        words[index] = plane_block(block, bit)
-    });
+    for_blocks(values, |index, block| words[index] = plane_block(block, bit));
 }
 
 pub(super) fn slice_scalar(values: &[u16], lowest: u32, planes: &mut [BitPlane]) {

@@ -13,11 +13,7 @@ fn naive_pack(values: &[u32], bits: u32) -> Vec<u8> {
         .collect();
     stream
         .chunks(8)
-        .map(|byte| {
-            byte.iter()
-                .rev()
-                .fold(0, |byte, &bit| byte << 1 | u8::from(bit))
-        })
+        .map(|byte| byte.iter().rev().fold(0, |byte, &bit| byte << 1 | u8::from(bit)))
         .collect()
 }
 
@@ -97,7 +93,7 @@ proptest! {
         let mut bytes = naive_pack(&values, bits);
         let padding = 1u8 << (used + pick % (8 - used));
         *bytes.last_mut().unwrap() |= padding;
-        let error = Err(BitsError::Padding { padding });
+        let error = Err(BitsError::Padding);
         prop_assert_eq!(unpack_fields_u32(&bytes, bits, &mut vec![0; values.len()]), error);
         if bits <= 16 {
             prop_assert_eq!(unpack_fields_u16(&bytes, bits, &mut vec![0; values.len()]), error);

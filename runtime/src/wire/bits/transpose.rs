@@ -50,18 +50,13 @@ fn swap_quarters<const HALF: usize>(rows: &mut [u64; 16], low_columns: u64) {
 
 /// One plane of 64 values: four values at a time, their bits gathered by a multiplication.
 pub(super) fn plane_block(values: &[u16; BLOCK], bit: u32) -> u64 {
-    values
-        .as_chunks::<4>()
-        .0
-        .iter()
-        .rev()
-        .fold(0, |word, four| {
-            let lanes = four
-                .iter()
-                .rev()
-                .fold(0, |lanes, &value| lanes << 16 | u64::from(value));
-            // Lane k's bit moves to bit 48 + k; no two terms of the product meet.
-            let bits = (lanes >> bit & 0x0001_0001_0001_0001).wrapping_mul(0x0001_0002_0004_0008);
-            word << 4 | bits >> 48 & 0xf
-        })
+    values.as_chunks::<4>().0.iter().rev().fold(0, |word, four| {
+        let lanes = four
+            .iter()
+            .rev()
+            .fold(0, |lanes, &value| lanes << 16 | u64::from(value));
+        // Lane k's bit moves to bit 48 + k; no two terms of the product meet.
+        let bits = (lanes >> bit & 0x0001_0001_0001_0001).wrapping_mul(0x0001_0002_0004_0008);
+        word << 4 | bits >> 48 & 0xf
+    })
 }
