@@ -206,7 +206,7 @@ fn options_that_do_not_fit() {
         if flags[0] != "--preprocess" {
             command.arg("--preprocess").arg(digits("preprocess.toml"));
         }
-        let ended = run(command.args(&flags).arg("-o").arg(&plans), REFUSAL_LIMIT);
+        let ended = run(command.arg(flags.join("=")).arg("-o").arg(&plans), REFUSAL_LIMIT);
         if let Some(problem) = ended.no_refusal() {
             faults.push(format!("{flags:?}: {problem}"));
         } else if !ended.stderr.contains(word) {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 
 use super::Format;
+use super::print::say;
 use crate::driver::report::grouped;
 use crate::import::{ImportOptions, import_file};
 use crate::pass::count::{Counts, count};
@@ -34,9 +35,9 @@ pub(super) fn run(arguments: Arguments) -> Result<()> {
     let passed = pass::run(imported.graph.clone(), &PassOptions::default(), &mut Dump::none())?;
     let counts = count(&imported.graph, &passed.graph);
     if arguments.format == Format::Json {
-        println!("{}", serde_json::to_string_pretty(&counts)?);
+        say!("{}", serde_json::to_string_pretty(&counts)?);
     } else {
-        println!(
+        say!(
             "{}: opset {}, from {}; input \"{}\" {:?}, output \"{}\" {:?}",
             imported.graph.name,
             imported.opset,
@@ -50,7 +51,7 @@ pub(super) fn run(arguments: Arguments) -> Result<()> {
             imported.output_name,
             imported.output_dims
         );
-        print_counts(&counts);
+        print_counts(&counts)?;
     }
     for warning in &imported.warnings {
         eprintln!("warning: {warning}");
@@ -58,11 +59,11 @@ pub(super) fn run(arguments: Arguments) -> Result<()> {
     Ok(())
 }
 
-fn print_counts(counts: &Counts) {
-    println!("{:<48} {:>9} {:>6} {:>14}", "ReLU", "map", "chan.", "DReLUs");
+fn print_counts(counts: &Counts) -> Result<()> {
+    say!("{:<48} {:>9} {:>6} {:>14}", "ReLU", "map", "chan.", "DReLUs");
     for relu in &counts.relus {
         let map = format!("{}x{}", relu.map[0], relu.map[1]);
-        println!(
+        say!(
             "{:<48} {map:>9} {:>6} {:>14}",
             relu.name,
             relu.channels,
@@ -71,18 +72,19 @@ fn print_counts(counts: &Counts) {
     }
     for pool in &counts.max_pools {
         let map = format!("{}x{}", pool.map[0], pool.map[1]);
-        println!(
+        say!(
             "{:<48} {map:>9} {:>6} {:>14} comparisons",
             pool.name,
             pool.channels,
             grouped(pool.comparisons as u64)
         );
     }
-    println!(
+    say!(
         "in all: {} DReLUs, {} comparisons of max-pools, {} multiply-adds, {} layers with weights",
         grouped(counts.drelus_at_1x1 as u64),
         grouped(counts.comparisons as u64),
         grouped(counts.macs),
         counts.layers.len()
     );
+    Ok(())
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 
 use super::files::{open_data, preprocess_of, read_owner};
+use super::print::say;
 use super::progress::bar;
 use crate::driver::evaluate::{LayerComparison, compare};
 
@@ -27,21 +28,27 @@ pub(super) fn run(arguments: Arguments) -> Result<()> {
     let bar = bar(data.len(), "comparing");
     let layers = compare(&owner, &data, |done| bar.set_position(done as u64))?;
     bar.finish_and_clear();
-    println!(
+    say!(
         "{:>6} {:<12} {:<40} {:>10} {:>10} {:>10} {:>7}  range used",
-        "step", "op", "name", "rms f32", "rms error", "largest", "error %"
+        "step",
+        "op",
+        "name",
+        "rms f32",
+        "rms error",
+        "largest",
+        "error %"
     );
-    layers.iter().for_each(print_layer);
+    layers.iter().try_for_each(print_layer)?;
     let breaches: usize = layers.iter().map(|l| l.breaches).sum();
     if breaches > 0 {
-        println!(
+        say!(
             "{breaches} values left their range: they would corrupt the result silently; compile with more --head-room"
         );
     }
     Ok(())
 }
 
-fn print_layer(layer: &LayerComparison) {
+fn print_layer(layer: &LayerComparison) -> Result<()> {
     let used = match layer.used {
         Some((bound, used, channel)) => format!("{:.0}% of {bound:?}, channel {channel}", 100.0 * used),
         None => String::new(),
@@ -51,7 +58,7 @@ fn print_layer(layer: &LayerComparison) {
     } else {
         String::new()
     };
-    println!(
+    say!(
         "{:>6} {:<12} {:<40} {:>10.4} {:>10.6} {:>10.6} {:>7.3}  {used}{breach}",
         layer.step.to_string(),
         layer.op,
@@ -61,4 +68,5 @@ fn print_layer(layer: &LayerComparison) {
         layer.largest_error,
         100.0 * layer.error / layer.rms.max(f64::MIN_POSITIVE)
     );
+    Ok(())
 }

@@ -10,6 +10,7 @@ use trefoil_runtime::data::DataSet;
 use zeroize::Zeroizing;
 
 use super::files::{OWNER_FILE, read_preprocess, write_private};
+use super::print::say;
 use super::progress::{Calibrating, bar};
 use crate::driver::{CompileOptions, Compiled, compile};
 use crate::import::ImportOptions;
@@ -56,7 +57,12 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "FILE")]
     classes: Option<PathBuf>,
     /// Bits of room above the ranges that the calibration images show.
-    #[arg(long, value_name = "BITS", default_value_t = 1.0)]
+    #[arg(
+        long,
+        value_name = "BITS",
+        default_value_t = 1.0,
+        allow_negative_numbers = true
+    )]
     head_room: f64,
     /// Writes the graph after this pass to DIR/after-PASS.tir; may be given several times.
     #[arg(long, value_name = "PASS")]
@@ -87,7 +93,7 @@ pub(super) fn run(arguments: Arguments) -> Result<()> {
         return Err(error);
     }
     write(&folder, &compiled)?;
-    print!("{}", compiled.report.summary());
+    say!("{}", compiled.report.summary().trim_end());
     Ok(())
 }
 

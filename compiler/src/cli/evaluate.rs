@@ -8,6 +8,7 @@ use trefoil_ir::nn::eval::FeatureMap;
 use trefoil_runtime::data::{DataSet, top1, write_logits};
 
 use super::files::{open_data, preprocess_of, read_owner, read_preprocess};
+use super::print::say;
 use super::progress::bar;
 use crate::driver::evaluate::{Fixed, Float, Network, run as run_network};
 use crate::import::{ImportOptions, import_file};
@@ -88,12 +89,12 @@ fn report(network: &dyn Network, data: &DataSet, rank: usize, arguments: &Argume
     let rows = run_network(network, data, |done| bar.set_position(done as u64))?;
     bar.finish_and_clear();
     let shape = rows[0].shape();
-    println!("images {}", rows.len());
+    say!("images {}", rows.len());
     if data.has_labels() && shape.plane() == 1 {
         let right = |(at, row): &(usize, &FeatureMap)| data.label(*at) == Some(top1(row.values()) as i64);
         let labelled = (0..rows.len()).filter(|&at| data.label(at).is_some()).count();
         let correct = rows.iter().enumerate().filter(right).count();
-        println!(
+        say!(
             "top1 {:.4} ({correct} of {labelled})",
             correct as f64 / labelled.max(1) as f64
         );

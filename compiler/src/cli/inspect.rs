@@ -12,6 +12,7 @@ use trefoil_ir::plan::{ClientPlan, Digest, HelperPlan, Owner, PlanId, Role, Serv
 use trefoil_ir::text::TensorStore;
 
 use super::Format;
+use super::print::say;
 use crate::import::{ImportOptions, import_bytes};
 use crate::pass::count::count;
 
@@ -44,8 +45,8 @@ pub(super) fn run(arguments: Arguments) -> Result<()> {
         show_graph(&imported.graph)
     };
     match arguments.format {
-        Format::Text => print!("{}", shown.text),
-        Format::Json => println!("{}", serde_json::to_string_pretty(&shown.json)?),
+        Format::Text => say!("{}", shown.text.trim_end()),
+        Format::Json => say!("{}", serde_json::to_string_pretty(&shown.json)?),
     }
     Ok(())
 }

@@ -6,6 +6,7 @@ mod compile;
 mod evaluate;
 mod files;
 mod inspect;
+mod print;
 mod progress;
 
 use std::path::PathBuf;
