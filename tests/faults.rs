@@ -27,7 +27,9 @@ use tempfile::TempDir;
 use trefoil_ir::mpc::Party;
 use trefoil_ir::plan::{ClientPlan, HelperPlan, ServerPlan};
 use trefoil_runtime::exec;
-use trefoil_runtime::session::{ClientSession, Greeted, HelperSession, Identity, ServerSession, SessionError};
+use trefoil_runtime::session::{
+    ClientSession, Greeted, HelperSession, Identity, ServerSession, SessionError,
+};
 use trefoil_runtime::wire::{MemoryLink, pair};
 
 const PARTIES: [Party; 3] = [Party::Client, Party::Server, Party::Helper];
@@ -46,7 +48,12 @@ fn session(plans: &Plans, faulty: Party, failure: &Arc<Failure>, timeout: Option
     ended.recv_timeout(Duration::from_secs(20)).ok()
 }
 
-fn session_to_its_end(plans: &Plans, faulty: Party, failure: &Arc<Failure>, timeout: Option<Duration>) -> Ends {
+fn session_to_its_end(
+    plans: &Plans,
+    faulty: Party,
+    failure: &Arc<Failure>,
+    timeout: Option<Duration>,
+) -> Ends {
     let ends = |left, right| {
         let (one, other) = pair(left, right, 64);
         let end = |link: MemoryLink, party| {
@@ -63,28 +70,37 @@ fn session_to_its_end(plans: &Plans, faulty: Party, failure: &Arc<Failure>, time
     let (server_helper, helper_server) = ends(Party::Server, Party::Helper);
     thread::scope(|scope| {
         let server = scope.spawn(|| {
-            let plan = ServerPlan::decode(&plans.server).ok().expect("the plan is sound");
+            let plan = ServerPlan::decode(&plans.server).unwrap_or_else(|error| panic!("{error}"));
             let own = Identity::from(&plan);
             let dial = || Ok::<_, Infallible>(server_helper);
             let session = ServerSession::accept(&own, server_client, dial)?;
             session.serve(&mut exec::Server::new(plan), |_| ()).map(drop)
         });
         let helper = scope.spawn(|| {
-            let plan = HelperPlan::decode(&plans.helper).ok().expect("the plan is sound");
+            let plan = HelperPlan::decode(&plans.helper).unwrap_or_else(|error| panic!("{error}"));
             let own = Identity::from(&plan);
-            let (client, server) = (Greeted::new(helper_client, &own), Greeted::new(helper_server, &own));
+            let (client, server) = (
+                Greeted::new(helper_client, &own),
+                Greeted::new(helper_server, &own),
+            );
             let session = HelperSession::open(client?, server?)?;
             session.serve(&mut exec::Helper::new(plan), |_| ()).map(drop)
         });
         let client = || {
-            let plan = ClientPlan::decode(&plans.client).ok().expect("the plan is sound");
+            let plan = ClientPlan::decode(&plans.client).unwrap_or_else(|error| panic!("{error}"));
             let mut session = ClientSession::open(&Identity::from(&plan), client_server, client_helper)?;
-            let image: Vec<i32> = (0..IMAGE.iter().product::<usize>() as i32).map(|at| 37 * at - 1000).collect();
+            let image: Vec<i32> = (0..IMAGE.iter().product::<usize>() as i32)
+                .map(|at| 37 * at - 1000)
+                .collect();
             session.infer(&mut exec::Client::new(plan), &image)?;
             session.end()
         };
         let client = client();
-        [client, server.join().expect("no panic"), helper.join().expect("no panic")]
+        [
+            client,
+            server.join().expect("no panic"),
+            helper.join().expect("no panic"),
+        ]
     })
 }
 
@@ -92,7 +108,10 @@ fn session_to_its_end(plans: &Plans, faulty: Party, failure: &Arc<Failure>, time
 fn frames(plans: &Plans, party: Party, fault: Fault) -> usize {
     let failure = Failure::new(fault, usize::MAX);
     let ends = session(plans, party, &failure, None).expect("an undisturbed session ends");
-    assert!(ends.iter().all(Result::is_ok), "an undisturbed session succeeds: {ends:?}");
+    assert!(
+        ends.iter().all(Result::is_ok),
+        "an undisturbed session succeeds: {ends:?}"
+    );
     failure.frames()
 }
 
@@ -115,7 +134,10 @@ fn fail_everywhere(fault: Fault, stride: usize, timeout: Option<Duration>) {
             tried += usize::from(!unharmed);
             for (other, end) in PARTIES.iter().zip(&ends) {
                 let failed = unharmed || end.is_err();
-                assert!(failed, "{fault:?} of the {party} at frame {at}: the {other} noticed nothing: {ends:?}");
+                assert!(
+                    failed,
+                    "{fault:?} of the {party} at frame {at}: the {other} noticed nothing: {ends:?}"
+                );
             }
         }
     }
@@ -159,7 +181,8 @@ impl Site {
         let folder = tempfile::tempdir().unwrap();
         Plans::new(secret).write(folder.path());
         let [c, h, w] = IMAGE;
-        let images = ndarray::Array4::from_shape_fn((4, c, h, w), |(n, c, h, w)| (n + c + h * w) as f32 / 8.0 - 1.0);
+        let images =
+            ndarray::Array4::from_shape_fn((4, c, h, w), |(n, c, h, w)| (n + c + h * w) as f32 / 8.0 - 1.0);
         ndarray_npy::write_npy(folder.path().join("x.npy"), &images).unwrap();
         Self { folder }
     }
@@ -170,7 +193,10 @@ impl Site {
 
     fn party(&self, command: &str) -> Command {
         let mut party = Command::new(env!("CARGO_BIN_EXE_trefoil-party"));
-        party.arg(command).arg("--plan").arg(self.path(&format!("{command}.plan")));
+        party
+            .arg(command)
+            .arg("--plan")
+            .arg(self.path(&format!("{command}.plan")));
         party
     }
 
@@ -182,14 +208,20 @@ impl Site {
 
     fn server(&self, helper: &str, flags: &[&str]) -> (Running, String) {
         let command = &mut self.party("server");
-        let mut server = Running::start(command.args(["--listen", "127.0.0.1:0", "--helper", helper]).args(flags));
+        let mut server = Running::start(
+            command
+                .args(["--listen", "127.0.0.1:0", "--helper", helper])
+                .args(flags),
+        );
         let address = server.address();
         (server, address)
     }
 
     fn client(&self, server: &str, helper: &str) -> Command {
         let mut client = self.party("client");
-        client.args(["--server", server, "--helper", helper, "--data"]).arg(self.path("x.npy"));
+        client
+            .args(["--server", server, "--helper", helper, "--data"])
+            .arg(self.path("x.npy"));
         client
     }
 }
@@ -221,7 +253,14 @@ fn whatever_strangers_send_the_next_client_is_served() {
     let hello = [&[0x81, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0][..], &96u32.to_le_bytes()].concat();
     let endless = [&hello[..12], &u32::MAX.to_le_bytes()].concat();
     let nonsense = [&hello[..], &[0xee; 96]].concat();
-    let garbage: [&[u8]; 6] = [b"", b"GET / HTTP/1.1\r\n\r\n", &[0xff; 5000], &hello, &endless, &nonsense];
+    let garbage: [&[u8]; 6] = [
+        b"",
+        b"GET / HTTP/1.1\r\n\r\n",
+        &[0xff; 5000],
+        &hello,
+        &endless,
+        &nonsense,
+    ];
     for address in [&server_address, &helper_address] {
         for bytes in garbage {
             disturb(address, bytes);
@@ -236,7 +275,11 @@ fn whatever_strangers_send_the_next_client_is_served() {
     for party in [server, helper] {
         party.signal("TERM");
         let ended = party.wait(REFUSAL_LIMIT).succeeded();
-        assert!(ended.stderr.contains("a session failed: ") && !ended.stderr.contains("panicked"), "{}", ended.stderr);
+        assert!(
+            ended.stderr.contains("a session failed: ") && !ended.stderr.contains("panicked"),
+            "{}",
+            ended.stderr
+        );
     }
 }
 
@@ -251,7 +294,7 @@ fn wrong_addresses() {
         for (server, helper, word) in [
             (&nowhere, &helper_address, "cannot connect to the server"),
             (&server_address, &nowhere, "cannot connect to the helper"),
-            (&helper_address, &server_address, "reached the helper"),
+            (&helper_address, &server_address, "check the addresses"),
         ] {
             let site = &site;
             scope.spawn(move || {
@@ -268,11 +311,17 @@ fn a_server_that_cannot_reach_the_helper_tells_the_client() {
     let (_helper, helper_address) = site.helper(&[]);
     let (server, server_address) = site.server(&nobody(), &["--once"]);
     // More patient than the server, which tries for some seconds.
-    let client = Running::start(site.client(&server_address, &helper_address).args(["--images", "1"]));
+    let client = Running::start(
+        site.client(&server_address, &helper_address)
+            .args(["--images", "1"]),
+    );
     let told = client.wait(REFUSAL_LIMIT).refused();
     assert!(told.contains("cannot reach the helper"), "{told}");
     let message = server.wait(REFUSAL_LIMIT).refused();
-    assert!(message.contains("the server cannot reach the helper"), "{message}");
+    assert!(
+        message.contains("the server cannot reach the helper"),
+        "{message}"
+    );
 }
 
 #[test]
@@ -313,8 +362,9 @@ fn two_clients_at_once() {
     let site = Site::new(1);
     let (_helper, helper_address) = site.helper(&[]);
     let (_server, server_address) = site.server(&helper_address, &[]);
-    let clients: Vec<Running> =
-        (0..3).map(|_| Running::start(&mut site.client(&server_address, &helper_address))).collect();
+    let clients: Vec<Running> = (0..3)
+        .map(|_| Running::start(&mut site.client(&server_address, &helper_address)))
+        .collect();
     for client in clients {
         client.wait(LIMIT).succeeded();
     }
@@ -346,7 +396,9 @@ fn parties_that_are_killed_amid_a_session() {
     ndarray_npy::write_npy(site.path("many.npy"), &many).unwrap();
     let long = |server: &str, helper: &str| {
         let mut client = site.party("client");
-        client.args(["--server", server, "--helper", helper, "--data"]).arg(site.path("many.npy"));
+        client
+            .args(["--server", server, "--helper", helper, "--data"])
+            .arg(site.path("many.npy"));
         let mut client = Running::start(&mut client);
         client.line("");
         client
@@ -396,7 +448,9 @@ fn files_that_are_missing_are_named() {
     let site = Site::new(1);
     for command in ["server", "helper"] {
         let mut party = Command::new(env!("CARGO_BIN_EXE_trefoil-party"));
-        party.arg(command).args(["--plan", "/none/p.plan", "--listen", "127.0.0.1:0"]);
+        party
+            .arg(command)
+            .args(["--plan", "/none/p.plan", "--listen", "127.0.0.1:0"]);
         if command == "server" {
             party.args(["--helper", "127.0.0.1:1"]);
         }
@@ -404,6 +458,8 @@ fn files_that_are_missing_are_named() {
         assert!(message.contains("/none/p.plan"), "{message}");
     }
     let mut client = site.party("client");
-    client.args(["--server", "127.0.0.1:1", "--helper", "127.0.0.1:1", "--data"]).arg(Path::new("/none/x.npy"));
+    client
+        .args(["--server", "127.0.0.1:1", "--helper", "127.0.0.1:1", "--data"])
+        .arg(Path::new("/none/x.npy"));
     assert!(run(&mut client, REFUSAL_LIMIT).refused().contains("/none/x.npy"));
 }

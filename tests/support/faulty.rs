@@ -44,7 +44,12 @@ pub(crate) struct Failure {
 impl Failure {
     /// This fault at the frame of this number.
     pub(crate) fn new(fault: Fault, at: usize) -> Arc<Self> {
-        Arc::new(Self { fault, at, frames: AtomicUsize::new(0), gone: AtomicBool::new(false) })
+        Arc::new(Self {
+            fault,
+            at,
+            frames: AtomicUsize::new(0),
+            gone: AtomicBool::new(false),
+        })
     }
 
     /// How many frames counted: those sent, and for a party that disconnects those received, too.
@@ -76,11 +81,17 @@ pub(crate) struct FaultyLink {
 impl FaultyLink {
     /// This link, with this failure.
     pub(crate) fn new(link: MemoryLink, failure: Option<Arc<Failure>>) -> Self {
-        Self { peer: link.peer().clone(), link: Some(link), failure }
+        Self {
+            peer: link.peer().clone(),
+            link: Some(link),
+            failure,
+        }
     }
 
     fn disconnected(&self) -> LinkError {
-        LinkError::PeerDisconnected { peer: self.peer.clone() }
+        LinkError::PeerDisconnected {
+            peer: self.peer.clone(),
+        }
     }
 
     fn fault(&self) -> Option<Fault> {
@@ -106,7 +117,9 @@ impl Link for FaultyLink {
     fn send(&mut self, mut tag: Tag, mut payload: Vec<u8>) -> Result<(), LinkError> {
         let strikes = self.failure.as_ref().is_some_and(|failure| failure.strikes());
         match self.fault() {
-            Some(Fault::Silence) if self.failure.as_ref().is_some_and(|failure| failure.is_gone()) => return Ok(()),
+            Some(Fault::Silence) if self.failure.as_ref().is_some_and(|failure| failure.is_gone()) => {
+                return Ok(());
+            }
             Some(fault) if strikes => tamper(fault, &mut tag, &mut payload),
             _ => {}
         }

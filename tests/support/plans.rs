@@ -6,8 +6,8 @@ use std::path::Path;
 use trefoil_ir::Tensor;
 use trefoil_ir::mpc::{ConstId, ConstKind, Program};
 use trefoil_ir::plan::{
-    ClientPart, ClientPlan, HelperPart, HelperPlan, InputEncoding, OutputDecoding, PairKeys, Public, SecretSeed,
-    ServerPart, ServerPlan, plan_id, weight_seed,
+    ClientPart, ClientPlan, HelperPart, HelperPlan, InputEncoding, OutputDecoding, PairKeys, Public,
+    SecretSeed, ServerPart, ServerPlan, plan_id, weight_seed,
 };
 use trefoil_ir::text::TensorStore;
 use trefoil_runtime::prg::weight_share;
@@ -46,28 +46,48 @@ impl Plans {
             Program::parse_verified(PROGRAM, &TensorStore::new()).unwrap_or_else(|faults| panic!("{faults}"));
         let constants: Vec<Tensor<i32>> = constants.into_iter().map(|c| c.expect("it has values")).collect();
         let secret = SecretSeed::new([secret; 32]);
-        let public = Public { plan_id: plan_id(&secret, &program, &constants), program: program.into_inner() };
+        let public = Public {
+            plan_id: plan_id(&secret, &program, &constants),
+            program: program.into_inner(),
+        };
         let keys = PairKeys::new(&secret, &public.plan_id);
         let weight_seed = weight_seed(&secret, &public.plan_id);
         let of_client = |(at, tensor): (usize, &Tensor<i32>)| {
             (public.program.constants[at].kind == ConstKind::Weight).then(|| {
                 let share = weight_share(&weight_seed, ConstId(at as u32), tensor.len());
-                let values = tensor.values().iter().zip(share).map(|(w, b)| w.wrapping_sub(b as i32));
+                let values = tensor
+                    .values()
+                    .iter()
+                    .zip(share)
+                    .map(|(w, b)| w.wrapping_sub(b as i32));
                 Tensor::new(tensor.dims().to_vec(), values.collect()).expect("as many as before")
             })
         };
         let client = ClientPart {
             constants: constants.iter().enumerate().map(of_client).collect(),
-            input: InputEncoding { unit: vec![1.0 / 1024.0; 2] },
-            output: OutputDecoding { unit: vec![1.0 / 1024.0; 3], rank: 4, tail: vec![], classes: vec![] },
+            input: InputEncoding {
+                unit: vec![1.0 / 1024.0; 2],
+            },
+            output: OutputDecoding {
+                unit: vec![1.0 / 1024.0; 3],
+                rank: 4,
+                tail: vec![],
+                classes: vec![],
+            },
             preprocess: None,
             with_server: keys.client_server.clone(),
             with_helper: keys.client_helper.clone(),
         };
-        let server =
-            ServerPart { constants, with_client: keys.client_server, with_helper: keys.server_helper.clone() };
-        let helper =
-            HelperPart { weight_seed, with_client: keys.client_helper, with_server: keys.server_helper };
+        let server = ServerPart {
+            constants,
+            with_client: keys.client_server,
+            with_helper: keys.server_helper.clone(),
+        };
+        let helper = HelperPart {
+            weight_seed,
+            with_client: keys.client_helper,
+            with_server: keys.server_helper,
+        };
         Self {
             client: ClientPlan::encode(&public, &client),
             server: ServerPlan::encode(&public, &server),
@@ -77,9 +97,11 @@ impl Plans {
 
     /// Writes the files that the parties read.
     pub(crate) fn write(&self, folder: &Path) {
-        for (name, bytes) in
-            [("client.plan", &self.client), ("server.plan", &self.server), ("helper.plan", &self.helper)]
-        {
+        for (name, bytes) in [
+            ("client.plan", &self.client),
+            ("server.plan", &self.server),
+            ("helper.plan", &self.helper),
+        ] {
             fs::write(folder.join(name), bytes).expect("the temporary folder is writable");
         }
     }

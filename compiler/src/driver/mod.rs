@@ -1,6 +1,6 @@
 //! The pipeline as a whole: ONNX -> graph -> passes -> calibration -> program -> plans.
 //!
-//! - [`compile`]: all of it
+//! - [`mod@compile`]: all of it
 //! - [`report`]: what a compilation costs, for people and for `report.json`
 //! - [`evaluate`]: running a network in floats, or a compiled one in the emulator
 

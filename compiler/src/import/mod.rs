@@ -1,10 +1,10 @@
 //! ONNX import: from the protobuf of opsets 9 to 21, as either exporter of PyTorch writes it, to
 //! the NN graph.
 //!
-//! [`model`] decodes the file within limits, [`structure`] checks names and sorts the nodes,
-//! [`build`] walks over them: every value is either a constant or a view of a graph node under
-//! ONNX dimensions ([`value`]), so shapes are known throughout and constant subgraphs fold on the
-//! way ([`constant`]). Each operator has an importer in `op/`; `op/mod.rs` lists them, with the
+//! `model` decodes the file within limits, `structure` checks names and sorts the nodes,
+//! `build` walks over them: every value is either a constant or a view of a graph node under
+//! ONNX dimensions (`value`), so shapes are known throughout and constant subgraphs fold on the
+//! way (`constant`). Each operator has an importer in `op/`; `op/mod.rs` lists them, with the
 //! remedies for those that have none.
 //!
 //! This is the only module of the project that names tract.

@@ -2,7 +2,7 @@
 //!
 //! * [`address`]: which addresses are allowed (loopback alone, until links are encrypted)
 //! * [`tcp`]: a connection as a [`Link`](crate::wire::Link)
-//! * [`connect`]: opens one, with patience for a party that is just starting
+//! * [`mod@connect`]: opens one, with patience for a party that is just starting
 //! * [`listen`]: accepts them, each in a thread of its own, until told to stop
 //! * [`server`], [`helper`]: what a listening party does with a connection
 //! * [`stop`]: the signals that end it

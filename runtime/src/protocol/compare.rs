@@ -2,7 +2,7 @@
 //! know `public` and the helper knows `secret`.
 //!
 //! For each chunk of the bits below the top one the helper deals the thermometer code of its
-//! digit, 2^w - 1 bits, bit t being [t < digit]: two neighbouring bits, read at the public digit,
+//! digit, 2^w - 1 bits, bit t being `[t < digit]`: two neighbouring bits, read at the public digit,
 //! are shares of "less" and of "equal". The chunks are joined in one exchange of masked bits, with
 //! dealt products of the masks.
 //!
