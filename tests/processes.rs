@@ -427,6 +427,11 @@ fn every_artefact_can_be_inspected_and_its_text_reads_back() {
     }
     let shown: Value = serde_json::from_str(&inspect(&digits("digits.onnx"), &["--format", "json"])).unwrap();
     assert_eq!(shown["counts"]["drelus_at_1x1"], 4608);
+    let dump = folder.path().join("after-normal_form.tir");
+    let shown = inspect(&dump, &[]);
+    assert_eq!(shown.trim_end(), fs::read_to_string(&dump).unwrap().trim_end());
+    let counts: Value = serde_json::from_str(&inspect(&dump, &["--format", "json"])).unwrap();
+    assert_eq!(counts["counts"]["drelus"], 4608);
 }
 
 /// A reader that closes the pipe early (`trefoil inspect F | head`) is not a defect to report.

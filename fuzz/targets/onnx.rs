@@ -7,7 +7,7 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     match import_bytes(bytes, None, &ImportOptions::default()) {
         Ok(imported) => {
             trefoil_fuzz::execute(&imported.graph);
-            trefoil_fuzz::graph_text(&imported.graph.to_text());
+            trefoil_fuzz::reads_back(&imported.graph.compacted());
         }
         Err(error) => assert!(!error.to_string().is_empty()),
     }
