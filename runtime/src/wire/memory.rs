@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use trefoil_ir::mpc::Party;
 
-use super::error::LinkError;
-use super::frame::{Header, Tag};
+use super::error::{AbortReason, LinkError};
+use super::frame::{FrameKind, Header, Tag};
 use super::link::{Link, Peer, frame_length};
 
 /// One end of a connection within a process. Payloads are handed over, not copied. Dropping an end
@@ -44,6 +44,18 @@ impl MemoryLink {
         self
     }
 
+    /// Why a peer that reads no more is gone: what it said before, if it said so.
+    fn last_words(&self) -> LinkError {
+        let aborts = |(header, _): &(Header, Vec<u8>)| header.tag.kind == FrameKind::Abort;
+        match self.incoming.try_iter().find(aborts) {
+            Some((header, _)) => LinkError::PeerAborted {
+                peer: self.peer.clone(),
+                reason: AbortReason::from_code(header.tag.step),
+            },
+            None => self.disconnected(),
+        }
+    }
+
     fn disconnected(&self) -> LinkError {
         LinkError::PeerDisconnected {
             peer: self.peer.clone(),
@@ -59,7 +71,7 @@ impl Link for MemoryLink {
     fn send(&mut self, tag: Tag, payload: Vec<u8>) -> Result<(), LinkError> {
         let length = frame_length(tag, &payload)?;
         let sent = self.outgoing.send((Header { tag, length }, payload));
-        sent.map_err(|_| self.disconnected())
+        sent.map_err(|_| self.last_words())
     }
 
     fn flush(&mut self) -> Result<(), LinkError> {
@@ -97,7 +109,6 @@ mod tests {
     use trefoil_ir::mpc::{Stage, ValueId};
 
     use super::*;
-    use crate::wire::{AbortReason, FrameKind};
 
     const M1: Tag = Tag::message(0, ValueId(3), Stage::M1);
     const M2: Tag = Tag::message(0, ValueId(3), Stage::M2);
@@ -172,6 +183,20 @@ mod tests {
         assert!(matches!(error, LinkError::PeerDisconnected { .. }), "{error}");
         let error = server.send(M1, vec![]).unwrap_err();
         assert!(matches!(error, LinkError::PeerDisconnected { .. }), "{error}");
+    }
+
+    #[test]
+    fn a_sender_hears_why_the_peer_left() {
+        let (mut client, mut server) = ends();
+        client.send(M2, vec![1]).unwrap();
+        client.abort(AbortReason::PlanMismatch);
+        drop(client);
+        let error = server.send(M1, vec![]).unwrap_err();
+        let reason = AbortReason::PlanMismatch;
+        assert!(
+            matches!(error, LinkError::PeerAborted { reason: r, .. } if r == reason),
+            "{error}"
+        );
     }
 
     #[test]
