@@ -6,6 +6,7 @@
 //! number of threads, since minima and maxima do not depend on order.
 
 mod observe;
+pub mod profile;
 
 use std::collections::BTreeMap;
 

@@ -91,6 +91,11 @@ impl Assignment {
         serde_json::to_string(self).expect("names are strings, and nothing in it can fail")
     }
 
+    /// The assignment as a value of JSON.
+    pub fn to_value(&self) -> Value {
+        serde_json::to_value(self).expect("names are strings, and nothing in it can fail")
+    }
+
     /// Sets the patches of the ReLU called `name`.
     pub fn insert(&mut self, name: impl Into<String>, choice: LayerChoice) {
         self.layers.insert(name.into(), choice);

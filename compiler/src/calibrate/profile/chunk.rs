@@ -1,0 +1,170 @@
+//! `images-A-B.npz`: what some images gave.
+//!
+//! | array | shape | holds |
+//! | --- | --- | --- |
+//! | `vectors_K` | images, probes, channels, patches (f32) | layer K's effect on each probe: the mean of its squares over probes is the distortion |
+//! | `sums_K` | channels, patches (f32) | largest magnitude of a patch's sum |
+//! | `range_min`, `range_max` | channels of all values (f32) | smallest and largest value |
+//!
+//! An exact measurement has one "probe", the root of the distortion.
+
+use std::fs;
+use std::io::{self, BufReader, BufWriter, Write};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use ndarray::{Array1, Array2, Array4, Dimension};
+use ndarray_npy::{NpzReader, NpzWriter, ReadableElement};
+
+use super::header::{Header, Layer};
+use super::{ProfileError, damaged, io_error};
+
+/// What some images gave.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Chunk {
+    /// Numbers of the images within the data.
+    pub images: Range<usize>,
+    /// By layer of the header.
+    pub layers: Vec<LayerChunk>,
+    /// Smallest value of every channel of every value of the header.
+    pub min: Array1<f32>,
+    /// The largest.
+    pub max: Array1<f32>,
+}
+
+/// One layer's part.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LayerChunk {
+    /// `[image, probe, channel, patch]`.
+    pub vectors: Array4<f32>,
+    /// `[channel, patch]`.
+    pub sums: Array2<f32>,
+}
+
+impl Chunk {
+    pub(super) fn path(folder: &Path, images: &Range<usize>) -> PathBuf {
+        folder.join(format!("images-{:06}-{:06}.npz", images.start, images.end))
+    }
+
+    /// The images of all chunks in a folder, ascending.
+    pub(super) fn list(folder: &Path) -> Result<Vec<Range<usize>>, ProfileError> {
+        let entries = fs::read_dir(folder).map_err(io_error(folder, "read"))?;
+        let mut found = Vec::new();
+        for entry in entries {
+            let entry = entry.map_err(io_error(folder, "read"))?;
+            found.extend(entry.file_name().to_str().and_then(parse_name));
+        }
+        found.sort_by_key(|images: &Range<usize>| images.start);
+        Ok(found)
+    }
+
+    pub(super) fn write(&self, folder: &Path) -> Result<(), ProfileError> {
+        write_whole(&Self::path(folder, &self.images), |file| {
+            let mut npz = NpzWriter::new(file);
+            for (k, layer) in self.layers.iter().enumerate() {
+                npz.add_array(format!("vectors_{k}"), &layer.vectors)
+                    .map_err(io::Error::other)?;
+                npz.add_array(format!("sums_{k}"), &layer.sums)
+                    .map_err(io::Error::other)?;
+            }
+            npz.add_array("range_min", &self.min).map_err(io::Error::other)?;
+            npz.add_array("range_max", &self.max).map_err(io::Error::other)?;
+            npz.finish().map(drop).map_err(io::Error::other)
+        })
+    }
+}
+
+/// A chunk file that is being read, layer by layer.
+pub(super) struct ChunkReader {
+    npz: Npz,
+    images: usize,
+    probes: usize,
+}
+
+impl ChunkReader {
+    pub(super) fn open(folder: &Path, images: &Range<usize>, header: &Header) -> Result<Self, ProfileError> {
+        Ok(Self {
+            npz: Npz::open(Chunk::path(folder, images))?,
+            images: images.len(),
+            probes: header.probes,
+        })
+    }
+
+    pub(super) fn layer(&mut self, k: usize, layer: &Layer) -> Result<LayerChunk, ProfileError> {
+        let (channels, patches) = (layer.channels, layer.patches.len());
+        let vectors = (self.images, self.probes, channels, patches);
+        Ok(LayerChunk {
+            vectors: self.npz.array(&format!("vectors_{k}"), ndarray::Dim(vectors))?,
+            sums: self
+                .npz
+                .array(&format!("sums_{k}"), ndarray::Dim((channels, patches)))?,
+        })
+    }
+
+    pub(super) fn ranges(&mut self, channels: usize) -> Result<[Array1<f32>; 2], ProfileError> {
+        Ok([
+            self.npz.array("range_min", ndarray::Dim(channels))?,
+            self.npz.array("range_max", ndarray::Dim(channels))?,
+        ])
+    }
+}
+
+/// An npz file with its path, for errors.
+pub(super) struct Npz {
+    path: PathBuf,
+    reader: NpzReader<BufReader<fs::File>>,
+}
+
+impl Npz {
+    pub(super) fn open(path: PathBuf) -> Result<Self, ProfileError> {
+        let file = fs::File::open(&path).map_err(io_error(&path, "read"))?;
+        let reader = NpzReader::new(BufReader::new(file)).map_err(|e| damaged(&path, e.to_string()))?;
+        Ok(Self { path, reader })
+    }
+
+    /// An array that must have this shape.
+    pub(super) fn array<T: ReadableElement + Copy, D: Dimension>(
+        &mut self,
+        name: &str,
+        shape: D,
+    ) -> Result<ndarray::Array<T, D>, ProfileError> {
+        let read = self.reader.by_name::<ndarray::OwnedRepr<T>, D>(name);
+        let array = read.map_err(|e| damaged(&self.path, format!("\"{name}\": {e}")))?;
+        if array.raw_dim() != shape {
+            let what = format!(
+                "\"{name}\" has the shape {:?} and the header says {:?}",
+                array.shape(),
+                shape.slice()
+            );
+            return Err(damaged(&self.path, what));
+        }
+        Ok(array)
+    }
+}
+
+/// Writes a file under another name first, so that it is there whole or not at all.
+pub(super) fn write_whole(
+    path: &Path,
+    fill: impl FnOnce(&mut BufWriter<fs::File>) -> io::Result<()>,
+) -> Result<(), ProfileError> {
+    let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
+    let write = || -> io::Result<()> {
+        let mut file = BufWriter::new(fs::File::create(&temporary)?);
+        fill(&mut file)?;
+        file.flush()?;
+        file.get_ref().sync_all()?;
+        fs::rename(&temporary, path)
+    };
+    write()
+        .inspect_err(|_| drop(fs::remove_file(&temporary)))
+        .map_err(io_error(path, "written"))
+}
+
+fn parse_name(name: &str) -> Option<Range<usize>> {
+    let (start, end) = name
+        .strip_prefix("images-")?
+        .strip_suffix(".npz")?
+        .split_once('-')?;
+    let (start, end) = (start.parse().ok()?, end.parse().ok()?);
+    (start < end).then_some(start..end)
+}

@@ -1,0 +1,137 @@
+//! Writing profiles: chunk by chunk, and of shards.
+
+use std::fs;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use super::chunk::Chunk;
+use super::header::{Header, Shard};
+use super::summary::{self, Summary};
+use super::{ProfileError, io_error};
+
+/// A profile in the making.
+#[derive(Debug)]
+pub struct Writer {
+    folder: PathBuf,
+    header: Header,
+    done: Vec<Range<usize>>,
+}
+
+impl Writer {
+    /// Begins a profile, or goes on with one if `resume` says so and it has begun already.
+    ///
+    /// # Errors
+    /// If there is one and `resume` is not set, or it measures something else.
+    pub fn open(folder: &Path, header: Header, resume: bool) -> Result<Self, ProfileError> {
+        fs::create_dir_all(folder).map_err(io_error(folder, "written"))?;
+        match Header::read(folder) {
+            Err(ProfileError::Missing { .. }) => header.write(folder)?,
+            Err(error) => return Err(error),
+            Ok(_) if !resume => {
+                return Err(ProfileError::Exists {
+                    folder: folder.to_owned(),
+                });
+            }
+            Ok(there) => {
+                there.same_measurement(&header, folder)?;
+                if there.shard != header.shard {
+                    let show = |s: Shard| format!("{}/{}", s.index, s.of);
+                    return Err(ProfileError::Differs {
+                        folder: folder.to_owned(),
+                        field: "the shard",
+                        there: show(there.shard),
+                        here: show(header.shard),
+                    });
+                }
+            }
+        }
+        let done = Chunk::list(folder)?;
+        Ok(Self {
+            folder: folder.to_owned(),
+            header,
+            done,
+        })
+    }
+
+    /// The first image of this share that is not yet measured.
+    pub fn next(&self) -> usize {
+        let share = self.header.shard.range(self.header.images);
+        let reached = |next, images: &Range<usize>| {
+            if images.start <= next {
+                images.end.max(next)
+            } else {
+                next
+            }
+        };
+        self.done.iter().fold(share.start, reached).min(share.end)
+    }
+
+    /// Adds what images from [`next`](Self::next) on have given.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn add(&mut self, chunk: &Chunk) -> Result<(), ProfileError> {
+        chunk.write(&self.folder)?;
+        self.done.push(chunk.images.clone());
+        Ok(())
+    }
+
+    /// Sums up.
+    ///
+    /// # Errors
+    /// If a chunk cannot be read, or the summary not written.
+    pub fn finish(self) -> Result<Summary, ProfileError> {
+        let summary = Summary::of_chunks(&self.folder, &self.header)?;
+        summary.write(&self.folder)?;
+        Ok(summary)
+    }
+}
+
+/// Makes one profile of shards.
+///
+/// # Errors
+/// If they do not measure the same, hold the same images twice, or are unfinished.
+pub fn merge(shards: &[PathBuf], into: &Path) -> Result<Header, ProfileError> {
+    let mut merged: Option<Header> = None;
+    let mut chunks: Vec<(Range<usize>, &Path)> = Vec::new();
+    for folder in shards {
+        let header = Header::read(folder)?;
+        if !folder.join(summary::FILE).is_file() {
+            return Err(ProfileError::Unfinished {
+                folder: folder.clone(),
+            });
+        }
+        match &merged {
+            Some(first) => header.same_measurement(first, folder)?,
+            None => merged = Some(header),
+        }
+        for images in Chunk::list(folder)? {
+            let overlap =
+                |(other, _): &&(Range<usize>, &Path)| images.start < other.end && other.start < images.end;
+            if let Some((_, other)) = chunks.iter().find(overlap) {
+                return Err(ProfileError::Overlap {
+                    folder: other.to_path_buf(),
+                    first: images.start,
+                    last: images.end - 1,
+                });
+            }
+            chunks.push((images, folder));
+        }
+    }
+    let Some(header) = merged else {
+        return Err(ProfileError::Empty {
+            folder: into.to_owned(),
+        });
+    };
+    let header = Header {
+        shard: Shard::WHOLE,
+        ..header
+    };
+    let writer = Writer::open(into, header.clone(), false)?;
+    for (images, folder) in &chunks {
+        let (from, to) = (Chunk::path(folder, images), Chunk::path(into, images));
+        fs::copy(&from, &to).map_err(io_error(&to, "written"))?;
+    }
+    writer.finish()?;
+    Ok(header)
+}
