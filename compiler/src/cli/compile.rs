@@ -6,19 +6,22 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 use trefoil_ir::plan::{ClientPlan, HelperPlan, SecretSeed, ServerPlan};
-use trefoil_runtime::data::DataSet;
+use trefoil_runtime::data::{DataSet, Preprocess};
 use zeroize::Zeroizing;
 
+use super::budget::BudgetArguments;
 use super::files::{OWNER_FILE, read_preprocess, write_private};
 use super::print::say;
 use super::progress::{Calibrating, bar};
+use crate::calibrate::profile::Profile;
+use crate::driver::compile::PatchSource;
 use crate::driver::{CompileOptions, Compiled, compile};
 use crate::import::ImportOptions;
 use crate::pass::{Assignment, Dump};
 
 /// How ReLU6 is computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Relu6 {
+pub(super) enum Relu6 {
     /// With both signs.
     Exact,
     /// As a ReLU, with one sign; the model should have been tuned for it.
@@ -30,8 +33,9 @@ pub(super) struct Arguments {
     /// The ONNX file.
     model: PathBuf,
     /// Images like those that will be classified, 100 or more; never those that accuracy is measured on.
-    #[arg(long, value_name = "DATA")]
-    calibration: PathBuf,
+    /// With --profile they may be left out: those that the profile was measured on are taken.
+    #[arg(long, value_name = "DATA", required_unless_present = "profile")]
+    calibration: Option<PathBuf>,
     /// At most so many calibration images.
     #[arg(long, value_name = "N")]
     calibration_images: Option<usize>,
@@ -39,8 +43,10 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "P.toml")]
     preprocess: Option<PathBuf>,
     /// Patches of the ReLUs (JSON): {"NAME": [[h, w], ...], ...}.
-    #[arg(long, value_name = "A.json")]
+    #[arg(long, value_name = "A.json", conflicts_with = "budget")]
     assignment: Option<PathBuf>,
+    #[command(flatten)]
+    budget: BudgetArguments,
     /// How ReLU6 is computed.
     #[arg(long, value_enum, default_value = "exact")]
     relu6: Relu6,
@@ -67,7 +73,8 @@ pub(super) struct Arguments {
     /// Writes the graph after this pass to DIR/after-PASS.tir; may be given several times.
     #[arg(long, value_name = "PASS")]
     dump_after: Vec<String>,
-    /// Folder to write client.plan, server.plan, helper.plan, owner.plan and report.json to.
+    /// Folder to write client.plan, server.plan, helper.plan, owner.plan, report.json and, where patches were
+    /// chosen, assignment.json to.
     #[arg(short, value_name = "DIR")]
     output: PathBuf,
 }
@@ -88,6 +95,7 @@ pub(super) fn run(arguments: Arguments) -> Result<()> {
     })?;
     let mut progress = Calibrating(bar(options.calibration.len(), "calibrating"));
     let compiled = compile(&options, &mut dump, &mut progress)?;
+    progress.0.finish_and_clear();
     drop(dump);
     if let Some(error) = failed {
         return Err(error);
@@ -99,14 +107,12 @@ pub(super) fn run(arguments: Arguments) -> Result<()> {
 
 fn options(arguments: Arguments) -> Result<CompileOptions> {
     let preprocess = read_preprocess(arguments.preprocess.as_deref())?;
-    let calibration = DataSet::open(&arguments.calibration, preprocess.as_ref().map(|(p, _)| p), None)?
-        .take(arguments.calibration_images.unwrap_or(usize::MAX));
-    if calibration.is_empty() {
-        bail!(
-            "{} holds no image to calibrate with",
-            arguments.calibration.display()
-        );
-    }
+    let profile = arguments.budget.profile()?;
+    let calibration = calibration(&arguments, profile.as_ref(), preprocess.as_ref().map(|(p, _)| p))?;
+    let patches = match read_assignment(arguments.assignment.as_deref())? {
+        Some(assignment) => PatchSource::Assignment(assignment),
+        None => arguments.budget.source(profile),
+    };
     Ok(CompileOptions {
         model: arguments.model,
         import: ImportOptions {
@@ -115,7 +121,7 @@ fn options(arguments: Arguments) -> Result<CompileOptions> {
         },
         calibration,
         preprocess,
-        assignment: read_assignment(arguments.assignment.as_deref())?,
+        patches,
         relu6_as_relu: arguments.relu6 == Relu6::AsRelu,
         head_room: arguments.head_room,
         classes: read_classes(arguments.classes.as_deref())?,
@@ -123,7 +129,32 @@ fn options(arguments: Arguments) -> Result<CompileOptions> {
     })
 }
 
-fn read_assignment(path: Option<&Path>) -> Result<Option<Assignment>> {
+/// The calibration images: those that are named, or those of the profile.
+fn calibration(
+    arguments: &Arguments,
+    profile: Option<&Profile>,
+    preprocess: Option<&Preprocess>,
+) -> Result<DataSet> {
+    let (path, most) = match (&arguments.calibration, profile) {
+        (Some(path), _) => (path.clone(), usize::MAX),
+        (None, Some(profile)) => (PathBuf::from(&profile.header.data), profile.header.images),
+        (None, None) => bail!("give images to calibrate with: --calibration DATA"),
+    };
+    let data = DataSet::open(&path, preprocess, None).with_context(|| match &arguments.calibration {
+        Some(_) => "the calibration images cannot be used".to_owned(),
+        None => format!(
+            "the images of the profile, {}, cannot be used; give --calibration DATA",
+            path.display()
+        ),
+    })?;
+    let data = data.take(arguments.calibration_images.unwrap_or(most));
+    if data.is_empty() {
+        bail!("{} holds no image to calibrate with", path.display());
+    }
+    Ok(data)
+}
+
+pub(super) fn read_assignment(path: Option<&Path>) -> Result<Option<Assignment>> {
     let Some(path) = path else { return Ok(None) };
     let text = fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?;
     let assignment = Assignment::parse(&text)
@@ -144,7 +175,7 @@ fn read_classes(path: Option<&Path>) -> Result<Vec<String>> {
 /// Fewer random bytes could be guessed, and B with them.
 const LEAST_SECRET: usize = 16;
 
-fn read_secret(path: Option<&Path>) -> Result<SecretSeed> {
+pub(super) fn read_secret(path: Option<&Path>) -> Result<SecretSeed> {
     let mut seed = Zeroizing::new([0; 32]);
     match path {
         None => getrandom::fill(&mut *seed)
@@ -182,6 +213,9 @@ fn write(folder: &Path, compiled: &Compiled) -> Result<()> {
         &HelperPlan::encode(&plans.public, &plans.helper),
     )?;
     write_private(&folder.join(OWNER_FILE), &compiled.owner.encode())?;
+    if let Some(assignment) = &compiled.assignment {
+        write_private(&folder.join("assignment.json"), assignment.to_json().as_bytes())?;
+    }
     let report = serde_json::to_vec_pretty(&compiled.report).context("the report cannot be written")?;
     write_private(&folder.join("report.json"), &report)
 }

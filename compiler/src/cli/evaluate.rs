@@ -15,7 +15,7 @@ use crate::import::{ImportOptions, import_file};
 
 /// In which arithmetic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Level {
+pub(super) enum Level {
     /// Floats, as the model's owner knows it.
     F32,
     /// Fixed point, as the parties compute it, without cryptography.

@@ -1,5 +1,7 @@
 //! The command line of `trefoil`: raw arguments, checked options, commands.
 
+mod budget;
+mod calibrate;
 mod check;
 mod compare;
 mod compile;
@@ -7,7 +9,9 @@ mod evaluate;
 mod files;
 mod inspect;
 mod print;
+mod profile;
 mod progress;
+mod sweep;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -26,6 +30,12 @@ struct Arguments {
 enum Command {
     /// Compiles an ONNX model into the plans of client, server and helper.
     Compile(compile::Arguments),
+    /// Measures what sharing signs does to a network: ranges, and the distortion of every patch.
+    Calibrate(calibrate::Arguments),
+    /// Merges and shows profiles.
+    Profile(profile::Arguments),
+    /// Compiles under many budgets and tabulates costs and accuracies.
+    Sweep(sweep::Arguments),
     /// Shows an ONNX file, a plan, or a text of either language.
     Inspect(inspect::Arguments),
     /// Imports an ONNX model, counts, and warns; needs no data.
@@ -69,6 +79,9 @@ pub fn main() -> ExitCode {
     }));
     let result = match Arguments::parse().command {
         Command::Compile(arguments) => compile::run(arguments),
+        Command::Calibrate(arguments) => calibrate::run(arguments),
+        Command::Profile(arguments) => profile::run(arguments),
+        Command::Sweep(arguments) => sweep::run(arguments),
         Command::Inspect(arguments) => inspect::run(arguments),
         Command::Check(arguments) => check::run(arguments),
         Command::Evaluate(arguments) => evaluate::run(arguments),

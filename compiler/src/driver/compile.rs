@@ -1,16 +1,22 @@
 //! From an ONNX file and calibration images to three plans.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use rayon::prelude::*;
 use thiserror::Error;
+use trefoil_ir::Patch;
 use trefoil_ir::mpc::emulate::{Bound, Emulator, IntMap, Rounding};
 use trefoil_ir::nn::eval::FeatureMap;
 use trefoil_ir::nn::{Graph, Verified};
 use trefoil_ir::plan::{Owner, SecretSeed};
 use trefoil_runtime::data::{DataError, DataSet, ImageTensor, Preprocess};
 
+use super::assign::{AssignError, AssignOptions, BudgetReport, Strategy, assign, uniform};
 use super::report::Report;
+use crate::budget::Goal;
+use crate::budget::menu::ClipSigns;
+use crate::calibrate::profile::Profile;
 use crate::calibrate::{Calibration, CalibrationError, Calibrator};
 use crate::import::{self, ImportError, ImportOptions};
 use crate::lower::{LowerError, LowerOptions, Lowered, lower};
@@ -27,8 +33,8 @@ pub struct CompileOptions {
     pub calibration: DataSet,
     /// Preprocessing of images, with its text, which travels in the client's plan.
     pub preprocess: Option<(Preprocess, String)>,
-    /// Patches of the ReLUs.
-    pub assignment: Option<Assignment>,
+    /// Where the patches of the ReLUs come from.
+    pub patches: PatchSource,
     /// Whether ReLU6 becomes ReLU.
     pub relu6_as_relu: bool,
     /// Bits of room above the calibrated ranges.
@@ -37,6 +43,34 @@ pub struct CompileOptions {
     pub classes: Vec<String>,
     /// The secret from which B comes.
     pub secret: SecretSeed,
+}
+
+/// Where the patches of the ReLUs come from.
+#[derive(Debug, Default)]
+pub enum PatchSource {
+    /// Every pixel keeps its own sign.
+    #[default]
+    Pixels,
+    /// The user wrote them down.
+    Assignment(Assignment),
+    /// They are chosen for a budget.
+    Budget {
+        /// What was measured.
+        profile: Arc<Profile>,
+        /// The budget, and how patches are chosen.
+        goal: Goal,
+        /// How patches are chosen.
+        strategy: Strategy,
+        /// Which signs of clips may share patches.
+        clips: ClipSigns,
+    },
+    /// The same everywhere.
+    Uniform {
+        /// The patch.
+        patch: Patch,
+        /// What it must not exceed.
+        goal: Option<Goal>,
+    },
 }
 
 /// Why a model cannot be compiled.
@@ -57,6 +91,9 @@ pub enum CompileError {
     /// Lowering.
     #[error("the network cannot be lowered to a three-party program")]
     Lower(#[from] LowerError),
+    /// The budget.
+    #[error("the budget cannot be spent")]
+    Budget(#[from] AssignError),
     /// As many names of classes as classes are needed.
     #[error("{given} names of classes are given, and the network has {needed}: give one a line, in order")]
     Classes {
@@ -75,6 +112,8 @@ pub struct Compiled {
     pub owner: Owner,
     /// What it costs.
     pub report: Report,
+    /// The patches of the ReLUs, if any were chosen.
+    pub assignment: Option<Assignment>,
 }
 
 /// What the driver tells while it works.
@@ -93,9 +132,10 @@ pub fn compile(
     progress: &mut dyn Progress,
 ) -> Result<Compiled, CompileError> {
     let imported = import::import_file(&options.model, &options.import)?;
+    let (assignment, budget) = patches(&imported.graph, options)?;
     let pass_options = PassOptions {
         relu6_as_relu: options.relu6_as_relu,
-        assignment: options.assignment.clone(),
+        assignment: assignment.clone(),
     };
     let passed = pass::run(imported.graph.clone(), &pass_options, dump)?;
     let calibration = calibrate(&passed.graph, &options.calibration, progress)?;
@@ -111,13 +151,14 @@ pub fn compile(
     let mut warnings: Vec<String> = imported.warnings.iter().map(ToString::to_string).collect();
     warnings.extend(lowered.warnings.iter().map(ToString::to_string));
     warnings.extend(breaches(&lowered, &options.calibration)?);
-    let report = Report::new(
+    let mut report = Report::new(
         &imported.graph,
         &passed.graph,
         &lowered.program,
         &plans.public,
         warnings,
     );
+    report.budget = budget;
     let mut graph = passed.graph.into_inner();
     calibration.annotate(&mut graph);
     let owner = Owner {
@@ -130,13 +171,47 @@ pub fn compile(
         output: plans.client.output.clone(),
         preprocess: text,
     };
-    Ok(Compiled { plans, owner, report })
+    Ok(Compiled {
+        plans,
+        owner,
+        report,
+        assignment,
+    })
 }
 
 /// An image as the evaluator takes it.
 pub fn feature_map(image: ImageTensor) -> FeatureMap {
     let shape = trefoil_ir::Shape::new(image.channels, image.height, image.width);
     FeatureMap::new(shape, image.values)
+}
+
+/// The patches, and what is to be reported of them.
+fn patches(
+    imported: &Verified<Graph>,
+    options: &CompileOptions,
+) -> Result<(Option<Assignment>, Option<BudgetReport>), AssignError> {
+    let assigned = match &options.patches {
+        PatchSource::Pixels => return Ok((None, None)),
+        PatchSource::Assignment(assignment) => return Ok((Some(assignment.clone()), None)),
+        PatchSource::Budget {
+            profile,
+            goal,
+            strategy,
+            clips,
+        } => {
+            let options = AssignOptions {
+                goal: *goal,
+                strategy: *strategy,
+                clips: *clips,
+                relu6_as_relu: options.relu6_as_relu,
+            };
+            assign(imported, profile, &options)?
+        }
+        PatchSource::Uniform { patch, goal } => {
+            uniform(imported, *patch, goal.as_ref(), options.relu6_as_relu)?
+        }
+    };
+    Ok((Some(assigned.assignment), Some(assigned.report)))
 }
 
 fn calibrate(

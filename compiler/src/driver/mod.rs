@@ -1,12 +1,21 @@
 //! The pipeline as a whole: ONNX -> graph -> passes -> calibration -> program -> plans.
 //!
 //! - [`mod@compile`]: all of it
+//! - [`mod@calibrate`]: measuring a profile
+//! - [`mod@assign`]: from a profile and a budget to an assignment
+//! - [`trial`]: what an assignment costs, without an image
+//! - [`sweep`]: the trade-off over many budgets, and its [`plot`]
 //! - [`report`]: what a compilation costs, for people and for `report.json`
 //! - [`evaluate`]: running a network in floats, or a compiled one in the emulator
 
+pub mod assign;
+pub mod calibrate;
 pub mod compile;
 pub mod evaluate;
+pub mod plot;
 pub mod report;
+pub mod sweep;
+pub mod trial;
 
 pub use compile::{CompileError, CompileOptions, Compiled, compile};
 pub use report::Report;

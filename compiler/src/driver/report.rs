@@ -1,13 +1,16 @@
 //! What a compilation costs: `report.json`, and a table for people.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use serde::Serialize;
 use trefoil_ir::mpc::cost::{Bytes, Cost};
+use trefoil_ir::mpc::time::{LinkModel, Seconds};
 use trefoil_ir::mpc::{Link, Phase, Program};
 use trefoil_ir::nn::Graph;
 use trefoil_ir::plan::Public;
 
+use super::assign::BudgetReport;
 use crate::lower::memory::Memory;
 use crate::pass::count::{Counts, count};
 
@@ -44,6 +47,11 @@ pub struct Report {
     pub layers: Vec<LayerReport>,
     /// ReLUs, max-pools and layers of the network.
     pub network: Counts,
+    /// Predicted seconds of an image, by network.
+    pub predicted_seconds: BTreeMap<String, Seconds>,
+    /// What the patches were chosen for, if a budget or uniform patches were asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub budget: Option<BudgetReport>,
     /// What the user should know.
     pub warnings: Vec<String>,
 }
@@ -127,6 +135,10 @@ impl Report {
             },
             layers: layers(program, &cost),
             network,
+            predicted_seconds: [LinkModel::LAN, LinkModel::WAN]
+                .map(|link| (link.to_string(), Seconds::predict(&cost, &link)))
+                .into(),
+            budget: None,
             warnings,
         }
     }
@@ -167,6 +179,16 @@ impl Report {
             mib(self.peak_memory.server),
             mib(self.peak_memory.helper)
         );
+        for (link, seconds) in &self.predicted_seconds {
+            let _ = writeln!(
+                text,
+                "  time on {link}  {:>12.3}  seconds an image: {:.3} online, {:.3} offline (predicted)",
+                seconds.total, seconds.online, seconds.offline
+            );
+        }
+        if let Some(budget) = &self.budget {
+            text.push_str(&budget.summary());
+        }
         for warning in &self.warnings {
             let _ = writeln!(text, "warning: {warning}");
         }

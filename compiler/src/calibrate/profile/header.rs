@@ -7,6 +7,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use trefoil_ir::Patch;
+use trefoil_ir::nn::Graph;
 
 use super::{ProfileError, damaged, io_error};
 use crate::pass::Assignment;
@@ -45,6 +46,11 @@ pub struct Header {
     pub layers: Vec<Layer>,
     /// The network's values, in the order in which `range_min` and `range_max` hold their channels.
     pub values: Vec<Value>,
+}
+
+/// The name under which a model, weights included, is known to its profiles.
+pub fn model_digest(imported: &Graph) -> String {
+    blake3::hash(imported.to_text().as_bytes()).to_hex().to_string()
 }
 
 /// How a distortion was measured.

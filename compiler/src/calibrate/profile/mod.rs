@@ -17,13 +17,14 @@ mod vectors;
 mod writer;
 
 pub use chunk::{Chunk, LayerChunk};
-pub use header::{Header, Layer, Method, Shard, ShardError, Sign, Value};
+pub use header::{Header, Layer, Method, Shard, ShardError, Sign, Value, model_digest};
 pub use summary::{LayerSummary, Summary};
 pub use vectors::Vectors;
 pub use writer::{Writer, merge};
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use thiserror::Error;
 
@@ -35,6 +36,7 @@ pub struct Profile {
     pub header: Header,
     /// The distortions.
     pub summary: Summary,
+    vectors: OnceLock<Vectors>,
 }
 
 impl Profile {
@@ -55,6 +57,7 @@ impl Profile {
             folder: folder.to_owned(),
             header,
             summary,
+            vectors: OnceLock::new(),
         })
     }
 
@@ -62,13 +65,18 @@ impl Profile {
     ///
     /// # Errors
     /// If the profile is not a sketch's, or a chunk is damaged.
-    pub fn vectors(&self) -> Result<Vectors, ProfileError> {
+    pub fn vectors(&self) -> Result<&Vectors, ProfileError> {
+        if let Some(vectors) = self.vectors.get() {
+            return Ok(vectors);
+        }
         if self.header.method != Method::Sketch {
             return Err(ProfileError::NoVectors {
                 folder: self.folder.clone(),
             });
         }
-        Vectors::read(&self.folder, &self.header)
+        // Many budgets are solved with one profile, and reading takes longer than solving.
+        let vectors = Vectors::read(&self.folder, &self.header)?;
+        Ok(self.vectors.get_or_init(|| vectors))
     }
 }
 

@@ -112,7 +112,8 @@ fn vectors_are_those_of_the_images_in_order() {
     measure(folder.path(), Shard::WHOLE, false, &[0..4, 4..7])
         .finish()
         .unwrap();
-    let vectors = Profile::open(folder.path()).unwrap().vectors().unwrap();
+    let profile = Profile::open(folder.path()).unwrap();
+    let vectors = profile.vectors().unwrap();
     let expected: Vec<f32> = (3..6)
         .flat_map(|i| [0, 1].map(|p| entry(0, i, p, 2, 1)))
         .collect();

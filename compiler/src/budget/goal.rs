@@ -1,0 +1,134 @@
+//! What a budget is stated in: `6%`, `relus=500k`, `bytes=60MB`, `online-bytes=20MB`,
+//! `seconds=0.5@lan`.
+
+use std::fmt;
+use std::str::FromStr;
+
+use thiserror::Error;
+use trefoil_ir::mpc::time::{LinkModel, LinkModelError};
+
+/// A budget: what may be spent, and in what.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Goal {
+    /// This part of the imported network's DReLUs, 1 being all of them (the paper's budget).
+    Share(f64),
+    /// So many DReLUs.
+    Relus(u64),
+    /// So many bytes an image, both phases.
+    Bytes(u64),
+    /// So many bytes an image, online.
+    OnlineBytes(u64),
+    /// So many seconds an image, both phases, over this link.
+    Seconds(f64, LinkModel),
+}
+
+impl fmt::Display for Goal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Goal::Share(share) => write!(f, "{}%", share * 100.0),
+            Goal::Relus(count) => write!(f, "relus={count}"),
+            Goal::Bytes(bytes) => write!(f, "bytes={bytes}"),
+            Goal::OnlineBytes(bytes) => write!(f, "online-bytes={bytes}"),
+            Goal::Seconds(seconds, link) => write!(f, "seconds={seconds}@{link}"),
+        }
+    }
+}
+
+/// A text is no budget.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum GoalError {
+    /// Of another form.
+    #[error(
+        "\"{0}\" is no budget: give a share of the DReLUs (6%), relus=500k, bytes=60MB, \
+         online-bytes=20MB or seconds=0.5@lan"
+    )]
+    Form(String),
+    /// A share beyond everything, or below nothing.
+    #[error("a budget of {0} is no share: give one from 0% to 100%")]
+    Share(String),
+    /// The link of a time.
+    #[error(transparent)]
+    Link(#[from] LinkModelError),
+}
+
+impl FromStr for Goal {
+    type Err = GoalError;
+
+    fn from_str(text: &str) -> Result<Self, GoalError> {
+        let form = || GoalError::Form(text.to_owned());
+        if let Some(percent) = text.trim().strip_suffix('%') {
+            let share = percent.trim().parse::<f64>().map_err(|_| form())? / 100.0;
+            return match (0.0..=1.0).contains(&share) {
+                true => Ok(Goal::Share(share)),
+                false => Err(GoalError::Share(text.to_owned())),
+            };
+        }
+        let (unit, amount) = text.split_once('=').ok_or_else(form)?;
+        match unit.trim() {
+            "relus" => count(amount, "").map(Goal::Relus).ok_or_else(form),
+            "bytes" => count(amount, "B").map(Goal::Bytes).ok_or_else(form),
+            "online-bytes" => count(amount, "B").map(Goal::OnlineBytes).ok_or_else(form),
+            "seconds" => {
+                let (seconds, link) = amount.split_once('@').unwrap_or((amount, "lan"));
+                let seconds = seconds.trim().parse::<f64>().ok();
+                let seconds = seconds.filter(|s| s.is_finite() && *s > 0.0).ok_or_else(form)?;
+                Ok(Goal::Seconds(seconds, link.trim().parse()?))
+            }
+            _ => Err(form()),
+        }
+    }
+}
+
+/// A number with k, M or G (thousands) or Ki, Mi, Gi (1024s), then the unit, which may be left out.
+fn count(text: &str, unit: &str) -> Option<u64> {
+    let text = text.trim();
+    let text = text.strip_suffix(unit).unwrap_or(text);
+    let factors = [
+        ("Ki", 1024.0),
+        ("Mi", 1_048_576.0),
+        ("Gi", 1_073_741_824.0),
+        ("k", 1e3),
+        ("M", 1e6),
+        ("G", 1e9),
+    ];
+    let scaled = factors.iter().find_map(|(suffix, factor)| Some((text.strip_suffix(suffix)?, *factor)));
+    let (number, factor) = scaled.unwrap_or((text, 1.0));
+    let value = number.trim().parse::<f64>().ok()? * factor;
+    // Above 2^53 a float no longer counts single bytes, and nobody has such a budget.
+    (0.0..=9e15).contains(&value).then_some(value.round() as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn budgets_are_read() {
+        for (text, goal) in [
+            ("6%", Goal::Share(0.06)),
+            ("12.5 %", Goal::Share(0.125)),
+            ("relus=500k", Goal::Relus(500_000)),
+            ("relus=7", Goal::Relus(7)),
+            ("bytes=60MB", Goal::Bytes(60_000_000)),
+            ("bytes=1.5MiB", Goal::Bytes(1_572_864)),
+            ("online-bytes=20kB", Goal::OnlineBytes(20_000)),
+            ("seconds=0.5@lan", Goal::Seconds(0.5, LinkModel::LAN)),
+            ("seconds=2@wan", Goal::Seconds(2.0, LinkModel::WAN)),
+        ] {
+            assert_eq!(text.parse(), Ok(goal), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_none_is_refused_with_a_hint() {
+        for text in [
+            "", "6", "%", "x%", "bytes", "bytes=", "bytes=-1", "bytes=nan", "bytes=1TB", "relus=5B", "seconds=0@lan",
+            "seconds=inf", "watts=3",
+        ] {
+            assert!(matches!(text.parse::<Goal>(), Err(GoalError::Form(_))), "{text}");
+        }
+        assert!(matches!("101%".parse::<Goal>(), Err(GoalError::Share(_))));
+        assert!(matches!("-1%".parse::<Goal>(), Err(GoalError::Share(_))));
+        assert!(matches!("seconds=1@moon".parse::<Goal>(), Err(GoalError::Link(_))));
+    }
+}

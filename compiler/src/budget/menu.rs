@@ -1,0 +1,458 @@
+//! The menu: for every channel of every ReLU, what may be chosen, what it costs and what it hurts.
+//!
+//! A *slot* is what one choice is made for. Where costs add up over the two signs of a clip (in
+//! DReLUs) each sign of a channel is a slot of its own; where they do not (a clip whose signs share
+//! their patches opens its values once) the slot is the channel, and its *picks* are pairs of
+//! patches. Pairs are many, so only those are offered of which each half is on the lower convex
+//! hull of its own sign, and those whose halves are equal.
+
+use std::collections::BTreeMap;
+
+use ndarray::ArrayView1;
+use trefoil_ir::{Patch, Patches};
+
+use super::knapsack::{Item, Problem, ProblemError};
+use super::price::Currency;
+use crate::calibrate::profile::{Header, Sign, Summary};
+use crate::pass::{Assignment, Choice, LayerChoice};
+
+/// Which signs of a clip may share patches; those of a ReLU always may.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ClipSigns {
+    /// Both.
+    #[default]
+    Both,
+    /// Those of x; those of x - high stay with every pixel.
+    Lower,
+    /// Neither.
+    None,
+}
+
+/// One choice to be made.
+#[derive(Clone, Debug)]
+pub struct Slot {
+    /// The channel.
+    pub channel: usize,
+    /// What may be chosen, in the order of the problem's items.
+    pub picks: Vec<Pick>,
+    gate: usize,
+}
+
+/// One possible choice: layers of the profile and numbers of their patches.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pick {
+    /// Of the lower sign, if this slot decides it.
+    pub lower: Option<(u32, u32)>,
+    /// Of the upper sign, if this slot decides it.
+    pub upper: Option<(u32, u32)>,
+}
+
+impl Pick {
+    /// The one or two halves: layer and patch.
+    pub fn halves(&self) -> impl Iterator<Item = (usize, usize)> {
+        let halves = [self.lower, self.upper].into_iter().flatten();
+        halves.map(|(layer, patch)| (layer as usize, patch as usize))
+    }
+}
+
+/// A ReLU or clip: its layers in the profile.
+#[derive(Clone, Debug)]
+struct Gate {
+    name: String,
+    map: [usize; 2],
+    channels: usize,
+    lower: Option<usize>,
+    upper: Option<usize>,
+}
+
+/// All choices of a network.
+#[derive(Clone, Debug)]
+pub struct Menu {
+    /// The choices to be made, in the order of the problem's groups.
+    pub slots: Vec<Slot>,
+    /// The knapsack of them.
+    pub problem: Problem,
+    gates: Vec<Gate>,
+}
+
+impl Menu {
+    /// Everything that a profile has measured, priced.
+    ///
+    /// # Errors
+    /// If a distortion is out of all measure.
+    pub fn new(
+        header: &Header,
+        summary: &Summary,
+        currency: &Currency,
+        clips: ClipSigns,
+    ) -> Result<Self, ProblemError> {
+        let mut menu = Self {
+            slots: Vec::new(),
+            problem: Problem::default(),
+            gates: gates(header),
+        };
+        let source = Source {
+            header,
+            summary,
+            currency,
+            clips,
+        };
+        for at in 0..menu.gates.len() {
+            let gate = menu.gates[at].clone();
+            for channel in 0..gate.channels {
+                for (picks, items) in source.slots(&gate, channel) {
+                    menu.problem.push(items)?;
+                    menu.slots.push(Slot {
+                        channel,
+                        picks,
+                        gate: at,
+                    });
+                }
+            }
+        }
+        Ok(menu)
+    }
+
+    /// The assignment that a choice of one pick per slot makes.
+    pub fn assignment(&self, header: &Header, choice: &[usize]) -> Assignment {
+        let mut patches: Vec<[Patches; 2]> = self
+            .gates
+            .iter()
+            .map(|gate| [0, 1].map(|_| vec![Patch::PIXEL; gate.channels]))
+            .collect();
+        for (slot, &pick) in self.slots.iter().zip(choice) {
+            for (layer, patch) in slot.picks[pick].halves() {
+                let layer = &header.layers[layer];
+                patches[slot.gate][usize::from(layer.sign == Sign::Upper)][slot.channel] = layer.patches[patch];
+            }
+        }
+        let mut assignment = Assignment::default();
+        for (gate, [lower, upper]) in self.gates.iter().zip(&patches) {
+            let choice = match gate.upper {
+                None => LayerChoice::Every(Choice::of(lower)),
+                Some(_) => LayerChoice::Signs {
+                    lower: Some(Choice::of(lower)),
+                    upper: Some(Choice::of(upper)),
+                },
+            };
+            assignment.insert(gate.name.clone(), choice);
+        }
+        assignment
+    }
+
+    /// The choice that keeps a sign for every pixel.
+    pub fn pixels(&self, header: &Header) -> Vec<usize> {
+        let is_pixel = |pick: &Pick| pick.halves().all(|(layer, patch)| header.layers[layer].patches[patch].is_pixel());
+        let position = |slot: &Slot| slot.picks.iter().position(is_pixel).expect("every slot offers pixels");
+        self.slots.iter().map(position).collect()
+    }
+
+    /// A random choice within a budget, for comparison: a random pick for every slot, and then, slot
+    /// by slot in random order, one that costs no more, until the budget holds. `None` if it cannot.
+    pub fn random(&self, budget: u64, seed: u64) -> Option<Vec<usize>> {
+        let mut random = Random::new(seed);
+        let mut choice: Vec<usize> = self.slots.iter().map(|slot| random.below(slot.picks.len())).collect();
+        let mut cost = self.problem.cost(&choice);
+        let least = |group: usize| self.problem.group(group).iter().map(|item| item.cost).min().unwrap_or(0);
+        if (0..self.slots.len()).map(least).sum::<u64>() > budget {
+            return None;
+        }
+        while cost > budget {
+            let group = random.below(self.slots.len());
+            let items = self.problem.group(group);
+            let (now, other) = (items[choice[group]].cost, random.below(items.len()));
+            if items[other].cost <= now {
+                cost -= now - items[other].cost;
+                choice[group] = other;
+            }
+        }
+        Some(choice)
+    }
+
+    /// Predicted distortion of each ReLU, by name.
+    pub fn distortions(&self, choice: &[usize]) -> BTreeMap<&str, f64> {
+        let mut sums = BTreeMap::new();
+        for (group, (slot, &pick)) in self.slots.iter().zip(choice).enumerate() {
+            let name = self.gates[slot.gate].name.as_str();
+            *sums.entry(name).or_insert(0.0) += self.problem.group(group)[pick].loss;
+        }
+        sums
+    }
+}
+
+/// The signs of each ReLU, in the order of their first appearance.
+fn gates(header: &Header) -> Vec<Gate> {
+    let mut gates: Vec<Gate> = Vec::new();
+    for (at, layer) in header.layers.iter().enumerate() {
+        let gate = match gates.iter_mut().find(|gate| gate.name == layer.name) {
+            Some(gate) => gate,
+            None => {
+                gates.push(Gate {
+                    name: layer.name.clone(),
+                    map: layer.map,
+                    channels: layer.channels,
+                    lower: None,
+                    upper: None,
+                });
+                gates.last_mut().expect("one was just added")
+            }
+        };
+        match layer.sign {
+            Sign::Lower => gate.lower = Some(at),
+            Sign::Upper => gate.upper = Some(at),
+        }
+    }
+    gates
+}
+
+/// Where prices and losses come from.
+struct Source<'a> {
+    header: &'a Header,
+    summary: &'a Summary,
+    currency: &'a Currency,
+    clips: ClipSigns,
+}
+
+/// A half of a pick, with its patch.
+type Half = ((u32, u32), Patch);
+
+impl Source<'_> {
+    /// The one or two slots of a channel.
+    fn slots(&self, gate: &Gate, channel: usize) -> Vec<(Vec<Pick>, Vec<Item>)> {
+        let is_clip = gate.upper.is_some();
+        let free_lower = !is_clip || self.clips != ClipSigns::None;
+        let free_upper = self.clips == ClipSigns::Both;
+        let lower = gate.lower.map(|layer| self.halves(layer, free_lower));
+        let upper = gate.upper.map(|layer| self.halves(layer, free_upper));
+        match (lower, upper) {
+            (Some(lower), Some(upper)) if *self.currency == Currency::Relus => {
+                vec![
+                    self.single(gate, channel, &lower, |half| Pick { lower: Some(half), upper: None }),
+                    self.single(gate, channel, &upper, |half| Pick { lower: None, upper: Some(half) }),
+                ]
+            }
+            (Some(lower), Some(upper)) => vec![self.pairs(gate, channel, &lower, &upper)],
+            (Some(halves), None) => {
+                vec![self.single(gate, channel, &halves, |half| Pick { lower: Some(half), upper: None })]
+            }
+            (None, Some(halves)) => {
+                vec![self.single(gate, channel, &halves, |half| Pick { lower: None, upper: Some(half) })]
+            }
+            (None, None) => Vec::new(),
+        }
+    }
+
+    /// What a sign may be: everything, or only pixels.
+    fn halves(&self, layer: usize, free: bool) -> Vec<Half> {
+        let patches = self.header.layers[layer].patches.iter().enumerate();
+        let allowed = patches.filter(|(_, patch)| free || patch.is_pixel());
+        allowed.map(|(at, patch)| ((layer as u32, at as u32), *patch)).collect()
+    }
+
+    fn single(
+        &self,
+        gate: &Gate,
+        channel: usize,
+        halves: &[Half],
+        pick: impl Fn((u32, u32)) -> Pick,
+    ) -> (Vec<Pick>, Vec<Item>) {
+        let item = |(half, patch): &Half| Item {
+            cost: self.currency.price(*patch, None, gate.map),
+            loss: self.losses(half.0, channel)[half.1 as usize],
+        };
+        let picks = halves.iter().map(|(half, _)| pick(*half)).collect();
+        (picks, halves.iter().map(item).collect())
+    }
+
+    fn pairs(&self, gate: &Gate, channel: usize, lower: &[Half], upper: &[Half]) -> (Vec<Pick>, Vec<Item>) {
+        let mut chosen: Vec<(Half, Half)> = Vec::new();
+        let (low, high) = (self.hull(gate, channel, lower), self.hull(gate, channel, upper));
+        chosen.extend(low.iter().flat_map(|l| high.iter().map(move |h| (*l, *h))));
+        let equal = lower.iter().filter_map(|l| upper.iter().find(|h| h.1 == l.1).map(|h| (*l, *h)));
+        chosen.extend(equal);
+        let pixel = |halves: &[Half]| halves.iter().find(|h| h.1.is_pixel()).copied();
+        chosen.extend(pixel(lower).zip(pixel(upper)));
+        let item = |(l, h): &(Half, Half)| Item {
+            cost: self.currency.price(l.1, Some(h.1), gate.map),
+            loss: self.losses(l.0.0, channel)[l.0.1 as usize] + self.losses(h.0.0, channel)[h.0.1 as usize],
+        };
+        let items = chosen.iter().map(item).collect();
+        let pick = |(l, h): (Half, Half)| Pick {
+            lower: Some(l.0),
+            upper: Some(h.0),
+        };
+        (chosen.into_iter().map(pick).collect(), items)
+    }
+
+    /// The halves on the lower convex hull of signs and losses.
+    fn hull(&self, gate: &Gate, channel: usize, halves: &[Half]) -> Vec<Half> {
+        let mut points: Vec<(f64, f64, Half)> = halves
+            .iter()
+            .map(|half| {
+                let signs = half.1.signs(gate.map[0], gate.map[1]) as f64;
+                (signs, self.losses(half.0.0, channel)[half.0.1 as usize], *half)
+            })
+            .collect();
+        points.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1)));
+        let mut hull: Vec<(f64, f64, Half)> = Vec::new();
+        for point in points {
+            if hull.last().is_some_and(|last| point.1 >= last.1) {
+                continue;
+            }
+            while hull.len() >= 2 {
+                let (a, b) = (hull[hull.len() - 2], hull[hull.len() - 1]);
+                let above = (b.1 - a.1) * (point.0 - a.0) >= (point.1 - a.1) * (b.0 - a.0);
+                if !above {
+                    break;
+                }
+                hull.pop();
+            }
+            hull.push(point);
+        }
+        hull.into_iter().map(|(_, _, half)| half).collect()
+    }
+
+    fn losses(&self, layer: u32, channel: usize) -> ArrayView1<'_, f64> {
+        self.summary.layers[layer as usize].mean.row(channel)
+    }
+}
+
+/// Numbers that anybody can draw again.
+struct Random(blake3::OutputReader);
+
+impl Random {
+    fn new(seed: u64) -> Self {
+        let mut hasher = blake3::Hasher::new_derive_key("Trefoil: random patches");
+        Self(hasher.update(&seed.to_le_bytes()).finalize_xof())
+    }
+
+    /// A number below `end`, to within 2^-64 `end` of evenly.
+    fn below(&mut self, end: usize) -> usize {
+        let mut bytes = [0; 8];
+        self.0.fill(&mut bytes);
+        ((u128::from(u64::from_le_bytes(bytes)) * end as u128) >> 64) as usize
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::{Array1, Array2};
+
+    use super::*;
+    use crate::budget::knapsack::{Limits, solve};
+    use crate::calibrate::profile::{Layer, LayerSummary, Method, Shard};
+
+    const BLOCK: Patch = Patch::Block { h: 2, w: 2 };
+    const WIDE: Patch = Patch::Block { h: 2, w: 4 };
+
+    fn layer(name: &str, sign: Sign, channels: usize) -> Layer {
+        Layer {
+            name: name.into(),
+            sign,
+            map: [4, 4],
+            channels,
+            patches: vec![Patch::Identity, Patch::PIXEL, BLOCK, WIDE],
+        }
+    }
+
+    /// A ReLU with three channels and a clip with two; losses grow with the patch and the channel.
+    fn profile() -> (Header, Summary) {
+        let layers = vec![
+            layer("relu", Sign::Lower, 3),
+            layer("clip", Sign::Lower, 2),
+            layer("clip", Sign::Upper, 2),
+        ];
+        let summary = |layer: &Layer| {
+            let loss = |(c, o): (usize, usize)| [9.0, 0.0, 1.0, 3.0][o] * (1.0 + c as f64);
+            LayerSummary {
+                mean: Array2::from_shape_fn((layer.channels, 4), loss),
+                error: Array2::zeros((layer.channels, 4)),
+                sums: Array2::zeros((layer.channels, 4)),
+            }
+        };
+        let summary = Summary {
+            layers: layers.iter().map(summary).collect(),
+            min: Array1::zeros(0),
+            max: Array1::zeros(0),
+        };
+        let header = Header {
+            format: Header::FORMAT,
+            model: "net".into(),
+            digest: String::new(),
+            relu6_as_relu: false,
+            assignment: None,
+            data: String::new(),
+            images: 1,
+            shard: Shard::WHOLE,
+            method: Method::Sketch,
+            probes: 1,
+            seed: 0,
+            layers,
+            values: Vec::new(),
+        };
+        (header, summary)
+    }
+
+    fn menu(currency: Currency, clips: ClipSigns) -> (Header, Menu) {
+        let (header, summary) = profile();
+        let menu = Menu::new(&header, &summary, &currency, clips).unwrap();
+        (header, menu)
+    }
+
+    #[test]
+    fn signs_are_apart_in_drelus_and_together_in_bits() {
+        let (_, menu_of_signs) = menu(Currency::Relus, ClipSigns::Both);
+        assert_eq!(menu_of_signs.slots.len(), 3 + 2 * 2);
+        let (_, menu_of_channels) = menu(Currency::Bits(None), ClipSigns::Both);
+        assert_eq!(menu_of_channels.slots.len(), 3 + 2);
+    }
+
+    #[test]
+    fn pixels_cost_what_the_network_has() {
+        let (header, menu) = menu(Currency::Relus, ClipSigns::Both);
+        let pixels = menu.pixels(&header);
+        assert_eq!(menu.problem.cost(&pixels), 16 * (3 + 4));
+        assert_eq!(menu.problem.loss(&pixels), 0.0);
+        let assignment = menu.assignment(&header, &pixels);
+        let text = assignment.to_json();
+        assert!(!text.contains("[2,"), "{text}");
+    }
+
+    #[test]
+    fn signs_that_are_not_free_stay_with_pixels() {
+        for (clips, fixed) in [(ClipSigns::None, 64), (ClipSigns::Lower, 32), (ClipSigns::Both, 0)] {
+            let (header, menu) = menu(Currency::Relus, clips);
+            let least = solve(&menu.problem, fixed, &Limits::default()).unwrap();
+            assert_eq!(least.cost, fixed);
+            let text = menu.assignment(&header, &least.choice).to_json();
+            assert_eq!(text.contains("\"upper\":[[1,1],[1,1]]"), clips != ClipSigns::Both, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_least_distorting_assignment_is_found_by_either_currency() {
+        // At half the DReLUs the larger patches go where they hurt least: to the first channels.
+        let (header, menu_of_signs) = menu(Currency::Relus, ClipSigns::Both);
+        let solution = solve(&menu_of_signs.problem, 56, &Limits::default()).unwrap();
+        let names = menu_of_signs.distortions(&solution.choice);
+        assert!((names.values().sum::<f64>() - solution.loss).abs() < 1e-12);
+        let text = menu_of_signs.assignment(&header, &solution.choice).to_json();
+        assert!(text.contains("\"relu\":[[2,2],"), "{text}");
+
+        let (header, menu_of_channels) = menu(Currency::Bits(None), ClipSigns::Both);
+        let pixels = menu_of_channels.problem.cost(&menu_of_channels.pixels(&header));
+        let solution = solve(&menu_of_channels.problem, pixels * 3 / 4, &Limits::default()).unwrap();
+        assert!(solution.cost <= pixels * 3 / 4 && solution.loss > 0.0);
+    }
+
+    #[test]
+    fn random_choices_keep_the_budget_and_come_again() {
+        let (_, menu) = menu(Currency::Relus, ClipSigns::Both);
+        for budget in [0, 10, 40, 112] {
+            let choice = menu.random(budget, 3).unwrap();
+            assert!(menu.problem.cost(&choice) <= budget);
+            assert_eq!(menu.random(budget, 3), Some(choice));
+        }
+        assert_ne!(menu.random(112, 3), menu.random(112, 4));
+    }
+}

@@ -1,0 +1,14 @@
+//! Spending a budget: which channel gets which patch.
+//!
+//! A [`Goal`] says what may be spent; a [`Currency`] prices every option in it; the [`menu`] brings
+//! prices and measured distortions together; [`knapsack`] chooses, and proves how well. [`ilp`]
+//! solves the same with side constraints, [`joint`] weighs how the options interfere.
+
+mod goal;
+pub mod joint;
+pub mod knapsack;
+pub mod menu;
+mod price;
+
+pub use goal::{Goal, GoalError};
+pub use price::Currency;

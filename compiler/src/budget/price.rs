@@ -1,0 +1,152 @@
+//! What one channel's gate costs, in a budget's currency.
+//!
+//! Prices are whole numbers so that sums are exact: DReLUs, bits, or picoseconds. A price is that of
+//! the channel's own share of its layer's messages; what the rest of the network costs does not
+//! depend on patches, up to the few bits that fill a message's last byte.
+
+use trefoil_ir::mpc::cost::Cost;
+use trefoil_ir::mpc::gate::{self, Group};
+use trefoil_ir::mpc::time::{LinkModel, Machine, Seconds};
+use trefoil_ir::mpc::{Link, Phase};
+use trefoil_ir::{Patch, Shape};
+
+use super::goal::Goal;
+
+/// What is counted.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Currency {
+    /// Signs on the imported network's maps.
+    Relus,
+    /// Bits sent, in one phase or in both.
+    Bits(Option<Phase>),
+    /// Picoseconds over a link.
+    Picoseconds(LinkModel),
+}
+
+const PICOSECONDS: f64 = 1e12;
+
+impl Currency {
+    /// The currency of a goal.
+    pub fn of(goal: &Goal) -> Self {
+        match goal {
+            Goal::Share(_) | Goal::Relus(_) => Currency::Relus,
+            Goal::Bytes(_) => Currency::Bits(None),
+            Goal::OnlineBytes(_) => Currency::Bits(Some(Phase::Online)),
+            Goal::Seconds(_, link) => Currency::Picoseconds(*link),
+        }
+    }
+
+    /// The price of one channel with these patches, on a map of `h` x `w`; `upper` is given for a
+    /// clip.
+    pub fn price(&self, lower: Patch, upper: Option<Patch>, [h, w]: [usize; 2]) -> u64 {
+        if *self == Currency::Relus {
+            return (lower.signs(h, w) + upper.map_or(0, |p| p.signs(h, w))) as u64;
+        }
+        let upper = upper.map(|patch| vec![patch]);
+        let groups = gate::groups(&vec![lower], upper.as_ref(), Shape::new(1, h, w));
+        self.gate(&groups)
+    }
+
+    fn gate(&self, groups: &[Group]) -> u64 {
+        let messages = gate::messages(groups);
+        let bits = |phase: Phase, link: Option<Link>| -> u64 {
+            let counts = |stage: trefoil_ir::mpc::Stage| {
+                stage.phase() == phase && link.is_none_or(|link| stage.link() == link)
+            };
+            messages.iter().filter(|m| counts(m.stage)).map(|m| m.content_bits()).sum()
+        };
+        match *self {
+            Currency::Relus => groups.iter().map(|g| g.drelus() as u64).sum(),
+            Currency::Bits(phase) => match phase {
+                Some(phase) => bits(phase, None),
+                None => bits(Phase::Offline, None) + bits(Phase::Online, None),
+            },
+            Currency::Picoseconds(link) => {
+                let signs: usize = groups.iter().map(Group::drelus).sum();
+                let phase = |phase: Phase, travels: u64| {
+                    let machine = Machine::of(phase);
+                    travels as f64 / link.bits_per_second
+                        + bits(phase, None) as f64 / 8.0 * machine.byte
+                        + signs as f64 * machine.sign
+                };
+                // The helper's deal is the busiest direction of the offline phase.
+                let deal = bits(Phase::Offline, Some(Link::HelperToClient));
+                let seconds = phase(Phase::Offline, deal) + phase(Phase::Online, bits(Phase::Online, None));
+                (seconds * PICOSECONDS).round() as u64
+            }
+        }
+    }
+
+    /// What a whole program costs; `drelus` is the imported network's count with its patches.
+    pub fn total(&self, cost: &Cost, drelus: u64) -> u64 {
+        let bytes = cost.bytes();
+        match *self {
+            Currency::Relus => drelus,
+            Currency::Bits(None) => bytes.total * 8,
+            Currency::Bits(Some(Phase::Online)) => bytes.online * 8,
+            Currency::Bits(Some(Phase::Offline)) => bytes.offline * 8,
+            Currency::Picoseconds(link) => (Seconds::predict(cost, &link).total * PICOSECONDS).round() as u64,
+        }
+    }
+
+    /// A goal's amount in this currency; `drelus` is the imported network's count at 1x1.
+    pub fn limit(goal: &Goal, drelus: u64) -> u64 {
+        match *goal {
+            Goal::Share(share) => (share * drelus as f64 + 1e-9).floor() as u64,
+            Goal::Relus(count) => count,
+            Goal::Bytes(bytes) | Goal::OnlineBytes(bytes) => bytes.saturating_mul(8),
+            Goal::Seconds(seconds, _) => (seconds * PICOSECONDS).min(u64::MAX as f64) as u64,
+        }
+    }
+
+    /// An amount in words.
+    pub fn show(&self, amount: u64) -> String {
+        match self {
+            Currency::Relus => format!("{amount} DReLUs"),
+            Currency::Bits(_) => format!("{} bytes", amount.div_ceil(8)),
+            Currency::Picoseconds(_) => format!("{:.4} seconds", amount as f64 / PICOSECONDS),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BLOCK: Patch = Patch::Block { h: 2, w: 4 };
+
+    #[test]
+    fn prices_are_those_of_the_protocol() {
+        let map = [6, 8];
+        assert_eq!(Currency::Relus.price(BLOCK, None, map), 6);
+        assert_eq!(Currency::Relus.price(BLOCK, Some(Patch::PIXEL), map), 54);
+        let bits = Currency::Bits(None);
+        assert_eq!(bits.price(Patch::PIXEL, None, map), (216 - 47) * 48);
+        assert_eq!(bits.price(BLOCK, None, map), (130 - 48) * 48 + 113 * 6);
+        assert_eq!(bits.price(Patch::Identity, None, map), 33 * 48);
+        let online = Currency::Bits(Some(Phase::Online)).price(Patch::PIXEL, None, map);
+        let offline = Currency::Bits(Some(Phase::Offline)).price(Patch::PIXEL, None, map);
+        assert_eq!(online + offline, bits.price(Patch::PIXEL, None, map));
+    }
+
+    #[test]
+    fn two_signs_on_one_opening_cost_less_than_two() {
+        let bits = Currency::Bits(None);
+        let paired = bits.price(BLOCK, Some(BLOCK), [6, 8]);
+        let both = bits.price(BLOCK, Some(Patch::Block { h: 4, w: 2 }), [6, 8]);
+        assert!(paired < both);
+    }
+
+    #[test]
+    fn a_slow_link_makes_bits_dear() {
+        let price = |link| Currency::Picoseconds(link).price(BLOCK, None, [8, 8]);
+        assert!(price(LinkModel::WAN) > price(LinkModel::LAN));
+    }
+
+    #[test]
+    fn limits_are_whole_amounts() {
+        assert_eq!(Currency::limit(&Goal::Share(0.06), 1000), 60);
+        assert_eq!(Currency::limit(&Goal::Share(0.25), 6), 1);
+        assert_eq!(Currency::limit(&Goal::Bytes(3), 0), 24);
+    }
+}

@@ -1,0 +1,108 @@
+//! Arguments that state a budget and how it is spent.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Result, bail};
+use clap::ValueEnum;
+use trefoil_ir::Patch;
+
+use crate::budget::Goal;
+use crate::budget::menu::ClipSigns;
+use crate::calibrate::profile::Profile;
+use crate::driver::assign::Strategy;
+use crate::driver::compile::PatchSource;
+
+/// How patches are chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Assign {
+    /// Distortions add up; the choice for a network that will be tuned.
+    Additive,
+    /// Distortions interfere; the choice for a network that stays as it is.
+    Joint,
+    /// At random: a baseline to compare with.
+    Random,
+}
+
+/// Which signs of a clip (ReLU6) may share patches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Clips {
+    /// Both.
+    Both,
+    /// That of x; that of x - high stays with every pixel.
+    Lower,
+    /// Neither.
+    None,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct BudgetArguments {
+    /// What `trefoil calibrate` has measured; needs --budget.
+    #[arg(long, value_name = "PROFILE", requires = "budget")]
+    profile: Option<PathBuf>,
+    /// What may be spent: 6% (of the DReLUs), relus=500k, bytes=60MB, online-bytes=20MB, or seconds=0.5@lan
+    /// (lan, wan, or bandwidth and round trip as in 100Mbit,20ms).
+    #[arg(long, value_name = "BUDGET")]
+    budget: Option<Goal>,
+    /// How patches are chosen.
+    #[arg(long, value_enum, default_value = "additive")]
+    assign: Assign,
+    /// Which signs of a clip (ReLU6) may share patches.
+    #[arg(long, value_enum, default_value = "both")]
+    clip_signs: Clips,
+    /// The same patch everywhere, for comparison.
+    #[arg(long, value_name = "H,W", conflicts_with_all = ["profile", "assignment"], value_parser = patch)]
+    uniform: Option<Patch>,
+}
+
+pub(super) fn patch(text: &str) -> Result<Patch, String> {
+    let pair = text.split_once(',').and_then(|(h, w)| {
+        let pair = [h.trim().parse().ok()?, w.trim().parse().ok()?];
+        Patch::from_pair(pair)
+    });
+    pair.ok_or_else(|| "a patch is h,w with both from 1, or 0,1 for the identity".to_owned())
+}
+
+impl BudgetArguments {
+    /// The profile, if one is named.
+    pub(super) fn profile(&self) -> Result<Option<Profile>> {
+        if self.budget.is_some() && self.profile.is_none() && self.uniform.is_none() {
+            bail!("a budget is spent by what was measured: run `trefoil calibrate`, and give --profile (or --uniform H,W)");
+        }
+        Ok(self.profile.as_deref().map(Profile::open).transpose()?)
+    }
+
+    /// Where the patches come from.
+    pub(super) fn source(&self, profile: Option<Profile>) -> PatchSource {
+        match (self.uniform, profile, self.budget) {
+            (Some(patch), _, goal) => PatchSource::Uniform { patch, goal },
+            (None, Some(profile), Some(goal)) => PatchSource::Budget {
+                profile: Arc::new(profile),
+                goal,
+                strategy: self.assign.into(),
+                clips: self.clip_signs.into(),
+            },
+            _ => PatchSource::Pixels,
+        }
+    }
+}
+
+impl From<Assign> for Strategy {
+    fn from(assign: Assign) -> Self {
+        match assign {
+            Assign::Additive => Strategy::Additive,
+            Assign::Joint => Strategy::Joint,
+            Assign::Random => Strategy::Random(0),
+        }
+    }
+}
+
+impl From<Clips> for ClipSigns {
+    fn from(clips: Clips) -> Self {
+        match clips {
+            Clips::Both => ClipSigns::Both,
+            Clips::Lower => ClipSigns::Lower,
+            Clips::None => ClipSigns::None,
+        }
+    }
+}

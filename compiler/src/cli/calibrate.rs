@@ -1,0 +1,123 @@
+//! `trefoil calibrate`.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::ValueEnum;
+use trefoil_runtime::data::DataSet;
+
+use super::compile::{Relu6, read_assignment};
+use super::files::read_preprocess;
+use super::print::say;
+use super::progress::bar;
+use crate::calibrate::catalogue::Catalogue;
+use crate::calibrate::profile::{Method, Shard};
+use crate::driver::calibrate::{MeasureOptions, measure};
+use crate::driver::report::grouped;
+use crate::import::ImportOptions;
+
+/// How distortion is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Distortion {
+    /// By running the network behind every change: slow, the paper's definition.
+    Exact,
+    /// To first order, by random probes of the output: one pass gives all options.
+    Sketch,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// The ONNX file.
+    model: PathBuf,
+    /// Images like those that will be classified; never those that accuracy is measured on.
+    #[arg(long, value_name = "DATA")]
+    data: PathBuf,
+    /// Preprocessing of images (TOML).
+    #[arg(long, value_name = "P.toml")]
+    preprocess: Option<PathBuf>,
+    /// At most so many images.
+    #[arg(long, value_name = "N")]
+    images: Option<usize>,
+    /// How distortion is measured.
+    #[arg(long, value_enum, default_value = "sketch")]
+    distortion: Distortion,
+    /// Probes per image: more make the sketch's estimate better, and its time and vectors grow with them.
+    #[arg(long, value_name = "R", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=256))]
+    probes: u16,
+    /// Patches to measure: `catalogue`, or a JSON file: [[h, w], ...] for every map, or {"HxW": [[h, w], ...]}.
+    #[arg(long, value_name = "catalogue|FILE", default_value = "catalogue")]
+    patches: PathBuf,
+    /// Measure with these patches in place (JSON), for a second round of choosing.
+    #[arg(long, value_name = "A.json")]
+    assignment: Option<PathBuf>,
+    /// How ReLU6 is computed.
+    #[arg(long, value_enum, default_value = "exact")]
+    relu6: Relu6,
+    /// Shape of the input where the model leaves it open.
+    #[arg(long, value_name = "N,C,H,W", value_delimiter = ',')]
+    input_shape: Option<Vec<usize>>,
+    /// The output to compute, where the model has several.
+    #[arg(long, value_name = "NAME")]
+    output_name: Option<String>,
+    /// Seed of the probes.
+    #[arg(long, value_name = "SEED", default_value_t = 0)]
+    seed: u64,
+    /// Measure part k of n of the images; `trefoil profile merge` brings the parts together.
+    #[arg(long, value_name = "K/N", default_value = "1/1")]
+    shard: Shard,
+    /// Go on with a profile whose measurement was interrupted.
+    #[arg(long)]
+    resume: bool,
+    /// Folder to write the profile to.
+    #[arg(short, value_name = "PROFILE")]
+    output: PathBuf,
+}
+
+pub(super) fn run(arguments: Arguments) -> Result<()> {
+    let folder = arguments.output.clone();
+    let options = options(arguments)?;
+    let share = options.shard.range(options.data.len()).len();
+    let bar = bar(share, "measuring");
+    let measured = measure(&options, |done, _| bar.set_position(done as u64))?;
+    bar.finish_and_clear();
+    let options: usize = measured.header.layers.iter().map(|layer| layer.options()).sum();
+    say!(
+        "{}: {} options of {} signs, {} images ({} measured now)",
+        folder.display(),
+        grouped(options as u64),
+        measured.header.layers.len(),
+        share,
+        measured.images
+    );
+    Ok(())
+}
+
+fn options(arguments: Arguments) -> Result<MeasureOptions> {
+    let preprocess = read_preprocess(arguments.preprocess.as_deref())?;
+    let data = DataSet::open(&arguments.data, preprocess.as_ref().map(|(p, _)| p), None)?;
+    let catalogue = match arguments.patches.to_str() {
+        Some("catalogue") => Catalogue::standard(),
+        _ => Catalogue::read(&arguments.patches)?,
+    };
+    Ok(MeasureOptions {
+        model: arguments.model,
+        import: ImportOptions {
+            input_shape: arguments.input_shape,
+            output: arguments.output_name,
+        },
+        relu6_as_relu: arguments.relu6 == Relu6::AsRelu,
+        assignment: read_assignment(arguments.assignment.as_deref())?,
+        data: data.take(arguments.images.unwrap_or(usize::MAX)),
+        data_name: arguments.data.to_string_lossy().into_owned(),
+        catalogue,
+        method: match arguments.distortion {
+            Distortion::Exact => Method::Exact,
+            Distortion::Sketch => Method::Sketch,
+        },
+        probes: usize::from(arguments.probes),
+        seed: arguments.seed,
+        shard: arguments.shard,
+        profile: arguments.output,
+        resume: arguments.resume,
+    })
+}

@@ -1,0 +1,306 @@
+//! Measuring a profile: the distortion of every patch of every channel, image by image.
+
+use std::ops::Range;
+use std::path::PathBuf;
+
+use ndarray::{Array1, Array2, Array4, Axis};
+use rayon::prelude::*;
+use thiserror::Error;
+use trefoil_ir::nn::eval::{FeatureMap, ImageShapeError};
+use trefoil_ir::nn::{Graph, Verified};
+use trefoil_runtime::data::{DataError, DataSet};
+
+use super::compile::feature_map;
+use crate::calibrate::catalogue::Catalogue;
+use crate::calibrate::distortion::{Exact, Site, SiteVectors, Sketch, sites};
+use crate::calibrate::profile::{
+    Chunk, Header, Layer, LayerChunk, Method, ProfileError, Shard, Value, Writer, model_digest,
+};
+use crate::calibrate::{CalibrationError, Calibrator};
+use crate::import::{self, ImportError, ImportOptions};
+use crate::pass::{self, Assignment, PassFailure};
+
+/// What the user chose.
+pub struct MeasureOptions {
+    /// The ONNX file.
+    pub model: PathBuf,
+    /// What the file leaves open.
+    pub import: ImportOptions,
+    /// Whether ReLU6 becomes ReLU.
+    pub relu6_as_relu: bool,
+    /// Patches that are in place while measuring.
+    pub assignment: Option<Assignment>,
+    /// The images.
+    pub data: DataSet,
+    /// Their name, which the profile keeps.
+    pub data_name: String,
+    /// The patches to measure.
+    pub catalogue: Catalogue,
+    /// How to measure.
+    pub method: Method,
+    /// Probes per image.
+    pub probes: usize,
+    /// Seed of the probes.
+    pub seed: u64,
+    /// Which share of the images.
+    pub shard: Shard,
+    /// Where to.
+    pub profile: PathBuf,
+    /// Whether to go on with what is there.
+    pub resume: bool,
+}
+
+/// Why a profile cannot be measured.
+#[derive(Debug, Error)]
+pub enum MeasureError {
+    /// The ONNX file.
+    #[error("the model cannot be imported")]
+    Import(#[from] ImportError),
+    /// A pass.
+    #[error("the network cannot be transformed")]
+    Pass(#[from] PassFailure),
+    /// An image.
+    #[error("the calibration data cannot be used")]
+    Data(#[from] DataError),
+    /// An image of another shape.
+    #[error("image {image} does not fit")]
+    Image {
+        /// Its number, from 0.
+        image: usize,
+        /// What is wrong.
+        #[source]
+        source: ImageShapeError,
+    },
+    /// An image that leads to infinity.
+    #[error("the calibration failed")]
+    Calibration(#[from] CalibrationError),
+    /// Nothing to choose.
+    #[error("the network has no ReLU, so that there is nothing to measure")]
+    NoRelu,
+    /// The shard has no image.
+    #[error("the shard {0}/{1} of {2} images is empty: make fewer shards")]
+    EmptyShard(usize, usize, usize),
+    /// The profile's files.
+    #[error(transparent)]
+    Profile(#[from] ProfileError),
+}
+
+/// What was measured.
+pub struct Measured {
+    /// The profile's header.
+    pub header: Header,
+    /// How many images this run has measured.
+    pub images: usize,
+}
+
+/// The network as it is measured: simplified, but with every ReLU under its name and on its map.
+pub struct Subject {
+    /// The network as imported.
+    pub imported: Verified<Graph>,
+    /// As it is run.
+    pub graph: Verified<Graph>,
+    /// Its signs.
+    pub sites: Vec<Site>,
+}
+
+impl Subject {
+    /// Imports a model and finds its signs.
+    ///
+    /// # Errors
+    /// If the model cannot be imported, or has no ReLU.
+    pub fn load(options: &MeasureOptions) -> Result<Self, MeasureError> {
+        let imported = import::import_file(&options.model, &options.import)?.graph;
+        let graph = pass::run_for_profile(
+            imported.clone(),
+            options.relu6_as_relu,
+            options.assignment.as_ref(),
+        )?
+        .graph;
+        let sites = sites(&graph, |h, w| options.catalogue.patches(h, w));
+        if sites.is_empty() {
+            return Err(MeasureError::NoRelu);
+        }
+        Ok(Self {
+            imported,
+            graph,
+            sites,
+        })
+    }
+
+    fn header(&self, options: &MeasureOptions, probes: usize) -> Header {
+        let layer = |site: &Site| {
+            let node = self.graph.node(site.node);
+            Layer {
+                name: node.origin.name.clone(),
+                sign: site.sign,
+                map: [node.shape.h, node.shape.w],
+                channels: node.shape.c,
+                patches: site.patches.clone(),
+            }
+        };
+        let value = |id| {
+            let node = self.graph.node(id);
+            Value {
+                name: node.origin.name.clone(),
+                op: node.op.name().to_owned(),
+                channels: node.shape.c,
+            }
+        };
+        Header {
+            format: Header::FORMAT,
+            model: self.imported.name.clone(),
+            digest: model_digest(&self.imported),
+            relu6_as_relu: options.relu6_as_relu,
+            assignment: options.assignment.as_ref().map(Assignment::to_value),
+            data: options.data_name.clone(),
+            images: options.data.len(),
+            shard: options.shard,
+            method: options.method,
+            probes,
+            seed: options.seed,
+            layers: self.sites.iter().map(layer).collect(),
+            values: self.graph.order().into_iter().map(value).collect(),
+        }
+    }
+}
+
+/// Bytes of vectors that a chunk holds at most (one image's at least).
+const CHUNK_BYTES: usize = 64 << 20;
+
+/// Images between two lines of a profile that was killed, at most.
+const CHUNK_IMAGES: usize = 32;
+
+/// Measures a profile, or what is missing of one. `progress` is told how many of how many images are
+/// done.
+///
+/// # Errors
+/// See [`MeasureError`].
+pub fn measure(
+    options: &MeasureOptions,
+    mut progress: impl FnMut(usize, usize),
+) -> Result<Measured, MeasureError> {
+    let subject = Subject::load(options)?;
+    let measure = Measure::new(&subject, options);
+    let header = subject.header(options, measure.probes());
+    let share = options.shard.range(options.data.len());
+    if share.is_empty() {
+        let Shard { index, of } = options.shard;
+        return Err(MeasureError::EmptyShard(index, of, options.data.len()));
+    }
+    let mut writer = Writer::open(&options.profile, header.clone(), options.resume)?;
+    let vectors: usize = header.layers.iter().map(|layer| layer.options() * 4).sum();
+    let most = (CHUNK_BYTES / (vectors * header.probes).max(1)).clamp(1, CHUNK_IMAGES);
+    let first = writer.next();
+    while writer.next() < share.end {
+        let images = writer.next()..share.end.min(writer.next() + most);
+        let done = images.start - share.start;
+        let chunk = measure.chunk(images, |more| progress(done + more, share.len()))?;
+        writer.add(&chunk)?;
+    }
+    progress(share.len(), share.len());
+    writer.finish()?;
+    Ok(Measured {
+        header,
+        images: share.end - first,
+    })
+}
+
+/// A network and how it is measured.
+struct Measure<'a> {
+    subject: &'a Subject,
+    data: &'a DataSet,
+    sketch: Sketch<'a>,
+    exact: Option<Exact<'a>>,
+}
+
+impl<'a> Measure<'a> {
+    fn new(subject: &'a Subject, options: &'a MeasureOptions) -> Self {
+        let (graph, sites) = (&*subject.graph, subject.sites.as_slice());
+        // An exact measurement takes the patches' sums from a sketch that costs nothing beside it.
+        let probes = match options.method {
+            Method::Exact => 1,
+            Method::Sketch => options.probes,
+        };
+        Self {
+            subject,
+            data: &options.data,
+            sketch: Sketch::new(graph, sites, probes, options.seed),
+            exact: (options.method == Method::Exact).then(|| Exact::new(graph, sites)),
+        }
+    }
+
+    /// Entries per image; an exact distortion is one number.
+    fn probes(&self) -> usize {
+        match self.exact {
+            Some(_) => 1,
+            None => self.sketch.probes(),
+        }
+    }
+
+    fn chunk(&self, images: Range<usize>, mut progress: impl FnMut(usize)) -> Result<Chunk, MeasureError> {
+        let mut chunk = self.empty_chunk(&images);
+        let mut calibrator = Calibrator::new(&self.subject.graph);
+        let at_once = rayon::current_num_threads();
+        for start in images.clone().step_by(at_once) {
+            let batch: Vec<(usize, FeatureMap)> = (start..images.end.min(start + at_once))
+                .map(|at| Ok((at, feature_map(self.data.get(at)?))))
+                .collect::<Result<_, DataError>>()?;
+            let measured: Vec<Vec<SiteVectors>> = batch
+                .par_iter()
+                .map(|(at, image)| {
+                    let measured = self.image(*at, image);
+                    measured.map_err(|source| MeasureError::Image { image: *at, source })
+                })
+                .collect::<Result<_, MeasureError>>()?;
+            for ((at, image), sites) in batch.iter().zip(&measured) {
+                calibrator.add(std::slice::from_ref(image))?;
+                for (layer, site) in chunk.layers.iter_mut().zip(sites) {
+                    fill(layer, at - images.start, site);
+                }
+            }
+            progress(start + batch.len() - images.start);
+        }
+        let calibration = calibrator.finish()?;
+        let ids = self.subject.graph.order();
+        let ranges = ids.iter().flat_map(|id| &calibration.channels[id.index()]);
+        let (min, max): (Vec<f32>, Vec<f32>) = ranges.map(|range| (range.min, range.max)).unzip();
+        (chunk.min, chunk.max) = (Array1::from(min), Array1::from(max));
+        Ok(chunk)
+    }
+
+    fn image(&self, number: usize, image: &FeatureMap) -> Result<Vec<SiteVectors>, ImageShapeError> {
+        let mut sites = self.sketch.image(image, number as u64)?;
+        if let Some(exact) = &self.exact {
+            for (site, distortion) in sites.iter_mut().zip(exact.image(image)?) {
+                site.signed = distortion.values.iter().map(|d| d.sqrt() as f32).collect();
+            }
+        }
+        Ok(sites)
+    }
+
+    fn empty_chunk(&self, images: &Range<usize>) -> Chunk {
+        let layer = |site: &Site| {
+            let (channels, patches) = (self.subject.graph.node(site.node).shape.c, site.patches.len());
+            LayerChunk {
+                vectors: Array4::zeros((images.len(), self.probes(), channels, patches)),
+                sums: Array2::zeros((channels, patches)),
+            }
+        };
+        Chunk {
+            images: images.clone(),
+            layers: self.subject.sites.iter().map(layer).collect(),
+            min: Array1::default(0),
+            max: Array1::default(0),
+        }
+    }
+}
+
+fn fill(layer: &mut LayerChunk, image: usize, site: &SiteVectors) {
+    let mut vectors = layer.vectors.index_axis_mut(Axis(0), image);
+    for (to, from) in vectors.iter_mut().zip(&site.signed) {
+        *to = *from;
+    }
+    for (to, from) in layer.sums.iter_mut().zip(&site.largest_sum) {
+        *to = to.max(*from);
+    }
+}

@@ -1,0 +1,169 @@
+//! The trade-off over many budgets: cost, predicted distortion, and accuracy where there are labels.
+
+use std::fmt::Write;
+
+use serde::Serialize;
+use trefoil_ir::nn::eval::FeatureMap;
+use trefoil_runtime::data::{DataSet, top1};
+
+use super::compile::{CompileError, CompileOptions, Compiled, PatchSource, Progress, compile};
+use super::evaluate::{EvaluateError, Fixed, Float, run};
+use crate::pass::Dump;
+
+/// One point of a trade-off.
+#[derive(Clone, Debug, Serialize)]
+pub struct Point {
+    /// How the patches were chosen: a strategy, or the uniform patch.
+    pub series: String,
+    /// The budget, as it was given.
+    pub goal: String,
+    /// DReLUs as a part of those at 1x1.
+    pub share: f64,
+    /// DReLUs.
+    pub drelus: usize,
+    /// Bytes an image.
+    pub bytes: u64,
+    /// Bytes an image, online.
+    pub online_bytes: u64,
+    /// Predicted seconds an image on a local network.
+    pub seconds_lan: f64,
+    /// Predicted distortion; not a number where nothing predicts it.
+    pub distortion: f64,
+    /// Top-1 in floats, Block-ReLUs in place.
+    pub top1_f32: Option<f64>,
+    /// Top-1 in the emulator: what the three parties will reach.
+    pub top1: Option<f64>,
+    /// Top-1 in floats minus that of the first line at the same cost, in points, with half the width
+    /// of its 95% confidence interval. The same images are run, so that the difference is known
+    /// better than either figure.
+    pub difference: Option<(f64, f64)>,
+    /// Which labelled images are right, in floats.
+    #[serde(skip)]
+    pub right: Vec<bool>,
+}
+
+/// The difference of two accuracies on the same images in points, and half the width of its 95%
+/// confidence interval (normal approximation of the paired differences).
+pub fn paired_difference(of: &[bool], to: &[bool]) -> Option<(f64, f64)> {
+    if of.len() != to.len() || of.len() < 2 {
+        return None;
+    }
+    let n = of.len() as f64;
+    let differences = || of.iter().zip(to).map(|(a, b)| f64::from(u8::from(*a)) - f64::from(u8::from(*b)));
+    let mean = differences().sum::<f64>() / n;
+    let variance = differences().map(|d| (d - mean).powi(2)).sum::<f64>() / (n - 1.0);
+    Some((100.0 * mean, 196.0 * (variance / n).sqrt()))
+}
+
+/// Compiles with these patches and measures accuracy on `data`, which holds labelled images: in
+/// floats, and in the emulator if asked.
+///
+/// # Errors
+/// If the network cannot be compiled so, or an image not be used.
+pub fn point(
+    options: &CompileOptions,
+    series: &str,
+    data: Option<&DataSet>,
+    in_emulator: bool,
+    progress: &mut dyn Progress,
+) -> Result<(Point, Compiled), SweepError> {
+    let compiled = compile(options, &mut Dump::none(), progress)?;
+    let report = &compiled.report;
+    let seconds = report.predicted_seconds.get("lan").map_or(f64::NAN, |s| s.total);
+    let mut point = Point {
+        series: series.to_owned(),
+        goal: goal(&options.patches),
+        share: report.drelus as f64 / report.drelus_at_1x1.max(1) as f64,
+        drelus: report.drelus,
+        bytes: report.bytes.total,
+        online_bytes: report.bytes.online,
+        seconds_lan: seconds,
+        distortion: report.budget.as_ref().map_or(0.0, |b| b.distortion),
+        top1_f32: None,
+        top1: None,
+        difference: None,
+        right: Vec::new(),
+    };
+    if let Some(data) = data {
+        point.right = right(data, &run(&Float::new(&compiled.owner.graph), data, |_| {})?);
+        point.top1_f32 = share(&point.right);
+        if in_emulator {
+            point.top1 = share(&right(data, &run(&Fixed::new(&compiled.owner), data, |_| {})?));
+        }
+    }
+    Ok((point, compiled))
+}
+
+/// Why a trade-off cannot be measured.
+#[derive(Debug, thiserror::Error)]
+pub enum SweepError {
+    /// One of the compilations.
+    #[error(transparent)]
+    Compile(#[from] CompileError),
+    /// The labelled images.
+    #[error(transparent)]
+    Evaluate(#[from] EvaluateError),
+}
+
+fn goal(patches: &PatchSource) -> String {
+    match patches {
+        PatchSource::Pixels => "100%".to_owned(),
+        PatchSource::Assignment(_) => "assignment".to_owned(),
+        PatchSource::Budget { goal, .. } => goal.to_string(),
+        PatchSource::Uniform { patch, .. } => format!("uniform {patch}"),
+    }
+}
+
+/// Whether the largest logit is the label's, for each labelled image.
+fn right(data: &DataSet, rows: &[FeatureMap]) -> Vec<bool> {
+    let right = |(at, row): (usize, &FeatureMap)| Some(data.label(at)? == top1(row.values()) as i64);
+    rows.iter().enumerate().filter_map(right).collect()
+}
+
+fn share(right: &[bool]) -> Option<f64> {
+    let count = right.iter().filter(|right| **right).count();
+    (!right.is_empty()).then(|| count as f64 / right.len() as f64)
+}
+
+/// The points as a table for programs: one line each, under a line of names.
+pub fn to_csv(points: &[Point]) -> String {
+    let mut text = "series,goal,share,drelus,bytes,online_bytes,seconds_lan,distortion,top1_f32,top1,difference,half_width\n".to_owned();
+    for p in points {
+        let number = |x: Option<f64>| x.map_or_else(String::new, |x| format!("{x:.4}"));
+        let distortion = if p.distortion.is_nan() { String::new() } else { format!("{:.6e}", p.distortion) };
+        // Writing to a string cannot fail. Goals hold commas where they name a link.
+        let _ = writeln!(
+            text,
+            "{},\"{}\",{:.6},{},{},{},{:.6},{},{},{},{},{}",
+            p.series,
+            p.goal,
+            p.share,
+            p.drelus,
+            p.bytes,
+            p.online_bytes,
+            p.seconds_lan,
+            distortion,
+            number(p.top1_f32),
+            number(p.top1),
+            number(p.difference.map(|(d, _)| d)),
+            number(p.difference.map(|(_, half)| half))
+        );
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn differences_are_paired() {
+        let (a, b) = (vec![true, true, false, true], vec![true, false, false, true]);
+        let (difference, half) = paired_difference(&a, &b).unwrap();
+        assert!((difference - 25.0).abs() < 1e-9);
+        // Differences 0, 1, 0, 0: variance 1/4, over four images.
+        assert!((half - 49.0).abs() < 1e-9);
+        assert_eq!(paired_difference(&a, &a), Some((0.0, 0.0)));
+        assert_eq!(paired_difference(&a, &b[..3]), None);
+    }
+}

@@ -1,0 +1,79 @@
+//! What an assignment really costs: the network is lowered with it, on made-up ranges.
+//!
+//! Messages do not depend on scales, so that no image is needed to count them.
+
+use std::collections::BTreeMap;
+
+use trefoil_ir::mpc::cost::{Cost, StepCost};
+use trefoil_ir::nn::{Graph, Verified};
+
+use super::compile::CompileError;
+use crate::calibrate::{Calibration, ChannelRange, PatchSums};
+use crate::lower::{LowerOptions, lower};
+use crate::pass::count::{Counts, count};
+use crate::pass::{self, Assignment, Dump, Gate, PassOptions};
+
+/// A network's cost with some assignment.
+pub struct Trial {
+    /// Of the three-party program.
+    pub cost: Cost,
+    /// DReLUs and multiplications.
+    pub counts: Counts,
+    /// Of the steps that come from each node, by ONNX name.
+    pub by_name: BTreeMap<String, StepCost>,
+}
+
+impl Trial {
+    /// Counts what the network costs with this assignment.
+    ///
+    /// # Errors
+    /// If the network cannot be compiled at all.
+    pub fn run(
+        imported: &Verified<Graph>,
+        relu6_as_relu: bool,
+        assignment: Option<&Assignment>,
+    ) -> Result<Self, CompileError> {
+        let options = PassOptions {
+            relu6_as_relu,
+            assignment: assignment.cloned(),
+        };
+        let passed = pass::run(imported.clone(), &options, &mut Dump::none())?;
+        let lowered = lower(&passed.graph, &made_up(&passed.graph), &LowerOptions::default())?;
+        let cost = Cost::new(&lowered.program);
+        let mut by_name: BTreeMap<String, StepCost> = BTreeMap::new();
+        for (id, step) in lowered.program.ids().zip(&cost.steps) {
+            let sum = by_name.entry(lowered.program.step(id).origin.clone()).or_default();
+            sum.bytes.offline += step.bytes.offline;
+            sum.bytes.online += step.bytes.online;
+            sum.bytes.total += step.bytes.total;
+            sum.drelus += step.drelus;
+            sum.macs += step.macs;
+        }
+        Ok(Self {
+            counts: count(imported, &passed.graph),
+            cost,
+            by_name,
+        })
+    }
+}
+
+/// A calibration in which every value lies between -1 and 1.
+fn made_up(graph: &Graph) -> Calibration {
+    let mut calibration = Calibration {
+        images: 1,
+        channels: vec![Vec::new(); graph.id_bound()],
+        patch_sums: BTreeMap::new(),
+    };
+    for id in graph.ids() {
+        let node = graph.node(id);
+        calibration.channels[id.index()] = vec![ChannelRange { min: -1.0, max: 1.0 }; node.shape.c];
+        if let Some(gate) = Gate::of(node).filter(Gate::has_blocks) {
+            let sums = PatchSums {
+                lower: vec![1.0; node.shape.c],
+                upper: gate.upper.map(|_| vec![1.0; node.shape.c]),
+            };
+            calibration.patch_sums.insert(id, sums);
+        }
+    }
+    calibration
+}
