@@ -5,6 +5,8 @@
 //! parallel, each thread holding the values of one image at a time; the result is the same for any
 //! number of threads, since minima and maxima do not depend on order.
 
+pub mod catalogue;
+pub mod distortion;
 mod observe;
 pub mod profile;
 

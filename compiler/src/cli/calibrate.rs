@@ -1,8 +1,9 @@
 //! `trefoil calibrate`.
 
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::ValueEnum;
 use trefoil_runtime::data::DataSet;
 
@@ -96,8 +97,8 @@ fn options(arguments: Arguments) -> Result<MeasureOptions> {
     let preprocess = read_preprocess(arguments.preprocess.as_deref())?;
     let data = DataSet::open(&arguments.data, preprocess.as_ref().map(|(p, _)| p), None)?;
     let catalogue = match arguments.patches.to_str() {
-        Some("catalogue") => Catalogue::standard(),
-        _ => Catalogue::read(&arguments.patches)?,
+        Some("catalogue") => Catalogue::Standard,
+        _ => read_catalogue(&arguments.patches)?,
     };
     Ok(MeasureOptions {
         model: arguments.model,
@@ -120,4 +121,9 @@ fn options(arguments: Arguments) -> Result<MeasureOptions> {
         profile: arguments.output,
         resume: arguments.resume,
     })
+}
+
+fn read_catalogue(path: &Path) -> Result<Catalogue> {
+    let text = fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?;
+    Catalogue::parse(&text).with_context(|| format!("the patches of {} cannot be used", path.display()))
 }

@@ -113,9 +113,8 @@ impl Subject {
         let graph = pass::run_for_profile(
             imported.clone(),
             options.relu6_as_relu,
-            options.assignment.as_ref(),
-        )?
-        .graph;
+            options.assignment.clone(),
+        )?;
         let sites = sites(&graph, |h, w| options.catalogue.patches(h, w));
         if sites.is_empty() {
             return Err(MeasureError::NoRelu);
@@ -272,7 +271,7 @@ impl<'a> Measure<'a> {
         let mut sites = self.sketch.image(image, number as u64)?;
         if let Some(exact) = &self.exact {
             for (site, distortion) in sites.iter_mut().zip(exact.image(image)?) {
-                site.signed = distortion.values.iter().map(|d| d.sqrt() as f32).collect();
+                site.signed = distortion.mean_square.iter().map(|d| d.sqrt() as f32).collect();
             }
         }
         Ok(sites)

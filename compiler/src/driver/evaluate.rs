@@ -6,11 +6,12 @@ use trefoil_ir::Shape;
 use trefoil_ir::mpc::emulate::{Bound, Emulator, IntMap, Rounding};
 use trefoil_ir::mpc::{Kind, ValueId};
 use trefoil_ir::nn::eval::{self, FeatureMap};
-use trefoil_ir::nn::{Graph, NodeId, Op};
+use trefoil_ir::nn::{Graph, NodeId};
 use trefoil_ir::plan::Owner;
 use trefoil_runtime::data::{DataError, DataSet};
 
 use super::compile::feature_map;
+use crate::calibrate::distortion;
 
 /// Why a data set cannot be run.
 #[derive(Debug, Error)]
@@ -48,13 +49,7 @@ pub struct Float<'a> {
 impl<'a> Float<'a> {
     /// This graph, which the verifier has seen.
     pub fn new(graph: &'a Graph) -> Self {
-        let mut logits = graph.output().expect("a verified graph has an output");
-        while matches!(
-            graph.node(logits).op,
-            Op::Output(_) | Op::Softmax(_) | Op::ArgMax(_)
-        ) {
-            logits = graph.inputs(logits)[0];
-        }
+        let logits = distortion::logits(graph);
         Self { graph, logits }
     }
 }

@@ -156,7 +156,7 @@ fn excerpt(value: &Value) -> String {
 
 /// The entries of an object in the order of the file, names that come twice included: an
 /// ordinary map would forget the first of them without a word.
-struct Entries(Vec<(String, Value)>);
+pub(crate) struct Entries(pub(crate) Vec<(String, Value)>);
 
 impl<'de> Deserialize<'de> for Entries {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -6,8 +6,8 @@ use thiserror::Error;
 use trefoil_ir::nn::{Diagnostic, Graph, Verified};
 
 use super::{
-    Changed, PassError, PassOptions, affine_to_conv, assign, drop_redundant, fold_batch_norm, merge_pads,
-    move_relu, normal_form, relu6_as_relu,
+    Assignment, Changed, PassError, PassOptions, affine_to_conv, assign, drop_redundant, fold_batch_norm,
+    merge_pads, move_relu, normal_form, relu6_as_relu,
 };
 
 /// A pass: its name, what it is for, and the function.
@@ -90,8 +90,29 @@ pub fn run(
     run_list(PASSES, graph, options, dump)
 }
 
-fn run_list(
-    passes: &[Pass],
+/// Passes that take gates away from where the model has them.
+const MOVING: [&str; 2] = ["move_relu", "normal_form"];
+
+/// Runs the passes that leave every gate its imported name and map: what a profile is measured on.
+/// Without an assignment each pixel keeps its own sign.
+///
+/// # Errors
+/// If a pass fails or leaves a graph that the verifier refuses.
+pub fn run_for_profile(
+    graph: Verified<Graph>,
+    relu6_as_relu: bool,
+    assignment: Option<Assignment>,
+) -> Result<Verified<Graph>, PassFailure> {
+    let options = PassOptions {
+        relu6_as_relu,
+        assignment,
+    };
+    let passes = PASSES.iter().filter(|pass| !MOVING.contains(&pass.name));
+    Ok(run_list(passes, graph, &options, &mut Dump::none())?.graph)
+}
+
+fn run_list<'p>(
+    passes: impl IntoIterator<Item = &'p Pass>,
     graph: Verified<Graph>,
     options: &PassOptions,
     dump: &mut Dump<'_>,

@@ -33,9 +33,10 @@ mod suggest;
 #[cfg(test)]
 pub(crate) mod testing;
 
+pub(crate) use assignment::Entries;
 pub use assignment::{Assignment, AssignmentError, AssignmentFault, Choice, LayerChoice};
 pub use gate::Gate;
-pub use manager::{Cause, Dump, PASSES, Pass, PassFailure, Passed, UnknownPass, run};
+pub use manager::{Cause, Dump, PASSES, Pass, PassFailure, Passed, UnknownPass, run, run_for_profile};
 
 use thiserror::Error;
 use trefoil_ir::nn::{Graph, GraphError, NodeId};

@@ -10,6 +10,7 @@ use trefoil_ir::Patch;
 use trefoil_ir::nn::Graph;
 
 use super::{ProfileError, damaged, io_error};
+use crate::calibrate::distortion::Sign;
 use crate::pass::Assignment;
 
 /// Version of the folder's form.
@@ -61,16 +62,6 @@ pub enum Method {
     Exact,
     /// To first order, by random probes of the output.
     Sketch,
-}
-
-/// Which of a layer's signs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Sign {
-    /// The sign of x.
-    Lower,
-    /// The sign of x - high, which a clip has besides.
-    Upper,
 }
 
 /// A sign of a ReLU or clip, and the patches that were measured for each of its channels.

@@ -17,7 +17,8 @@ mod vectors;
 mod writer;
 
 pub use chunk::{Chunk, LayerChunk};
-pub use header::{Header, Layer, Method, Shard, ShardError, Sign, Value, model_digest};
+pub use header::{Header, Layer, Method, Shard, ShardError, Value, model_digest};
+pub use super::distortion::Sign;
 pub use summary::{LayerSummary, Summary};
 pub use vectors::Vectors;
 pub use writer::{Writer, merge};

@@ -9,16 +9,36 @@ use crate::shape::{Shape, Window};
 /// A float type that matrix products exist for.
 pub trait Real: Copy + Default + std::ops::AddAssign + std::ops::Mul<Output = Self> {
     /// `c = a b` for row-major `a` (m x k), `b` (k x n), `c` (m x n).
-    fn gemm(m: usize, k: usize, n: usize, a: &[Self], b: &[Self], c: &mut [Self]);
+    fn gemm(m: usize, k: usize, n: usize, a: &[Self], b: &[Self], c: &mut [Self]) {
+        Self::gemm_strided(m, k, n, a, [k, 1], b, c);
+    }
+
+    /// `c = aᵀ b` for row-major `a` (k x m), `b` (k x n), `c` (m x n).
+    fn gemm_transposed(m: usize, k: usize, n: usize, a: &[Self], b: &[Self], c: &mut [Self]) {
+        Self::gemm_strided(m, k, n, a, [1, m], b, c);
+    }
+
+    /// `c = a b` where the element of `a` in row i, column j lies at `i * step[0] + j * step[1]`:
+    /// `[k, 1]` or `[1, m]`.
+    fn gemm_strided(m: usize, k: usize, n: usize, a: &[Self], step: [usize; 2], b: &[Self], c: &mut [Self]);
 }
 
 macro_rules! real {
     ($t:ty, $gemm:path) => {
         impl Real for $t {
             #[allow(unsafe_code)] // the crate's interface takes raw pointers
-            fn gemm(m: usize, k: usize, n: usize, a: &[$t], b: &[$t], c: &mut [$t]) {
+            fn gemm_strided(
+                m: usize,
+                k: usize,
+                n: usize,
+                a: &[$t],
+                step: [usize; 2],
+                b: &[$t],
+                c: &mut [$t],
+            ) {
                 assert!(a.len() == m * k && b.len() == k * n && c.len() == m * n);
-                let (rk, rn) = (k as isize, n as isize);
+                assert!(step == [k, 1] || step == [1, m]);
+                let rn = n as isize;
                 // SAFETY: the lengths above cover every index that the strides reach.
                 unsafe {
                     $gemm(
@@ -27,8 +47,8 @@ macro_rules! real {
                         n,
                         1.0,
                         a.as_ptr(),
-                        rk,
-                        1,
+                        step[0] as isize,
+                        step[1] as isize,
                         b.as_ptr(),
                         rn,
                         1,
@@ -47,11 +67,12 @@ real!(f64, matrixmultiply::dgemm);
 
 /// Exact where f64 might not be; plain loops, since only pathological weights come here.
 impl Real for i64 {
-    fn gemm(m: usize, k: usize, n: usize, a: &[i64], b: &[i64], c: &mut [i64]) {
+    fn gemm_strided(m: usize, k: usize, n: usize, a: &[i64], step: [usize; 2], b: &[i64], c: &mut [i64]) {
         assert!(a.len() == m * k && b.len() == k * n && c.len() == m * n);
-        for (a, c) in a.chunks(k).zip(c.chunks_mut(n)) {
+        for (row, c) in c.chunks_mut(n).enumerate() {
             c.fill(0);
-            for (factor, b) in a.iter().zip(b.chunks(n)) {
+            for (column, b) in b.chunks(n).enumerate() {
+                let factor = a[row * step[0] + column * step[1]];
                 c.iter_mut().zip(b).for_each(|(c, b)| *c += factor * b);
             }
         }
@@ -99,6 +120,39 @@ pub fn conv2d_slice<T: Real>(
         }
     }
     result
+}
+
+/// The gradient with respect to a convolution's operand of shape `input`, from that with respect to
+/// its output: `gradient` times the transposed matrix of the convolution.
+pub fn backward(
+    gradient: &FeatureMap,
+    weight: &[f32],
+    window: &Window,
+    groups: usize,
+    input: Shape,
+) -> FeatureMap {
+    let output = gradient.shape();
+    let mut result = vec![0.0; input.len()];
+    let (in_c, out_c) = (input.c / groups, output.c / groups);
+    let rows = in_c * window.kernel[0] * window.kernel[1];
+    let pixels = output.plane();
+    let plain = *window == Window::dense([1, 1]);
+    let mut columns = Vec::new();
+    for g in 0..groups {
+        let source = &gradient.values()[g * out_c * pixels..(g + 1) * out_c * pixels];
+        let weight = &weight[g * out_c * rows..(g + 1) * out_c * rows];
+        let target = &mut result[g * in_c * input.plane()..(g + 1) * in_c * input.plane()];
+        if out_c * in_c <= 4 {
+            direct_backward(source, in_c, input, weight, window, target, output);
+        } else if plain {
+            f32::gemm_transposed(rows, out_c, pixels, weight, source, target);
+        } else {
+            columns.resize(rows * pixels, 0.0);
+            f32::gemm_transposed(rows, out_c, pixels, weight, source, &mut columns);
+            col2im(&columns, input, window, output, target);
+        }
+    }
+    FeatureMap::new(input, result)
 }
 
 /// The output positions along `axis` whose tap `tap` lies inside an axis of `size`.
@@ -160,5 +214,57 @@ fn im2col<T: Real>(
                 to[x] = from[x * window.stride[1] + kx * window.dilation[1] - window.pads[1]];
             }
         }
+    }
+}
+
+/// The transpose of [`direct`].
+fn direct_backward(
+    source: &[f32],
+    in_c: usize,
+    input: Shape,
+    weight: &[f32],
+    window: &Window,
+    target: &mut [f32],
+    output: Shape,
+) {
+    let taps = in_c * window.kernel[0] * window.kernel[1];
+    for (from, weight) in source.chunks(output.plane()).zip(weight.chunks(taps)) {
+        for (tap, &factor) in weight.iter().enumerate() {
+            scatter(tap, from, factor, input, window, output, target);
+        }
+    }
+}
+
+/// The transpose of [`im2col`]: adds each tap's row to the pixels that it was read from.
+fn col2im(columns: &[f32], input: Shape, window: &Window, output: Shape, target: &mut [f32]) {
+    for (tap, row_of_taps) in columns.chunks(output.plane()).enumerate() {
+        scatter(tap, row_of_taps, 1.0, input, window, output, target);
+    }
+}
+
+/// Adds `factor` times a map of the output to the pixels that tap number `tap` (channel, row,
+/// column) reads for it.
+fn scatter(
+    tap: usize,
+    from: &[f32],
+    factor: f32,
+    input: Shape,
+    window: &Window,
+    output: Shape,
+    target: &mut [f32],
+) {
+    let [kh, kw] = window.kernel;
+    let (c, ky, kx) = (tap / (kh * kw), tap / kw % kh, tap % kw);
+    let columns = valid(window, 1, kx, input.w, output.w);
+    if columns.is_empty() {
+        return;
+    }
+    let first = columns.start * window.stride[1] + kx * window.dilation[1] - window.pads[1];
+    for y in valid(window, 0, ky, input.h, output.h) {
+        let row = y * window.stride[0] + ky * window.dilation[0] - window.pads[0];
+        let to = &mut target[(c * input.h + row) * input.w..][first..input.w];
+        let from = &from[y * output.w..][columns.clone()];
+        let to = to.iter_mut().step_by(window.stride[1]);
+        to.zip(from).for_each(|(to, from)| *to += factor * from);
     }
 }

@@ -44,6 +44,16 @@ impl FeatureMap {
         self.values.chunks(self.shape.plane())
     }
 
+    /// Adds another map of the same shape.
+    ///
+    /// # Panics
+    /// If the shapes differ.
+    pub fn accumulate(&mut self, summand: &FeatureMap) {
+        assert_eq!(self.shape, summand.shape, "only maps of one shape have a sum");
+        let pairs = self.values.iter_mut().zip(&summand.values);
+        pairs.for_each(|(v, s)| *v += s);
+    }
+
     /// Adds one number to all pixels of each channel.
     pub fn add_per_channel(&mut self, summands: &[f32]) {
         let plane = self.shape.plane();

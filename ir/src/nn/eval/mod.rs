@@ -2,10 +2,12 @@
 
 pub mod conv;
 mod map;
+mod tape;
 mod window;
 
 pub use map::FeatureMap;
-pub use window::{for_each_window, patch_sums};
+pub use tape::Tape;
+pub use window::{for_each_window, patch_sums, signs};
 
 use thiserror::Error;
 
@@ -40,28 +42,12 @@ pub fn run_with(
     let mut values: Vec<Option<FeatureMap>> = vec![None; graph.id_bound()];
     let mut last = FeatureMap::zeros(Shape::vector(1));
     for id in order {
-        let node = graph.node(id);
-        let inputs = graph.inputs(id);
-        let value = if let Op::Input(input) = &node.op {
-            if image.shape() != input.shape {
-                return Err(ImageShapeError {
-                    expected: input.shape,
-                    given: image.shape(),
-                });
-            }
-            image.clone()
-        } else {
-            let operands: Vec<&FeatureMap> = inputs
-                .iter()
-                .map(|i| values[i.index()].as_ref().expect("topological order"))
-                .collect();
-            node.op.eval(&operands, node.shape)
-        };
+        let value = value_of(graph, id, image, &values)?;
         inspect(id, &value);
-        if matches!(node.op, Op::Output(_)) {
+        if matches!(graph.node(id).op, Op::Output(_)) {
             last = value.clone();
         }
-        for input in inputs {
+        for input in graph.inputs(id) {
             uses[input.index()] -= 1;
             if uses[input.index()] == 0 {
                 values[input.index()] = None;
@@ -70,6 +56,29 @@ pub fn run_with(
         values[id.index()] = Some(value);
     }
     Ok(last)
+}
+
+/// The value of one node; `values` holds those of its operands.
+fn value_of(
+    graph: &Graph,
+    id: NodeId,
+    image: &FeatureMap,
+    values: &[Option<FeatureMap>],
+) -> Result<FeatureMap, ImageShapeError> {
+    let node = graph.node(id);
+    if let Op::Input(input) = &node.op {
+        if image.shape() != input.shape {
+            return Err(ImageShapeError {
+                expected: input.shape,
+                given: image.shape(),
+            });
+        }
+        return Ok(image.clone());
+    }
+    let operand = |i: &NodeId| values[i.index()].as_ref().expect("topological order");
+    let inputs = graph.inputs(id);
+    let operands: Vec<&FeatureMap> = inputs.iter().map(operand).collect();
+    Ok(node.op.eval(&operands, node.shape))
 }
 
 /// Runs the graph on one image.

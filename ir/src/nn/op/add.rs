@@ -37,4 +37,8 @@ impl Rule for Add {
         let sum = inputs[0].values().iter().zip(inputs[1].values());
         FeatureMap::new(output, sum.map(|(a, b)| a + b).collect())
     }
+
+    fn backward(&self, _: &[&FeatureMap], _: &FeatureMap, gradient: &FeatureMap) -> Vec<FeatureMap> {
+        vec![gradient.clone(), gradient.clone()]
+    }
 }

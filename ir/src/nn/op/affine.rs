@@ -51,4 +51,13 @@ impl Rule for Affine {
         }
         FeatureMap::new(output, values)
     }
+
+    fn backward(&self, inputs: &[&FeatureMap], _: &FeatureMap, gradient: &FeatureMap) -> Vec<FeatureMap> {
+        let shape = inputs[0].shape();
+        let mut values = Vec::with_capacity(shape.len());
+        for (channel, scale) in gradient.channels().zip(self.scale.values()) {
+            values.extend(channel.iter().map(|g| scale * g));
+        }
+        vec![FeatureMap::new(shape, values)]
+    }
 }

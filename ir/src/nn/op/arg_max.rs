@@ -36,4 +36,9 @@ impl Rule for ArgMax {
         };
         FeatureMap::new(output, (0..plane).map(|p| best(p) as f32).collect())
     }
+
+    fn backward(&self, inputs: &[&FeatureMap], _: &FeatureMap, _: &FeatureMap) -> Vec<FeatureMap> {
+        // An index stays what it is under small changes.
+        vec![FeatureMap::zeros(inputs[0].shape())]
+    }
 }

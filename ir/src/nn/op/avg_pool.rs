@@ -82,4 +82,18 @@ impl Rule for AvgPool {
         }
         FeatureMap::new(output, values)
     }
+
+    fn backward(&self, inputs: &[&FeatureMap], _: &FeatureMap, gradient: &FeatureMap) -> Vec<FeatureMap> {
+        let (input, output) = (inputs[0].shape(), gradient.shape());
+        let divisors = self.divisors(input, [output.h, output.w]);
+        let mut values = vec![0.0; input.len()];
+        for (channel, of_channel) in values.chunks_mut(input.plane()).zip(gradient.channels()) {
+            let mut windows = of_channel.iter().zip(&divisors);
+            for_each_window(&self.window, input, output, |taps| {
+                let share = windows.next().map_or(0.0, |(g, &count)| g / count as f32);
+                taps.iter().for_each(|&i| channel[i] += share);
+            });
+        }
+        vec![FeatureMap::new(input, values)]
+    }
 }

@@ -83,4 +83,13 @@ impl Rule for BatchNorm {
     fn eval(&self, inputs: &[&FeatureMap], output: Shape) -> FeatureMap {
         self.to_affine().eval(inputs, output)
     }
+
+    fn backward(
+        &self,
+        inputs: &[&FeatureMap],
+        output: &FeatureMap,
+        gradient: &FeatureMap,
+    ) -> Vec<FeatureMap> {
+        self.to_affine().backward(inputs, output, gradient)
+    }
 }

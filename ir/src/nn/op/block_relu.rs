@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Arity, OpError, Rule, mismatch};
-use crate::nn::eval::{FeatureMap, patch_sums};
+use crate::nn::eval::{FeatureMap, patch_sums, signs};
 use crate::patch::{Patch, Patches};
 use crate::shape::Shape;
 use crate::text::{AttrError, Attrs};
@@ -57,6 +57,19 @@ impl Rule for BlockRelu {
             gate_channel(channel, *patch, output);
         }
         FeatureMap::new(output, values)
+    }
+
+    fn backward(&self, inputs: &[&FeatureMap], _: &FeatureMap, gradient: &FeatureMap) -> Vec<FeatureMap> {
+        let mut values = gradient.values().to_vec();
+        let planes = values
+            .chunks_mut(gradient.shape().plane())
+            .zip(inputs[0].channels());
+        for ((channel, x), patch) in planes.zip(&self.patches) {
+            let open = signs(x, *patch, 0.0, true, gradient.shape());
+            let closed = channel.iter_mut().zip(open).filter(|(_, open)| !open);
+            closed.for_each(|(g, _)| *g = 0.0);
+        }
+        vec![FeatureMap::new(gradient.shape(), values)]
     }
 }
 

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::block_relu::check_patches;
 use super::{Arity, OpError, Rule, mismatch};
-use crate::nn::eval::{FeatureMap, patch_sums};
+use crate::nn::eval::{FeatureMap, signs};
 use crate::patch::{Patch, Patches};
 use crate::shape::Shape;
 use crate::text::{AttrError, Attrs};
@@ -76,17 +76,16 @@ impl Rule for Clip {
         }
         FeatureMap::new(output, values)
     }
-}
 
-/// The sign of `x - threshold` for every pixel, taken over its patch; `identity` where there is
-/// none.
-fn signs(channel: &[f32], patch: Patch, threshold: f32, identity: bool, shape: Shape) -> Vec<bool> {
-    let Patch::Block { h, w } = patch else {
-        return vec![identity; channel.len()];
-    };
-    let shifted: Vec<f32> = channel.iter().map(|x| x - threshold).collect();
-    let sums = patch_sums(&shifted, patch, shape.h, shape.w);
-    let columns = shape.w.div_ceil(usize::from(w));
-    let at = |i: usize| (i / shape.w / usize::from(h)) * columns + (i % shape.w) / usize::from(w);
-    (0..channel.len()).map(|i| sums[at(i)] > 0.0).collect()
+    fn backward(&self, inputs: &[&FeatureMap], _: &FeatureMap, gradient: &FeatureMap) -> Vec<FeatureMap> {
+        let shape = gradient.shape();
+        let mut values = Vec::with_capacity(shape.len());
+        for (c, (x, g)) in inputs[0].channels().zip(gradient.channels()).enumerate() {
+            let below = signs(x, self.lower[c], 0.0, true, shape);
+            let above = signs(x, self.upper[c], self.high, false, shape);
+            let slope = |i: usize| f32::from(u8::from(below[i])) - f32::from(u8::from(above[i]));
+            values.extend(g.iter().enumerate().map(|(i, g)| slope(i) * g));
+        }
+        vec![FeatureMap::new(shape, values)]
+    }
 }

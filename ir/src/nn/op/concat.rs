@@ -35,4 +35,14 @@ impl Rule for Concat {
         let parts: Vec<&[f32]> = inputs.iter().map(|m| m.values()).collect();
         FeatureMap::new(output, parts.concat())
     }
+
+    fn backward(&self, inputs: &[&FeatureMap], _: &FeatureMap, gradient: &FeatureMap) -> Vec<FeatureMap> {
+        let mut rest = gradient.values();
+        let part = |input: &&FeatureMap| {
+            let (part, behind) = rest.split_at(input.shape().len());
+            rest = behind;
+            FeatureMap::new(input.shape(), part.to_vec())
+        };
+        inputs.iter().map(part).collect()
+    }
 }

@@ -94,4 +94,9 @@ impl Rule for Conv2d {
         }
         result
     }
+
+    fn backward(&self, inputs: &[&FeatureMap], _: &FeatureMap, gradient: &FeatureMap) -> Vec<FeatureMap> {
+        let (weight, input) = (self.weight.values(), inputs[0].shape());
+        vec![conv::backward(gradient, weight, &self.window, self.groups, input)]
+    }
 }

@@ -30,4 +30,8 @@ impl Rule for Flatten {
     fn eval(&self, inputs: &[&FeatureMap], output: Shape) -> FeatureMap {
         FeatureMap::new(output, inputs[0].values().to_vec())
     }
+
+    fn backward(&self, inputs: &[&FeatureMap], _: &FeatureMap, gradient: &FeatureMap) -> Vec<FeatureMap> {
+        vec![FeatureMap::new(inputs[0].shape(), gradient.values().to_vec())]
+    }
 }

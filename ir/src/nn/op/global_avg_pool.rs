@@ -32,4 +32,14 @@ impl Rule for GlobalAvgPool {
         let mean = |c: &[f32]| c.iter().sum::<f32>() / plane as f32;
         FeatureMap::new(output, inputs[0].values().chunks(plane).map(mean).collect())
     }
+
+    fn backward(&self, inputs: &[&FeatureMap], _: &FeatureMap, gradient: &FeatureMap) -> Vec<FeatureMap> {
+        let shape = inputs[0].shape();
+        let plane = shape.plane();
+        let spread = |g: &f32| std::iter::repeat_n(g / plane as f32, plane);
+        vec![FeatureMap::new(
+            shape,
+            gradient.values().iter().flat_map(spread).collect(),
+        )]
+    }
 }

@@ -41,4 +41,8 @@ impl Rule for Input {
         // The evaluator puts the image in place of this node; a graph's own input is zero.
         FeatureMap::zeros(output)
     }
+
+    fn backward(&self, _: &[&FeatureMap], _: &FeatureMap, _: &FeatureMap) -> Vec<FeatureMap> {
+        Vec::new()
+    }
 }

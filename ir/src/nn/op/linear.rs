@@ -58,4 +58,10 @@ impl Rule for Linear {
         }
         result
     }
+
+    fn backward(&self, inputs: &[&FeatureMap], _: &FeatureMap, gradient: &FeatureMap) -> Vec<FeatureMap> {
+        let pixel = Window::dense([1, 1]);
+        let (weight, input) = (self.weight.values(), inputs[0].shape());
+        vec![conv::backward(gradient, weight, &pixel, 1, input)]
+    }
 }

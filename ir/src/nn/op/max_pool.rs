@@ -44,6 +44,25 @@ impl Rule for MaxPool {
         }
         FeatureMap::new(output, values)
     }
+
+    fn backward(&self, inputs: &[&FeatureMap], _: &FeatureMap, gradient: &FeatureMap) -> Vec<FeatureMap> {
+        let (input, output) = (inputs[0].shape(), gradient.shape());
+        let mut values = vec![0.0; input.len()];
+        let planes = values.chunks_mut(input.plane()).zip(inputs[0].channels());
+        for ((channel, x), of_channel) in planes.zip(gradient.channels()) {
+            let mut windows = of_channel.iter();
+            for_each_window(&self.window, input, output, |taps| {
+                let first = taps
+                    .iter()
+                    .copied()
+                    .reduce(|m, i| if x[i] > x[m] { i } else { m });
+                if let (Some(first), Some(g)) = (first, windows.next()) {
+                    channel[first] += g;
+                }
+            });
+        }
+        vec![FeatureMap::new(input, values)]
+    }
 }
 
 /// Refuses windows that lie in the padding altogether: they have neither maximum nor mean.

@@ -116,6 +116,12 @@ pub trait Rule: Sized {
 
     /// The operator's meaning in f32, on operands whose shapes [`infer`](Rule::infer) accepted.
     fn eval(&self, inputs: &[&FeatureMap], output: Shape) -> FeatureMap;
+
+    /// From the gradient of some number with respect to the operator's `output`, that with respect
+    /// to each operand: the transposed derivative at `inputs`. Signs count as constants, so that a
+    /// gate's derivative is its mask.
+    fn backward(&self, inputs: &[&FeatureMap], output: &FeatureMap, gradient: &FeatureMap)
+    -> Vec<FeatureMap>;
 }
 
 macro_rules! operators {
@@ -167,6 +173,17 @@ macro_rules! operators {
             /// The operator's meaning in f32.
             pub fn eval(&self, inputs: &[&FeatureMap], output: Shape) -> FeatureMap {
                 match self { $(Op::$op(op) => op.eval(inputs, output)),* }
+            }
+
+            /// From the gradient with respect to the `output`, that with respect to each operand
+            /// (see [`Rule::backward`]).
+            pub fn backward(
+                &self,
+                inputs: &[&FeatureMap],
+                output: &FeatureMap,
+                gradient: &FeatureMap,
+            ) -> Vec<FeatureMap> {
+                match self { $(Op::$op(op) => op.backward(inputs, output, gradient)),* }
             }
         }
 

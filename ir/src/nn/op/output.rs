@@ -41,4 +41,8 @@ impl Rule for Output {
     fn eval(&self, inputs: &[&FeatureMap], _: Shape) -> FeatureMap {
         inputs[0].clone()
     }
+
+    fn backward(&self, _: &[&FeatureMap], _: &FeatureMap, gradient: &FeatureMap) -> Vec<FeatureMap> {
+        vec![gradient.clone()]
+    }
 }

@@ -68,4 +68,16 @@ impl Rule for Pad {
             self.apply(inputs[0].values(), inputs[0].shape(), output, 0.0),
         )
     }
+
+    fn backward(&self, inputs: &[&FeatureMap], _: &FeatureMap, gradient: &FeatureMap) -> Vec<FeatureMap> {
+        let (inner, outer) = (inputs[0].shape(), gradient.shape());
+        let [pc, ph, pw] = self.before;
+        let mut values = Vec::with_capacity(inner.len());
+        for row in 0..inner.c * inner.h {
+            let (c, y) = (row / inner.h, row % inner.h);
+            let start = ((c + pc) * outer.h + y + ph) * outer.w + pw;
+            values.extend_from_slice(&gradient.values()[start..start + inner.w]);
+        }
+        vec![FeatureMap::new(inner, values)]
+    }
 }

@@ -30,4 +30,10 @@ impl Rule for Relu {
     fn eval(&self, inputs: &[&FeatureMap], output: Shape) -> FeatureMap {
         FeatureMap::new(output, inputs[0].values().iter().map(|v| v.max(0.0)).collect())
     }
+
+    fn backward(&self, inputs: &[&FeatureMap], _: &FeatureMap, gradient: &FeatureMap) -> Vec<FeatureMap> {
+        let pass = |(x, g): (&f32, &f32)| if *x > 0.0 { *g } else { 0.0 };
+        let values = inputs[0].values().iter().zip(gradient.values()).map(pass);
+        vec![FeatureMap::new(gradient.shape(), values.collect())]
+    }
 }

@@ -225,4 +225,24 @@ impl Rule for Resize {
         }
         FeatureMap::new(output, values)
     }
+
+    fn backward(&self, inputs: &[&FeatureMap], _: &FeatureMap, gradient: &FeatureMap) -> Vec<FeatureMap> {
+        let input = inputs[0].shape();
+        let rows = self.taps(0, input.h);
+        let columns = self.taps(1, input.w);
+        let mut sums = vec![0f64; input.len()];
+        for (channel, of_channel) in sums.chunks_mut(input.plane()).zip(gradient.channels()) {
+            let mut of_channel = of_channel.iter();
+            for (row, column) in rows.iter().flat_map(|r| columns.iter().map(move |c| (r, c))) {
+                let g = of_channel.next().map_or(0.0, |g| f64::from(*g));
+                for (r, c) in row.iter().flat_map(|r| column.iter().map(move |c| (r, c))) {
+                    channel[r.index * input.w + c.index] += r.weight * c.weight * g;
+                }
+            }
+        }
+        vec![FeatureMap::new(
+            input,
+            sums.into_iter().map(|v| v as f32).collect(),
+        )]
+    }
 }

@@ -151,4 +151,16 @@ impl Rule for Slice {
             .gather(inputs[0].values(), inputs[0].shape(), &self.index());
         FeatureMap::new(output, values)
     }
+
+    fn backward(&self, inputs: &[&FeatureMap], _: &FeatureMap, gradient: &FeatureMap) -> Vec<FeatureMap> {
+        let shape = inputs[0].shape();
+        let (outer, inner) = self.axis.outer_inner(shape);
+        let (size, index) = (self.axis.size(shape), self.index());
+        let mut values = vec![0.0; shape.len()];
+        let places = (0..outer).flat_map(|o| index.iter().map(move |at| (o * size + at) * inner));
+        for (start, part) in places.zip(gradient.values().chunks(inner)) {
+            values[start..start + inner].copy_from_slice(part);
+        }
+        vec![FeatureMap::new(shape, values)]
+    }
 }

@@ -40,4 +40,16 @@ impl Rule for Softmax {
         }
         FeatureMap::new(output, values)
     }
+
+    fn backward(&self, _: &[&FeatureMap], output: &FeatureMap, gradient: &FeatureMap) -> Vec<FeatureMap> {
+        let plane = output.shape().plane();
+        let (y, g) = (output.values(), gradient.values());
+        let mut values = vec![0.0; y.len()];
+        for pixel in 0..plane {
+            let channels = || (pixel..y.len()).step_by(plane);
+            let mean: f32 = channels().map(|i| y[i] * g[i]).sum();
+            channels().for_each(|i| values[i] = y[i] * (g[i] - mean));
+        }
+        vec![FeatureMap::new(output.shape(), values)]
+    }
 }

@@ -1,0 +1,222 @@
+//! Running only what lies behind a change.
+//!
+//! What travels is the *difference* from the tape's values. An affine operator maps differences
+//! without its bias and needs no old values, a value that nothing changed is no work at all, and a
+//! convolution right behind the gate sees a difference in one channel and needs that channel's weights
+//! alone. Gates, max-pools and the like see old value plus difference.
+
+use std::collections::BTreeMap;
+
+use trefoil_ir::nn::eval::{FeatureMap, Tape};
+use trefoil_ir::nn::op::{Affine, Conv2d, Linear};
+use trefoil_ir::nn::{Graph, NodeId, Op};
+use trefoil_ir::{Shape, Tensor};
+
+/// The graph as differences see it.
+#[derive(Debug)]
+pub(super) struct Differences<'a> {
+    graph: &'a Graph,
+    logits: NodeId,
+    /// By node: the operator without its constant part, if it is affine.
+    linear: Vec<Option<Op>>,
+}
+
+/// The nodes between a gate and the logits.
+#[derive(Debug)]
+pub(super) struct Behind {
+    source: NodeId,
+    /// In topological order, without the gate.
+    order: Vec<NodeId>,
+    /// By node: how many operands of these nodes it is.
+    uses: Vec<usize>,
+}
+
+/// What lies behind one channel of a gate.
+pub(super) struct Channel<'b> {
+    behind: &'b Behind,
+    shape: Shape,
+    channel: usize,
+    /// Convolutions of the gate's value, with this channel's weights.
+    first: BTreeMap<NodeId, Op>,
+}
+
+impl<'a> Differences<'a> {
+    pub(super) fn new(graph: &'a Graph, logits: NodeId) -> Self {
+        let mut linear = vec![None; graph.id_bound()];
+        for id in graph.ids() {
+            linear[id.index()] = without_constant(&graph.node(id).op);
+        }
+        Self {
+            graph,
+            logits,
+            linear,
+        }
+    }
+
+    /// What lies behind a gate.
+    pub(super) fn behind(&self, source: NodeId) -> Behind {
+        let mut wanted = vec![false; self.graph.id_bound()];
+        let mut stack = vec![self.logits];
+        while let Some(id) = stack.pop() {
+            if !std::mem::replace(&mut wanted[id.index()], true) {
+                stack.extend(self.graph.inputs(id));
+            }
+        }
+        let mut reached = vec![false; self.graph.id_bound()];
+        let mut uses = vec![0; self.graph.id_bound()];
+        let mut order = Vec::new();
+        reached[source.index()] = true;
+        for id in self.graph.order() {
+            let inputs = self.graph.inputs(id);
+            if wanted[id.index()] && inputs.iter().any(|i| reached[i.index()]) {
+                reached[id.index()] = true;
+                inputs.iter().for_each(|i| uses[i.index()] += 1);
+                order.push(id);
+            }
+        }
+        Behind { source, order, uses }
+    }
+
+    /// What lies behind one channel of a gate.
+    pub(super) fn channel<'b>(&self, behind: &'b Behind, channel: usize) -> Channel<'b> {
+        let users = self.graph.users(behind.source);
+        let first = users.into_iter().filter_map(|user| {
+            let Some(Op::Conv2d(conv)) = &self.linear[user.index()] else {
+                return None;
+            };
+            Some((user, input_channel(conv, channel)?.into()))
+        });
+        Channel {
+            behind,
+            shape: self.graph.node(behind.source).shape,
+            channel,
+            first: first.collect(),
+        }
+    }
+
+    /// The mean squared change of the logits if the channel's value changes by `difference`.
+    pub(super) fn mean_square(&self, tape: &Tape<'_>, channel: &Channel<'_>, difference: Vec<f32>) -> f64 {
+        let Channel { behind, shape, .. } = channel;
+        let mut uses = behind.uses.clone();
+        let mut changes: Vec<Option<FeatureMap>> = vec![None; uses.len()];
+        changes[behind.source.index()] = Some(widened(&difference, channel.channel, *shape));
+        let single = FeatureMap::new(Shape { c: 1, ..*shape }, difference);
+        for &id in &behind.order {
+            changes[id.index()] = match channel.first.get(&id) {
+                Some(conv) => Some(conv.eval(&[&single], self.graph.node(id).shape)),
+                None => self.change(tape, id, &changes),
+            };
+            for input in self.graph.inputs(id) {
+                uses[input.index()] -= 1;
+                if uses[input.index()] == 0 {
+                    changes[input.index()] = None;
+                }
+            }
+        }
+        let Some(change) = &changes[self.logits.index()] else {
+            return 0.0;
+        };
+        let squares = change.values().iter().map(|v| f64::from(*v).powi(2));
+        squares.sum::<f64>() / change.values().len() as f64
+    }
+
+    /// The change of a node's value; `None` if there is none.
+    fn change(&self, tape: &Tape<'_>, id: NodeId, changes: &[Option<FeatureMap>]) -> Option<FeatureMap> {
+        let inputs = self.graph.inputs(id);
+        let of = |i: &NodeId| changes[i.index()].as_ref();
+        if inputs.iter().all(|i| of(i).is_none()) {
+            return None;
+        }
+        let (node, changed) = (self.graph.node(id), inputs.iter().filter_map(of));
+        match &self.linear[id.index()] {
+            Some(Op::Add(_)) => changed.cloned().reduce(|mut sum, more| {
+                sum.accumulate(&more);
+                sum
+            }),
+            Some(op) => {
+                let zero = |i: &NodeId| FeatureMap::zeros(self.graph.node(*i).shape);
+                let zeros: Vec<FeatureMap> = inputs.iter().filter(|i| of(i).is_none()).map(zero).collect();
+                let mut zeros = zeros.iter();
+                let operands = inputs.iter().map(|i| of(i).or_else(|| zeros.next()));
+                Some(op.eval(&operands.flatten().collect::<Vec<_>>(), node.shape))
+            }
+            None => self.beyond(tape, id, changes),
+        }
+    }
+
+    /// The change of an operator that has to see values.
+    fn beyond(&self, tape: &Tape<'_>, id: NodeId, changes: &[Option<FeatureMap>]) -> Option<FeatureMap> {
+        let (node, old) = (self.graph.node(id), tape.value(id));
+        let moved = |i: &NodeId| {
+            let mut value = tape.value(*i).clone();
+            changes[i.index()]
+                .iter()
+                .for_each(|change| value.accumulate(change));
+            value
+        };
+        let operands: Vec<FeatureMap> = self.graph.inputs(id).iter().map(moved).collect();
+        let new = node.op.eval(&operands.iter().collect::<Vec<_>>(), node.shape);
+        let pairs = new.values().iter().zip(old.values());
+        let change: Vec<f32> = pairs.map(|(new, old)| new - old).collect();
+        let any = change.iter().any(|v| *v != 0.0);
+        any.then(|| FeatureMap::new(node.shape, change))
+    }
+}
+
+/// A map that is zero but for one channel.
+fn widened(plane: &[f32], channel: usize, shape: Shape) -> FeatureMap {
+    let mut values = vec![0.0; shape.len()];
+    values[channel * shape.plane()..][..shape.plane()].copy_from_slice(plane);
+    FeatureMap::new(shape, values)
+}
+
+/// The convolution of one input channel, if every output depends on all of them.
+fn input_channel(conv: &Conv2d, channel: usize) -> Option<Conv2d> {
+    let &[out, channels, kh, kw] = conv.weight.dims() else {
+        return None;
+    };
+    if conv.groups != 1 {
+        return None;
+    }
+    let taps = conv.weight.values().chunks(kh * kw);
+    let taps = taps.skip(channel).step_by(channels);
+    Some(Conv2d {
+        weight: Tensor::new(vec![out, 1, kh, kw], taps.flatten().copied().collect()).ok()?,
+        bias: None,
+        window: conv.window.clone(),
+        groups: 1,
+    })
+}
+
+/// An affine operator without its constant part; `None` if it is not affine.
+fn without_constant(op: &Op) -> Option<Op> {
+    let scaled = |affine: Affine| -> Op {
+        Affine {
+            bias: Tensor::vector(vec![0.0; affine.bias.len()]),
+            scale: affine.scale,
+        }
+        .into()
+    };
+    match op {
+        Op::Conv2d(conv) => {
+            let bias = None;
+            Some(Conv2d { bias, ..conv.clone() }.into())
+        }
+        Op::Linear(linear) => {
+            let bias = None;
+            Some(
+                Linear {
+                    bias,
+                    ..linear.clone()
+                }
+                .into(),
+            )
+        }
+        Op::BatchNorm(norm) => Some(scaled(norm.to_affine())),
+        Op::Affine(affine) => Some(scaled(affine.clone())),
+        Op::AvgPool(_) | Op::GlobalAvgPool(_) | Op::Add(_) | Op::Concat(_) => Some(op.clone()),
+        Op::Slice(_) | Op::Pad(_) | Op::Flatten(_) | Op::Resize(_) | Op::Output(_) => Some(op.clone()),
+        Op::Relu(_) | Op::BlockRelu(_) | Op::Clip(_) | Op::MaxPool(_) => None,
+        Op::Softmax(_) | Op::ArgMax(_) | Op::Input(_) => None,
+    }
+}

@@ -1,0 +1,191 @@
+//! All distortions of an image at once, to first order, from a few backward passes.
+
+use rayon::prelude::*;
+use trefoil_ir::Patch;
+use trefoil_ir::nn::eval::{FeatureMap, ImageShapeError, Tape};
+use trefoil_ir::nn::{Graph, NodeId};
+
+use super::integral::{Integrals, Sizes};
+use super::layer::Layer;
+use super::{Site, logits};
+
+/// Estimates distortions from random probes of the output.
+///
+/// A site's [vectors](SiteVectors) over images and probes are a sketch of the change that each option
+/// makes: the mean of a vector's squares estimates the option's distortion, and that of the squares of
+/// a sum of vectors the joint distortion of several channels.
+///
+/// Peak memory is that of the values of all nodes for each image in flight, so callers should run
+/// as many images at a time as there are threads: channels run in parallel, too.
+#[derive(Debug)]
+pub struct Sketch<'a> {
+    graph: &'a Graph,
+    layers: Vec<(Layer, Sizes)>,
+    logits: NodeId,
+    probes: usize,
+    seed: u64,
+}
+
+/// What one image shows of one site.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SiteVectors {
+    /// For each probe, channel and option, flat in this order: the first-order change of the probed
+    /// output, scaled so that the mean of its square over probes estimates the mean squared change
+    /// of the output.
+    pub signed: Vec<f32>,
+    /// For each channel and option: the largest magnitude of a patch's sum; 0 for the identity.
+    pub largest_sum: Vec<f32>,
+    /// For each channel and option: the sum over the channel's pixels of the squared change at the
+    /// layer itself.
+    pub change: Vec<f32>,
+}
+
+impl<'a> Sketch<'a> {
+    /// A sketch of these sites of a verified graph. If the network has no more outputs than
+    /// `probes`, each output is probed by itself, once, and nothing is random.
+    ///
+    /// # Panics
+    /// If a site is no gate of the graph, or there is no probe.
+    pub fn new(graph: &'a Graph, sites: &[Site], probes: usize, seed: u64) -> Self {
+        assert!(probes > 0, "a sketch needs a probe");
+        let logits = logits(graph);
+        let layer = |site: &Site| {
+            let layer = Layer::new(graph, site);
+            let sizes = Sizes::new(&layer.patches, layer.shape);
+            (layer, sizes)
+        };
+        Self {
+            graph,
+            layers: sites.iter().map(layer).collect(),
+            logits,
+            probes: probes.min(graph.node(logits).shape.len()),
+            seed,
+        }
+    }
+
+    /// The number of probes an image: what was asked for, or fewer if there are fewer outputs.
+    pub fn probes(&self) -> usize {
+        self.probes
+    }
+
+    /// The vectors of every site on one image. Probes are drawn from the seed and the image's
+    /// `number`, so that an image has the same ones whichever are run with it.
+    ///
+    /// # Errors
+    /// If the image has another shape than the graph's input.
+    pub fn image(&self, image: &FeatureMap, number: u64) -> Result<Vec<SiteVectors>, ImageShapeError> {
+        let tape = Tape::run(self.graph, image)?;
+        let mut vectors: Vec<SiteVectors> = self.layers.iter().map(|l| self.nothing(&l.0)).collect();
+        tape.backward_all(self.logits, self.seeds(number), |id, gradients| {
+            for ((layer, sizes), vectors) in self.layers.iter().zip(&mut vectors) {
+                if layer.node == id {
+                    *vectors = site(layer, sizes, &tape, gradients);
+                }
+            }
+        });
+        Ok(vectors)
+    }
+
+    /// A site that the output does not depend on.
+    fn nothing(&self, layer: &Layer) -> SiteVectors {
+        let count = layer.shape.c * layer.patches.len();
+        SiteVectors {
+            signed: vec![0.0; self.probes * count],
+            largest_sum: vec![0.0; count],
+            change: vec![0.0; count],
+        }
+    }
+
+    pub(super) fn seeds(&self, number: u64) -> Vec<FeatureMap> {
+        let shape = self.graph.node(self.logits).shape;
+        let outputs = shape.len();
+        if self.probes == outputs {
+            let unit = |i: usize| (0..outputs).map(|j| if i == j { 1.0 } else { 0.0 }).collect();
+            return (0..outputs).map(|i| FeatureMap::new(shape, unit(i))).collect();
+        }
+        let scale = 1.0 / (outputs as f32).sqrt();
+        let signs = random_bits(self.seed, number, self.probes * outputs);
+        let values: Vec<f32> = signs.map(|bit| if bit { scale } else { -scale }).collect();
+        let probes = values.chunks(outputs);
+        probes.map(|v| FeatureMap::new(shape, v.to_vec())).collect()
+    }
+}
+
+fn random_bits(seed: u64, number: u64, count: usize) -> impl Iterator<Item = bool> {
+    let mut hasher = blake3::Hasher::new_derive_key("Trefoil: probes of a distortion sketch");
+    hasher.update(&seed.to_le_bytes());
+    hasher.update(&number.to_le_bytes());
+    let mut bytes = vec![0u8; count.div_ceil(8)];
+    hasher.finalize_xof().fill(&mut bytes);
+    let bits = bytes
+        .into_iter()
+        .flat_map(|byte| (0..8).map(move |i| byte >> i & 1 == 1));
+    bits.take(count)
+}
+
+fn site(layer: &Layer, sizes: &Sizes, tape: &Tape<'_>, gradients: &[FeatureMap]) -> SiteVectors {
+    let options = layer.patches.len();
+    let channels: Vec<Vec<Effect>> = (0..layer.shape.c)
+        .into_par_iter()
+        .map(|c| channel(layer, sizes, tape, gradients, c))
+        .collect();
+    let effects = || channels.iter().flatten();
+    let mut signed = Vec::with_capacity(gradients.len() * layer.shape.c * options);
+    for probe in 0..gradients.len() {
+        signed.extend(effects().map(|effect| effect.signed[probe]));
+    }
+    SiteVectors {
+        signed,
+        largest_sum: effects().map(|effect| effect.largest_sum).collect(),
+        change: effects().map(|effect| effect.change).collect(),
+    }
+}
+
+/// What an option does to a channel.
+struct Effect {
+    signed: Vec<f32>,
+    largest_sum: f32,
+    change: f32,
+}
+
+/// The effects of all options on one channel. With z what the sign is taken of, b the present bits
+/// and b' an option's, the change is `± z (b' - b)`; so `g · Δ = ± (Σ b' g z - Σ b g z)`, and
+/// `|Δ|² = Σ b' (1 - 2 b) z² + Σ b z²`.
+fn channel(layer: &Layer, sizes: &Sizes, tape: &Tape<'_>, gradients: &[FeatureMap], c: usize) -> Vec<Effect> {
+    let channel = layer.channel(tape, c);
+    let z = || channel.value.iter().map(|z| f64::from(*z));
+    let square = || {
+        z().zip(&channel.bits)
+            .map(|(z, b)| if *b { -z * z } else { z * z })
+    };
+    let mut integrals = Integrals::new(layer.shape);
+    integrals.push(z());
+    integrals.push(square());
+    let gradients = layer.gradients(gradients, c);
+    let product = |g: &'_ [f32]| -> Vec<f64> { z().zip(g).map(|(z, g)| z * f64::from(*g)).collect() };
+    let mut all = vec![-square().filter(|s| *s < 0.0).sum::<f64>()];
+    let mut whole = vec![square().sum::<f64>()];
+    for g in gradients {
+        let product = product(g);
+        let open = product.iter().zip(&channel.bits).filter(|(_, b)| **b);
+        all.push(open.map(|(p, _)| p).sum());
+        whole.push(product.iter().sum());
+        integrals.push(product.into_iter());
+    }
+    let gated = sizes.gate(&integrals);
+    let factor = f64::from(layer.factor());
+    let effect = |(option, mut gated): (&Patch, super::integral::Gated)| {
+        if *option == Patch::Identity && layer.open() {
+            gated.open.clone_from(&whole);
+        }
+        // The present patch changes nothing, whatever rounding says.
+        let keep = if *option == layer.present[c] { 0.0 } else { 1.0 };
+        let change = |i: usize| (gated.open[i] - all[i]) * keep * factor;
+        Effect {
+            signed: (1..all.len()).map(|i| change(i) as f32).collect(),
+            largest_sum: gated.largest as f32,
+            change: ((gated.open[0] + all[0]).max(0.0) * keep) as f32,
+        }
+    };
+    layer.patches.iter().zip(gated).map(effect).collect()
+}
