@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use trefoil_compiler::driver::compile::{Progress, feature_map};
+use trefoil_compiler::driver::compile::{PatchSource, Progress, feature_map};
 use trefoil_compiler::driver::evaluate::{Fixed, Float, Network};
 use trefoil_compiler::driver::{CompileOptions, Compiled, compile};
 use trefoil_compiler::import::ImportOptions;
@@ -56,7 +56,7 @@ pub(crate) fn options(model: impl Into<std::path::PathBuf>, calibration: DataSet
         import: ImportOptions::default(),
         calibration,
         preprocess: None,
-        assignment: None,
+        patches: PatchSource::Pixels,
         relu6_as_relu: false,
         head_room: 1.0,
         classes: Vec::new(),
@@ -102,7 +102,7 @@ impl Model {
         write_images(&calibration, input, images(1, calibration_images, input));
         let calibration = DataSet::open(&calibration, None, None).map_err(chain)?;
         Self::compile(&CompileOptions {
-            assignment,
+            patches: assignment.map_or(PatchSource::Pixels, PatchSource::Assignment),
             relu6_as_relu,
             ..options(model, calibration)
         })

@@ -91,7 +91,9 @@ fn count(text: &str, unit: &str) -> Option<u64> {
         ("M", 1e6),
         ("G", 1e9),
     ];
-    let scaled = factors.iter().find_map(|(suffix, factor)| Some((text.strip_suffix(suffix)?, *factor)));
+    let scaled = factors
+        .iter()
+        .find_map(|(suffix, factor)| Some((text.strip_suffix(suffix)?, *factor)));
     let (number, factor) = scaled.unwrap_or((text, 1.0));
     let value = number.trim().parse::<f64>().ok()? * factor;
     // Above 2^53 a float no longer counts single bytes, and nobody has such a budget.
@@ -122,13 +124,27 @@ mod tests {
     #[test]
     fn what_is_none_is_refused_with_a_hint() {
         for text in [
-            "", "6", "%", "x%", "bytes", "bytes=", "bytes=-1", "bytes=nan", "bytes=1TB", "relus=5B", "seconds=0@lan",
-            "seconds=inf", "watts=3",
+            "",
+            "6",
+            "%",
+            "x%",
+            "bytes",
+            "bytes=",
+            "bytes=-1",
+            "bytes=nan",
+            "bytes=1TB",
+            "relus=5B",
+            "seconds=0@lan",
+            "seconds=inf",
+            "watts=3",
         ] {
             assert!(matches!(text.parse::<Goal>(), Err(GoalError::Form(_))), "{text}");
         }
         assert!(matches!("101%".parse::<Goal>(), Err(GoalError::Share(_))));
         assert!(matches!("-1%".parse::<Goal>(), Err(GoalError::Share(_))));
-        assert!(matches!("seconds=1@moon".parse::<Goal>(), Err(GoalError::Link(_))));
+        assert!(matches!(
+            "seconds=1@moon".parse::<Goal>(),
+            Err(GoalError::Link(_))
+        ));
     }
 }

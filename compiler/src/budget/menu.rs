@@ -13,6 +13,7 @@ use trefoil_ir::{Patch, Patches};
 
 use super::knapsack::{Item, Problem, ProblemError};
 use super::price::Currency;
+use super::random::Random;
 use crate::calibrate::profile::{Header, Sign, Summary};
 use crate::pass::{Assignment, Choice, LayerChoice};
 
@@ -123,7 +124,8 @@ impl Menu {
         for (slot, &pick) in self.slots.iter().zip(choice) {
             for (layer, patch) in slot.picks[pick].halves() {
                 let layer = &header.layers[layer];
-                patches[slot.gate][usize::from(layer.sign == Sign::Upper)][slot.channel] = layer.patches[patch];
+                patches[slot.gate][usize::from(layer.sign == Sign::Upper)][slot.channel] =
+                    layer.patches[patch];
             }
         }
         let mut assignment = Assignment::default();
@@ -142,18 +144,37 @@ impl Menu {
 
     /// The choice that keeps a sign for every pixel.
     pub fn pixels(&self, header: &Header) -> Vec<usize> {
-        let is_pixel = |pick: &Pick| pick.halves().all(|(layer, patch)| header.layers[layer].patches[patch].is_pixel());
-        let position = |slot: &Slot| slot.picks.iter().position(is_pixel).expect("every slot offers pixels");
+        let is_pixel = |pick: &Pick| {
+            pick.halves()
+                .all(|(layer, patch)| header.layers[layer].patches[patch].is_pixel())
+        };
+        let position = |slot: &Slot| {
+            slot.picks
+                .iter()
+                .position(is_pixel)
+                .expect("every slot offers pixels")
+        };
         self.slots.iter().map(position).collect()
     }
 
     /// A random choice within a budget, for comparison: a random pick for every slot, and then, slot
     /// by slot in random order, one that costs no more, until the budget holds. `None` if it cannot.
     pub fn random(&self, budget: u64, seed: u64) -> Option<Vec<usize>> {
-        let mut random = Random::new(seed);
-        let mut choice: Vec<usize> = self.slots.iter().map(|slot| random.below(slot.picks.len())).collect();
+        let mut random = Random::new("Trefoil: random patches", seed);
+        let mut choice: Vec<usize> = self
+            .slots
+            .iter()
+            .map(|slot| random.below(slot.picks.len()))
+            .collect();
         let mut cost = self.problem.cost(&choice);
-        let least = |group: usize| self.problem.group(group).iter().map(|item| item.cost).min().unwrap_or(0);
+        let least = |group: usize| {
+            self.problem
+                .group(group)
+                .iter()
+                .map(|item| item.cost)
+                .min()
+                .unwrap_or(0)
+        };
         if (0..self.slots.len()).map(least).sum::<u64>() > budget {
             return None;
         }
@@ -227,16 +248,28 @@ impl Source<'_> {
         match (lower, upper) {
             (Some(lower), Some(upper)) if *self.currency == Currency::Relus => {
                 vec![
-                    self.single(gate, channel, &lower, |half| Pick { lower: Some(half), upper: None }),
-                    self.single(gate, channel, &upper, |half| Pick { lower: None, upper: Some(half) }),
+                    self.single(gate, channel, &lower, |half| Pick {
+                        lower: Some(half),
+                        upper: None,
+                    }),
+                    self.single(gate, channel, &upper, |half| Pick {
+                        lower: None,
+                        upper: Some(half),
+                    }),
                 ]
             }
             (Some(lower), Some(upper)) => vec![self.pairs(gate, channel, &lower, &upper)],
             (Some(halves), None) => {
-                vec![self.single(gate, channel, &halves, |half| Pick { lower: Some(half), upper: None })]
+                vec![self.single(gate, channel, &halves, |half| Pick {
+                    lower: Some(half),
+                    upper: None,
+                })]
             }
             (None, Some(halves)) => {
-                vec![self.single(gate, channel, &halves, |half| Pick { lower: None, upper: Some(half) })]
+                vec![self.single(gate, channel, &halves, |half| Pick {
+                    lower: None,
+                    upper: Some(half),
+                })]
             }
             (None, None) => Vec::new(),
         }
@@ -246,7 +279,9 @@ impl Source<'_> {
     fn halves(&self, layer: usize, free: bool) -> Vec<Half> {
         let patches = self.header.layers[layer].patches.iter().enumerate();
         let allowed = patches.filter(|(_, patch)| free || patch.is_pixel());
-        allowed.map(|(at, patch)| ((layer as u32, at as u32), *patch)).collect()
+        allowed
+            .map(|(at, patch)| ((layer as u32, at as u32), *patch))
+            .collect()
     }
 
     fn single(
@@ -268,7 +303,9 @@ impl Source<'_> {
         let mut chosen: Vec<(Half, Half)> = Vec::new();
         let (low, high) = (self.hull(gate, channel, lower), self.hull(gate, channel, upper));
         chosen.extend(low.iter().flat_map(|l| high.iter().map(move |h| (*l, *h))));
-        let equal = lower.iter().filter_map(|l| upper.iter().find(|h| h.1 == l.1).map(|h| (*l, *h)));
+        let equal = lower
+            .iter()
+            .filter_map(|l| upper.iter().find(|h| h.1 == l.1).map(|h| (*l, *h)));
         chosen.extend(equal);
         let pixel = |halves: &[Half]| halves.iter().find(|h| h.1.is_pixel()).copied();
         chosen.extend(pixel(lower).zip(pixel(upper)));
@@ -314,23 +351,6 @@ impl Source<'_> {
 
     fn losses(&self, layer: u32, channel: usize) -> ArrayView1<'_, f64> {
         self.summary.layers[layer as usize].mean.row(channel)
-    }
-}
-
-/// Numbers that anybody can draw again.
-struct Random(blake3::OutputReader);
-
-impl Random {
-    fn new(seed: u64) -> Self {
-        let mut hasher = blake3::Hasher::new_derive_key("Trefoil: random patches");
-        Self(hasher.update(&seed.to_le_bytes()).finalize_xof())
-    }
-
-    /// A number below `end`, to within 2^-64 `end` of evenly.
-    fn below(&mut self, end: usize) -> usize {
-        let mut bytes = [0; 8];
-        self.0.fill(&mut bytes);
-        ((u128::from(u64::from_le_bytes(bytes)) * end as u128) >> 64) as usize
     }
 }
 
@@ -420,12 +440,20 @@ mod tests {
 
     #[test]
     fn signs_that_are_not_free_stay_with_pixels() {
-        for (clips, fixed) in [(ClipSigns::None, 64), (ClipSigns::Lower, 32), (ClipSigns::Both, 0)] {
+        for (clips, fixed) in [
+            (ClipSigns::None, 64),
+            (ClipSigns::Lower, 32),
+            (ClipSigns::Both, 0),
+        ] {
             let (header, menu) = menu(Currency::Relus, clips);
             let least = solve(&menu.problem, fixed, &Limits::default()).unwrap();
             assert_eq!(least.cost, fixed);
             let text = menu.assignment(&header, &least.choice).to_json();
-            assert_eq!(text.contains("\"upper\":[[1,1],[1,1]]"), clips != ClipSigns::Both, "{text}");
+            assert_eq!(
+                text.contains("\"upper\":[[1,1],[1,1]]"),
+                clips != ClipSigns::Both,
+                "{text}"
+            );
         }
     }
 

@@ -5,10 +5,14 @@
 //! solves the same with side constraints, [`joint`] weighs how the options interfere.
 
 mod goal;
+pub mod ilp;
 pub mod joint;
 pub mod knapsack;
 pub mod menu;
 mod price;
+mod random;
+pub mod slots;
 
 pub use goal::{Goal, GoalError};
 pub use price::Currency;
+pub(crate) use random::Random;

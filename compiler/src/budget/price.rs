@@ -53,7 +53,11 @@ impl Currency {
             let counts = |stage: trefoil_ir::mpc::Stage| {
                 stage.phase() == phase && link.is_none_or(|link| stage.link() == link)
             };
-            messages.iter().filter(|m| counts(m.stage)).map(|m| m.content_bits()).sum()
+            messages
+                .iter()
+                .filter(|m| counts(m.stage))
+                .map(|m| m.content_bits())
+                .sum()
         };
         match *self {
             Currency::Relus => groups.iter().map(|g| g.drelus() as u64).sum(),

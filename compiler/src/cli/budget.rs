@@ -67,7 +67,9 @@ impl BudgetArguments {
     /// The profile, if one is named.
     pub(super) fn profile(&self) -> Result<Option<Profile>> {
         if self.budget.is_some() && self.profile.is_none() && self.uniform.is_none() {
-            bail!("a budget is spent by what was measured: run `trefoil calibrate`, and give --profile (or --uniform H,W)");
+            bail!(
+                "a budget is spent by what was measured: run `trefoil calibrate`, and give --profile (or --uniform H,W)"
+            );
         }
         Ok(self.profile.as_deref().map(Profile::open).transpose()?)
     }

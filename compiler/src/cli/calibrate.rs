@@ -12,10 +12,11 @@ use super::files::read_preprocess;
 use super::print::say;
 use super::progress::bar;
 use crate::calibrate::catalogue::Catalogue;
-use crate::calibrate::profile::{Method, Shard};
+use crate::calibrate::profile::{Header, Method, Shard};
 use crate::driver::calibrate::{MeasureOptions, measure};
 use crate::driver::report::grouped;
 use crate::import::ImportOptions;
+use crate::pass::Assignment;
 
 /// How distortion is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -126,4 +127,55 @@ fn options(arguments: Arguments) -> Result<MeasureOptions> {
 fn read_catalogue(path: &Path) -> Result<Catalogue> {
     let text = fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?;
     Catalogue::parse(&text).with_context(|| format!("the patches of {} cannot be used", path.display()))
+}
+
+/// A model and images, for what is measured beside a profile; how is said by the profile.
+#[derive(Debug, clap::Args)]
+pub(super) struct ModelArguments {
+    /// The ONNX file.
+    #[arg(long)]
+    model: PathBuf,
+    /// The images; those of the profile if they are left out.
+    #[arg(long, value_name = "DATA")]
+    data: Option<PathBuf>,
+    /// Preprocessing of images (TOML).
+    #[arg(long, value_name = "P.toml")]
+    preprocess: Option<PathBuf>,
+    /// At most so many images.
+    #[arg(long, value_name = "N")]
+    images: Option<usize>,
+    /// Shape of the input where the model leaves it open.
+    #[arg(long, value_name = "N,C,H,W", value_delimiter = ',')]
+    input_shape: Option<Vec<usize>>,
+}
+
+impl ModelArguments {
+    /// The options with which this profile was measured.
+    pub(super) fn options(&self, header: &Header) -> Result<MeasureOptions> {
+        let preprocess = read_preprocess(self.preprocess.as_deref())?;
+        let path = self.data.clone().unwrap_or_else(|| PathBuf::from(&header.data));
+        let data = DataSet::open(&path, preprocess.as_ref().map(|(p, _)| p), None)?;
+        let assignment = header
+            .assignment
+            .as_ref()
+            .map(|value| Assignment::parse(&value.to_string()));
+        Ok(MeasureOptions {
+            model: self.model.clone(),
+            import: ImportOptions {
+                input_shape: self.input_shape.clone(),
+                output: None,
+            },
+            relu6_as_relu: header.relu6_as_relu,
+            assignment: assignment.transpose()?,
+            data: data.take(self.images.unwrap_or(header.images)),
+            data_name: header.data.clone(),
+            catalogue: Catalogue::Standard,
+            method: header.method,
+            probes: header.probes,
+            seed: header.seed,
+            shard: Shard::WHOLE,
+            profile: PathBuf::new(),
+            resume: false,
+        })
+    }
 }

@@ -6,7 +6,9 @@ use anyhow::Result;
 use clap::Subcommand;
 
 use super::print::say;
+use super::progress::bar;
 use crate::calibrate::profile::{Profile, Sign, merge};
+use crate::driver::calibrate::agreement;
 use crate::driver::report::grouped;
 
 #[derive(Debug, clap::Args)]
@@ -26,6 +28,8 @@ enum Command {
         #[arg(short, value_name = "PROFILE")]
         output: PathBuf,
     },
+    /// Measures a sample of a sketch's options exactly, and says how well the two agree.
+    Check(Box<Check>),
     /// Shows what a profile holds.
     Show {
         /// The profile.
@@ -33,12 +37,29 @@ enum Command {
     },
 }
 
+#[derive(Debug, clap::Args)]
+struct Check {
+    /// The profile.
+    profile: PathBuf,
+    /// How many options.
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    sample: usize,
+    #[command(flatten)]
+    model: super::calibrate::ModelArguments,
+}
+
 pub(super) fn run(arguments: Arguments) -> Result<()> {
     match arguments.command {
         Command::Merge { shards, output } => {
             let header = merge(&shards, &output)?;
-            say!("{}: {} shards of {}", output.display(), shards.len(), header.model);
+            say!(
+                "{}: {} shards of {}",
+                output.display(),
+                shards.len(),
+                header.model
+            );
         }
+        Command::Check(arguments) => check(&arguments)?,
         Command::Show { profile } => show(&Profile::open(&profile)?)?,
     }
     Ok(())
@@ -48,7 +69,13 @@ fn show(profile: &Profile) -> Result<()> {
     let header = &profile.header;
     let options: usize = header.layers.iter().map(|layer| layer.options()).sum();
     say!("{}  {:?}, {} probes", header.model, header.method, header.probes);
-    say!("images {} of {}, shard {}/{}", header.images, header.data, header.shard.index, header.shard.of);
+    say!(
+        "images {} of {}, shard {}/{}",
+        header.images,
+        header.data,
+        header.shard.index,
+        header.shard.of
+    );
     say!("options {}", grouped(options as u64));
     for (layer, summary) in header.layers.iter().zip(&profile.summary.layers) {
         let largest = summary.mean.iter().copied().fold(0.0, f64::max);
@@ -62,5 +89,20 @@ fn show(profile: &Profile) -> Result<()> {
             layer.patches.len()
         );
     }
+    Ok(())
+}
+
+fn check(arguments: &Check) -> Result<()> {
+    let profile = Profile::open(&arguments.profile)?;
+    let options = arguments.model.options(&profile.header)?;
+    let bar = bar(options.data.len(), "measuring");
+    let agreement = agreement(&options, &profile, arguments.sample, |done| {
+        bar.set_position(done as u64);
+    })?;
+    bar.finish_and_clear();
+    for (layer, (correlation, count)) in profile.header.layers.iter().zip(&agreement.layers) {
+        say!("{correlation:.4}  {}, {count} options", layer.name);
+    }
+    say!("{:.4}  over all", agreement.overall);
     Ok(())
 }

@@ -110,7 +110,9 @@ pub(super) fn run(arguments: Arguments) -> Result<()> {
             }
             Err(error) => return Err(error.into()),
         };
-        let first = points.iter().find(|p: &&Point| p.series != point.series && same_cost(p, &point));
+        let first = points
+            .iter()
+            .find(|p: &&Point| p.series != point.series && same_cost(p, &point));
         point.difference = first.and_then(|first| paired_difference(&point.right, &first.right));
         say!("{}", line(&point));
         if let (Some(folder), Some(assignment)) = (&arguments.assignments, &compiled.assignment) {
@@ -202,13 +204,16 @@ fn options(
 }
 
 fn labelled(arguments: &Arguments, preprocess: Option<&Preprocess>) -> Result<Option<DataSet>> {
-    let Some(path) = &arguments.data else { return Ok(None) };
+    let Some(path) = &arguments.data else {
+        return Ok(None);
+    };
     let data = DataSet::open(path, preprocess, arguments.labels.as_deref())?;
     Ok(Some(data.take(arguments.images.unwrap_or(usize::MAX))))
 }
 
 fn line(point: &Point) -> String {
-    let top1 = |x: Option<f64>, name: &str| x.map_or_else(String::new, |x| format!("  {name} {:.2}%", 100.0 * x));
+    let top1 =
+        |x: Option<f64>, name: &str| x.map_or_else(String::new, |x| format!("  {name} {:.2}%", 100.0 * x));
     format!(
         "{:9} {:>12}  {:>6.2}% of DReLUs  {:>11} bytes ({} online)  {:.3} s on lan  distortion {:.3e}{}{}{}",
         point.series,
@@ -220,7 +225,9 @@ fn line(point: &Point) -> String {
         point.distortion,
         top1(point.top1_f32, "f32"),
         top1(point.top1, "fixed"),
-        point.difference.map_or_else(String::new, |(d, half)| format!("  {d:+.2} +- {half:.2}"))
+        point
+            .difference
+            .map_or_else(String::new, |(d, half)| format!("  {d:+.2} +- {half:.2}"))
     )
 }
 

@@ -11,10 +11,11 @@ use trefoil_ir::nn::{Graph, Verified};
 use trefoil_runtime::data::{DataError, DataSet};
 
 use super::compile::feature_map;
+use crate::budget::Random;
 use crate::calibrate::catalogue::Catalogue;
-use crate::calibrate::distortion::{Exact, Site, SiteVectors, Sketch, sites};
+use crate::calibrate::distortion::{Choice, Exact, Site, SiteVectors, Sketch, sites};
 use crate::calibrate::profile::{
-    Chunk, Header, Layer, LayerChunk, Method, ProfileError, Shard, Value, Writer, model_digest,
+    Chunk, Header, Layer, LayerChunk, Method, Profile, ProfileError, Shard, Value, Writer, model_digest,
 };
 use crate::calibrate::{CalibrationError, Calibrator};
 use crate::import::{self, ImportError, ImportOptions};
@@ -80,6 +81,9 @@ pub enum MeasureError {
     /// The shard has no image.
     #[error("the shard {0}/{1} of {2} images is empty: make fewer shards")]
     EmptyShard(usize, usize, usize),
+    /// A profile of something else.
+    #[error("the profile is of another model (\"{0}\", weights included)")]
+    OtherModel(String),
     /// The profile's files.
     #[error(transparent)]
     Profile(#[from] ProfileError),
@@ -294,6 +298,108 @@ impl<'a> Measure<'a> {
     }
 }
 
+/// A sketch beside the exact distortion, on the same images.
+pub struct Agreement {
+    /// By layer of the profile: Spearman's correlation over the sampled options, and how many there
+    /// were.
+    pub layers: Vec<(f64, usize)>,
+    /// Over all of them.
+    pub overall: f64,
+}
+
+/// Measures random options exactly and correlates them with a profile's distortions.
+///
+/// # Errors
+/// See [`MeasureError`]; and if the profile is of another model.
+pub fn agreement(
+    options: &MeasureOptions,
+    profile: &Profile,
+    sample: usize,
+    mut progress: impl FnMut(usize),
+) -> Result<Agreement, MeasureError> {
+    let subject = Subject::load(options)?;
+    let header = &profile.header;
+    if header.digest != model_digest(&subject.imported) {
+        return Err(MeasureError::OtherModel(header.model.clone()));
+    }
+    let sites: Vec<Site> = subject
+        .sites
+        .iter()
+        .zip(&header.layers)
+        .map(|(site, layer)| Site {
+            patches: layer.patches.clone(),
+            ..site.clone()
+        })
+        .collect();
+    let choices = draw(header, sample, options.seed);
+    let exact = Exact::new(&subject.graph, &sites);
+    let mut sums = vec![0.0; choices.len()];
+    for image in 0..options.data.len() {
+        let map = feature_map(options.data.get(image)?);
+        let measured = exact.sample(&map, &choices);
+        let measured = measured.map_err(|source| MeasureError::Image { image, source })?;
+        sums.iter_mut().zip(measured).for_each(|(sum, d)| *sum += d);
+        progress(image + 1);
+    }
+    let pairs: Vec<(usize, f64, f64)> = choices
+        .iter()
+        .zip(sums)
+        .map(|(choice, exact)| {
+            let mean = &profile.summary.layers[choice.site].mean;
+            (choice.site, exact, mean[[choice.channel, choice.option]])
+        })
+        .collect();
+    let of = |keep: &dyn Fn(usize) -> bool| {
+        let kept = pairs.iter().filter(|(site, ..)| keep(*site));
+        let (exact, sketch): (Vec<f64>, Vec<f64>) = kept.map(|(_, e, s)| (*e, *s)).unzip();
+        (spearman(&exact, &sketch), exact.len())
+    };
+    Ok(Agreement {
+        layers: (0..header.layers.len())
+            .map(|layer| of(&|site| site == layer))
+            .collect(),
+        overall: of(&|_| true).0,
+    })
+}
+
+/// Random options, as many of each layer.
+fn draw(header: &Header, sample: usize, seed: u64) -> Vec<Choice> {
+    let mut random = Random::new("Trefoil: options to measure exactly", seed);
+    let each = sample.div_ceil(header.layers.len());
+    let mut choices = Vec::new();
+    for (site, layer) in header.layers.iter().enumerate() {
+        for _ in 0..each.min(layer.options()) {
+            choices.push(Choice {
+                site,
+                channel: random.below(layer.channels),
+                option: random.below(layer.patches.len()),
+            });
+        }
+    }
+    choices
+}
+
+/// Spearman's rank correlation; ties share the mean of their ranks.
+pub fn spearman(a: &[f64], b: &[f64]) -> f64 {
+    let (a, b) = (ranks(a), ranks(b));
+    let mean = (a.len() as f64 - 1.0) / 2.0;
+    let product = |x: &[f64], y: &[f64]| x.iter().zip(y).map(|(x, y)| (x - mean) * (y - mean)).sum::<f64>();
+    product(&a, &b) / (product(&a, &a) * product(&b, &b)).sqrt()
+}
+
+fn ranks(values: &[f64]) -> Vec<f64> {
+    let mut order: Vec<usize> = (0..values.len()).collect();
+    order.sort_by(|&i, &j| values[i].total_cmp(&values[j]));
+    let mut ranks = vec![0.0; values.len()];
+    for ties in order.chunk_by(|&i, &j| values[i] == values[j]) {
+        let first = order.partition_point(|&i| values[i].total_cmp(&values[ties[0]]).is_lt());
+        for &at in ties {
+            ranks[at] = first as f64 + (ties.len() as f64 - 1.0) / 2.0;
+        }
+    }
+    ranks
+}
+
 fn fill(layer: &mut LayerChunk, image: usize, site: &SiteVectors) {
     let mut vectors = layer.vectors.index_axis_mut(Axis(0), image);
     for (to, from) in vectors.iter_mut().zip(&site.signed) {
@@ -301,5 +407,19 @@ fn fill(layer: &mut LayerChunk, image: usize, site: &SiteVectors) {
     }
     for (to, from) in layer.sums.iter_mut().zip(&site.largest_sum) {
         *to = to.max(*from);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rank_correlation_follows_the_definition() {
+        assert!((spearman(&[1.0, 2.0, 9.0], &[3.0, 5.0, 6.0]) - 1.0).abs() < 1e-12);
+        assert!((spearman(&[1.0, 2.0, 3.0], &[3.0, 2.0, 1.0]) + 1.0).abs() < 1e-12);
+        // Ranks 0, 1.5, 1.5, 3 against 0, 1, 2, 3.
+        let tied = spearman(&[1.0, 2.0, 2.0, 3.0], &[1.0, 2.0, 3.0, 4.0]);
+        assert!((tied - 0.948_683_298).abs() < 1e-9);
     }
 }

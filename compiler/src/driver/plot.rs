@@ -22,14 +22,21 @@ pub fn draw(points: &[Point]) -> Result<String, String> {
             None => series.push((&point.series, vec![place])),
         }
     }
-    let all: Vec<(f64, f64)> = series.iter().flat_map(|(_, places)| places.iter().copied()).collect();
+    let all: Vec<(f64, f64)> = series
+        .iter()
+        .flat_map(|(_, places)| places.iter().copied())
+        .collect();
     if all.is_empty() {
         return Err("no point has a figure to draw".to_owned());
     }
     for (_, places) in &mut series {
         places.sort_by(|a, b| a.0.total_cmp(&b.0));
     }
-    let label = if measured { "top-1 (%)" } else { "predicted distortion" };
+    let label = if measured {
+        "top-1 (%)"
+    } else {
+        "predicted distortion"
+    };
     let mut svg = String::new();
     paint(&mut svg, &series, &all, label).map_err(|e| format!("the picture cannot be drawn: {e}"))?;
     Ok(svg)

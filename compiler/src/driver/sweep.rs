@@ -49,7 +49,11 @@ pub fn paired_difference(of: &[bool], to: &[bool]) -> Option<(f64, f64)> {
         return None;
     }
     let n = of.len() as f64;
-    let differences = || of.iter().zip(to).map(|(a, b)| f64::from(u8::from(*a)) - f64::from(u8::from(*b)));
+    let differences = || {
+        of.iter()
+            .zip(to)
+            .map(|(a, b)| f64::from(u8::from(*a)) - f64::from(u8::from(*b)))
+    };
     let mean = differences().sum::<f64>() / n;
     let variance = differences().map(|d| (d - mean).powi(2)).sum::<f64>() / (n - 1.0);
     Some((100.0 * mean, 196.0 * (variance / n).sqrt()))
@@ -130,7 +134,11 @@ pub fn to_csv(points: &[Point]) -> String {
     let mut text = "series,goal,share,drelus,bytes,online_bytes,seconds_lan,distortion,top1_f32,top1,difference,half_width\n".to_owned();
     for p in points {
         let number = |x: Option<f64>| x.map_or_else(String::new, |x| format!("{x:.4}"));
-        let distortion = if p.distortion.is_nan() { String::new() } else { format!("{:.6e}", p.distortion) };
+        let distortion = if p.distortion.is_nan() {
+            String::new()
+        } else {
+            format!("{:.6e}", p.distortion)
+        };
         // Writing to a string cannot fail. Goals hold commas where they name a link.
         let _ = writeln!(
             text,

@@ -42,7 +42,9 @@ impl Trial {
         let cost = Cost::new(&lowered.program);
         let mut by_name: BTreeMap<String, StepCost> = BTreeMap::new();
         for (id, step) in lowered.program.ids().zip(&cost.steps) {
-            let sum = by_name.entry(lowered.program.step(id).origin.clone()).or_default();
+            let sum = by_name
+                .entry(lowered.program.step(id).origin.clone())
+                .or_default();
             sum.bytes.offline += step.bytes.offline;
             sum.bytes.online += step.bytes.online;
             sum.bytes.total += step.bytes.total;

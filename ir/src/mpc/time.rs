@@ -43,7 +43,12 @@ impl fmt::Display for LinkModel {
         match *self {
             Self::LAN => f.write_str("lan"),
             Self::WAN => f.write_str("wan"),
-            _ => write!(f, "{}Mbit,{}ms", self.bits_per_second / 1e6, self.round_trip * 1e3),
+            _ => write!(
+                f,
+                "{}Mbit,{}ms",
+                self.bits_per_second / 1e6,
+                self.round_trip * 1e3
+            ),
         }
     }
 }
@@ -177,7 +182,16 @@ mod tests {
             let again: LinkModel = link.to_string().parse().unwrap();
             assert!((again.round_trip / link.round_trip - 1.0).abs() < 1e-9);
         }
-        for text in ["", "man", "100Mbit", "0Mbit,1ms", "-1Mbit,1ms", "infMbit,1ms", "1Mbit,nanms", "1,1"] {
+        for text in [
+            "",
+            "man",
+            "100Mbit",
+            "0Mbit,1ms",
+            "-1Mbit,1ms",
+            "infMbit,1ms",
+            "1Mbit,nanms",
+            "1,1",
+        ] {
             assert!(text.parse::<LinkModel>().is_err(), "{text}");
         }
     }

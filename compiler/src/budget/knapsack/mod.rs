@@ -1,9 +1,9 @@
 //! The multiple-choice knapsack, exactly: one item per group, least loss within a budget.
 //!
-//! In the order of the files: dominated items go ([`frontier`]); the linear relaxation gives a base
-//! assignment and a price per unit of cost ([`relax`]); moves that are too dear at this price to be
-//! part of a better assignment than the best known one go ([`core`]); a search over the few groups
-//! that are left finds the best assignment and proves it ([`sweep`]). The work depends on the core,
+//! In the order of the files: dominated items go (`frontier`); the linear relaxation gives a base
+//! assignment and a price per unit of cost (`relax`); moves that are too dear at this price to be
+//! part of a better assignment than the best known one go (`core`); a search over the few groups
+//! that are left finds the best assignment and proves it (`sweep`). The work depends on the core,
 //! not on the budget: costs may be signs, bytes or nanoseconds.
 //!
 //! ```

@@ -151,8 +151,9 @@ impl Problem {
         if self.items.len() >= limit || group >= limit {
             return Err(ProblemError::Size { group });
         }
-        // Not `abs() > MAX_LOSS`: NaN must fail too.
-        if let Some(item) = items.iter().position(|item| !(item.loss.abs() <= MAX_LOSS)) {
+        // A range, because NaN must be outside too.
+        let sound = |item: &Item| (-MAX_LOSS..=MAX_LOSS).contains(&item.loss);
+        if let Some(item) = items.iter().position(|item| !sound(item)) {
             let loss = items[item].loss;
             return Err(ProblemError::Loss { group, item, loss });
         }

@@ -195,3 +195,16 @@ fn hopeless_problems_end_with_a_true_gap() {
         solution.certificate
     );
 }
+
+/// What the costs' common divisor leaves of a budget can't be spent; without knowing that, equal
+/// groups would have to be searched through.
+#[test]
+fn what_cannot_be_spent_does_not_weaken_the_bound() {
+    let group = [Item { cost: 7, loss: 3.0 }, Item { cost: 10, loss: 0.0 }];
+    let problem = Problem::new(std::iter::repeat_n(group, 2000)).unwrap();
+    let limits = Limits { width: 1, work: 0 };
+    let solution = solve(&problem, 14_000 + 1001, &limits).unwrap();
+    assert_eq!(solution.loss, 3.0 * (2000.0 - 333.0));
+    assert!(solution.certificate.proved);
+    assert_eq!(solution.certificate.method, Method::Relaxation);
+}

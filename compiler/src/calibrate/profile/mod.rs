@@ -16,9 +16,9 @@ mod summary;
 mod vectors;
 mod writer;
 
+pub use super::distortion::Sign;
 pub use chunk::{Chunk, LayerChunk};
 pub use header::{Header, Layer, Method, Shard, ShardError, Value, model_digest};
-pub use super::distortion::Sign;
 pub use summary::{LayerSummary, Summary};
 pub use vectors::Vectors;
 pub use writer::{Writer, merge};
