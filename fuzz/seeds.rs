@@ -107,6 +107,7 @@ fn plans() -> [(&'static str, Vec<u8>); 4] {
         constants,
         graph: graph.clone(),
         imported: graph,
+        assignment: None,
         input,
         output,
         preprocess: None,

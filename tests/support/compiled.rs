@@ -56,7 +56,7 @@ pub(crate) fn options(model: impl Into<std::path::PathBuf>, calibration: DataSet
         import: ImportOptions::default(),
         calibration,
         preprocess: None,
-        patches: PatchSource::Pixels,
+        patches: PatchSource::Model,
         relu6_as_relu: false,
         head_room: 1.0,
         classes: Vec::new(),
@@ -102,7 +102,7 @@ impl Model {
         write_images(&calibration, input, images(1, calibration_images, input));
         let calibration = DataSet::open(&calibration, None, None).map_err(chain)?;
         Self::compile(&CompileOptions {
-            patches: assignment.map_or(PatchSource::Pixels, PatchSource::Assignment),
+            patches: assignment.map_or(PatchSource::Model, PatchSource::Assignment),
             relu6_as_relu,
             ..options(model, calibration)
         })

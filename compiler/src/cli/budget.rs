@@ -84,7 +84,7 @@ impl BudgetArguments {
                 strategy: self.assign.into(),
                 clips: self.clip_signs.into(),
             },
-            _ => PatchSource::Pixels,
+            _ => PatchSource::Model,
         }
     }
 }

@@ -53,6 +53,12 @@ pub(super) fn run(arguments: Arguments) -> Result<()> {
         );
         print_counts(&counts)?;
     }
+    if let Some(assignment) = imported.assignment.filter(|_| arguments.format == Format::Text) {
+        say!(
+            "the file carries an assignment for {} ReLUs, which `trefoil compile` uses; counted is the network without it",
+            assignment.layers().count()
+        );
+    }
     for warning in &imported.warnings {
         eprintln!("warning: {warning}");
     }

@@ -12,6 +12,7 @@ use super::print::say;
 use super::progress::bar;
 use crate::driver::evaluate::{Fixed, Float, Network, run as run_network};
 use crate::import::{ImportOptions, import_file};
+use crate::pass::with_patches;
 
 /// In which arithmetic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -75,7 +76,12 @@ pub(super) fn run(arguments: Arguments) -> Result<()> {
     };
     let imported = import_file(&arguments.model, &options)?;
     let preprocess = read_preprocess(arguments.preprocess.as_deref())?;
-    let network = Float::new(&imported.graph);
+    // A file that carries an assignment computes the network with its patches.
+    let graph = match &imported.assignment {
+        Some(assignment) => with_patches(&imported.graph, assignment)?,
+        None => imported.graph.into_inner(),
+    };
+    let network = Float::new(&graph);
     let data = open_data(
         &arguments.data,
         preprocess.as_ref().map(|(p, _)| p),

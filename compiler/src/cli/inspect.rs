@@ -13,7 +13,7 @@ use trefoil_ir::text::TensorStore;
 
 use super::Format;
 use super::print::say;
-use crate::import::{ImportOptions, import_bytes};
+use crate::import::{ImportOptions, Imported, import_bytes};
 use crate::pass::count::count;
 
 #[derive(Debug, clap::Args)]
@@ -42,7 +42,7 @@ pub(super) fn run(arguments: Arguments) -> Result<()> {
         };
         let imported = import_bytes(&bytes, arguments.file.parent(), &options)
             .with_context(|| format!("{path} is no plan, no text, and cannot be imported as ONNX"))?;
-        show_graph(&imported.graph)
+        show_model(&imported)
     };
     match arguments.format {
         Format::Text => say!("{}", shown.text.trim_end()),
@@ -91,6 +91,19 @@ fn show_graph(graph: &Graph) -> Shown {
         text: graph.to_text(),
         json: json!({ "kind": "graph", "name": graph.name, "counts": count(graph, graph) }),
     }
+}
+
+/// A network, and the assignment that its file carries.
+fn show_model(imported: &Imported) -> Shown {
+    let mut shown = show_graph(&imported.graph);
+    if let Some(assignment) = &imported.assignment {
+        let count = assignment.layers().count();
+        let word =
+            format!("// the file carries an assignment for {count} ReLUs; this is the network without it\n");
+        shown.text.insert_str(0, &word);
+        shown.json["assignment"] = json!(assignment);
+    }
+    shown
 }
 
 fn show_plan(bytes: &[u8]) -> Result<Shown> {

@@ -6,6 +6,7 @@ mod check;
 mod compare;
 mod compile;
 mod evaluate;
+mod export_onnx;
 mod files;
 mod inspect;
 mod print;
@@ -44,6 +45,8 @@ enum Command {
     Evaluate(evaluate::Arguments),
     /// Compares a compiled model with its floats, layer by layer.
     Compare(compare::Arguments),
+    /// Writes a network with its Block-ReLUs in standard ONNX operators; the file carries the assignment.
+    ExportOnnx(export_onnx::Arguments),
 }
 
 /// Where images come from.
@@ -86,6 +89,7 @@ pub fn main() -> ExitCode {
         Command::Check(arguments) => check::run(arguments),
         Command::Evaluate(arguments) => evaluate::run(arguments),
         Command::Compare(arguments) => compare::run(arguments),
+        Command::ExportOnnx(arguments) => export_onnx::run(arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

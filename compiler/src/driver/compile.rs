@@ -18,9 +18,9 @@ use crate::budget::Goal;
 use crate::budget::menu::ClipSigns;
 use crate::calibrate::profile::Profile;
 use crate::calibrate::{Calibration, CalibrationError, Calibrator};
-use crate::import::{self, ImportError, ImportOptions};
+use crate::import::{self, ImportError, ImportOptions, Imported};
 use crate::lower::{LowerError, LowerOptions, Lowered, lower};
-use crate::pass::{self, Assignment, Dump, PassFailure, PassOptions};
+use crate::pass::{self, Assignment, Dump, PassError, PassFailure, PassOptions};
 use crate::split::{Plans, split};
 
 /// What the user chose.
@@ -48,9 +48,9 @@ pub struct CompileOptions {
 /// Where the patches of the ReLUs come from.
 #[derive(Debug, Default)]
 pub enum PatchSource {
-    /// Every pixel keeps its own sign.
+    /// The model carries them, or else every pixel keeps its own sign.
     #[default]
-    Pixels,
+    Model,
     /// The user wrote them down.
     Assignment(Assignment),
     /// They are chosen for a budget.
@@ -82,6 +82,9 @@ pub enum CompileError {
     /// A pass.
     #[error("the network cannot be transformed")]
     Pass(#[from] PassFailure),
+    /// The assignment, on the network as it was imported.
+    #[error("the assignment cannot be recorded")]
+    Assignment(#[from] PassError),
     /// The calibration images.
     #[error("the calibration data cannot be used")]
     Data(#[from] DataError),
@@ -132,12 +135,13 @@ pub fn compile(
     progress: &mut dyn Progress,
 ) -> Result<Compiled, CompileError> {
     let imported = import::import_file(&options.model, &options.import)?;
-    let (assignment, budget) = patches(&imported.graph, options)?;
+    let (assignment, budget) = patches(&imported, options)?;
     let pass_options = PassOptions {
         relu6_as_relu: options.relu6_as_relu,
-        assignment: assignment.clone(),
+        assignment,
     };
     let passed = pass::run(imported.graph.clone(), &pass_options, dump)?;
+    let assignment = pass::assignment_for_imported(&imported.graph, &pass_options)?;
     let calibration = calibrate(&passed.graph, &options.calibration, progress)?;
     let lower_options = LowerOptions {
         head_room: options.head_room,
@@ -149,6 +153,7 @@ pub fn compile(
     let text = options.preprocess.as_ref().map(|(_, text)| text.clone());
     let plans = split(&lowered, &options.secret, text.clone(), options.classes.clone());
     let mut warnings: Vec<String> = imported.warnings.iter().map(ToString::to_string).collect();
+    warnings.extend(word_on_carried(&imported, options));
     warnings.extend(lowered.warnings.iter().map(ToString::to_string));
     warnings.extend(breaches(&lowered, &options.calibration)?);
     let mut report = Report::new(
@@ -167,6 +172,7 @@ pub fn compile(
         constants: lowered.constants,
         graph,
         imported: imported.graph.into_inner(),
+        assignment: (!assignment.is_empty()).then(|| assignment.to_json()),
         input: plans.client.input.clone(),
         output: plans.client.output.clone(),
         preprocess: text,
@@ -175,8 +181,29 @@ pub fn compile(
         plans,
         owner,
         report,
-        assignment,
+        assignment: (!assignment.is_empty()).then_some(assignment),
     })
+}
+
+/// The assignment that the model carries; clips that become ReLUs have no upper sign.
+fn carried(imported: &Imported, options: &CompileOptions) -> Option<Assignment> {
+    let carried = imported.assignment.as_ref()?;
+    Some(if options.relu6_as_relu {
+        carried.of_lower_signs()
+    } else {
+        carried.clone()
+    })
+}
+
+fn word_on_carried(imported: &Imported, options: &CompileOptions) -> Option<String> {
+    let count = imported.assignment.as_ref()?.layers().count();
+    let used = match options.patches {
+        PatchSource::Model => "which is used; --assignment would override it",
+        _ => "and others are used in its place, as the options say",
+    };
+    Some(format!(
+        "the model carries an assignment for {count} ReLUs, {used}"
+    ))
 }
 
 /// An image as the evaluator takes it.
@@ -187,11 +214,11 @@ pub fn feature_map(image: ImageTensor) -> FeatureMap {
 
 /// The patches, and what is to be reported of them.
 fn patches(
-    imported: &Verified<Graph>,
+    imported: &Imported,
     options: &CompileOptions,
 ) -> Result<(Option<Assignment>, Option<BudgetReport>), AssignError> {
     let assigned = match &options.patches {
-        PatchSource::Pixels => return Ok((None, None)),
+        PatchSource::Model => return Ok((carried(imported, options), None)),
         PatchSource::Assignment(assignment) => return Ok((Some(assignment.clone()), None)),
         PatchSource::Budget {
             profile,
@@ -205,10 +232,10 @@ fn patches(
                 clips: *clips,
                 relu6_as_relu: options.relu6_as_relu,
             };
-            assign(imported, profile, &options)?
+            assign(&imported.graph, profile, &options)?
         }
         PatchSource::Uniform { patch, goal } => {
-            uniform(imported, *patch, goal.as_ref(), options.relu6_as_relu)?
+            uniform(&imported.graph, *patch, goal.as_ref(), options.relu6_as_relu)?
         }
     };
     Ok((Some(assigned.assignment), Some(assigned.report)))

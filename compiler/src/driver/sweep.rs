@@ -111,7 +111,7 @@ pub enum SweepError {
 
 fn goal(patches: &PatchSource) -> String {
     match patches {
-        PatchSource::Pixels => "100%".to_owned(),
+        PatchSource::Model => "model".to_owned(),
         PatchSource::Assignment(_) => "assignment".to_owned(),
         PatchSource::Budget { goal, .. } => goal.to_string(),
         PatchSource::Uniform { patch, .. } => format!("uniform {patch}"),

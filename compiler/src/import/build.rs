@@ -16,6 +16,7 @@ use super::op::{self, clip::Clipped};
 use super::site::{Operand, Site};
 use super::structure::{Structure, node_name};
 use super::tensor::{check_finite, load};
+use super::twin::{self, Twin};
 use super::value::{Constant, Value, View};
 use super::{ImportOptions, Imported, Warning, input};
 
@@ -27,6 +28,8 @@ pub(super) fn build(
     warnings: Vec<Warning>,
 ) -> Result<Imported, ImportError> {
     let mut source = model.graph;
+    let folder = Folder::new(folder);
+    let twin = twin::collapse(&mut source, &model.metadata, &folder)?;
     let structure = Structure::of(&source, options.output.as_deref())?;
     let (dims, shape) = input::resolve(&structure.input, options.input_shape.as_deref())?;
     let name = &structure.input.name;
@@ -45,10 +48,11 @@ pub(super) fn build(
         initializers: take_initializers(&mut source),
         values: HashMap::from([(name.clone(), Value::map(input, dims.clone()))]),
         uses: &structure.uses,
-        folder: Folder::new(folder),
+        folder,
         constants: ConstantFolder::new(model.opset),
         opset: model.opset,
         graph,
+        twin: twin.as_ref(),
         clips: HashMap::new(),
         expansion: MAX_EXPANSION,
         stand_ins: HashSet::new(),
@@ -61,6 +65,7 @@ pub(super) fn build(
     }
     let (graph, warnings, output_dims) = builder.finish(&source, &structure)?;
     Ok(Imported {
+        assignment: twin.map(|twin| twin.check(&graph)).transpose()?,
         graph: graph.verify().map_err(ImportError::Unsound)?,
         warnings,
         opset: model.opset,
@@ -89,6 +94,7 @@ struct Builder<'a> {
     constants: ConstantFolder,
     opset: i64,
     graph: Graph,
+    twin: Option<&'a Twin>,
     clips: HashMap<NodeId, Clipped>,
     expansion: usize,
     stand_ins: HashSet<NodeId>,
@@ -185,6 +191,7 @@ impl Builder<'_> {
             name,
             opset: self.opset,
             operands,
+            is_cluster: self.twin.is_some_and(|twin| twin.has(proto)),
             graph: &mut self.graph,
             clips: &mut self.clips,
             stand_ins: &mut self.stand_ins,

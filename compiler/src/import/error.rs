@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use thiserror::Error;
 use trefoil_ir::nn::{Diagnostic, GraphError};
 
+use super::twin::TwinError;
 use super::value::shape_text;
 
 /// A model could not be imported.
@@ -44,6 +45,9 @@ pub enum ImportError {
     /// Nodes that Trefoil does not support, all of them.
     #[error(transparent)]
     Unsupported(UnsupportedNodes),
+    /// The assignment that the file carries is at fault.
+    #[error(transparent)]
+    Twin(#[from] TwinError),
     /// The imported graph does not hold together.
     #[error("the imported graph is not sound: {}", list(.0))]
     Unsound(Vec<Diagnostic>),

@@ -7,7 +7,9 @@
 //! way (`constant`). Each operator has an importer in `op/`; `op/mod.rs` lists them, with the
 //! remedies for those that have none.
 //!
-//! This is the only module of the project that names tract.
+//! Files that carry an assignment of patches (`twin`) give the plain network and the assignment.
+//!
+//! Only this module and [`export`](crate::export) name tract.
 
 mod bound;
 mod build;
@@ -25,6 +27,7 @@ mod tensor;
 mod testing;
 #[cfg(test)]
 mod tests;
+mod twin;
 mod value;
 
 use std::fmt;
@@ -32,10 +35,13 @@ use std::path::Path;
 
 use trefoil_ir::nn::{Graph, Verified};
 
+use crate::pass::Assignment;
+
 pub use constant::is_folding;
 pub use error::{
     ExternalError, ImportError, ModelError, NodeError, TensorError, UnsupportedNode, UnsupportedNodes,
 };
+pub use twin::TwinError;
 
 /// What the file leaves open.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -52,6 +58,9 @@ pub struct ImportOptions {
 pub struct Imported {
     /// The network, of one image: the batch is no part of it.
     pub graph: Verified<Graph>,
+    /// The patches of its ReLUs, where the file carries an assignment: it computes the network
+    /// with them, and `graph` is the network without.
+    pub assignment: Option<Assignment>,
     /// What the user should know.
     pub warnings: Vec<Warning>,
     /// Version of the ONNX operators of the file.

@@ -5,7 +5,7 @@ use std::io::Read;
 use std::path::Path;
 
 use prost::Message;
-use tract_onnx::pb::{GraphProto, ModelProto};
+use tract_onnx::pb::{GraphProto, ModelProto, StringStringEntryProto};
 
 use super::error::{ImportError, ModelError};
 use super::{Warning, skim};
@@ -27,6 +27,8 @@ pub(super) struct Model {
     pub(super) opset: i64,
     /// What wrote the file.
     pub(super) producer: String,
+    /// What it says of itself, by key.
+    pub(super) metadata: Vec<StringStringEntryProto>,
 }
 
 /// Reads a file of a sensible size.
@@ -67,6 +69,7 @@ pub(super) fn decode(bytes: &[u8], warnings: &mut Vec<Warning>) -> Result<Model,
         graph,
         opset,
         producer: producer.trim().to_owned(),
+        metadata: model.metadata_props,
     })
 }
 

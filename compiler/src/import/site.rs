@@ -37,6 +37,8 @@ pub(super) struct Site<'a> {
     pub(super) operands: Vec<Option<Operand>>,
     /// The graph that is being built.
     pub(super) graph: &'a mut Graph,
+    /// Whether the node stands for a cluster, whose gate must stay as it is.
+    pub(super) is_cluster: bool,
     /// Clips in the graph that further bounds can be merged into, by the node of their result.
     pub(super) clips: &'a mut HashMap<NodeId, Clipped>,
     /// Nodes that stand in for the results of unsupported ones.

@@ -28,7 +28,10 @@ pub(super) fn run(graph: &mut Graph, options: &PassOptions) -> Result<Changed, P
 }
 
 /// The gates that the assignment makes of the graph's.
-fn resolve(graph: &Graph, assignment: &Assignment) -> Result<Vec<(NodeId, Gate)>, AssignmentError> {
+pub(super) fn resolve(
+    graph: &Graph,
+    assignment: &Assignment,
+) -> Result<Vec<(NodeId, Gate)>, AssignmentError> {
     let gates: BTreeMap<&str, NodeId> = graph
         .ids()
         .into_iter()

@@ -106,6 +106,28 @@ impl Assignment {
         self.layers.get(name)
     }
 
+    /// Whether it names no ReLU.
+    pub fn is_empty(&self) -> bool {
+        self.layers.is_empty()
+    }
+
+    /// The same for a network whose clips have become ReLUs: what it says of upper signs is gone.
+    #[must_use]
+    pub fn of_lower_signs(&self) -> Self {
+        let lower = |choice: &LayerChoice| match choice {
+            LayerChoice::Signs { lower, .. } => {
+                LayerChoice::Every(lower.clone().unwrap_or(Choice::All([1, 1])))
+            }
+            every @ LayerChoice::Every(_) => every.clone(),
+        };
+        let layers = self.layers.iter();
+        Self {
+            layers: layers
+                .map(|(name, choice)| (name.clone(), lower(choice)))
+                .collect(),
+        }
+    }
+
     /// Names and patches, by name.
     pub fn layers(&self) -> impl Iterator<Item = (&str, &LayerChoice)> {
         self.layers.iter().map(|(name, choice)| (name.as_str(), choice))

@@ -248,7 +248,7 @@ mod tests {
 
     use proptest::prelude::*;
     use trefoil_ir::nn::op::Affine;
-    use trefoil_ir::{Shape, Tensor};
+    use trefoil_ir::{Shape, Tensor, Window};
 
     use super::*;
     use crate::pass::testing::{Net, config, evaluate_equal, random_graph, same};
@@ -301,6 +301,36 @@ mod tests {
         for name in PASSES.iter().skip(2).map(|p| p.name) {
             assert!(worked.get(name).is_some_and(|n| *n >= 10), "{name}: {worked:?}");
         }
+    }
+
+    /// A gate before a max-pool and one that could be split stay as they are; batch norms fold.
+    #[test]
+    fn passes_for_a_profile_leave_gates_where_they_are() {
+        for name in MOVING {
+            assert!(PASSES.iter().any(|pass| pass.name == name), "{name}");
+        }
+        let mut net = Net::new(1);
+        let x = net.input(Shape::new(2, 6, 6));
+        let conv = net.conv(x, 2, 3);
+        let norm = net.batch_norm(conv);
+        let block = net.relu(norm);
+        let pooled = net.max_pool(block, Window::dense([2, 2]));
+        let graph = net.finish(pooled).verify().unwrap();
+        let assignment = Assignment::parse(r#"{"relu1": [[2, 2], [1, 1]]}"#).unwrap();
+        let passed = run_for_profile(graph.clone(), false, Some(assignment)).unwrap();
+        let names = |graph: &Graph| -> Vec<&str> {
+            let ids = graph.order();
+            ids.iter().map(|id| graph.node(*id).op.name()).collect()
+        };
+        let expected = ["input", "conv2d", "block_relu", "max_pool", "output"];
+        assert_eq!(names(&passed), expected);
+        let plain = run_for_profile(graph, false, None).unwrap();
+        assert_eq!(names(&plain), expected.map(|name| name.replace("block_", "")));
+        let gate = plain.node(plain.order()[2]);
+        assert_eq!(
+            (gate.origin.name.as_str(), gate.shape),
+            ("relu1", Shape::new(2, 6, 6))
+        );
     }
 
     #[test]

@@ -27,6 +27,7 @@ mod manager;
 mod merge_pads;
 mod move_relu;
 mod normal_form;
+mod patched;
 mod relu6_as_relu;
 mod rewrite;
 mod suggest;
@@ -37,6 +38,8 @@ pub(crate) use assignment::Entries;
 pub use assignment::{Assignment, AssignmentError, AssignmentFault, Choice, LayerChoice};
 pub use gate::Gate;
 pub use manager::{Cause, Dump, PASSES, Pass, PassFailure, Passed, UnknownPass, run, run_for_profile};
+pub(crate) use patched::patches_by_name;
+pub use patched::{assignment_for_imported, with_patches};
 
 use thiserror::Error;
 use trefoil_ir::nn::{Graph, GraphError, NodeId};

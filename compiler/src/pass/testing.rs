@@ -274,7 +274,9 @@ pub(crate) fn evaluate_equal(a: &Graph, b: &Graph, seed: u64) -> Result<(), Stri
         });
         if let Some((at, (x, y))) = far {
             return Err(format!(
-                "output {at} was {x} and became {y} (largest {size})\n{a:?}\n{b:?}"
+                "output {at} was {x} and became {y} (largest {size})\n{}\n{}",
+                a.to_text(),
+                b.to_text()
             ));
         }
     }

@@ -190,6 +190,9 @@ pub struct Owner {
     pub graph: Graph,
     /// The network as it was imported.
     pub imported: Graph,
+    /// The patches with which it was compiled, as the JSON text of an assignment for the imported
+    /// network; none where every pixel keeps its signs.
+    pub assignment: Option<String>,
     /// Encoding of the image.
     pub input: InputEncoding,
     /// Decoding of the output.

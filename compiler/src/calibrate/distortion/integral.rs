@@ -3,101 +3,132 @@
 //! With integral images a patch's sum is four look-ups, however large it is, so that an option
 //! costs as many steps as it has patches. Everything that is wanted of an option is, given the sign
 //! of each patch, a sum of such sums: for a quantity q per pixel, the sum of q over the pixels whose
-//! bit is set.
+//! bit is set. All quantities of a pixel lie side by side, so that one step does them all.
+
+use std::collections::BTreeMap;
 
 use trefoil_ir::{Patch, Shape};
 
+/// Four quantities, which the processor adds as one.
+type Lanes = [f64; 4];
+
+fn add(sum: &mut Lanes, value: &Lanes) {
+    sum.iter_mut().zip(value).for_each(|(s, v)| *s += v);
+}
+
 /// Integral images of several quantities of one channel. The first is what signs are taken of.
 pub(super) struct Integrals {
-    /// For each quantity `(h + 1) * (w + 1)` sums over what lies above and to the left.
-    sums: Vec<Vec<f64>>,
+    /// For each of `(h + 1) * (w + 1)` corners the sums over what lies above and to the left.
+    sums: Vec<Lanes>,
+    /// Lanes at each corner.
+    lanes: usize,
     h: usize,
     w: usize,
 }
 
 impl Integrals {
-    /// Without any quantity yet.
-    pub(super) fn new(shape: Shape) -> Self {
-        Self {
-            sums: Vec::new(),
-            h: shape.h,
-            w: shape.w,
-        }
-    }
-
-    /// Adds a quantity, row after row.
-    pub(super) fn push(&mut self, values: impl Iterator<Item = f64>) {
-        let stride = self.w + 1;
-        let mut sums = vec![0.0; (self.h + 1) * stride];
-        let (mut row, mut at) = (0.0, stride);
-        for value in values {
-            at += 1;
-            row += value;
-            sums[at] = row + sums[at - stride];
-            if (at + 1) % stride == 0 {
-                (row, at) = (0.0, at + 1);
+    /// Of these quantities, each given row after row.
+    pub(super) fn new(quantities: &[Vec<f64>], shape: Shape) -> Self {
+        let (h, w, lanes) = (shape.h, shape.w, quantities.len().div_ceil(4));
+        let stride = (w + 1) * lanes;
+        let mut sums = vec![[0.0; 4]; (h + 1) * stride];
+        for (q, quantity) in quantities.iter().enumerate() {
+            let corners = sums.chunks_mut(stride).skip(1);
+            for (corners, row) in corners.zip(quantity.chunks(w)) {
+                let corners = corners.chunks_mut(lanes).skip(1);
+                corners
+                    .zip(row)
+                    .for_each(|(corner, value)| corner[q / 4][q % 4] = *value);
             }
         }
-        self.sums.push(sums);
+        for at in stride..sums.len() {
+            if at % stride >= lanes {
+                let (before, rest) = sums.split_at_mut(at);
+                let [left, above, corner] = [at - lanes, at - stride, at - stride - lanes].map(|i| before[i]);
+                let around = std::array::from_fn(|i| left[i] + above[i] - corner[i]);
+                add(&mut rest[0], &around);
+            }
+        }
+        Self { sums, lanes, h, w }
     }
 
     /// Sums over the rows `top..bottom` and the columns before each column.
-    fn rows(&self, top: usize, bottom: usize, into: &mut [Vec<f64>]) {
-        let stride = self.w + 1;
-        for (into, sums) in into.iter_mut().zip(&self.sums) {
-            let (above, below) = (
-                &sums[top * stride..][..stride],
-                &sums[bottom * stride..][..stride],
-            );
-            into.clear();
-            into.extend(below.iter().zip(above).map(|(b, a)| b - a));
-        }
+    fn rows(&self, top: usize, bottom: usize, into: &mut Vec<Lanes>) {
+        let stride = (self.w + 1) * self.lanes;
+        let (above, below) = (
+            &self.sums[top * stride..],
+            &self.sums[bottom * stride..][..stride],
+        );
+        into.clear();
+        let difference = |(b, a): (&Lanes, &Lanes)| std::array::from_fn(|i| b[i] - a[i]);
+        into.extend(below.iter().zip(above).map(difference));
     }
 }
 
 /// What came of one patch size.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Gated {
-    /// For each quantity but the first: its sum over the pixels whose bit is set.
-    pub(super) open: Vec<f64>,
+    open: Vec<Lanes>,
     /// The largest magnitude of a patch's sum of the first quantity.
     pub(super) largest: f64,
+}
+
+impl Gated {
+    /// The sum of a quantity over the pixels whose bit is set.
+    pub(super) fn open(&self, quantity: usize) -> f64 {
+        self.open[quantity / 4][quantity % 4]
+    }
+
+    /// One row of patches; `row` holds the sums before each column.
+    fn add_row(&mut self, row: &[Lanes], width: usize) {
+        let lanes = self.open.len();
+        let last = row.len() / lanes - 1;
+        let mut left = &row[..lanes];
+        for column in (0..last).step_by(width) {
+            let right = &row[last.min(column + width) * lanes..][..lanes];
+            let sum = right[0][0] - left[0][0];
+            self.largest = self.largest.max(sum.abs());
+            let bit = if sum > 0.0 { 1.0 } else { 0.0 };
+            for (open, (right, left)) in self.open.iter_mut().zip(right.iter().zip(left)) {
+                let part = std::array::from_fn(|i| bit * (right[i] - left[i]));
+                add(open, &part);
+            }
+            left = right;
+        }
+    }
 }
 
 /// The patch sizes of a site by height, so that sizes of one height share their rows.
 #[derive(Debug)]
 pub(super) struct Sizes {
-    /// Height, and the widths with the options that have this size.
-    heights: Vec<(usize, Vec<(usize, Vec<usize>)>)>,
+    heights: Vec<Height>,
     options: usize,
+}
+
+/// The options of one height.
+#[derive(Debug)]
+struct Height {
+    rows: usize,
+    /// Widths, with the options that have them.
+    widths: Vec<(usize, Vec<usize>)>,
 }
 
 impl Sizes {
     /// The sizes of these options on a map of this shape.
     pub(super) fn new(patches: &[Patch], shape: Shape) -> Self {
-        let mut sizes: Vec<([usize; 2], usize)> = Vec::new();
+        let mut sizes: BTreeMap<usize, BTreeMap<usize, Vec<usize>>> = BTreeMap::new();
         for (option, patch) in patches.iter().enumerate() {
             if let Patch::Block { h, w } = *patch {
-                let size = [usize::from(h).min(shape.h), usize::from(w).min(shape.w)];
-                sizes.push((size, option));
+                let (h, w) = (usize::from(h).min(shape.h), usize::from(w).min(shape.w));
+                sizes.entry(h).or_default().entry(w).or_default().push(option);
             }
         }
-        sizes.sort_unstable();
-        let mut heights: Vec<(usize, Vec<(usize, Vec<usize>)>)> = Vec::new();
-        for ([h, w], option) in sizes {
-            if heights.last().is_none_or(|last| last.0 != h) {
-                heights.push((h, Vec::new()));
-            }
-            let Some((_, widths)) = heights.last_mut() else {
-                continue;
-            };
-            match widths.last_mut() {
-                Some((last, options)) if *last == w => options.push(option),
-                _ => widths.push((w, vec![option])),
-            }
-        }
+        let height = |(rows, widths): (usize, BTreeMap<usize, Vec<usize>>)| Height {
+            rows,
+            widths: widths.into_iter().collect(),
+        };
         Self {
-            heights,
+            heights: sizes.into_iter().map(height).collect(),
             options: patches.len(),
         }
     }
@@ -105,52 +136,25 @@ impl Sizes {
     /// Gates the quantities with the bits of each option. Identities, which have no bits, come out
     /// as nothing.
     pub(super) fn gate(&self, integrals: &Integrals) -> Vec<Gated> {
-        let quantities = integrals.sums.len();
         let nothing = Gated {
-            open: vec![0.0; quantities - 1],
+            open: vec![[0.0; 4]; integrals.lanes],
             largest: 0.0,
         };
         let mut gated = vec![nothing; self.options];
-        let mut rows = vec![Vec::new(); quantities];
-        let mut mask = Vec::new();
-        for (height, widths) in &self.heights {
-            for top in (0..integrals.h).step_by(*height) {
-                integrals.rows(top, integrals.h.min(top + height), &mut rows);
-                for (width, options) in widths {
-                    gate_row(&rows, *width, &mut mask, &mut gated[options[0]]);
+        let mut row = Vec::new();
+        for height in &self.heights {
+            for top in (0..integrals.h).step_by(height.rows) {
+                integrals.rows(top, integrals.h.min(top + height.rows), &mut row);
+                for (width, options) in &height.widths {
+                    gated[options[0]].add_row(&row, *width);
                 }
             }
         }
-        for (_, options) in self.heights.iter().flat_map(|(_, widths)| widths) {
-            let (first, rest) = (options[0], &options[1..]);
-            rest.iter()
-                .for_each(|&option| gated[option] = gated[first].clone());
+        for (_, options) in self.heights.iter().flat_map(|h| &h.widths) {
+            for &twin in &options[1..] {
+                gated[twin] = gated[options[0]].clone();
+            }
         }
         gated
     }
-}
-
-/// One row of patches.
-fn gate_row(rows: &[Vec<f64>], width: usize, mask: &mut Vec<f64>, gated: &mut Gated) {
-    mask.clear();
-    let mut largest = gated.largest;
-    mask.extend(patches(&rows[0], width).map(|sum| {
-        largest = largest.max(sum.abs());
-        if sum > 0.0 { 1.0 } else { 0.0 }
-    }));
-    gated.largest = largest;
-    for (open, row) in gated.open.iter_mut().zip(&rows[1..]) {
-        let bits = mask.iter().zip(patches(row, width));
-        *open += bits.map(|(bit, sum)| bit * sum).sum::<f64>();
-    }
-}
-
-/// The sums of the patches of this width, from the sums before each column.
-fn patches(row: &[f64], width: usize) -> impl Iterator<Item = f64> + '_ {
-    let last = row.len() - 1;
-    let whole = last / width;
-    let rest = (whole * width < last).then(|| row[last] - row[whole * width]);
-    let starts = row.iter().step_by(width).take(whole);
-    let ends = row[width.min(last)..].iter().step_by(width);
-    starts.zip(ends).map(|(a, b)| b - a).chain(rest)
 }

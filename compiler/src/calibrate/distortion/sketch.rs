@@ -5,8 +5,8 @@ use trefoil_ir::Patch;
 use trefoil_ir::nn::eval::{FeatureMap, ImageShapeError, Tape};
 use trefoil_ir::nn::{Graph, NodeId};
 
-use super::integral::{Integrals, Sizes};
-use super::layer::Layer;
+use super::integral::{Gated, Integrals, Sizes};
+use super::layer::{Channel, Layer};
 use super::{Site, logits};
 
 /// Estimates distortions from random probes of the output.
@@ -15,8 +15,9 @@ use super::{Site, logits};
 /// makes: the mean of a vector's squares estimates the option's distortion, and that of the squares of
 /// a sum of vectors the joint distortion of several channels.
 ///
-/// Peak memory is that of the values of all nodes for each image in flight, so callers should run
-/// as many images at a time as there are threads: channels run in parallel, too.
+/// Each image in flight holds the values of all nodes. Run images in parallel, but in batches of as
+/// many as there are threads: the channels of a site are a parallel loop, too, and a thread that waits for
+/// the others there may begin the next image of its batch.
 #[derive(Debug)]
 pub struct Sketch<'a> {
     graph: &'a Graph,
@@ -149,43 +150,49 @@ struct Effect {
 }
 
 /// The effects of all options on one channel. With z what the sign is taken of, b the present bits
-/// and b' an option's, the change is `± z (b' - b)`; so `g · Δ = ± (Σ b' g z - Σ b g z)`, and
-/// `|Δ|² = Σ b' (1 - 2 b) z² + Σ b z²`.
+/// and b' an option's, the change is `Δ = ± z (b' - b)`; so `g · Δ = ± (Σ b' g z - Σ b g z)`, and
+/// `|Δ|² = Σ b' (1 - 2b) z² + Σ b z²`: of every quantity two sums, over the option's bits and the
+/// present ones.
 fn channel(layer: &Layer, sizes: &Sizes, tape: &Tape<'_>, gradients: &[FeatureMap], c: usize) -> Vec<Effect> {
     let channel = layer.channel(tape, c);
-    let z = || channel.value.iter().map(|z| f64::from(*z));
-    let square = || {
-        z().zip(&channel.bits)
-            .map(|(z, b)| if *b { -z * z } else { z * z })
-    };
-    let mut integrals = Integrals::new(layer.shape);
-    integrals.push(z());
-    integrals.push(square());
-    let gradients = layer.gradients(gradients, c);
-    let product = |g: &'_ [f32]| -> Vec<f64> { z().zip(g).map(|(z, g)| z * f64::from(*g)).collect() };
-    let mut all = vec![-square().filter(|s| *s < 0.0).sum::<f64>()];
-    let mut whole = vec![square().sum::<f64>()];
-    for g in gradients {
-        let product = product(g);
-        let open = product.iter().zip(&channel.bits).filter(|(_, b)| **b);
-        all.push(open.map(|(p, _)| p).sum());
-        whole.push(product.iter().sum());
-        integrals.push(product.into_iter());
-    }
-    let gated = sizes.gate(&integrals);
+    let quantities = quantities(&channel, &layer.gradients(gradients, c));
+    let present = sums(&quantities, &channel.bits);
+    let whole = sums(&quantities, &vec![true; channel.bits.len()]);
+    let gated = sizes.gate(&Integrals::new(&quantities, layer.shape));
     let factor = f64::from(layer.factor());
-    let effect = |(option, mut gated): (&Patch, super::integral::Gated)| {
-        if *option == Patch::Identity && layer.open() {
-            gated.open.clone_from(&whole);
-        }
+    let effect = |(option, gated): (&Patch, Gated)| {
+        let through = *option == Patch::Identity && layer.open();
         // The present patch changes nothing, whatever rounding says.
         let keep = if *option == layer.present[c] { 0.0 } else { 1.0 };
-        let change = |i: usize| (gated.open[i] - all[i]) * keep * factor;
+        let change = |q: usize| {
+            let open = if through { whole[q] } else { gated.open(q) };
+            keep * (open - present[q])
+        };
         Effect {
-            signed: (1..all.len()).map(|i| change(i) as f32).collect(),
+            signed: (2..present.len()).map(|q| (factor * change(q)) as f32).collect(),
             largest_sum: gated.largest as f32,
-            change: ((gated.open[0] + all[0]).max(0.0) * keep) as f32,
+            change: change(1).max(0.0) as f32,
         }
     };
     layer.patches.iter().zip(gated).map(effect).collect()
+}
+
+/// What is summed over patches: z, `(1 - 2b) z²`, and g z for each probe.
+fn quantities(channel: &Channel, gradients: &[&[f32]]) -> Vec<Vec<f64>> {
+    let z = || channel.value.iter().map(|z| f64::from(*z));
+    let square = |(z, b): (f64, &bool)| if *b { -z * z } else { z * z };
+    let squares = z().zip(&channel.bits).map(square).collect();
+    let products = gradients
+        .iter()
+        .map(|g| z().zip(*g).map(|(z, g)| z * f64::from(*g)).collect());
+    [z().collect(), squares].into_iter().chain(products).collect()
+}
+
+/// The sum of each quantity over the pixels whose bit is set.
+fn sums(quantities: &[Vec<f64>], bits: &[bool]) -> Vec<f64> {
+    let sum = |quantity: &Vec<f64>| {
+        let set = quantity.iter().zip(bits).filter(|(_, bit)| **bit);
+        set.map(|(value, _)| value).sum()
+    };
+    quantities.iter().map(sum).collect()
 }

@@ -117,7 +117,7 @@ fn value_and_numbers(site: &Site<'_>) -> Result<(usize, Vec<f32>), Refusal> {
 /// Cuts operand `at` off at these bounds.
 fn bound(site: &mut Site<'_>, at: usize, bounds: Bounds) -> Outcome {
     let view = site.view(at)?;
-    let earlier = if site.is_only_user(at)? {
+    let earlier = if site.is_only_user(at)? && !site.is_cluster {
         site.clips.get(&view.node).cloned()
     } else {
         None
@@ -134,7 +134,8 @@ fn bound(site: &mut Site<'_>, at: usize, bounds: Bounds) -> Outcome {
         },
     };
     let node = cut(site, &clipped)?;
-    if node != clipped.source {
+    // Signs that patches share are no bounds: nothing merges with them.
+    if node != clipped.source && !site.is_cluster {
         site.clips.insert(node, clipped);
     }
     let View { dims, .. } = view;

@@ -264,7 +264,11 @@ fn scatter(
         let row = y * window.stride[0] + ky * window.dilation[0] - window.pads[0];
         let to = &mut target[(c * input.h + row) * input.w..][first..input.w];
         let from = &from[y * output.w..][columns.clone()];
-        let to = to.iter_mut().step_by(window.stride[1]);
-        to.zip(from).for_each(|(to, from)| *to += factor * from);
+        let add = |(to, from): (&mut f32, &f32)| *to += factor * from;
+        if window.stride[1] == 1 {
+            to.iter_mut().zip(from).for_each(add); // this one is vectorised
+        } else {
+            to.iter_mut().step_by(window.stride[1]).zip(from).for_each(add);
+        }
     }
 }

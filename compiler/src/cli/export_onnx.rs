@@ -1,0 +1,127 @@
+//! `trefoil export-onnx`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use trefoil_ir::nn::{Graph, Verified};
+
+use super::files::{OWNER_FILE, read_owner, write_private};
+use super::print::say;
+use crate::export::{ExportOptions, export};
+use crate::import::{ImportOptions, import_file};
+use crate::pass::{Assignment, with_patches};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// A folder that `trefoil compile` wrote, or an assignment (JSON) for the network of --model.
+    source: PathBuf,
+    /// The network of the assignment (ONNX).
+    #[arg(long, value_name = "MODEL.onnx")]
+    model: Option<PathBuf>,
+    /// Shape of the input where the model leaves it open.
+    #[arg(long, value_name = "N,C,H,W", value_delimiter = ',')]
+    input_shape: Option<Vec<usize>>,
+    /// The output to compute, where the model has several.
+    #[arg(long, value_name = "NAME")]
+    output_name: Option<String>,
+    /// The ONNX file to write.
+    #[arg(short, value_name = "TWIN.onnx")]
+    output: PathBuf,
+}
+
+/// A plain network, the patches of its ReLUs, and what the network's graph does not say.
+struct Source {
+    network: Graph,
+    assignment: Assignment,
+    options: ExportOptions,
+}
+
+pub(super) fn run(arguments: Arguments) -> Result<()> {
+    check_output(&arguments)?;
+    let source = if arguments.source.is_dir() {
+        of_folder(&arguments)?
+    } else {
+        of_model(&arguments)?
+    };
+    let patched = with_patches(&source.network, &source.assignment)
+        .with_context(|| format!("the assignment of {} cannot be used", arguments.source.display()))?;
+    let bytes = export(&verified(patched)?, &source.options)?;
+    write_private(&arguments.output, &bytes)?;
+    say!(
+        "{}: {} bytes, {} ReLUs with patches",
+        arguments.output.display(),
+        bytes.len(),
+        source.assignment.layers().count()
+    );
+    Ok(())
+}
+
+/// The file that is written must be none of those that are read.
+fn check_output(arguments: &Arguments) -> Result<()> {
+    let Ok(output) = fs::canonicalize(&arguments.output) else {
+        return Ok(());
+    };
+    let read = [Some(&arguments.source), arguments.model.as_ref()];
+    let clash = |path: &&PathBuf| fs::canonicalize(path).is_ok_and(|path| path == output);
+    match read.into_iter().flatten().find(clash) {
+        Some(path) => bail!(
+            "{} would be overwritten: give another file with -o",
+            path.display()
+        ),
+        None => Ok(()),
+    }
+}
+
+fn of_folder(arguments: &Arguments) -> Result<Source> {
+    if arguments.model.is_some() {
+        bail!("--model belongs to an assignment: a folder of plans holds its own network");
+    }
+    if arguments.input_shape.is_some() || arguments.output_name.is_some() {
+        bail!("--input-shape and --output-name belong to --model: a folder of plans states both");
+    }
+    let owner = read_owner(&arguments.source)?;
+    let assignment = owner.assignment.as_deref().map(Assignment::parse).transpose();
+    Ok(Source {
+        network: owner.imported,
+        assignment: assignment
+            .with_context(|| format!("{} is damaged", arguments.source.join(OWNER_FILE).display()))?
+            .unwrap_or_default(),
+        options: ExportOptions::default(),
+    })
+}
+
+fn of_model(arguments: &Arguments) -> Result<Source> {
+    let Some(model) = &arguments.model else {
+        bail!(
+            "{} is no folder of plans, and an assignment needs its network: name it with --model MODEL.onnx",
+            arguments.source.display()
+        );
+    };
+    let imported = import_file(
+        model,
+        &ImportOptions {
+            input_shape: arguments.input_shape.clone(),
+            output: arguments.output_name.clone(),
+        },
+    )?;
+    Ok(Source {
+        assignment: read_assignment(&arguments.source)?,
+        options: ExportOptions {
+            input_rank: Some(imported.input_dims.len()),
+        },
+        network: imported.graph.into_inner(),
+    })
+}
+
+fn read_assignment(path: &Path) -> Result<Assignment> {
+    let text = fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?;
+    Assignment::parse(&text).with_context(|| format!("the assignment {} cannot be used", path.display()))
+}
+
+fn verified(graph: Graph) -> Result<Verified<Graph>> {
+    graph.verify().map_err(|faults| {
+        let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
+        anyhow::anyhow!("the network with its patches is unsound: {}", faults.join("; "))
+    })
+}

@@ -1,0 +1,136 @@
+//! ONNX export: a network with its Block-ReLUs, written in standard operators.
+//!
+//! Any ONNX runtime can run the file and any trainer can tune it; it carries the assignment of
+//! patches, and importing it gives the plain network and that assignment back. docs/TWIN.md says
+//! what a Block-ReLU looks like in it.
+//!
+//! `writer` collects nodes and constants under unique names, `op/` holds one small function an
+//! operator, `block_relu` writes a gate with patches as a cluster of nodes.
+
+mod block_relu;
+mod error;
+mod op;
+mod proto;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+use prost::Message;
+use tract_onnx::pb::{ModelProto, OperatorSetIdProto, StringStringEntryProto};
+use trefoil_ir::nn::{Graph, Op, Verified};
+
+pub use error::ExportError;
+
+use crate::pass::{Assignment, Gate};
+use writer::Writer;
+
+/// Key of the metadata that hold the assignment.
+pub(crate) const ASSIGNMENT_KEY: &str = "trefoil.assignment";
+/// Key of the metadata that hold the upper limits of clips with patches: where no channel has an
+/// upper sign, no node tells the limit.
+pub(crate) const LIMITS_KEY: &str = "trefoil.limits";
+/// What stands between the name of a gate and the names of its cluster's parts.
+pub(crate) const BLOCK: &str = "block";
+
+/// The opset of most files.
+const OPSET: i64 = 13;
+/// The opset in which average pools got dilations.
+const OPSET_WITH_DILATED_POOLS: i64 = 19;
+/// Protobuf allows no more bytes.
+const MAX_BYTES: usize = i32::MAX as usize;
+
+/// What the graph leaves open.
+#[derive(Clone, Debug, Default)]
+pub struct ExportOptions {
+    /// Rank of the input, batch included: 2 or 4. A single pixel is a vector unless stated.
+    pub input_rank: Option<usize>,
+}
+
+/// Writes a network as an ONNX model, its batch left open: gates with patches as clusters, and
+/// the assignment that they amount to as metadata.
+///
+/// # Errors
+/// If the weights fill more than two gigabytes, or an operator cannot be told in ONNX.
+pub fn export(graph: &Verified<Graph>, options: &ExportOptions) -> Result<Vec<u8>, ExportError> {
+    let weights = weight_bytes(graph);
+    if weights > MAX_BYTES {
+        return Err(ExportError::TooLarge(weights));
+    }
+    let model = ModelProto {
+        producer_name: "trefoil".to_owned(),
+        producer_version: env!("CARGO_PKG_VERSION").to_owned(),
+        metadata_props: metadata(graph),
+        ..model(graph, options)?
+    };
+    let size = model.encoded_len();
+    if size > MAX_BYTES {
+        return Err(ExportError::TooLarge(size));
+    }
+    Ok(model.encode_to_vec())
+}
+
+fn model(graph: &Graph, options: &ExportOptions) -> Result<ModelProto, ExportError> {
+    let mut writer = Writer::new(graph, options.input_rank);
+    for id in graph.order() {
+        op::write(&mut writer, id)?;
+    }
+    let opset = opset(graph);
+    Ok(ModelProto {
+        // The version in which each operator set came out.
+        ir_version: if opset == OPSET { 7 } else { 9 },
+        opset_import: vec![OperatorSetIdProto {
+            domain: String::new(),
+            version: opset,
+        }],
+        graph: Some(writer.finish()),
+        ..ModelProto::default()
+    })
+}
+
+fn opset(graph: &Graph) -> i64 {
+    let is_dilated = |op: &Op| matches!(op, Op::AvgPool(pool) if pool.window.dilation != [1, 1]);
+    match graph.ids().iter().any(|&id| is_dilated(&graph.node(id).op)) {
+        true => OPSET_WITH_DILATED_POOLS,
+        false => OPSET,
+    }
+}
+
+/// The assignment that the graph's own patches are; nothing for a plain network.
+fn metadata(graph: &Graph) -> Vec<StringStringEntryProto> {
+    let mut assignment = Assignment::default();
+    let mut limits = serde_json::Map::new();
+    for id in graph.ids() {
+        let node = graph.node(id);
+        let Some(gate) = Gate::of(node) else { continue };
+        let Some(choice) = gate.choice() else { continue };
+        if let Some((high, _)) = gate.upper {
+            // Every f32 is an f64, and that is what JSON's numbers are read as.
+            limits.insert(node.origin.name.clone(), f64::from(high).into());
+        }
+        assignment.insert(node.origin.name.clone(), choice);
+    }
+    let entry = |key: &str, value: String| StringStringEntryProto {
+        key: key.to_owned(),
+        value,
+    };
+    let mut entries = Vec::new();
+    if !assignment.is_empty() {
+        entries.push(entry(ASSIGNMENT_KEY, assignment.to_json()));
+    }
+    if !limits.is_empty() {
+        entries.push(entry(LIMITS_KEY, serde_json::Value::Object(limits).to_string()));
+    }
+    entries
+}
+
+fn weight_bytes(graph: &Graph) -> usize {
+    let tensors = |op: &Op| match op {
+        Op::Conv2d(op) => op.weight.len() + op.bias.as_ref().map_or(0, |b| b.len()),
+        Op::Linear(op) => op.weight.len() + op.bias.as_ref().map_or(0, |b| b.len()),
+        _ => 0,
+    };
+    let count: usize = graph.ids().iter().map(|&id| tensors(&graph.node(id).op)).sum();
+    count.saturating_mul(size_of::<f32>())
+}

@@ -1,0 +1,41 @@
+//! One small function for each operator of the NN graph.
+
+mod layer;
+mod map;
+mod window;
+
+use trefoil_ir::Patch;
+use trefoil_ir::nn::{NodeId, Op};
+
+use super::block_relu;
+use super::error::ExportError;
+use super::writer::Writer;
+
+/// Writes the nodes of one node of the graph, whose operands have been written.
+pub(super) fn write(w: &mut Writer<'_>, id: NodeId) -> Result<(), ExportError> {
+    match w.op(id) {
+        Op::Input(_) => w.declare_input(id),
+        Op::Conv2d(op) => layer::conv(w, id, op),
+        Op::Linear(op) => layer::linear(w, id, op),
+        Op::BatchNorm(op) => layer::batch_norm(w, id, op),
+        Op::Affine(op) => layer::affine(w, id, op),
+        Op::Relu(_) => map::relu(w, id),
+        Op::BlockRelu(op) if op.patches.iter().all(Patch::is_pixel) => map::relu(w, id),
+        Op::BlockRelu(op) => block_relu::write(w, id, &op.patches, None),
+        Op::Clip(op) if op.lower.iter().chain(&op.upper).all(Patch::is_pixel) => map::clip(w, id, op),
+        Op::Clip(op) => block_relu::write(w, id, &op.lower, Some((op.high, &op.upper))),
+        Op::MaxPool(op) => window::max_pool(w, id, op),
+        Op::AvgPool(op) => window::avg_pool(w, id, op),
+        Op::GlobalAvgPool(_) => window::global_avg_pool(w, id),
+        Op::Add(_) => map::add(w, id),
+        Op::Concat(_) => map::concat(w, id),
+        Op::Slice(op) => map::slice(w, id, op),
+        Op::Pad(op) => map::pad(w, id, op),
+        Op::Flatten(_) => map::flatten(w, id),
+        Op::Resize(op) => return map::resize(w, id, op),
+        Op::Softmax(_) => map::softmax(w, id),
+        Op::ArgMax(_) => map::arg_max(w, id),
+        Op::Output(_) => w.declare_output(),
+    }
+    Ok(())
+}

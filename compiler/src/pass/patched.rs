@@ -1,0 +1,160 @@
+//! A network with patches but otherwise as it was imported: what leaves the compiler again.
+//!
+//! The passes may drop gates and move them; here every gate stays where it is, under its name.
+
+use std::collections::HashMap;
+
+use trefoil_ir::nn::op::{BlockRelu, Clip};
+use trefoil_ir::nn::{Graph, Op};
+use trefoil_ir::{Patch, Patches};
+
+use super::assign::resolve;
+use super::gate::Gate;
+use super::{Assignment, AssignmentError, Choice, LayerChoice, PassError, PassOptions, relu6_as_relu};
+
+/// The network with the patches of an assignment.
+///
+/// # Errors
+/// If the assignment does not fit the network.
+pub fn with_patches(graph: &Graph, assignment: &Assignment) -> Result<Graph, PassError> {
+    let mut patched = graph.clone();
+    for (id, gate) in resolve(graph, assignment)? {
+        let op = match gate.upper {
+            _ if gate.is_pixelwise() && matches!(graph.node(id).op, Op::Relu(_)) => continue,
+            None => Op::BlockRelu(BlockRelu { patches: gate.lower }),
+            Some((high, upper)) => Op::Clip(Clip {
+                high,
+                lower: gate.lower,
+                upper,
+            }),
+        };
+        patched.replace(id, op, &graph.inputs(id))?;
+    }
+    Ok(patched)
+}
+
+/// What the options make of an imported network's gates, as an assignment for that network: a
+/// clip that is taken for a ReLU is one without upper signs.
+///
+/// # Errors
+/// If the assignment of the options does not fit the network.
+pub fn assignment_for_imported(graph: &Graph, options: &PassOptions) -> Result<Assignment, PassError> {
+    let mut seen = graph.clone();
+    relu6_as_relu::run(&mut seen, options)?;
+    let chosen = match &options.assignment {
+        Some(assignment) => resolve(&seen, assignment)?,
+        None => Vec::new(),
+    };
+    let chosen: HashMap<_, _> = chosen.into_iter().collect();
+    let mut result = Assignment::default();
+    for id in graph.ids() {
+        let Some(mut gate) = Gate::of(graph.node(id)) else {
+            continue;
+        };
+        if let Some(chosen) = chosen.get(&id) {
+            gate.lower = chosen.lower.clone();
+            gate.upper = chosen.upper.clone().or(gate.upper);
+        }
+        if let Some((_, upper)) = gate.upper.as_mut().filter(|_| options.relu6_as_relu) {
+            upper.fill(Patch::Identity);
+        }
+        if let Some(choice) = gate.choice() {
+            result.insert(graph.node(id).origin.name.clone(), choice);
+        }
+    }
+    Ok(result)
+}
+
+impl Gate {
+    /// The gate's patches as an assignment states them; `None` if every pixel has its sign.
+    pub(crate) fn choice(&self) -> Option<LayerChoice> {
+        if self.is_pixelwise() {
+            return None;
+        }
+        let lower = Choice::of(&self.lower);
+        Some(match &self.upper {
+            None => LayerChoice::Every(lower),
+            Some((_, upper)) => LayerChoice::Signs {
+                lower: Some(lower),
+                upper: Some(Choice::of(upper)),
+            },
+        })
+    }
+}
+
+/// The patches that an assignment gives each gate that it names: of the lower sign, and of the
+/// upper one if there are two.
+///
+/// # Errors
+/// If the assignment does not fit the network.
+pub(crate) fn patches_by_name(
+    graph: &Graph,
+    assignment: &Assignment,
+) -> Result<HashMap<String, (Patches, Option<Patches>)>, AssignmentError> {
+    let gates = resolve(graph, assignment)?.into_iter();
+    let named = gates.map(|(id, gate)| {
+        let upper = gate.upper.map(|(_, upper)| upper);
+        (graph.node(id).origin.name.clone(), (gate.lower, upper))
+    });
+    Ok(named.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use trefoil_ir::Shape;
+
+    use super::*;
+    use crate::pass::testing::{Net, evaluate_equal, same};
+    use crate::pass::{Dump, run};
+
+    fn options(text: &str, relu6_as_relu: bool) -> PassOptions {
+        PassOptions {
+            relu6_as_relu,
+            assignment: Some(Assignment::parse(text).unwrap()),
+        }
+    }
+
+    /// relu1 on 2x5x4, clip1 and clip2 behind it.
+    fn net() -> Graph {
+        let mut net = Net::new(5);
+        let x = net.input(Shape::new(2, 5, 4));
+        let a = net.relu(x);
+        let b = net.conv(a, 2, 3);
+        let c = net.clip(b, 0.5);
+        let d = net.conv(c, 2, 3);
+        let e = net.clip(d, 0.7);
+        net.finish(e)
+    }
+
+    #[test]
+    fn the_patched_network_computes_what_the_passes_make_of_it() {
+        let texts = [
+            (
+                r#"{"relu1": [[0, 1], [0, 1]], "clip1": {"lower": [2, 3]}}"#,
+                false,
+            ),
+            (r#"{"relu1": [[2, 2], [1, 1]], "clip2": [[5, 4], [0, 1]]}"#, true),
+            (r#"{"clip1": {"upper": [0, 1]}, "relu1": [1, 1]}"#, false),
+        ];
+        for (text, as_relu) in texts {
+            let (graph, options) = (net(), options(text, as_relu));
+            let assignment = assignment_for_imported(&graph, &options).unwrap();
+            let patched = with_patches(&graph, &assignment).unwrap();
+            assert_eq!(patched.len(), graph.len(), "every gate stays");
+            let passed = run(graph.verify().unwrap(), &options, &mut Dump::none()).unwrap();
+            evaluate_equal(&patched, &passed.graph, 3).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_sign_per_pixel_is_no_patch() {
+        let graph = net();
+        let options = options(r#"{"relu1": [1, 1], "clip1": [[1, 1], [1, 1]]}"#, false);
+        let assignment = assignment_for_imported(&graph, &options).unwrap();
+        assert_eq!(assignment, Assignment::default());
+        assert!(same(
+            &with_patches(&graph, &options.assignment.unwrap()).unwrap(),
+            &graph
+        ));
+    }
+}
