@@ -226,6 +226,8 @@ def _check_shapes(model: nn.Module, placed: Mapping[str, nn.Module], example: Te
         return check
 
     blocks = {n: m for n, m in placed.items() if isinstance(m, BlockReLU | BlockClip)}
+    for module in blocks.values():
+        module.to(example.device)
     handles = [m.register_forward_pre_hook(hook(n)) for n, m in blocks.items()]
     was_training = model.training
     try:
