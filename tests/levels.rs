@@ -33,6 +33,9 @@ const QUANTIZATION_WITH_PATCHES: f64 = 0.1;
 const CALIBRATION_IMAGES: usize = 48;
 const IMAGES: usize = 2;
 
+/// Longest side of small patches.
+const SMALL: usize = 4;
+
 /// Runs of the emulator with rounding coins, which show how noisy an output is.
 const COIN_RUNS: u64 = 6;
 
@@ -40,10 +43,12 @@ const COIN_RUNS: u64 = 6;
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Signs {
     EveryPixel,
-    /// Seeded patches, identities among them, for the first gate and each `every`th behind it.
+    /// Seeded patches, identities among them, for the first gate and each `every`th behind it; no
+    /// side is longer than `side`.
     Patches {
         seed: u64,
         every: usize,
+        side: usize,
     },
     /// Clips as ReLUs.
     AsRelu,
@@ -83,7 +88,9 @@ impl Case {
 
     fn compile(&self) -> Result<Model, String> {
         let assignment = match self.signs {
-            Signs::Patches { seed, every } => Some(patches(&self.graph(), &mut Rng::new(seed), every)),
+            Signs::Patches { seed, every, side } => {
+                Some(patches(&self.graph(), &mut Rng::new(seed), every, side))
+            }
             Signs::EveryPixel | Signs::AsRelu => None,
         };
         let as_relu = self.signs == Signs::AsRelu;
@@ -236,7 +243,7 @@ fn differences(a: &[f32], b: &[f32]) -> impl Iterator<Item = f64> {
 
 /// Seeded patches for the gates of a graph: sizes that seldom divide the map, identities, and the two
 /// signs of a clip apart.
-fn patches(graph: &Graph, rng: &mut Rng, every: usize) -> Assignment {
+fn patches(graph: &Graph, rng: &mut Rng, every: usize, side: usize) -> Assignment {
     let mut assignment = Assignment::default();
     let gates = graph
         .ids()
@@ -245,7 +252,7 @@ fn patches(graph: &Graph, rng: &mut Rng, every: usize) -> Assignment {
     for (id, gate) in gates.step_by(every) {
         let node = graph.node(id);
         let mut choice = || {
-            let side = |rng: &mut Rng, size: usize| 1 + rng.below(size.min(4)) as u16;
+            let side = |rng: &mut Rng, size: usize| 1 + rng.below(size.min(side)) as u16;
             let patch = |_| match rng.below(6) {
                 0 => Patch::Identity,
                 1 => Patch::PIXEL,
@@ -294,12 +301,39 @@ fn small_networks_with_patches() {
         .filter(|(_, case)| has_gates(&case.graph()))
         .map(|(seed, case)| Case {
             name: format!("{} with patches {seed}", case.name),
-            signs: Signs::Patches { seed, every: 1 },
+            signs: Signs::Patches {
+                seed,
+                every: 1,
+                side: SMALL,
+            },
             ..case
         })
         .collect();
     assert!(cases.len() >= 70, "most networks have gates");
     check(&cases);
+}
+
+/// Patches of any size up to the whole map, most of them large enough to be summed up apart.
+fn with_large_patches() -> Vec<Case> {
+    let case = |(seed, case): (u64, Case)| Case {
+        name: format!("{} with large patches {seed}", case.name),
+        signs: Signs::Patches {
+            seed,
+            every: 2,
+            side: usize::MAX,
+        },
+        ..case
+    };
+    let cases = (0..).zip(Case::tiny(Signs::EveryPixel));
+    cases
+        .filter(|(_, case)| has_gates(&case.graph()))
+        .map(case)
+        .collect()
+}
+
+#[test]
+fn small_networks_with_large_patches() {
+    check(&with_large_patches());
 }
 
 fn has_gates(graph: &Graph) -> bool {
@@ -328,7 +362,11 @@ fn resnet20() {
     let case = |signs| Case::new("resnet20", onnx::resnet20(20), [3, 32, 32], signs);
     check(&[
         case(Signs::EveryPixel),
-        case(Signs::Patches { seed: 20, every: 1 }),
+        case(Signs::Patches {
+            seed: 20,
+            every: 1,
+            side: SMALL,
+        }),
     ]);
 }
 
@@ -344,19 +382,24 @@ fn mobilenet_v2() {
     };
     check(&[
         case(Signs::EveryPixel),
-        case(Signs::Patches { seed: 2, every: 6 }),
+        case(Signs::Patches {
+            seed: 2,
+            every: 6,
+            side: SMALL,
+        }),
     ]);
 }
 
 /// Nothing of the protocol is left out of the table.
 #[test]
 fn every_op_occurs() {
-    const OPS: [&str; 17] = [
+    const OPS: [&str; 20] = [
         "add",
         "block_relu",
         "clip",
         "concat",
         "conv2d",
+        "conv2d_sums",
         "flatten",
         "gather",
         "input",
@@ -364,11 +407,13 @@ fn every_op_occurs() {
         "lift",
         "max",
         "pad",
+        "pool_sums",
         "relu",
         "requant",
         "reveal",
         "sum_pool",
         "truncate",
+        "truncate_sums",
     ];
     let ops = |case: &Case| {
         let model = case
@@ -383,6 +428,7 @@ fn every_op_occurs() {
             .map(|step| step.op.name())
             .collect::<Vec<_>>()
     };
-    let found: BTreeSet<&str> = Case::tiny(Signs::EveryPixel).iter().flat_map(ops).collect();
+    let pixels = Case::tiny(Signs::EveryPixel);
+    let found: BTreeSet<&str> = pixels.iter().chain(&with_large_patches()).flat_map(ops).collect();
     assert_eq!(found, BTreeSet::from(OPS));
 }

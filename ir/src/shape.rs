@@ -157,6 +157,12 @@ impl Window {
         (index < size).then_some(index)
     }
 
+    /// How far apart the rows and columns of a map of `h` x `w` are that one tap reads. A stride
+    /// beyond the map, with which it reads but one, counts as the map's size.
+    pub fn step_within(&self, h: usize, w: usize) -> [usize; 2] {
+        [self.stride[0].min(h), self.stride[1].min(w)]
+    }
+
     fn check(&self) -> Result<(), WindowError> {
         const LIMIT: usize = 1 << 16;
         let positive = |v: &[usize; 2]| v.iter().all(|&x| (1..=LIMIT).contains(&x));

@@ -6,8 +6,9 @@
 
 use trefoil_ir::mpc::cost::Cost;
 use trefoil_ir::mpc::gate::{self, Group};
+use trefoil_ir::mpc::sums::is_large;
 use trefoil_ir::mpc::time::{LinkModel, Machine, Seconds};
-use trefoil_ir::mpc::{Link, Phase};
+use trefoil_ir::mpc::{Link, Message, Phase, Section, Stage};
 use trefoil_ir::{Patch, Shape};
 
 use super::goal::Goal;
@@ -42,17 +43,29 @@ impl Currency {
         if *self == Currency::Relus {
             return (lower.signs(h, w) + upper.map_or(0, |p| p.signs(h, w))) as u64;
         }
+        let large = |patch: &Patch| is_large(*patch);
+        let own = upper.filter(|patch| *patch != lower);
+        let sums: usize = [Some(lower), own]
+            .into_iter()
+            .flatten()
+            .filter(large)
+            .map(|patch| patch.signs(h, w))
+            .sum();
         let upper = upper.map(|patch| vec![patch]);
-        let groups = gate::groups(&vec![lower], upper.as_ref(), Shape::new(1, h, w));
-        self.gate(&groups)
+        let groups = gate::groups(&vec![lower], upper.as_ref(), Shape::new(1, h, w), sums > 0);
+        self.gate(&groups, sums)
     }
 
-    fn gate(&self, groups: &[Group]) -> u64 {
-        let messages = gate::messages(groups);
+    /// A gate with so many sums over large patches, which are truncated on their own.
+    fn gate(&self, groups: &[Group], sums: usize) -> u64 {
+        let mut messages = gate::messages(groups);
+        messages.push(Message {
+            stage: Stage::MaskedShare,
+            sections: vec![Section::fields(sums, 32)],
+        });
         let bits = |phase: Phase, link: Option<Link>| -> u64 {
-            let counts = |stage: trefoil_ir::mpc::Stage| {
-                stage.phase() == phase && link.is_none_or(|link| stage.link() == link)
-            };
+            let counts =
+                |stage: Stage| stage.phase() == phase && link.is_none_or(|link| stage.link() == link);
             messages
                 .iter()
                 .filter(|m| counts(m.stage))
@@ -128,6 +141,8 @@ mod tests {
         assert_eq!(bits.price(Patch::PIXEL, None, map), (216 - 47) * 48);
         assert_eq!(bits.price(BLOCK, None, map), (130 - 48) * 48 + 113 * 6);
         assert_eq!(bits.price(Patch::Identity, None, map), 33 * 48);
+        let large = Patch::Block { h: 4, w: 4 };
+        assert_eq!(bits.price(large, None, map), (130 - 48) * 48 + (113 + 32) * 4);
         let online = Currency::Bits(Some(Phase::Online)).price(Patch::PIXEL, None, map);
         let offline = Currency::Bits(Some(Phase::Offline)).price(Patch::PIXEL, None, map);
         assert_eq!(online + offline, bits.price(Patch::PIXEL, None, map));

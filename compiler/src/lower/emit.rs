@@ -4,6 +4,7 @@ mod gate;
 mod local;
 mod pool;
 mod sum;
+mod sums;
 
 use std::collections::BTreeMap;
 

@@ -77,6 +77,34 @@ impl<'a> Weights<'a> {
         (0..self.channels()).flat_map(row).collect()
     }
 
+    /// The weights of these channels' patch sums, each for sums in its own units. They are few bits
+    /// long, and so rounded with care: the error of every weight is carried on to the next. Box sums
+    /// of neighbouring taps are nearly the same, and those of all channels behind a ReLU positive, so
+    /// that what is lost at one weight is regained at the next, where rounding each for itself would
+    /// add up the errors of a whole row.
+    pub(super) fn of_sums(&self, channels: &[usize], operand: &[f64], unit: &[f64]) -> Vec<i32> {
+        let row = |(&channel, unit): (&usize, &f64)| {
+            let scale = UNIT as f64 / unit;
+            let mut carried = 0.0;
+            let carry = move |(w, unit): (f64, f64)| {
+                let exact = w * unit * scale + carried;
+                let rounded = exact.round();
+                carried = exact - rounded;
+                integer(rounded)
+            };
+            self.row(channel, operand).map(carry).collect::<Vec<i32>>()
+        };
+        channels.iter().zip(unit).flat_map(row).collect()
+    }
+
+    /// The biases of these channels' patch sums, for each pixel of a patch.
+    pub(super) fn bias_of_sums(&self, channels: &[usize], unit: &[f64]) -> Option<Vec<i32>> {
+        let bias = self.bias?;
+        let pairs = channels.iter().zip(unit);
+        let value = |(&c, u): (&usize, &f64)| integer(f64::from(bias[c]) * UNIT as f64 / u);
+        Some(pairs.map(value).collect())
+    }
+
     /// The bias as integers.
     pub(super) fn bias_integers(&self, unit: &[f64]) -> Option<Vec<i32>> {
         let integers = |bias: &[f32]| {
@@ -89,6 +117,14 @@ impl<'a> Weights<'a> {
     }
 }
 
+/// An operand may be this much coarser than a sum that it joins: its multiplier must fit.
+const COARSEST_OPERAND: f64 = 16384.0;
+
+/// The smallest units of a sum that operands of these units can join.
+pub(super) fn coarsest(operand: &[f64]) -> Vec<f64> {
+    operand.iter().map(|u| u / COARSEST_OPERAND).collect()
+}
+
 /// Units are chosen so that nothing saturates here.
 fn integer(value: f64) -> i32 {
     value.round() as i32
@@ -97,7 +133,12 @@ fn integer(value: f64) -> i32 {
 /// The multiplier that makes of a sum of `divisor` values in units of `operand` their mean in
 /// 2^-16 of `unit`. Never 0: what so small a multiplier is for adds less than a unit.
 pub(super) fn multiplier(operand: f64, unit: f64, divisor: usize) -> i32 {
-    integer(UNIT as f64 * operand / (unit * divisor as f64)).max(1)
+    nearest_multiplier(operand, unit, divisor).max(1)
+}
+
+/// The same to the nearest integer, which is 0 if it adds next to nothing.
+pub(super) fn nearest_multiplier(operand: f64, unit: f64, divisor: usize) -> i32 {
+    integer(UNIT as f64 * operand / (unit * divisor as f64))
 }
 
 /// The largest number of pixels that a mean is taken over, if the node is one.

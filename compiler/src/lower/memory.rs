@@ -5,7 +5,7 @@
 //! | party | throughout | while its users are missing |
 //! | --- | --- | --- |
 //! | client | F; all that the helper dealt, as packed on the wire; 4 bytes per truncated element | its masks and shares, 4 bytes per element |
-//! | server | W and biases; the client's masked shares, 4 bytes per truncated element | x - a and shares, 4 bytes per element |
+//! | server | W and biases; the client's masked shares, 4 bytes per truncated element or sum | x - a and shares, 4 bytes per element |
 //! | helper | B | its masks and shares, 4 bytes per element |
 //!
 //! The first column is what the offline phase leaves for the online one. Buffers of a single
@@ -31,10 +31,11 @@ impl Memory {
     /// The peaks of a program.
     pub fn predict(program: &Program) -> Self {
         let live = WORD * most_live_elements(program);
-        let truncated = WORD * truncated_elements(program);
+        let truncated = WORD * elements(program, Kind::Truncated);
+        let shares = truncated + WORD * elements(program, Kind::Sums);
         Self {
             client: live + truncated + dealt_bytes(program) + constant_bytes(program, Party::Client),
-            server: live + truncated + constant_bytes(program, Party::Server),
+            server: live + shares + constant_bytes(program, Party::Server),
             helper: live + constant_bytes(program, Party::Helper),
         }
     }
@@ -62,9 +63,9 @@ fn most_live_elements(program: &Program) -> u64 {
     most
 }
 
-fn truncated_elements(program: &Program) -> u64 {
-    let truncated = program.steps.iter().filter(|s| s.ty.kind == Kind::Truncated);
-    truncated.map(|s| s.ty.shape.len() as u64).sum()
+fn elements(program: &Program, kind: Kind) -> u64 {
+    let of_kind = program.steps.iter().filter(|s| s.ty.kind == kind);
+    of_kind.map(|s| s.ty.shape.len() as u64).sum()
 }
 
 fn dealt_bytes(program: &Program) -> u64 {

@@ -3,7 +3,8 @@
 //! 1. [`tail`]: what follows the last secret value runs in the clear at the client.
 //! 2. `form`: which values are activations, which accumulators, and which accumulators join into
 //!    one that is truncated once (a `tree`).
-//! 3. `scale`: the real value of one unit of every channel, from the calibration's ranges.
+//! 3. `scale`: the real value of one unit of every channel, from the calibration's ranges; `sums`:
+//!    that of sums over large patches, which are computed apart.
 //! 4. `emit`: the steps and the integer constants.
 //!
 //! The result is a function of graph, calibration and options alone: the same bytes every time.
@@ -16,6 +17,7 @@ pub mod memory;
 mod need;
 mod scale;
 mod sign;
+mod sums;
 pub mod tail;
 mod tree;
 

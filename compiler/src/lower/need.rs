@@ -1,10 +1,11 @@
 //! How much room a value needs: lower limits of its unit, channel by channel.
 
+use trefoil_ir::mpc::sums::{SumList, is_large};
 use trefoil_ir::nn::{Graph, NodeId};
 use trefoil_ir::patch::patch_area;
 use trefoil_ir::{Patch, Shape};
 
-use super::LowerError;
+use super::{LowerError, sums};
 use crate::calibrate::{Calibration, PatchSums};
 use crate::pass::Gate;
 
@@ -12,12 +13,12 @@ use crate::pass::Gate;
 const VALUE_LIMIT: f64 = ((1 << 14) - 16) as f64;
 
 /// Units that a sum over a patch may reach, likewise.
-const SUM_LIMIT: f64 = ((1 << 15) - 16) as f64;
+pub(super) const SUM_LIMIT: f64 = ((1 << 15) - 16) as f64;
 
 /// No channel gets less room than this part of its layer's largest. A hundred images say much
 /// about a layer and little about one channel of it: with 1/256, MobileNetV2's rarest channels left
 /// their bounds on every other image; with 1/2 the noise is still a small part of what is allowed.
-const FLOOR: f64 = 0.5;
+pub(super) const FLOOR: f64 = 0.5;
 
 /// Unit of a layer that the calibration never woke at all: room for values up to 1.
 const UNIT_OF_DEAD_LAYER: f64 = 1.0 / 16384.0;
@@ -57,25 +58,84 @@ impl Needs<'_> {
         with_floor(bound)
     }
 
-    /// Units that give the patch sums of these gates on `id` their room; 0 where none is taken.
-    pub(super) fn of_patches(&self, id: NodeId, gates: &[(NodeId, Gate)]) -> Result<Vec<f64>, LowerError> {
+    /// Units that give the patch sums of these gates on `id` their room; 0 where none is taken. Large
+    /// patches need none where they are summed up `apart`.
+    pub(super) fn of_patches(
+        &self,
+        id: NodeId,
+        gates: &[(NodeId, Gate)],
+        apart: bool,
+    ) -> Result<Vec<f64>, LowerError> {
         let mut bound = vec![0.0; self.graph.node(id).shape.c];
         for (node, gate) in gates.iter().filter(|(_, gate)| gate.has_blocks()) {
-            let name = &self.graph.node(*node).origin.name;
-            let missing = || LowerError::Calibration(format!("it has no patch sums of \"{name}\""));
-            let sums = self.calibration.patch_sums.get(node).ok_or_else(missing)?;
-            if sums.lower.len() != bound.len() {
-                return Err(missing());
-            }
-            raise(&mut bound, &self.sums(id, gate, sums));
+            let sums = self.calibrated(id, *node)?;
+            raise(&mut bound, &self.sums(id, gate, sums, apart));
         }
         bound.iter_mut().for_each(|b| *b /= SUM_LIMIT);
         Ok(bound)
     }
 
-    fn sums(&self, id: NodeId, gate: &Gate, sums: &PatchSums) -> Vec<f64> {
+    fn calibrated(&self, id: NodeId, gate: NodeId) -> Result<&PatchSums, LowerError> {
+        let name = &self.graph.node(gate).origin.name;
+        let missing = || LowerError::Calibration(format!("it has no patch sums of \"{name}\""));
+        let sums = self.calibration.patch_sums.get(&gate).ok_or_else(missing)?;
+        match sums.lower.len() == self.graph.node(id).shape.c {
+            true => Ok(sums),
+            false => Err(missing()),
+        }
+    }
+
+    /// The largest magnitudes of a gate's sums that are computed apart, entry by entry: of the sum,
+    /// and of its distance from the limit.
+    pub(super) fn of_sums(
+        &self,
+        id: NodeId,
+        node: NodeId,
+        gate: &Gate,
+        list: &SumList,
+    ) -> Result<Vec<f64>, LowerError> {
+        let (shape, sums) = (self.graph.node(id).shape, self.calibrated(id, node)?);
+        let limits = self.reachable_limits(id, gate);
+        let values = self.of_values(id, &[]);
+        let bound = |(c, patch): (usize, Patch)| {
+            let area = largest_area(patch, shape);
+            let seen = |sums: &[f32]| f64::from(sums[c]) * self.factor;
+            let mut bound = 0.0f64;
+            if gate.lower[c] == patch {
+                bound = seen(&sums.lower);
+            }
+            if let (Some((high, patches)), Some(sums)) = (&gate.upper, &sums.upper)
+                && patches[c] == patch
+            {
+                let (shifted, limit) = (seen(sums), area * f64::from(*high));
+                let sum = (shifted + limit).min(area * values[c] * VALUE_LIMIT);
+                let threshold = area * limits[c];
+                bound = bound.max(sum).max(threshold).max(shifted.min(sum + threshold));
+            }
+            bound
+        };
+        let mut bounds: Vec<f64> = list.iter().map(bound).collect();
+        let unseen = |patch| UNIT_OF_DEAD_LAYER * SUM_LIMIT * largest_area(patch, shape);
+        sums::with_floor(list, &mut bounds, unseen);
+        Ok(bounds)
+    }
+
+    /// Per channel the upper limit of a clip, or what its values never exceed if that is less: either
+    /// leaves the same sums below it. The client learns which, hence a power of two.
+    pub(super) fn reachable_limits(&self, id: NodeId, gate: &Gate) -> Vec<f64> {
+        let high = gate
+            .upper
+            .as_ref()
+            .map_or(f64::INFINITY, |(high, _)| f64::from(*high));
+        let values = self.of_values(id, &[]);
+        let reachable = |u: f64| (u * VALUE_LIMIT).log2().ceil().exp2();
+        values.into_iter().map(|u| high.min(reachable(u))).collect()
+    }
+
+    fn sums(&self, id: NodeId, gate: &Gate, sums: &PatchSums, apart: bool) -> Vec<f64> {
         let shape = self.graph.node(id).shape;
-        let lower = |c: usize| match is_block(gate.lower[c]) {
+        let counts = |patch: Patch| is_block(patch) && !(apart && is_large(patch));
+        let lower = |c: usize| match counts(gate.lower[c]) {
             true => f64::from(sums.lower[c]) * self.factor,
             false => 0.0,
         };
@@ -84,7 +144,7 @@ impl Needs<'_> {
             let (Some((high, patches)), Some(sums)) = (&gate.upper, &sums.upper) else {
                 return 0.0;
             };
-            if !is_block(patches[c]) {
+            if !counts(patches[c]) {
                 return 0.0;
             }
             // The sum of x is opened, and the sum of x - high is what decides: both need room.

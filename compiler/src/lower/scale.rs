@@ -2,8 +2,8 @@
 //!
 //! An accumulator counts in 2^-16 of the units of the activation that is made of it, so a root and
 //! all that is made of it by truncation share one unit a channel. It is as small as the bounds of
-//! the protocol allow: the value, what its gates make of it, and the sums over their patches must
-//! fit, with head-room above what the calibration has seen. A weight takes in the units of both
+//! the protocol allow: the value, what its gates make of it, and the sums over their small patches
+//! must fit, with head-room above what the calibration has seen. A weight takes in the units of both
 //! its sides, and what it gains or loses is invisible in its share.
 //!
 //! Multipliers and clip levels are different, since the client knows them: the units that enter
@@ -22,6 +22,7 @@ use trefoil_ir::nn::{Graph, NodeId, Op};
 
 use super::form::{Form, Forms, interpolates};
 use super::need::{Needs, raise, with_floor};
+use super::sums::{self, GateSums, Source};
 use super::tree::Tree;
 use super::{LayerError, LowerError, LowerOptions, Warning, linear, warning};
 use crate::calibrate::Calibration;
@@ -32,10 +33,8 @@ pub(super) struct Scales {
     units: Vec<Vec<f64>>,
     bounds: Vec<Vec<f64>>,
     relifted: BTreeMap<NodeId, Vec<f64>>,
+    sums: BTreeMap<NodeId, GateSums>,
 }
-
-/// An operand may be this much coarser than a sum that it joins: its multiplier must fit.
-const COARSEST_OPERAND: f64 = 16384.0;
 
 /// Bits that a layer may lose to patch sums, or to weights that are large against their sums,
 /// before the user is told.
@@ -67,6 +66,7 @@ impl Scales {
                 units: vec![Vec::new(); graph.id_bound()],
                 bounds: vec![Vec::new(); graph.id_bound()],
                 relifted: BTreeMap::new(),
+                sums: BTreeMap::new(),
             },
         };
         for &id in forms.order() {
@@ -84,6 +84,11 @@ impl Scales {
     /// Units of an activation that is lifted and truncated once more for its gates.
     pub(super) fn relifted(&self, id: NodeId) -> Option<&[f64]> {
         self.relifted.get(&id).map(Vec::as_slice)
+    }
+
+    /// The sums of a gate's large patches, if they are computed apart.
+    pub(super) fn sums(&self, gate: NodeId) -> Option<&GateSums> {
+        self.sums.get(&gate)
     }
 
     /// Largest magnitudes that are foreseen, as real values.
@@ -216,7 +221,12 @@ impl Choice<'_> {
         }
         let gates = self.forms.truncated_gates(self.graph, id, Form::Root);
         let mut unit = self.needs.of_values(id, &gates);
-        self.make_room_for_patches(id, &gates, &mut unit)?;
+        let apart = sums::summable(self.graph, self.forms, id);
+        if apart {
+            let tree = Tree::new(self.graph, self.forms, id);
+            self.sums(id, &gates, &Source::Tree(&tree))?;
+        }
+        self.make_room_for_patches(id, &gates, apart, &mut unit)?;
         if let Some(pixels) = linear::pooled_pixels(self.graph, id) {
             let unit = self.mean(id, pixels, &unit)?;
             return self.set(id, unit);
@@ -254,13 +264,24 @@ impl Choice<'_> {
         operand.iter().zip(room).enumerate().map(unit).collect()
     }
 
+    /// Chooses the scales of the sums that are computed apart.
+    fn sums(&mut self, id: NodeId, gates: &[(NodeId, Gate)], source: &Source<'_>) -> Result<(), LowerError> {
+        for gate in gates.iter().filter(|(_, gate)| sums::has_large(gate)) {
+            let units = |id: NodeId| self.scales.unit(id);
+            let sums = sums::choose(&self.needs, id, gate, source, units)?;
+            self.scales.sums.insert(gate.0, sums);
+        }
+        Ok(())
+    }
+
     fn make_room_for_patches(
         &mut self,
         id: NodeId,
         gates: &[(NodeId, Gate)],
+        apart: bool,
         unit: &mut [f64],
     ) -> Result<(), LowerError> {
-        let sums = self.needs.of_patches(id, gates)?;
+        let sums = self.needs.of_patches(id, gates, apart)?;
         let before = unit.to_vec();
         raise(unit, &sums);
         let advice = "its patches are large: smaller ones keep more";
@@ -278,13 +299,13 @@ impl Choice<'_> {
             if let Some(weights) = linear::Weights::of(&self.graph.node(member.node).op) {
                 raise(room, &weights.smallest_units(operand));
             } else if linear::pooled_pixels(self.graph, member.node).is_some() {
-                raise(room, &coarsest(operand));
+                raise(room, &linear::coarsest(operand));
             }
         }
         for operand in &tree.lifted {
             raise(
                 &mut unit[operand.offset..],
-                &coarsest(self.scales.unit(operand.node)),
+                &linear::coarsest(self.scales.unit(operand.node)),
             );
         }
         let advice = "what it adds up is far larger than the sum";
@@ -312,16 +333,13 @@ impl Choice<'_> {
         let mut room = self.scales.unit(id).to_vec();
         let before = room.clone();
         raise(&mut room, &self.needs.of_values(id, &gates));
-        self.make_room_for_patches(id, &gates, &mut room)?;
+        self.sums(id, &gates, &Source::Lifted(id))?;
+        self.make_room_for_patches(id, &gates, true, &mut room)?;
         let coarser = |(unit, room): (&f64, &f64)| unit * power_of_two_above((room / unit).max(1.0));
         let units = before.iter().zip(&room).map(coarser).collect();
         self.scales.relifted.insert(id, units);
         Ok(())
     }
-}
-
-fn coarsest(operand: &[f64]) -> Vec<f64> {
-    operand.iter().map(|u| u / COARSEST_OPERAND).collect()
 }
 
 /// Padded channels are zero at any scale: the finest of the others.

@@ -2,8 +2,10 @@
 
 mod layers;
 mod structure;
+mod sums;
 
 use trefoil_ir::mpc::emulate::{Emulator, IntMap, Outcome, Rounding};
+use trefoil_ir::mpc::sums::SumList;
 use trefoil_ir::mpc::{Op, Program};
 use trefoil_ir::nn::eval::{self, FeatureMap};
 use trefoil_ir::nn::{self, Graph, NodeId, Verified};

@@ -48,7 +48,7 @@ pub fn split(
     let constants = declared.map(|(at, (constant, tensor))| match constant.kind {
         ConstKind::Weight => Some(client_share(&seed, ConstId(at as u32), tensor)),
         ConstKind::Bias => None,
-        ConstKind::Multiplier | ConstKind::Level => Some(tensor.clone()),
+        ConstKind::Multiplier | ConstKind::Level | ConstKind::SumLevel => Some(tensor.clone()),
     });
     Plans {
         client: ClientPart {

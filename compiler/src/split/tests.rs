@@ -44,7 +44,9 @@ fn shares_add_up_to_the_weights() {
         assert_eq!(server, &lowered.constants[at]);
         match constant.kind {
             ConstKind::Bias => assert!(client.is_none()),
-            ConstKind::Multiplier | ConstKind::Level => assert_eq!(client.as_ref(), Some(server)),
+            ConstKind::Multiplier | ConstKind::Level | ConstKind::SumLevel => {
+                assert_eq!(client.as_ref(), Some(server))
+            }
             ConstKind::Weight => {
                 let b = weight_share(&plans.helper.weight_seed, ConstId(at as u32), server.len());
                 let f = client.as_ref().unwrap().values();

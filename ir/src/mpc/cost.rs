@@ -109,8 +109,11 @@ impl Cost {
 
 fn drelus(program: &Program, id: ValueId) -> u64 {
     let step = program.step(id);
-    let Some(arg) = step.args.first() else { return 0 };
-    let groups = step.op.gate_groups(program.ty(*arg)).unwrap_or_default();
+    if step.args.is_empty() {
+        return 0;
+    }
+    let types: Vec<_> = step.args.iter().map(|a| program.ty(*a)).collect();
+    let groups = step.op.gate_groups(&types).unwrap_or_default();
     groups.iter().map(|g| g.drelus() as u64).sum()
 }
 
@@ -121,6 +124,12 @@ fn macs(program: &Program, id: ValueId) -> u64 {
             let [kh, kw] = conv.window.kernel;
             let per_output = program.ty(step.args[0]).shape.c / conv.groups * kh * kw;
             (step.ty.shape.len() * per_output) as u64
+        }
+        // A product for every weight and patch; box sums take additions alone.
+        Op::Conv2dSums(conv) => {
+            let [kh, kw] = conv.window.kernel;
+            let per_sum = program.ty(step.args[0]).shape.c / conv.groups * kh * kw;
+            (step.ty.shape.len() * per_sum) as u64
         }
         _ => 0,
     }

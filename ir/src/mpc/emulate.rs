@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use super::op::Conv2d;
 use super::program::{ConstId, ConstKind, Program, ValueId};
+use super::sums::{SumList, SumPlaces, sum_threshold};
 use super::{ACCUMULATOR_BOUND, ACTIVATION_BOUND, Op, PATCH_SUM_BOUND, TRUNCATED_BITS, UNIT};
 use crate::nn::eval::conv;
 use crate::patch::{Patch, patch_area};
@@ -268,6 +269,64 @@ fn prepare(weight: &Tensor<i32>) -> Weight {
     }
 }
 
+/// What a gate takes signs of.
+pub struct SignOperand<'a> {
+    value: &'a IntMap,
+    /// Truncated patch sums, and where those of a channel's patch begin.
+    sums: Option<(&'a IntMap, SumPlaces)>,
+}
+
+impl<'a> SignOperand<'a> {
+    /// The operands of a gate with these patches.
+    pub fn new(args: &[&'a IntMap], lower: &[Patch], upper: Option<&[Patch]>) -> Self {
+        let Shape { h, w, .. } = args[0].shape();
+        let places = || SumList::of_gate(lower, upper).places(h, w);
+        Self {
+            value: args[0],
+            sums: args.get(1).map(|&sums| (sums, places())),
+        }
+    }
+
+    /// The truncated value.
+    pub fn value(&self) -> &'a IntMap {
+        self.value
+    }
+
+    /// Sums over a patch, exact and rounded to units, if they are computed apart.
+    fn sums_of(&self, c: usize, patch: Patch, count: usize) -> Option<(&'a [i64], &'a [i64])> {
+        let (sums, places) = self.sums.as_ref()?;
+        let &start = places.get(&(c, patch))?;
+        let exact = sums.exact.as_deref().unwrap_or(&sums.values);
+        Some((&exact[start..start + count], &sums.values[start..start + count]))
+    }
+}
+
+/// What a value, or a sum, is compared with.
+#[derive(Clone, Copy, Debug)]
+pub struct Threshold {
+    /// In units, for each pixel.
+    pub level: i64,
+    /// For each pixel of a sum that is computed apart, in 2^-16 of its units.
+    pub sum_level: i64,
+}
+
+impl Threshold {
+    /// The sign of the value itself.
+    pub const ZERO: Self = Self {
+        level: 0,
+        sum_level: 0,
+    };
+
+    /// The threshold of a sum over `area` pixels, in its units.
+    fn of(self, area: i64, apart: bool) -> i64 {
+        if apart {
+            sum_threshold(self.sum_level, area)
+        } else {
+            self.level * area
+        }
+    }
+}
+
 /// A run in progress: what ops see of it.
 pub struct Emulation<'a> {
     emulator: &'a Emulator<'a>,
@@ -323,41 +382,50 @@ impl<'a> Emulation<'a> {
         x ^ (x >> 31)
     }
 
-    /// The sign of `z - level` for every pixel of channel `c` of a truncated value, taken over its
+    /// The sign of `z - level` for every pixel of channel `c` of a gate's operand, taken over its
     /// patch, for each of `levels`: they share one opening, and so its rounding. Of the identity
     /// there is no sign.
-    pub fn signs(&mut self, z: &IntMap, c: usize, patch: Patch, levels: &[i64]) -> Option<Vec<Vec<bool>>> {
+    pub fn signs(
+        &mut self,
+        operand: &SignOperand<'_>,
+        c: usize,
+        patch: Patch,
+        levels: &[Threshold],
+    ) -> Option<Vec<Vec<bool>>> {
         let Patch::Block { h, w } = patch else { return None };
         if patch.is_pixel() {
-            let pixels = z.channel(c);
-            return Some(
-                levels
-                    .iter()
-                    .map(|l| pixels.iter().map(|z| z >= l).collect())
-                    .collect(),
-            );
+            let pixels = operand.value.channel(c);
+            let positive = |l: &Threshold| pixels.iter().map(|&z| z >= l.level).collect();
+            return Some(levels.iter().map(positive).collect());
         }
         let Shape {
             h: height, w: width, ..
-        } = z.shape();
+        } = operand.value.shape();
         let [rows, columns] = patch.grid(height, width);
         let (h, w) = (usize::from(h), usize::from(w));
         let at = |i: usize| (i / width / h) * columns + (i % width) / w;
-        let mut sums = vec![0i64; rows * columns];
-        for (i, z) in z.exact_channel(c).iter().enumerate() {
-            sums[at(i)] += z;
-        }
-        let rounded: Vec<i64> = sums.iter().map(|&sum| self.round(sum)).collect();
+        let apart = operand.sums_of(c, patch, rows * columns);
+        let (sums, rounded) = match apart {
+            Some((sums, rounded)) => (sums.to_vec(), rounded.to_vec()),
+            None => {
+                let mut sums = vec![0i64; rows * columns];
+                for (i, z) in operand.value.exact_channel(c).iter().enumerate() {
+                    sums[at(i)] += z;
+                }
+                let rounded = sums.iter().map(|&sum| self.round(sum)).collect();
+                (sums, rounded)
+            }
+        };
         let mut signs = Vec::with_capacity(levels.len());
-        for &level in levels {
-            let area = |p: usize| patch_area(patch, p / columns, p % columns, height, width) as i64;
-            let positive: Vec<bool> = (0..sums.len()).map(|p| rounded[p] >= level * area(p)).collect();
+        for level in levels {
+            let threshold = |p: usize| {
+                let area = patch_area(patch, p / columns, p % columns, height, width) as i64;
+                level.of(area, apart.is_some())
+            };
+            let positive: Vec<bool> = (0..sums.len()).map(|p| rounded[p] >= threshold(p)).collect();
             for (p, sum) in sums.iter().enumerate() {
-                self.record(
-                    Bound::PatchSum,
-                    c,
-                    sum.abs().max((sum - level * area(p) * UNIT).abs()),
-                );
+                let shifted = sum - threshold(p) * UNIT;
+                self.record(Bound::PatchSum, c, sum.abs().max(shifted.abs()));
             }
             signs.push((0..width * height).map(|i| positive[at(i)]).collect());
         }

@@ -13,11 +13,15 @@
 //! | [`Form::Paired`] | (b0 ^ b1) z + b1 h | a clip whose signs share patches: b1 implies b0 |
 //! | [`Form::Both`] | b0 z - b1 (z - h) | a clip whose signs differ in patches |
 //!
-//! Signs are taken from *openings*: the pixels themselves, or sums over patches.
+//! Signs are taken from *openings*: the pixels themselves, or sums over patches, either of the same
+//! accumulator or (of large patches) from a vector of their own, see [`sums`](super::sums).
+
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use super::message::{Message, Section, Stage};
+use super::sums::{SumList, SumPlaces, is_large};
 use crate::patch::{Patch, Patches};
 use crate::shape::Shape;
 
@@ -134,7 +138,7 @@ pub struct Sign {
 }
 
 /// Values that are opened under a mask, so that signs can be taken of them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Opening {
     /// The patch of which each value is the sum; a single pixel for the pixels themselves.
     pub patch: Patch,
@@ -142,6 +146,9 @@ pub struct Opening {
     pub count: usize,
     /// Bits of a value.
     pub ring: u32,
+    /// Where the sums of each of the group's channels begin in the gate's second operand; none if
+    /// they are sums of the first.
+    pub starts: Option<Vec<usize>>,
 }
 
 /// Channels of a layer that are treated alike.
@@ -168,6 +175,7 @@ impl Group {
             patch: Patch::PIXEL,
             count: channels.len() * shape.plane(),
             ring,
+            starts: None,
         };
         let mut group = Self {
             channels,
@@ -202,11 +210,21 @@ impl Group {
                     patch,
                     count,
                     ring: WIDE,
+                    starts: None,
                 });
                 self.openings.len() - 1
             }
         };
         self.signs.push(Sign { opening, upper });
+    }
+
+    /// Takes the sums over large patches from where they begin in the second operand.
+    fn take_sums(&mut self, places: &SumPlaces) {
+        let large = |opening: &&mut Opening| is_large(opening.patch);
+        for opening in self.openings.iter_mut().filter(large) {
+            let channels = self.channels.iter();
+            opening.starts = Some(channels.map(|&c| places[&(c, opening.patch)]).collect());
+        }
     }
 
     /// Pixels of the whole group.
@@ -291,10 +309,17 @@ impl Group {
     }
 }
 
-/// Groups of a gate on a truncated accumulator of `shape`; `upper` is given for a clip.
-pub fn groups(lower: &Patches, upper: Option<&Patches>, shape: Shape) -> Vec<Group> {
+/// Groups of a gate on a truncated accumulator of `shape`; `upper` is given for a clip, `sums` says
+/// whether the sums over large patches are in a second operand.
+pub fn groups(lower: &Patches, upper: Option<&Patches>, shape: Shape, sums: bool) -> Vec<Group> {
     let form = |c: usize| Form::of(lower[c], upper.map_or(Patch::Identity, |u| u[c]));
-    grouped(shape, form, Form::ring)
+    let mut groups = grouped(shape, form, Form::ring);
+    if sums {
+        let list = SumList::of_gate(lower, upper.map(Vec::as_slice));
+        let places = list.places(shape.h, shape.w);
+        groups.iter_mut().for_each(|group| group.take_sums(&places));
+    }
+    groups
 }
 
 /// Groups of a ReLU on activations: pixels or identity.
@@ -312,7 +337,7 @@ pub fn difference_groups(ring: u32, shape: Shape) -> Vec<Group> {
 }
 
 fn grouped(shape: Shape, form: impl Fn(usize) -> Form, ring: impl Fn(Form) -> u32) -> Vec<Group> {
-    let mut by_form: std::collections::BTreeMap<Form, Vec<usize>> = std::collections::BTreeMap::new();
+    let mut by_form: BTreeMap<Form, Vec<usize>> = BTreeMap::new();
     for c in 0..shape.c {
         by_form.entry(form(c)).or_default().push(c);
     }
@@ -352,7 +377,7 @@ mod tests {
     #[test]
     fn a_relu_costs_what_the_protocol_says() {
         let shape = Shape::new(1, 8, 8);
-        let relu = groups(&vec![Patch::PIXEL], None, shape);
+        let relu = groups(&vec![Patch::PIXEL], None, shape, false);
         // deal 44 + 15 + 15 + 15 + 17, M1 15 + 6, M2 6 + 1, M3 1 + 1, M4 32 + 1; with the
         // truncation's 32 + 15 that is 216 bits a ReLU, 63 of them online.
         assert_eq!(bits(&relu), [106, 21, 7, 2, 33].map(|b| b * 64));
@@ -361,7 +386,7 @@ mod tests {
     #[test]
     fn a_block_relu_costs_130_bits_a_pixel_and_113_a_patch() {
         let shape = Shape::new(1, 8, 8);
-        let block = groups(&vec![Patch::Block { h: 4, w: 4 }], None, shape);
+        let block = groups(&vec![Patch::Block { h: 4, w: 4 }], None, shape, false);
         let gate: u64 = bits(&block).iter().sum();
         assert_eq!(gate, (130 - 48) * 64 + 113 * 4);
     }
@@ -370,7 +395,7 @@ mod tests {
     fn a_clip_on_one_opening_costs_272_bits() {
         let shape = Shape::new(1, 8, 8);
         let patches = vec![Patch::PIXEL];
-        let clip = groups(&patches, Some(&patches), shape);
+        let clip = groups(&patches, Some(&patches), shape, false);
         assert_eq!(bits(&clip).iter().sum::<u64>(), (272 - 48) * 64);
     }
 
@@ -381,7 +406,7 @@ mod tests {
             bits(&difference_groups(WIDE, shape)).iter().sum::<u64>(),
             179 * 64
         );
-        let requant = groups(&vec![Patch::Identity], None, shape);
+        let requant = groups(&vec![Patch::Identity], None, shape, false);
         assert_eq!(bits(&requant).iter().sum::<u64>(), 33 * 64);
     }
 
@@ -389,7 +414,7 @@ mod tests {
     fn channels_of_one_kind_are_one_group() {
         let block = Patch::Block { h: 2, w: 2 };
         let patches = vec![Patch::PIXEL, Patch::Identity, block, Patch::PIXEL, block];
-        let groups = groups(&patches, None, Shape::new(5, 4, 4));
+        let groups = groups(&patches, None, Shape::new(5, 4, 4), false);
         let channels: Vec<_> = groups.iter().map(|g| g.channels.clone()).collect();
         assert_eq!(channels, [vec![1], vec![0, 3], vec![2, 4]]);
     }

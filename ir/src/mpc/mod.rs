@@ -2,8 +2,9 @@
 //!
 //! A [`Program`] is a list of protocol steps ([`op`]) on values that are masked (activations) or
 //! shared (accumulators). Everything a party must know about sizes follows from it: the groups of
-//! a gate ([`gate`]), the messages of a step ([`message`]), the rounds in which they travel
-//! ([`schedule`]) and what they cost ([`cost`], [`time`]). The [`emulate`] module runs a program in plain
+//! a gate ([`gate`]), which sums it may take from a coarser accumulator ([`sums`]), the messages
+//! of a step ([`message`]), the rounds in which they travel ([`schedule`]) and what they cost
+//! ([`cost`], [`time`]). The [`emulate`] module runs a program in plain
 //! integers, as the parties would compute it but for the rounding coins, and [`text`] writes a
 //! program down and reads it back.
 //!
@@ -17,6 +18,7 @@ pub mod message;
 pub mod op;
 mod program;
 pub mod schedule;
+pub mod sums;
 pub mod text;
 pub mod time;
 mod types;

@@ -56,15 +56,19 @@ pub enum ConstKind {
     Multiplier,
     /// The upper limit of a clip in units, known to server and client.
     Level,
+    /// The same in 2^-16 of the units of patch sums, for those that are computed apart; known to
+    /// server and client.
+    SumLevel,
 }
 
 impl ConstKind {
     /// All of them.
-    pub const ALL: [ConstKind; 4] = [
+    pub const ALL: [ConstKind; 5] = [
         ConstKind::Weight,
         ConstKind::Bias,
         ConstKind::Multiplier,
         ConstKind::Level,
+        ConstKind::SumLevel,
     ];
 
     /// The word of the text form.
@@ -74,6 +78,7 @@ impl ConstKind {
             ConstKind::Bias => "bias",
             ConstKind::Multiplier => "multiplier",
             ConstKind::Level => "level",
+            ConstKind::SumLevel => "sum_level",
         }
     }
 

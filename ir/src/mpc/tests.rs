@@ -6,11 +6,13 @@ mod emulate;
 mod op_rules;
 mod rounding;
 mod rounds;
+mod sums;
 mod verify;
 
 use super::emulate::{Emulator, IntMap, Outcome, Rounding};
 use super::{Op, Program, ValueId};
 use crate::nn::Verified;
+use crate::shape::Shape;
 use crate::tensor::Tensor;
 use crate::text::TensorStore;
 
@@ -34,6 +36,7 @@ fn verified(body: &str) -> Verified<Program> {
 struct Run {
     outcome: Outcome,
     values: Vec<Vec<i64>>,
+    shapes: Vec<Shape>,
 }
 
 impl Run {
@@ -49,7 +52,7 @@ fn run_with(body: &str, image: &[i64], rounding: Rounding) -> Run {
         Op::Input(input) => input.shape,
         other => panic!("the first step is the input, not {other:?}"),
     };
-    let mut values = Vec::new();
+    let (mut values, mut shapes) = (Vec::new(), Vec::new());
     let outcome = Emulator::new(&program, &constants).run(
         &IntMap::new(shape, image.to_vec()),
         rounding,
@@ -57,9 +60,14 @@ fn run_with(body: &str, image: &[i64], rounding: Rounding) -> Run {
             assert_eq!(id.index(), values.len(), "steps run in order");
             assert_eq!(map.shape(), program.ty(id).shape);
             values.push(map.values().to_vec());
+            shapes.push(map.shape());
         },
     );
-    Run { outcome, values }
+    Run {
+        outcome,
+        values,
+        shapes,
+    }
 }
 
 fn run(body: &str, image: &[i64]) -> Run {

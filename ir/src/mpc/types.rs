@@ -17,6 +17,9 @@ pub enum Kind {
     /// An accumulator between the two halves of a gate: the server holds D, the helper R, the
     /// client the top bits of R; D + R is the accumulator.
     Truncated,
+    /// Patch sums between the two halves of the gate that takes their signs: the server holds D, the
+    /// helper R; D + R is the sum. Within 2^31 - 2^17.
+    Sums,
     /// Known to the client.
     Output,
 }
@@ -55,6 +58,14 @@ impl Type {
         }
     }
 
+    /// Truncated patch sums.
+    pub const fn sums(shape: Shape) -> Self {
+        Self {
+            kind: Kind::Sums,
+            shape,
+        }
+    }
+
     /// An output.
     pub const fn output(shape: Shape) -> Self {
         Self {
@@ -71,15 +82,21 @@ impl Kind {
             Kind::Activation => "act",
             Kind::Accumulator => "acc",
             Kind::Truncated => "tr",
+            Kind::Sums => "sums",
             Kind::Output => "out",
         }
     }
 
     /// Reads the word of the text form.
     pub fn from_word(word: &str) -> Option<Self> {
-        [Kind::Activation, Kind::Accumulator, Kind::Truncated, Kind::Output]
-            .into_iter()
-            .find(|kind| kind.word() == word)
+        let kinds = [
+            Kind::Activation,
+            Kind::Accumulator,
+            Kind::Truncated,
+            Kind::Sums,
+            Kind::Output,
+        ];
+        kinds.into_iter().find(|kind| kind.word() == word)
     }
 }
 
@@ -93,8 +110,9 @@ impl FromStr for Type {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let bad =
-            || format!("`{text}` is not a type: write act, acc, tr or out with a shape, as in act<16x8x8>");
+        let bad = || {
+            format!("`{text}` is not a type: write act, acc, tr, sums or out with a shape, as in act<16x8x8>")
+        };
         let (word, rest) = text.split_once('<').ok_or_else(bad)?;
         let shape = rest
             .strip_suffix('>')

@@ -2,7 +2,8 @@
 //!
 //! Rules checked here, beside typing: every accumulator is truncated at most once (its gates share
 //! the one truncation); a truncation keeps the bits that its gates need; there is one input and
-//! one output; a weight belongs to one convolution (its mask B is used once); the numbers of steps
+//! one output; the patch sums that a gate takes are those over its own patches; a weight belongs to
+//! one convolution (its mask B is used once); the numbers of steps
 //! and constants fit the names of mask streams. The first is about cost: each truncation draws a
 //! fresh p and r1, so that even two of one value (by way of a gather, say, which is not traced here)
 //! would tell the client nothing.
@@ -12,8 +13,10 @@ use std::fmt;
 use super::gate::Group;
 use super::op::Op;
 use super::program::{ConstId, ConstKind, Program, ValueId};
+use super::sums::{self, SumList};
 use crate::nn::Verified;
 use crate::patch::Patch;
+use crate::shape::Shape;
 
 /// One fault of a program.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,6 +88,9 @@ impl Check<'_> {
             self.weights();
             self.sizes();
         }
+        if self.faults.is_empty() {
+            self.sums();
+        }
     }
 
     fn fault(&mut self, step: impl Into<Option<ValueId>>, message: impl Into<String>) {
@@ -155,7 +161,7 @@ impl Check<'_> {
         let mut seen = vec![None; self.program.steps.len()];
         for id in self.program.ids() {
             let step = self.program.step(id);
-            if !matches!(step.op, Op::Truncate(_)) {
+            if !matches!(step.op, Op::Truncate(_) | Op::TruncateSums(_)) {
                 self.kept_bits(id);
                 continue;
             }
@@ -176,7 +182,8 @@ impl Check<'_> {
         let Op::Truncate(truncate) = &self.program.step(arg).op else {
             return;
         };
-        let groups = step.op.gate_groups(self.program.ty(arg));
+        let types: Vec<_> = step.args.iter().map(|a| self.program.ty(*a)).collect();
+        let groups = step.op.gate_groups(&types);
         let lacking = match groups {
             Some(groups) => groups.iter().any(|g| lacks_bits(g, &truncate.keep)),
             None => truncate.keep.iter().any(|&k| k < 16),
@@ -186,6 +193,23 @@ impl Check<'_> {
                 id,
                 format!("{arg} keeps fewer bits of a channel than this step needs"),
             );
+        }
+    }
+
+    /// The patch sums that gates take are of the gates' own patches.
+    fn sums(&mut self) {
+        for id in self.program.ids() {
+            let step = self.program.step(id);
+            let list = match &step.op {
+                Op::BlockRelu(op) => SumList::of_gate(&op.patches, None),
+                Op::Clip(op) => SumList::of_gate(&op.lower, Some(&op.upper)),
+                _ => continue,
+            };
+            let [value, sums] = step.args[..] else { continue };
+            let Shape { h, w, .. } = self.program.ty(value).shape;
+            if let Err((at, message)) = sums::check_origin(self.program, sums, &list, [h, w]) {
+                self.fault(at, message);
+            }
         }
     }
 
@@ -206,6 +230,17 @@ impl Check<'_> {
         }
     }
 
+    /// What a step allocates beside its value.
+    fn box_sums(&self, id: ValueId) -> Option<usize> {
+        let step = self.program.step(id);
+        let input = || self.program.ty(step.args[0]).shape;
+        match &step.op {
+            Op::Conv2dSums(op) => op.box_sums(input()),
+            Op::PoolSums(op) => op.box_sums(input()),
+            _ => Some(0),
+        }
+    }
+
     fn sizes(&mut self) {
         let elements = self.program.steps.iter().map(|s| s.ty.shape.len());
         let constants = self
@@ -213,7 +248,14 @@ impl Check<'_> {
             .constants
             .iter()
             .map(|c| c.len().unwrap_or(usize::MAX));
-        let total = elements.chain(constants).try_fold(0usize, usize::checked_add);
+        let boxes = self
+            .program
+            .ids()
+            .map(|id| self.box_sums(id).unwrap_or(usize::MAX));
+        let total = elements
+            .chain(constants)
+            .chain(boxes)
+            .try_fold(0usize, usize::checked_add);
         if total.is_none_or(|n| n > MAX_TOTAL_ELEMENTS) {
             self.fault(None, "the program's values are beyond all measure");
         }

@@ -327,6 +327,64 @@ mod tests {
         assert!(matches!(HelperPlan::decode(&file), Err(PlanError::Program(_))));
     }
 
+    /// A clip with patch sums of its own, and the server's constants of it.
+    fn clip_with_sums(sums: &str, sum_level: i32) -> Vec<u8> {
+        let text = format!(
+            "program \"sums\" {{
+  const c0 : multiplier[1]{{65536}}
+  const c1 : multiplier[1]{{4096}}
+  const c2 : level[1]{{9}}
+  const c3 : sum_level[1]{{{sum_level}}}
+  %0 = input {{shape=[1, 4, 16]}}
+  %1 = lift %0 {{multiplier=c0}}
+  %2 = truncate %1 {{keep=[16]}}
+  %3 = pool_sums %0 {{multiplier=c1, of=[0], patches=[{sums}]}}
+  %4 = truncate_sums %3
+  %5 = clip %2, %4 {{level=c2, sum_level=c3, lower=[4x4], upper=[4x4]}}
+  %6 = reveal %5
+}}"
+        );
+        let parsed = Program::parse(&text, &crate::text::TensorStore::new());
+        let (program, constants) = parsed.unwrap_or_else(|e| panic!("{e}"));
+        let part = ServerPart {
+            constants: constants.into_iter().map(|c| c.expect("written")).collect(),
+            with_client: SecretSeed::new([10; 32]),
+            with_helper: SecretSeed::new([11; 32]),
+        };
+        let public = Public {
+            program,
+            plan_id: PlanId([7; 32]),
+        };
+        ServerPlan::encode(&public, &part)
+    }
+
+    #[test]
+    fn sums_of_other_patches_than_the_gates_are_refused() {
+        assert!(ServerPlan::decode(&clip_with_sums("4x4", 36_864)).is_ok());
+        // As many patches, of another size.
+        let error = ServerPlan::decode(&clip_with_sums("1x16", 36_864)).err();
+        assert!(
+            matches!(&error, Some(PlanError::Program(faults)) if faults[0].contains("not the sums")),
+            "{error:?}"
+        );
+    }
+
+    #[test]
+    fn sum_levels_that_would_wrap_are_refused() {
+        for (level, fits) in [
+            ((1 << 27) - 4097, true),
+            (1 << 27, false),
+            (0, false),
+            (-5, false),
+        ] {
+            let error = ServerPlan::decode(&clip_with_sums("4x4", level)).err();
+            assert_eq!(error.is_none(), fits, "{level}: {error:?}");
+            if let Some(error) = error {
+                assert!(error.to_string().contains("sum levels c3"), "{error}");
+            }
+        }
+    }
+
     #[test]
     fn notes_in_a_public_part_are_refused() {
         let mut public = public();

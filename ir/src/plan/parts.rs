@@ -3,8 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::identity::{Digest, PlanId, SecretSeed};
+use crate::mpc::sums::{is_large, sum_threshold};
 use crate::mpc::{ACTIVATION_BOUND, ConstKind, Op, Program};
 use crate::nn::{self, Graph, Verified};
+use crate::patch::Patch;
 use crate::shape::Shape;
 use crate::tensor::Tensor;
 
@@ -226,6 +228,7 @@ impl Part for ClientPart {
                 }
             }
         }
+        check_sum_levels(program, |at| self.constants[at].as_ref())?;
         check_ends(program, &self.input, &self.output)
     }
 }
@@ -265,7 +268,7 @@ fn check_constants(program: &Program, constants: &[Tensor<i32>]) -> Result<(), S
         check_tensor(at, &declared.dims, tensor)?;
         check_levels(at, declared.kind, tensor)?;
     }
-    Ok(())
+    check_sum_levels(program, |at| constants.get(at))
 }
 
 fn check_tensor(at: usize, dims: &[usize], tensor: &Tensor<i32>) -> Result<(), String> {
@@ -284,6 +287,30 @@ fn check_levels(at: usize, kind: ConstKind, tensor: &Tensor<i32>) -> Result<(), 
         return Err(format!(
             "the levels c{at} of a clip leave the range of activations"
         ));
+    }
+    Ok(())
+}
+
+/// A sum level of which a whole patch would reach 2^15 would wrap in the gate that it limits.
+fn check_sum_levels<'a>(
+    program: &Program,
+    values: impl Fn(usize) -> Option<&'a Tensor<i32>>,
+) -> Result<(), String> {
+    for step in &program.steps {
+        let Op::Clip(clip) = &step.op else { continue };
+        let Some((at, tensor)) = clip.sum_level.and_then(|l| Some((l, values(l.index())?))) else {
+            continue;
+        };
+        let fits = |(level, patch): (&i32, &Patch)| {
+            let [h, w] = patch.to_pair().map(i64::from);
+            let apart = is_large(*patch);
+            *level > 0 && (!apart || sum_threshold(i64::from(*level), h * w) < 1 << 15)
+        };
+        if !tensor.values().iter().zip(&clip.upper).all(fits) {
+            return Err(format!(
+                "the sum levels {at} of a clip leave the range of patch sums"
+            ));
+        }
     }
     Ok(())
 }

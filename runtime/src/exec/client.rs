@@ -13,7 +13,7 @@ use super::store::{Memory, Store, Value};
 use super::{At, ExecError, INPUT_MASK, Measured, local};
 use crate::kernel;
 use crate::prg::{Purpose, StreamKey};
-use crate::protocol::gate::{self, MaskSource, result_mask};
+use crate::protocol::gate::{self, Exact, MaskSource, result_mask};
 use crate::protocol::section::{Reader, Writer};
 use crate::protocol::streams::StepStreams;
 use crate::protocol::truncate;
@@ -225,6 +225,11 @@ impl Offline<'_> {
                     .map_err(|e| at.malformed(helper, e))?;
                 self.store.put(id, Value::Top(rs));
             }
+            Op::TruncateSums(_) => {
+                let share = self.store.take_ring(step.args[0]);
+                let sent = truncate::client_send(share, &mut streams);
+                at.send(server, Stage::MaskedShare, sent)?;
+            }
             Op::Reveal(_) => self.revealed = self.low_half(step.args[0]),
             Op::Max(_) => {
                 let y = self.store.ring(step.args[1]).to_vec();
@@ -267,7 +272,7 @@ impl Offline<'_> {
     ) -> Result<Vec<u32>, ExecError> {
         let source = MaskSource {
             rs: &rs,
-            exact: None,
+            exact: Exact::default(),
             passed,
         };
         let mask = result_mask(self.prepared.groups(at.step), &source, streams);

@@ -12,7 +12,7 @@ use super::store::{Memory, Store, Value};
 use super::{At, ExecError, INPUT_MASK, Measured, local};
 use crate::kernel;
 use crate::prg::{StreamKey, weight_share};
-use crate::protocol::gate::{MaskSource, helper_deal, result_mask};
+use crate::protocol::gate::{Exact, MaskSource, helper_deal, result_mask};
 use crate::protocol::streams::StepStreams;
 use crate::protocol::truncate;
 use crate::wire::Link;
@@ -132,6 +132,11 @@ fn run_step(
             at.send(client, Stage::TruncationMask, message)?;
             store.put(id, Value::Ring(r));
         }
+        Op::TruncateSums(_) => {
+            let h = store.take_ring(step.args[0]);
+            let r = truncate::helper_sums(h, &mut client_streams, &mut server_streams);
+            store.put(id, Value::Ring(r));
+        }
         Op::Reveal(_) => {}
         Op::Max(_) => {
             let y = store.ring(step.args[1]).to_vec();
@@ -140,7 +145,7 @@ fn run_step(
             let rs: Vec<u16> = r.iter().map(|&r| r as u16).collect();
             let source = MaskSource {
                 rs: &rs,
-                exact: None,
+                exact: Exact::default(),
                 passed: &[],
             };
             let mut mask = deal(
@@ -162,7 +167,10 @@ fn run_step(
             };
             let source = MaskSource {
                 rs: &rs,
-                exact: Some(r),
+                exact: Exact {
+                    pixels: r,
+                    sums: step.args.get(1).map_or(&[], |&sums| store.ring(sums)),
+                },
                 passed: r,
             };
             let mask = deal(

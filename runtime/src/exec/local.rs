@@ -1,9 +1,10 @@
 //! The steps without messages. Each party does the same to what it holds, except that only the
 //! server adds biases, and that the helper's share of a lifted activation is zero.
 
-use trefoil_ir::mpc::op::{Conv2d, Interpolate, SumPool};
+use trefoil_ir::mpc::op::{Conv2d, Conv2dSums, Interpolate, SumPool};
 use trefoil_ir::mpc::{Op, Party, Program, ValueId};
 use trefoil_ir::nn::eval::for_each_window;
+use trefoil_ir::patch::patch_area;
 use trefoil_ir::shape::Shape;
 
 use super::prepared::{Prepared, conv_shape};
@@ -22,7 +23,10 @@ pub(super) fn run(
     let shape = step.ty.shape;
     let values = match &step.op {
         Op::Conv2d(conv) => convolve(program, prepared, conv, id, store),
-        Op::Lift(_) | Op::SumPool(_) | Op::Interpolate(_) if party == Party::Helper => vec![0; shape.len()],
+        Op::Conv2dSums(conv) => sum_up(program, prepared, conv, id, store),
+        Op::Lift(_) | Op::SumPool(_) | Op::PoolSums(_) | Op::Interpolate(_) if party == Party::Helper => {
+            vec![0; shape.len()]
+        }
         Op::Lift(lift) => {
             let multiplier = prepared.plain(lift.multiplier).unwrap_or_default();
             let multiplier: Vec<u32> = multiplier.iter().map(|&m| m as u32).collect();
@@ -43,6 +47,18 @@ pub(super) fn run(
                 store.ring(step.args[0]),
                 program.ty(step.args[0]).shape,
                 shape,
+                multiplier,
+            )
+        }
+        Op::PoolSums(op) => {
+            let multiplier = prepared.plain(op.multiplier).unwrap_or_default();
+            let input = program.ty(step.args[0]).shape;
+            kernel::pool_sums(
+                prepared.isa,
+                &op.window,
+                &op.sums,
+                store.ring(step.args[0]),
+                input,
                 multiplier,
             )
         }
@@ -78,6 +94,7 @@ pub(super) fn run(
         Op::Reshape(_) => store.take_ring(step.args[0]),
         Op::Input(_)
         | Op::Truncate(_)
+        | Op::TruncateSums(_)
         | Op::Requant(_)
         | Op::BlockRelu(_)
         | Op::Clip(_)
@@ -114,6 +131,37 @@ fn convolve(
         for (channel, &b) in values.chunks_mut(step.ty.shape.plane()).zip(bias) {
             channel.iter_mut().for_each(|v| *v = v.wrapping_add(b as u32));
         }
+    }
+    values
+}
+
+/// The patch sums of a convolution.
+fn sum_up(
+    program: &Program,
+    prepared: &Prepared,
+    conv: &Conv2dSums,
+    id: ValueId,
+    store: &mut Store,
+) -> Vec<u32> {
+    let step = program.step(id);
+    let weights = prepared.sum_weights(id);
+    let scratch = weights.scratch_bytes();
+    store.memory.add(scratch);
+    let mut values = weights.apply(store.ring(step.args[0]));
+    store.memory.free(scratch);
+    let Some(bias) = conv.bias.and_then(|b| prepared.plain(b)) else {
+        return values;
+    };
+    let [h, w] = weights.map();
+    let mut rest = &mut values[..];
+    for (&patch, &b) in conv.sums.patches.iter().zip(bias) {
+        let [rows, columns] = patch.grid(h, w);
+        let (entry, others) = rest.split_at_mut(rows * columns);
+        for (at, v) in entry.iter_mut().enumerate() {
+            let area = patch_area(patch, at / columns, at % columns, h, w) as u32;
+            *v = v.wrapping_add((b as u32).wrapping_mul(area));
+        }
+        rest = others;
     }
     values
 }

@@ -3,19 +3,21 @@
 use std::collections::BTreeMap;
 
 use trefoil_ir::mpc::gate::Group;
-use trefoil_ir::mpc::op::Conv2d;
+use trefoil_ir::mpc::op::{Conv2d, Conv2dSums};
 use trefoil_ir::mpc::schedule::Schedule;
 use trefoil_ir::mpc::{ConstId, ConstKind, Message, Op, Program, ValueId};
-use trefoil_ir::shape::Shape;
+use trefoil_ir::shape::{Shape, Window};
 use trefoil_ir::tensor::Tensor;
 
-use crate::kernel::{ConvShape, Isa, PackedWeights};
+use crate::kernel::{ConvShape, Isa, PackedSums, PackedWeights};
+use crate::protocol::gate::Levels;
 
 /// A program with one party's constants, ready to run.
 pub(super) struct Prepared {
     pub(super) schedule: Schedule,
     groups: BTreeMap<ValueId, Vec<Group>>,
     packed: Vec<Option<PackedWeights>>,
+    sums: BTreeMap<ValueId, PackedSums>,
     plain: Vec<Option<Vec<i32>>>,
     pub(super) isa: Isa,
 }
@@ -26,7 +28,7 @@ impl Prepared {
         let isa = Isa::detect();
         let count = program.constants.len();
         let (mut packed, mut plain): (Vec<_>, Vec<_>) = (0..count).map(|_| (None, None)).unzip();
-        let mut groups = BTreeMap::new();
+        let (mut groups, mut sums) = (BTreeMap::new(), BTreeMap::new());
         for id in program.ids() {
             let step = program.step(id);
             if let Op::Conv2d(conv) = &step.op {
@@ -36,9 +38,16 @@ impl Prepared {
                     packed[conv.weight.index()] = Some(PackedWeights::pack(isa, &shape, &ring));
                 }
             }
-            if let Some(arg) = step.args.first()
-                && let Some(of_step) = step.op.gate_groups(program.ty(*arg))
-            {
+            if let Op::Conv2dSums(conv) = &step.op {
+                let shape = sums_shape(conv, program.ty(step.args[0]).shape);
+                let len = program.constants[conv.weight.index()].len().unwrap_or(0);
+                if let Some(weights) = constant(conv.weight, len) {
+                    let ring: Vec<u32> = weights.values().iter().map(|&w| w as u32).collect();
+                    sums.insert(id, PackedSums::pack(isa, &shape, &conv.sums, &ring));
+                }
+            }
+            let types: Vec<_> = step.args.iter().map(|a| program.ty(*a)).collect();
+            if let Some(of_step) = step.op.gate_groups(&types) {
                 groups.insert(id, of_step);
             }
         }
@@ -52,6 +61,7 @@ impl Prepared {
             schedule: Schedule::new(program),
             groups,
             packed,
+            sums,
             plain,
             isa,
         }
@@ -77,37 +87,56 @@ impl Prepared {
             .expect("every party has a part of every weight")
     }
 
+    /// Packed weights of a convolution's patch sums.
+    pub(super) fn sum_weights(&self, id: ValueId) -> &PackedSums {
+        &self.sums[&id]
+    }
+
     /// Values of a constant that is no weight, if this party has them.
     pub(super) fn plain(&self, id: ConstId) -> Option<&[i32]> {
         self.plain[id.index()].as_deref()
     }
 
     /// Levels of a clip; none for any other step.
-    pub(super) fn levels(&self, program: &Program, id: ValueId) -> &[i32] {
+    pub(super) fn levels(&self, program: &Program, id: ValueId) -> Levels<'_> {
+        let values = |id: ConstId| self.plain(id).unwrap_or_default();
         match &program.step(id).op {
-            Op::Clip(clip) => self.plain(clip.level).unwrap_or_default(),
-            _ => &[],
+            Op::Clip(clip) => Levels {
+                pixels: values(clip.level),
+                sums: clip.sum_level.map(values).unwrap_or_default(),
+            },
+            _ => Levels::default(),
         }
     }
 
     /// Bytes of the packed weights.
     pub(super) fn bytes(&self) -> usize {
-        self.packed.iter().flatten().map(PackedWeights::bytes).sum()
+        let weights: usize = self.packed.iter().flatten().map(PackedWeights::bytes).sum();
+        weights + self.sums.values().map(PackedSums::bytes).sum::<usize>()
     }
 }
 
 /// The kernel's view of a convolution on a map of shape `input`.
 pub(super) fn conv_shape(conv: &Conv2d, input: Shape) -> ConvShape {
+    kernel_shape(input, conv.channels, &conv.window, conv.groups)
+}
+
+/// The kernel's view of the convolution whose patch sums are taken.
+fn sums_shape(conv: &Conv2dSums, input: Shape) -> ConvShape {
+    kernel_shape(input, conv.channels, &conv.window, conv.groups)
+}
+
+fn kernel_shape(input: Shape, channels: usize, window: &Window, groups: usize) -> ConvShape {
     ConvShape {
         in_c: input.c,
         in_h: input.h,
         in_w: input.w,
-        out_c: conv.channels,
-        kernel: conv.window.kernel,
-        stride: conv.window.stride,
-        dilation: conv.window.dilation,
-        groups: conv.groups,
-        pads: conv.window.pads,
+        out_c: channels,
+        kernel: window.kernel,
+        stride: window.stride,
+        dilation: window.dilation,
+        groups,
+        pads: window.pads,
     }
 }
 

@@ -12,7 +12,7 @@ use super::store::{Memory, Store, Value};
 use super::{At, ExecError, Measured, local};
 use crate::kernel;
 use crate::prg::StreamKey;
-use crate::protocol::gate;
+use crate::protocol::gate::{self, Exact};
 use crate::protocol::section::{Reader, Writer};
 use crate::protocol::streams::StepStreams;
 use crate::protocol::truncate;
@@ -63,7 +63,7 @@ impl Server {
         let mut shares = BTreeMap::new();
         for id in program
             .ids()
-            .filter(|&id| matches!(program.step(id).op, Op::Truncate(_)))
+            .filter(|&id| matches!(program.step(id).op, Op::Truncate(_) | Op::TruncateSums(_)))
         {
             let share = At {
                 program,
@@ -191,7 +191,7 @@ impl<'a> Online<'a> {
                     .map_err(|e| self.at(id).malformed(client, e))?;
                 self.store.put(id, Value::Ring(hat));
             }
-            Op::Truncate(_) => {
+            Op::Truncate(_) | Op::TruncateSums(_) => {
                 let share = self
                     .shares
                     .remove(&id)
@@ -239,20 +239,23 @@ impl<'a> Online<'a> {
     }
 
     /// The server's half of a step's operand modulo 2^16, and D, of which patch sums are taken.
-    fn operand(&self, id: ValueId) -> (Vec<u16>, Option<&[u32]>) {
+    fn operand(&self, id: ValueId) -> (Vec<u16>, Exact<'_>) {
         let step = self.program.step(id);
         let x = self.store.ring(step.args[0]);
         if let Op::Max(_) = step.op {
             let y = self.store.ring(step.args[1]);
             return (
                 x.iter().zip(y).map(|(x, y)| x.wrapping_sub(*y) as u16).collect(),
-                None,
+                Exact::default(),
             );
         }
         match self.program.ty(step.args[0]).kind {
-            Kind::Truncated => (truncate::server_top(x), Some(x)),
-            Kind::Activation | Kind::Accumulator | Kind::Output => {
-                (x.iter().map(|&x| x as u16).collect(), None)
+            Kind::Truncated => {
+                let sums = step.args.get(1).map_or(&[][..], |&sums| self.store.ring(sums));
+                (truncate::server_top(x), Exact { pixels: x, sums })
+            }
+            Kind::Activation | Kind::Accumulator | Kind::Sums | Kind::Output => {
+                (x.iter().map(|&x| x as u16).collect(), Exact::default())
             }
         }
     }

@@ -8,6 +8,7 @@ use std::thread;
 use trefoil_ir::Tensor;
 use trefoil_ir::mpc::cost::Cost;
 use trefoil_ir::mpc::emulate::{Emulator, IntMap, Rounding};
+use trefoil_ir::mpc::sums::SumList;
 use trefoil_ir::mpc::{ConstKind, Kind, Op, Party, Program, ValueId, op};
 use trefoil_ir::nn;
 use trefoil_ir::nn::op::{Axis, Coordinates, ResizeMode};
@@ -21,7 +22,7 @@ use trefoil_ir::shape::{Shape, Window};
 use super::store::tap;
 use super::{Client, Helper, Server};
 use crate::prg::{Seed, StreamKey, weight_share};
-use crate::protocol::tests::{expected, random};
+use crate::protocol::tests::{Apart, expected, random};
 use crate::wire::{Metered, Traffic, pair};
 
 type Stored = BTreeMap<ValueId, Vec<u32>>;
@@ -113,7 +114,7 @@ impl Build {
     fn reveal(mut self, z: ValueId) -> Self {
         let value = match self.program.ty(z).kind {
             Kind::Accumulator => self.truncate(z, 16),
-            Kind::Activation | Kind::Truncated | Kind::Output => z,
+            Kind::Activation | Kind::Truncated | Kind::Sums | Kind::Output => z,
         };
         self.push(op::Reveal, &[value]);
         self
@@ -137,7 +138,7 @@ fn plans(build: &Build) -> Plans {
     };
     let of_client = |(at, tensor): (usize, &Tensor<i32>)| match build.program.constants[at].kind {
         ConstKind::Bias => None,
-        ConstKind::Multiplier | ConstKind::Level => Some(tensor.clone()),
+        ConstKind::Multiplier | ConstKind::Level | ConstKind::SumLevel => Some(tensor.clone()),
         ConstKind::Weight => {
             let b = weight_share(&seed, trefoil_ir::mpc::ConstId(at as u32), tensor.len());
             let f = tensor
@@ -253,7 +254,7 @@ fn open(program: &Program, stored: &[Stored; 3], id: ValueId) -> Vec<i64> {
             sum(server, helper)
         }
         Kind::Accumulator => sum(&sum(server, helper), client.expect("stored")),
-        Kind::Truncated | Kind::Output => sum(server, helper),
+        Kind::Truncated | Kind::Sums | Kind::Output => sum(server, helper),
     };
     total.into_iter().map(|v| i64::from(v as i32)).collect()
 }
@@ -306,7 +307,7 @@ fn check_step(build: &Build, ran: &Ran, id: ValueId, image: &[i32]) {
     let r = |arg: ValueId| &ran.stored[2][&arg];
     let want: Vec<i64> = match &step.op {
         Op::Input(_) => image.iter().map(|&x| i64::from(x)).collect(),
-        Op::Truncate(_) => args[0].clone(),
+        Op::Truncate(_) | Op::TruncateSums(_) => args[0].clone(),
         Op::Requant(_) | Op::BlockRelu(_) | Op::Clip(_) => {
             let identity = vec![Patch::Identity; step.ty.shape.c];
             let (lower, upper, levels) = match &step.op {
@@ -318,8 +319,18 @@ fn check_step(build: &Build, ran: &Ran, id: ValueId, image: &[i32]) {
                 ),
                 _ => (&identity, None, vec![]),
             };
+            let sum_levels = match &step.op {
+                Op::Clip(op) => op.sum_level.map(|l| build.constants[l.index()].values()),
+                _ => None,
+            };
+            let apart = step.args.get(1).map(|&sums| Apart {
+                z: &args[1],
+                r: r(sums),
+                levels: sum_levels.unwrap_or_default(),
+            });
             let r = r(step.args[0]);
-            expected(&args[0], r, r, lower, upper, &levels, arg_shape.unwrap())
+            let shape = arg_shape.unwrap();
+            expected(&args[0], r, r, lower, upper, &levels, shape, apart.as_ref())
         }
         Op::Relu(op) => {
             let plane = step.ty.shape.plane();
@@ -336,9 +347,9 @@ fn check_step(build: &Build, ran: &Ran, id: ValueId, image: &[i32]) {
                 Kind::Truncated => {
                     let identity = vec![Patch::Identity; step.ty.shape.c];
                     let r = r(step.args[0]);
-                    expected(&args[0], r, r, &identity, None, &[], arg_shape.unwrap())
+                    expected(&args[0], r, r, &identity, None, &[], arg_shape.unwrap(), None)
                 }
-                Kind::Activation | Kind::Accumulator | Kind::Output => args[0].clone(),
+                Kind::Activation | Kind::Accumulator | Kind::Sums | Kind::Output => args[0].clone(),
             };
             assert_eq!(ran.output, want, "{id}");
             return;
@@ -476,7 +487,13 @@ fn clips_maxima_and_gates_on_activations() {
     let p = Patch::Block { h: 2, w: 3 };
     let lower = vec![Patch::PIXEL, p, Patch::Identity, Patch::PIXEL, Patch::Identity];
     let upper = vec![Patch::PIXEL, p, Patch::PIXEL, Patch::Identity, Patch::Identity];
-    let clipped = b.push(op::Clip { level, lower, upper }, &[tr]);
+    let clip = op::Clip {
+        level,
+        sum_level: None,
+        lower,
+        upper,
+    };
+    let clipped = b.push(clip, &[tr]);
     let requant = b.push(op::Requant, &[tr]);
     let max = b.push(op::Max { non_negative: false }, &[clipped, requant]);
     let patches = vec![
@@ -508,4 +525,139 @@ fn clips_maxima_and_gates_on_activations() {
     );
     let max = b.push(op::Max { non_negative: true }, &[one, rolled]);
     check(b.reveal(max));
+}
+
+/// Steps that compute patch sums apart.
+impl Build {
+    fn conv_sums(
+        &mut self,
+        x: ValueId,
+        channels: usize,
+        window: Window,
+        groups: usize,
+        sums: SumList,
+    ) -> ValueId {
+        let [kh, kw] = window.kernel;
+        let per_group = self.program.ty(x).shape.c / groups;
+        let entries = sums.patches.len();
+        let weight = self.constant(ConstKind::Weight, vec![entries, per_group, kh, kw], 100);
+        let bias = Some(self.constant(ConstKind::Bias, vec![entries], 1 << 20));
+        let op = op::Conv2dSums {
+            weight,
+            bias,
+            channels,
+            window,
+            groups,
+            sums,
+        };
+        self.push(op, &[x])
+    }
+
+    fn lift_sums(&mut self, x: ValueId, window: Window, sums: SumList) -> ValueId {
+        let multiplier = self.constant(ConstKind::Multiplier, vec![sums.patches.len()], 1 << 9);
+        let op = op::PoolSums {
+            window,
+            multiplier,
+            sums,
+        };
+        self.push(op, &[x])
+    }
+}
+
+#[test]
+fn a_residual_network_with_large_patches() {
+    let block = |h, w| Patch::Block { h, w };
+    let (mut b, x) = Build::new(Shape::new(3, 19, 13));
+    // Ragged patches, the whole map, and small ones in between.
+    let patches = vec![
+        block(4, 4),
+        Patch::PIXEL,
+        block(19, 13),
+        Patch::Identity,
+        block(2, 3),
+        block(4, 4),
+        block(5, 9),
+    ];
+    let list = SumList::of_gate(&patches, None);
+    let three = || window(3, 1, [1; 4]);
+    let z = b.conv(x, 7, three(), 1);
+    let z = b.truncate(z, 16);
+    let sums = b.conv_sums(x, 7, three(), 1, list);
+    let sums = b.push(op::TruncateSums, &[sums]);
+    let a = b.push(op::BlockRelu { patches }, &[z, sums]);
+    // A depthwise convolution with a stride, and a mean of the same map, joined.
+    let patches = [vec![block(4, 4); 6], vec![block(10, 7)]].concat();
+    let list = SumList::of_gate(&patches, None);
+    let strided = || window(3, 2, [1, 1, 1, 1]);
+    let z = b.conv(a, 7, strided(), 7);
+    let multiplier = b.fixed(ConstKind::Multiplier, vec![7, 10, 7], 1 << 12);
+    let mean = b.push(
+        op::SumPool {
+            window: strided(),
+            multiplier,
+        },
+        &[a],
+    );
+    let z = b.push(op::Add, &[z, mean]);
+    let z = b.truncate(z, 16);
+    let left = b.conv_sums(a, 7, strided(), 7, list.clone());
+    let right = b.lift_sums(a, strided(), list);
+    let sums = b.push(op::Add, &[left, right]);
+    let sums = b.push(op::TruncateSums, &[sums]);
+    let y = b.push(op::BlockRelu { patches }, &[z, sums]);
+    let z = b.conv(y, 5, window(1, 2, [0; 4]), 1);
+    check(b.reveal(z));
+}
+
+#[test]
+fn clips_with_large_patches_of_parts() {
+    let block = |h, w| Patch::Block { h, w };
+    let (mut b, x) = Build::new(Shape::new(4, 11, 9));
+    let lower = vec![
+        block(4, 4),
+        block(11, 9),
+        Patch::PIXEL,
+        block(2, 2),
+        block(4, 4),
+        Patch::Identity,
+    ];
+    let upper = vec![
+        block(4, 4),
+        block(3, 7),
+        block(6, 6),
+        block(3, 1),
+        Patch::Identity,
+        block(4, 5),
+    ];
+    let grouped = || Window {
+        dilation: [2, 1],
+        pads: [2, 1, 2, 1],
+        ..Window::dense([3, 3])
+    };
+    let left = b.conv(x, 4, grouped(), 2);
+    let right = b.conv(x, 2, window(1, 1, [0; 4]), 1);
+    let z = b.push(op::Concat, &[left, right]);
+    let z = b.truncate(z, 16);
+    let list = SumList::of_gate(&lower, Some(&upper));
+    let (mut of_left, mut of_right) = (SumList::default(), SumList::default());
+    for (channel, patch) in list.iter() {
+        match channel.checked_sub(4) {
+            None => of_left.push(channel, patch),
+            Some(channel) => of_right.push(channel, patch),
+        }
+    }
+    let left = b.conv_sums(x, 4, grouped(), 2, of_left);
+    let right = b.conv_sums(x, 2, window(1, 1, [0; 4]), 1, of_right);
+    let sums = b.push(op::Concat, &[left, right]);
+    let sums = b.push(op::TruncateSums, &[sums]);
+    let level = b.fixed(ConstKind::Level, vec![6], 900);
+    let sum_level = Some(b.fixed(ConstKind::SumLevel, vec![6], 450_000));
+    let clip = op::Clip {
+        level,
+        sum_level,
+        lower,
+        upper,
+    };
+    let y = b.push(clip, &[z, sums]);
+    check(b.reveal(y));
 }

@@ -13,6 +13,7 @@
 //! | `pack` | operands in the order in which the inner loop reads them |
 //! | `pixels`, `channels` | the two blocked matrix products and their parallel tasks |
 //! | `depthwise` | one filter per channel, as a correlation of flat rows |
+//! | `sums` | patch sums of a convolution: box sums of the image, and a product with them |
 //! | `elementwise` | sums, differences and scaling of whole tensors |
 //! | `micro` | the inner loops: scalar, AVX2, AVX-512; the only `unsafe` code of the module |
 //!
@@ -31,6 +32,7 @@ mod phase;
 mod pixels;
 mod shape;
 mod split;
+mod sums;
 #[cfg(test)]
 mod tests;
 
@@ -38,6 +40,7 @@ pub use elementwise::{add_assign, mul_channel, sub_assign};
 pub use isa::{Isa, UnknownIsa};
 pub use pack::PackedWeights;
 pub use shape::ConvShape;
+pub use sums::{PackedSums, pool_sums};
 
 use pack::Layout;
 use phase::{Phases, View};

@@ -3,6 +3,8 @@
 use super::*;
 use proptest::prelude::*;
 use std::sync::OnceLock;
+use trefoil_ir::mpc::sums::SumList;
+use trefoil_ir::patch::Patch;
 
 /// The definition of a convolution, element by element.
 fn naive(shape: &ConvShape, weights: &[u32], x: &[u32]) -> Vec<u32> {
@@ -286,4 +288,94 @@ fn temporary_memory_is_accounted() {
     let padded_copy = 64 * 58 * 58 * 4;
     let bytes = scratch_bytes(&shape);
     assert!(bytes > padded_copy && bytes < 4 * padded_copy, "{bytes}");
+}
+
+/// Patch sums of the convolution that `naive` computes, with the weights of the entries.
+fn naive_sums(shape: &ConvShape, list: &SumList, weights: &[u32], x: &[u32]) -> Vec<u32> {
+    let (h, w) = (shape.out_h(), shape.out_w());
+    let mut out = Vec::new();
+    for (entry, (channel, patch)) in list.iter().enumerate() {
+        let mut all = vec![0; shape.weight_len()];
+        let row = &weights[entry * shape.depth()..][..shape.depth()];
+        all[channel * shape.depth()..][..shape.depth()].copy_from_slice(row);
+        let map = naive(shape, &all, x);
+        let [rows, columns] = patch.grid(h, w);
+        let [ph, pw] = patch.to_pair().map(usize::from);
+        let mut sums = vec![0u32; rows * columns];
+        for (at, value) in map[channel * h * w..(channel + 1) * h * w].iter().enumerate() {
+            let sum = &mut sums[at / w / ph * columns + at % w / pw];
+            *sum = sum.wrapping_add(*value);
+        }
+        out.extend(sums);
+    }
+    out
+}
+
+/// Entries of random channels and patches, some alike.
+fn entries(shape: &ConvShape, count: usize, seed: u64) -> SumList {
+    let mut list = SumList::default();
+    let dice = words(3 * count, seed);
+    for dice in dice.chunks(3) {
+        let side = |dice: u32, size: usize| (1 + dice as usize % size.min(4)) as u16;
+        let patch = match dice[0] % 3 {
+            0 => Patch::Block {
+                h: shape.out_h() as u16,
+                w: shape.out_w() as u16,
+            },
+            _ => Patch::Block {
+                h: side(dice[1], shape.out_h()),
+                w: side(dice[1] / 7, shape.out_w()),
+            },
+        };
+        list.push(dice[2] as usize % shape.out_c, patch);
+    }
+    list
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn patch_sums_of_any_convolution(
+        geometry in geometry(),
+        (in_c, out_c, groups) in (1usize..4, 1usize..6, 1usize..4),
+        count in 1usize..12,
+        seed: u64,
+    ) {
+        let shape = ConvShape { in_c: in_c * groups, out_c: out_c * groups, groups, ..geometry };
+        prop_assume!(shape.out_h() > 0 && shape.out_w() > 0);
+        let list = entries(&shape, count, seed);
+        let weights = words(count * shape.depth(), seed ^ 0x77);
+        let x = words(shape.input_len(), seed ^ 0xabcd);
+        let expected = naive_sums(&shape, &list, &weights, &x);
+        for isa in Isa::available() {
+            let packed = PackedSums::pack(isa, &shape, &list, &weights);
+            for pool in pools() {
+                prop_assert!(pool.install(|| packed.apply(&x)) == expected, "{isa:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn patch_sums_of_any_pool(geometry in geometry(), channels in 1usize..5, count in 1usize..8, seed: u64) {
+        let shape = ConvShape { in_c: channels, out_c: channels, groups: channels, ..geometry };
+        prop_assume!(shape.out_h() > 0 && shape.out_w() > 0);
+        let list = entries(&shape, count, seed);
+        let factors = words(count, seed ^ 0x77);
+        let x = words(shape.input_len(), seed ^ 0xabcd);
+        // A pool is a convolution of every channel by itself with one weight throughout.
+        let weights: Vec<u32> = factors.iter().flat_map(|&f| std::iter::repeat_n(f, shape.depth())).collect();
+        let expected = naive_sums(&shape, &list, &weights, &x);
+        let window = trefoil_ir::Window {
+            kernel: shape.kernel,
+            stride: shape.stride,
+            dilation: shape.dilation,
+            pads: shape.pads,
+        };
+        let input = trefoil_ir::Shape::new(channels, shape.in_h, shape.in_w);
+        let factors: Vec<i32> = factors.iter().map(|&f| f as i32).collect();
+        for isa in Isa::available() {
+            prop_assert!(pool_sums(isa, &window, &list, &x, input, &factors) == expected, "{isa:?}");
+        }
+    }
 }

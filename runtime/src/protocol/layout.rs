@@ -2,8 +2,11 @@
 
 use std::borrow::Cow;
 
-use trefoil_ir::mpc::gate::Group;
+use trefoil_ir::mpc::gate::{Group, Opening};
+use trefoil_ir::mpc::sums::sum_threshold;
 use trefoil_ir::patch::{Patch, patch_area};
+
+use super::gate::{Exact, Levels};
 
 /// Whether the group is the whole layer, in order, so that nothing need be copied.
 fn is_everything(group: &Group, values: usize) -> bool {
@@ -33,6 +36,17 @@ pub fn scatter<T: Copy>(group: &Group, part: &[T], values: &mut [T]) {
     for (&c, channel) in group.channels.iter().zip(part.chunks(plane)) {
         values[c * plane..(c + 1) * plane].copy_from_slice(channel);
     }
+}
+
+/// The sums of one of the group's openings in Z_2^32: out of those that were computed apart, or added
+/// up from the layer's pixels.
+pub fn opened_sums(group: &Group, opening: &Opening, exact: Exact<'_>) -> Vec<u32> {
+    let Some(starts) = &opening.starts else {
+        return patch_sums(group, opening.patch, exact.pixels);
+    };
+    let count = opening.patch.signs(group.map[0], group.map[1]);
+    let sums = starts.iter().flat_map(|&start| &exact.sums[start..start + count]);
+    sums.copied().collect()
 }
 
 /// Sums over the patches of the group's channels in Z_2^32, out of a layer's values.
@@ -80,14 +94,19 @@ pub fn spread<'a, T: Copy>(group: &Group, patch: Patch, per_patch: &'a [T]) -> C
 
 /// The threshold of an upper sign for each value of an opening: the channel's level times the
 /// number of pixels that the value sums up, modulo 2^16.
-pub fn thresholds(group: &Group, patch: Patch, levels: &[i32]) -> Vec<u16> {
+pub fn thresholds(group: &Group, opening: &Opening, levels: Levels<'_>) -> Vec<u16> {
     let [h, w] = group.map;
+    let patch = opening.patch;
+    let threshold = |c: usize, area: usize| match opening.starts {
+        None => (levels.pixels[c] as u32).wrapping_mul(area as u32) as u16,
+        Some(_) => sum_threshold(i64::from(levels.sums[c]), area as i64) as u16,
+    };
     let [rows, columns] = patch.grid(h, w);
     let mut result = Vec::with_capacity(group.channels.len() * rows * columns);
     for &c in &group.channels {
         for at in 0..rows * columns {
-            let area = patch_area(patch, at / columns, at % columns, h, w) as u32;
-            result.push((levels[c] as u32).wrapping_mul(area) as u16);
+            let area = patch_area(patch, at / columns, at % columns, h, w);
+            result.push(threshold(c, area));
         }
     }
     result
@@ -113,12 +132,16 @@ mod tests {
     fn sums_and_spreading_agree_on_patches_that_do_not_divide_the_map() {
         let patch = Patch::Block { h: 2, w: 3 };
         let shape = Shape::new(3, 5, 7);
-        let all = groups(&vec![Patch::Identity, patch, patch], None, shape);
+        let all = groups(&vec![Patch::Identity, patch, patch], None, shape, false);
         let group = &all[1];
         assert_eq!(group.channels, [1, 2]);
         let ones = vec![1u32; shape.len()];
         let sums = patch_sums(group, patch, &ones);
-        let level_one = thresholds(group, patch, &[1; 3]);
+        let one = Levels {
+            pixels: &[1; 3],
+            sums: &[],
+        };
+        let level_one = thresholds(group, &group.openings[1], one);
         assert!(sums.iter().zip(&level_one).all(|(s, t)| *s == u32::from(*t)));
         let spread = spread(group, patch, &sums);
         assert_eq!(spread.len(), group.pixels());
@@ -129,7 +152,12 @@ mod tests {
     #[test]
     fn gathering_and_scattering_are_inverse() {
         let shape = Shape::new(3, 2, 2);
-        let all = groups(&vec![Patch::PIXEL, Patch::Identity, Patch::PIXEL], None, shape);
+        let all = groups(
+            &vec![Patch::PIXEL, Patch::Identity, Patch::PIXEL],
+            None,
+            shape,
+            false,
+        );
         let values: Vec<u32> = (0..12).collect();
         let mut back = vec![99; 12];
         for group in &all {

@@ -4,11 +4,12 @@
 use serde::Deserialize;
 use trefoil_ir::mpc::gate::{self, Group, WIDE};
 use trefoil_ir::mpc::op::Truncate;
+use trefoil_ir::mpc::sums::{SumList, is_large};
 use trefoil_ir::mpc::{Message, Stage, UNIT};
 use trefoil_ir::patch::{Patch, Patches, patch_area};
 use trefoil_ir::shape::Shape;
 
-use super::gate::{Client, MaskSource, Server, helper_deal, result_mask};
+use super::gate::{Client, Exact, Levels, MaskSource, Server, helper_deal, result_mask};
 use super::streams::StepStreams;
 use super::truncate;
 use crate::prg::{Seed, StreamKey};
@@ -45,10 +46,12 @@ struct Operand {
     d: Vec<u32>,
     rs: Vec<u16>,
     r: Vec<u32>,
+    /// D and R of patch sums that were computed apart.
+    sums: [Vec<u32>; 2],
 }
 
 /// All three parties of one gate; returns the opened result.
-fn run(groups: &[Group], operand: &Operand, levels: &[i32], keys: &Keys) -> Vec<i64> {
+fn run(groups: &[Group], operand: &Operand, levels: Levels<'_>, keys: &Keys) -> Vec<i64> {
     let declared_messages = gate::messages(groups);
     let (mut ch, mut sh) = (
         StepStreams::new(&keys.helper_ch, 0, 1),
@@ -56,7 +59,10 @@ fn run(groups: &[Group], operand: &Operand, levels: &[i32], keys: &Keys) -> Vec<
     );
     let of_helper = MaskSource {
         rs: &operand.rs,
-        exact: Some(&operand.r),
+        exact: Exact {
+            pixels: &operand.r,
+            sums: &operand.sums[1],
+        },
         passed: &operand.r,
     };
     let deal = helper_deal(groups, &of_helper, &mut ch, &mut sh);
@@ -66,7 +72,7 @@ fn run(groups: &[Group], operand: &Operand, levels: &[i32], keys: &Keys) -> Vec<
     let mut c = StepStreams::new(&keys.client, 0, 1);
     let of_client = MaskSource {
         rs: &operand.rs,
-        exact: None,
+        exact: Exact::default(),
         passed: &operand.r,
     };
     assert_eq!(
@@ -77,7 +83,11 @@ fn run(groups: &[Group], operand: &Operand, levels: &[i32], keys: &Keys) -> Vec<
     c.replay(crate::prg::Purpose::FreshMask);
 
     let mut s = StepStreams::new(&keys.server, 0, 1);
-    let (mut server, m1) = Server::m1(groups, &operand.zs, Some(&operand.d), levels, &mut s);
+    let exact = Exact {
+        pixels: &operand.d,
+        sums: &operand.sums[0],
+    };
+    let (mut server, m1) = Server::m1(groups, &operand.zs, exact, levels, &mut s);
     declared(&declared_messages, Stage::M1, &m1);
     let (client, m2) = Client::m2(groups, &operand.rs, &deal, &m1, levels, &mut c).unwrap();
     declared(&declared_messages, Stage::M2, &m2);
@@ -99,6 +109,15 @@ fn operand(d: Vec<u32>, r: Vec<u32>) -> Operand {
         rs: truncate::top(&r),
         d,
         r,
+        sums: Default::default(),
+    }
+}
+
+/// The limits of a clip on pixels alone.
+fn of_pixels(levels: &[i32]) -> Levels<'_> {
+    Levels {
+        pixels: levels,
+        sums: &[],
     }
 }
 
@@ -123,7 +142,16 @@ fn split(z: &[i64], seed: u64) -> (Vec<u32>, Vec<u32>) {
     )
 }
 
+/// Patch sums that were computed apart.
+pub(crate) struct Apart<'a> {
+    pub z: &'a [i64],
+    pub r: &'a [u32],
+    /// Upper limits in 2^-16 of the sums' units.
+    pub levels: &'a [i32],
+}
+
 /// What the parties must get for z = D + R: the coins are functions of R alone.
+#[allow(clippy::too_many_arguments)] // all that a gate depends on
 pub(crate) fn expected(
     z: &[i64],
     d: &[u32],
@@ -132,12 +160,26 @@ pub(crate) fn expected(
     upper: Option<&Patches>,
     levels: &[i32],
     shape: Shape,
+    apart: Option<&Apart<'_>>,
 ) -> Vec<i64> {
+    let list = SumList::of_gate(lower, upper.map(Vec::as_slice));
+    let starts = list.starts(shape.h, shape.w);
     let round = |z: i64, r: u32| (z >> 16) + i64::from(i64::from(r & 0xffff) <= (z & 0xffff));
     let (h, w) = (shape.h, shape.w);
     let mut y = Vec::new();
     for c in 0..shape.c {
         let at = |i: usize| c * h * w + i;
+        let apart_sign = |patch: Patch, is_upper: bool, i: usize| {
+            let (apart, Patch::Block { h: ph, w: pw }) = (apart.filter(|_| is_large(patch))?, patch) else {
+                return None;
+            };
+            let (py, px) = (i / w / usize::from(ph), i % w / usize::from(pw));
+            let entry = list.iter().position(|e| e == (c, patch)).unwrap();
+            let at = starts[entry] + py * w.div_ceil(usize::from(pw)) + px;
+            let area = patch_area(patch, py, px, h, w) as f64;
+            let level = f64::from(apart.levels.get(c).map_or(0, |&l| if is_upper { l } else { 0 }));
+            Some(round(apart.z[at], apart.r[at]) >= (level * area / 65536.0 + 0.5).floor() as i64)
+        };
         let sign = |patch: Patch, level: i64, i: usize| match patch {
             Patch::Identity => None,
             _ if patch.is_pixel() => Some(round(z[at(i)], r[at(i)]) >= level),
@@ -154,8 +196,9 @@ pub(crate) fn expected(
         for i in 0..h * w {
             let high = levels.get(c).map_or(0, |&l| i64::from(l));
             let value = round(z[at(i)], r[at(i)]);
-            let b0 = sign(lower[c], 0, i).unwrap_or(true);
-            let b1 = upper.and_then(|u| sign(u[c], high, i)).unwrap_or(false);
+            let b0 = apart_sign(lower[c], false, i).or_else(|| sign(lower[c], 0, i));
+            let b1 = upper.and_then(|u| apart_sign(u[c], true, i).or_else(|| sign(u[c], high, i)));
+            let (b0, b1) = (b0.unwrap_or(true), b1.unwrap_or(false));
             y.push(i64::from(b0) * value - i64::from(b1) * (value - high));
         }
     }
@@ -191,11 +234,65 @@ fn check(lower: Patches, upper: Option<Patches>, levels: &[i32], shape: Shape, l
     for seed in 0..3 {
         let z = accumulators(shape, limit, seed + 1);
         let (d, r) = split(&z, seed + 77);
-        let groups = gate::groups(&lower, upper.as_ref(), shape);
-        let want = expected(&z, &d, &r, &lower, upper.as_ref(), levels, shape);
-        let got = run(&groups, &operand(d, r), levels, &keys(seed as u8));
+        let groups = gate::groups(&lower, upper.as_ref(), shape, false);
+        let want = expected(&z, &d, &r, &lower, upper.as_ref(), levels, shape, None);
+        let got = run(&groups, &operand(d, r), of_pixels(levels), &keys(seed as u8));
         assert_eq!(got, want, "{lower:?} {upper:?}");
     }
+}
+
+/// The same with the sums over large patches from apart: any sums, since no sign depends on pixels.
+fn check_apart(lower: Patches, upper: Option<Patches>, levels: Levels<'_>, shape: Shape) {
+    let list = SumList::of_gate(&lower, upper.as_deref());
+    let sums = list.vector(shape).unwrap();
+    for seed in 0..3 {
+        let z = accumulators(shape, 1 << 25, seed + 1);
+        // Most sums are within a unit of zero, or of the threshold, where the coin decides.
+        let mut state = seed + 5;
+        let near = |state: &mut u64| (random(state) % (4 * UNIT as u64)) as i64 - 2 * UNIT;
+        let mut sum_z: Vec<i64> = (0..sums.len())
+            .map(|i| near(&mut state) + [0, 300 * UNIT, -9000 * UNIT][i % 3])
+            .collect();
+        sum_z[0] = (1 << 31) - (1 << 17) - 1;
+        let (d, r) = split(&z, seed + 77);
+        let (sum_d, sum_r) = split(&sum_z, seed + 99);
+        let groups = gate::groups(&lower, upper.as_ref(), shape, true);
+        let apart = Apart {
+            z: &sum_z,
+            r: &sum_r,
+            levels: levels.sums,
+        };
+        let upper = upper.as_ref();
+        let want = expected(&z, &d, &r, &lower, upper, levels.pixels, shape, Some(&apart));
+        let operand = Operand {
+            sums: [sum_d, sum_r.clone()],
+            ..operand(d, r)
+        };
+        let got = run(&groups, &operand, levels, &keys(seed as u8));
+        assert_eq!(got, want, "{lower:?} {upper:?}");
+    }
+}
+
+const P44: Patch = Patch::Block { h: 4, w: 4 };
+const P36: Patch = Patch::Block { h: 3, w: 6 };
+const WHOLE: Patch = Patch::Block { h: 9, w: 7 };
+
+#[test]
+fn block_relu_takes_the_sums_of_large_patches_from_apart() {
+    let lower = vec![P44, Patch::PIXEL, WHOLE, P22, P36, Patch::Identity, P44];
+    check_apart(lower, None, Levels::default(), Shape::new(7, 9, 7));
+}
+
+#[test]
+fn a_clip_takes_each_of_its_signs_from_where_its_patch_says() {
+    let lower = vec![P44, P44, P44, Patch::PIXEL, Patch::Identity, P22, WHOLE, P22];
+    let upper = vec![P44, P36, Patch::PIXEL, P44, P36, WHOLE, Patch::Identity, P32];
+    let levels = Levels {
+        pixels: &[300, 90, 200, 100, 40, 70, 60, 50],
+        // 300 units a patch of 16 pixels, or of 18; and less.
+        sums: &[1_228_800, 1_092_267, 1, 1_228_800, 1_092_267, 7, 65_536, 1],
+    };
+    check_apart(lower, Some(upper), levels, Shape::new(8, 9, 7));
 }
 
 const P22: Patch = Patch::Block { h: 2, w: 2 };
@@ -299,8 +396,14 @@ fn maximum_is_exact_at_the_extremes() {
             rs: r.iter().map(|&r| r as u16).collect(),
             d,
             r,
+            sums: Default::default(),
         };
-        let got = run(&gate::difference_groups(ring, shape), &operand, &[], &keys(9));
+        let got = run(
+            &gate::difference_groups(ring, shape),
+            &operand,
+            Levels::default(),
+            &keys(9),
+        );
         let want: Vec<i64> = difference.iter().map(|d| *d.max(&0)).collect();
         assert_eq!(got, want, "ring {ring}");
     }
@@ -316,9 +419,15 @@ fn channels_of_an_activation_gate_may_pass() {
         rs: r.iter().map(|&r| r as u16).collect(),
         d,
         r,
+        sums: Default::default(),
     };
     let patches = vec![Patch::PIXEL, Patch::Identity, Patch::PIXEL];
-    let got = run(&gate::activation_groups(&patches, shape), &operand, &[], &keys(4));
+    let got = run(
+        &gate::activation_groups(&patches, shape),
+        &operand,
+        Levels::default(),
+        &keys(4),
+    );
     let want: Vec<i64> = x
         .iter()
         .enumerate()
@@ -385,16 +494,20 @@ fn the_gates_agree_with_the_recorded_cases_of_the_reference() {
                     rs: low(&case.r),
                     d: case.d,
                     r: case.r,
+                    sums: Default::default(),
                 };
                 (gate::difference_groups(WIDE, shape), operand)
             }
             "clip" => (
-                gate::groups(&patches, Some(&patches), shape),
+                gate::groups(&patches, Some(&patches), shape, false),
                 operand(case.d, case.r),
             ),
-            _ => (gate::groups(&patches, None, shape), operand(case.d, case.r)),
+            _ => (
+                gate::groups(&patches, None, shape, false),
+                operand(case.d, case.r),
+            ),
         };
-        let got = run(&groups, &operand, &vec![case.level; c], &keys(6));
+        let got = run(&groups, &operand, of_pixels(&vec![case.level; c]), &keys(6));
         assert_eq!(got, case.y, "{} {:?}", case.gate, case.patch);
     }
 }

@@ -7,6 +7,9 @@
 //! | MaskedShare (offline) | sends c - r1 | learns it | |
 //! | holds | R >> 16 | D = s + p + c - r1 | R = h - p + r1 |
 //!
+//! Patch sums that are computed apart are truncated alike, but for TruncationMask: the client holds
+//! nothing of them.
+//!
 //! Views: the server's message is masked by r1, which it lacks, in all 32 bits. The client's is
 //! the top of a number that p, which the client lacks, makes uniform. The rounding coin
 //! [low bits of R <= low bits of z] depends on the low bits of R, which are uniform given the
@@ -29,15 +32,11 @@ pub fn top(values: &[u32]) -> Vec<u16> {
 /// The helper: R, and the message TruncationMask.
 pub fn helper(
     op: &Truncate,
-    mut h: Vec<u32>,
+    h: Vec<u32>,
     client: &mut StepStreams<'_>,
     server: &mut StepStreams<'_>,
 ) -> (Vec<u32>, Vec<u8>) {
-    let p = server.u32s(Purpose::Rerandomise, h.len());
-    let r1 = client.u32s(Purpose::TruncationMask, h.len());
-    for ((h, p), r1) in h.iter_mut().zip(&p).zip(&r1) {
-        *h = h.wrapping_sub(*p).wrapping_add(*r1);
-    }
+    let h = helper_sums(h, client, server);
     let plane = h.len() / op.keep.len();
     let mut message = Writer::new();
     for bits in [NARROW, WIDE] {
@@ -51,6 +50,16 @@ pub fn helper(
         }
     }
     (h, message.finish())
+}
+
+/// The helper: R of patch sums, of which the client learns nothing.
+pub fn helper_sums(mut h: Vec<u32>, client: &mut StepStreams<'_>, server: &mut StepStreams<'_>) -> Vec<u32> {
+    let p = server.u32s(Purpose::Rerandomise, h.len());
+    let r1 = client.u32s(Purpose::TruncationMask, h.len());
+    for ((h, p), r1) in h.iter_mut().zip(&p).zip(&r1) {
+        *h = h.wrapping_sub(*p).wrapping_add(*r1);
+    }
+    h
 }
 
 /// The client: the top bits of R out of the message TruncationMask.

@@ -2,8 +2,10 @@
 //! pixel is all they take.
 
 use trefoil_ir::mpc::op::{BlockRelu, Clip, Relu};
+use trefoil_ir::mpc::sums::is_large;
 use trefoil_ir::mpc::{ACTIVATION_BOUND, ConstKind, ValueId};
 use trefoil_ir::nn::NodeId;
+use trefoil_ir::patch::Patch;
 
 use super::Emitter;
 use crate::lower::LowerError;
@@ -18,17 +20,27 @@ impl Emitter<'_> {
             let patches = gate.lower;
             return self.push(Relu { patches }, &[self.activations[&operand]], id, note);
         };
+        let sums = self.gate_sums(id, operand)?;
+        let operands: Vec<ValueId> = std::iter::once(truncated).chain(sums).collect();
         let Some((high, upper)) = gate.upper else {
             let patches = gate.lower;
-            return self.push(BlockRelu { patches }, &[truncated], id, note);
+            return self.push(BlockRelu { patches }, &operands, id, note);
         };
         let levels = self.levels(id, high);
+        let sum_levels = self.sum_levels(id, &upper);
         let clip = Clip {
             level: self.constant(ConstKind::Level, vec![levels.len()], levels),
+            sum_level: sum_levels.map(|l| self.constant(ConstKind::SumLevel, vec![l.len()], l)),
             lower: gate.lower,
             upper,
         };
-        self.push(clip, &[truncated], id, note)
+        self.push(clip, &operands, id, note)
+    }
+
+    /// The upper limits of sums that are computed apart, if there are such.
+    fn sum_levels(&self, id: NodeId, upper: &[Patch]) -> Option<Vec<i32>> {
+        let sums = self.scales.sums(id)?;
+        upper.iter().copied().any(is_large).then(|| sums.levels(upper))
     }
 
     /// The truncated value that a gate works on; `None` if it works on the activation.

@@ -144,7 +144,7 @@ fn units_that_the_client_can_infer_are_powers_of_two() {
     for (constant, values) in trial.program().constants.iter().zip(&trial.lowered.constants) {
         let power = |v: &i32| v.count_ones() == 1;
         match constant.kind {
-            mpc::ConstKind::Multiplier | mpc::ConstKind::Level => {
+            mpc::ConstKind::Multiplier | mpc::ConstKind::Level | mpc::ConstKind::SumLevel => {
                 assert!(values.values().iter().all(power), "{:?}", values.values());
             }
             mpc::ConstKind::Weight | mpc::ConstKind::Bias => {}

@@ -1,14 +1,16 @@
-//! Block-ReLU on a truncated accumulator: y = z [sum of z over its patch >= 0].
+//! Block-ReLU on a truncated accumulator: y = z [sum of z over its patch >= 0]. A second operand, if
+//! there is one, holds the sums over large patches.
 
 use serde::{Deserialize, Serialize};
 
-use super::{OpError, Rule, invalid, unary};
-use crate::mpc::emulate::{Emulation, IntMap};
+use super::{OpError, Rule, invalid};
+use crate::mpc::emulate::{Emulation, IntMap, SignOperand, Threshold};
 use crate::mpc::gate::{self, Group};
 use crate::mpc::message::Message;
 use crate::mpc::program::Constant;
+use crate::mpc::sums::{self, SumList};
 use crate::mpc::types::{Kind, Type};
-use crate::patch::Patches;
+use crate::patch::{Patch, Patches};
 use crate::shape::Shape;
 use crate::text::{AttrError, Attrs};
 
@@ -19,7 +21,7 @@ pub struct BlockRelu {
     pub patches: Patches,
 }
 
-pub(super) fn check_patches(patches: &Patches, shape: Shape) -> Result<(), OpError> {
+fn check_patches(patches: &[Patch], shape: Shape) -> Result<(), OpError> {
     if patches.len() != shape.c || !patches.iter().all(|p| p.fits(shape)) {
         return invalid(format!(
             "one patch for each of {} channels is needed, no larger than the map",
@@ -29,12 +31,40 @@ pub(super) fn check_patches(patches: &Patches, shape: Shape) -> Result<(), OpErr
     Ok(())
 }
 
+/// The operands of a gate with these patches: a truncated value, and perhaps the sums over its large
+/// patches. Gives the value's shape.
+pub(super) fn check_operands(
+    args: &[&Type],
+    lower: &[Patch],
+    upper: Option<&[Patch]>,
+) -> Result<Shape, OpError> {
+    let (value, sums) = match args {
+        [value] => (value, None),
+        [value, sums] => (value, Some(sums)),
+        _ => {
+            return invalid(format!(
+                "a truncated value is needed and at most a vector of patch sums, and {} operands are given",
+                args.len()
+            ));
+        }
+    };
+    if value.kind != Kind::Truncated {
+        return invalid(format!("the operand must be tr, and it is {value}"));
+    }
+    for patches in [Some(lower), upper].into_iter().flatten() {
+        check_patches(patches, value.shape)?;
+    }
+    if let Some(sums) = sums {
+        sums::check_operand(sums, &SumList::of_gate(lower, upper), value.shape)?;
+    }
+    Ok(value.shape)
+}
+
 impl Rule for BlockRelu {
     const NAME: &'static str = "block_relu";
 
     fn infer(&self, args: &[&Type], _: &[Constant]) -> Result<Type, OpError> {
-        let shape = unary(args, &[Kind::Truncated])?.shape;
-        check_patches(&self.patches, shape)?;
+        let shape = check_operands(args, &self.patches, None)?;
         Ok(Type::activation(shape))
     }
 
@@ -49,19 +79,20 @@ impl Rule for BlockRelu {
     }
 
     fn messages(&self, args: &[&Type], _: &Type) -> Vec<Message> {
-        self.gate_groups(args[0])
+        self.gate_groups(args)
             .map(|g| gate::messages(&g))
             .unwrap_or_default()
     }
 
-    fn gate_groups(&self, arg: &Type) -> Option<Vec<Group>> {
-        Some(gate::groups(&self.patches, None, arg.shape))
+    fn gate_groups(&self, args: &[&Type]) -> Option<Vec<Group>> {
+        Some(gate::groups(&self.patches, None, args[0].shape, args.len() > 1))
     }
 
     fn emulate(&self, emulation: &mut Emulation<'_>, args: &[&IntMap], ty: &Type) -> IntMap {
         let mut values = Vec::with_capacity(ty.shape.len());
+        let operand = SignOperand::new(args, &self.patches, None);
         for (c, &patch) in self.patches.iter().enumerate() {
-            let below = match emulation.signs(args[0], c, patch, &[0]) {
+            let below = match emulation.signs(&operand, c, patch, &[Threshold::ZERO]) {
                 Some(mut signs) => signs.remove(0),
                 None => vec![true; ty.shape.plane()],
             };

@@ -1,15 +1,16 @@
 //! Clip on a truncated accumulator: y = b0 z - b1 (z - h), the signs on one opening
-//! where they share patches.
+//! where they share patches. A second operand, if there is one, holds the sums over large patches.
 
 use serde::{Deserialize, Serialize};
 
-use super::block_relu::check_patches;
-use super::{OpError, Rule, constant, unary};
-use crate::mpc::emulate::{Emulation, IntMap};
+use super::block_relu::check_operands;
+use super::{OpError, Rule, constant, invalid};
+use crate::mpc::emulate::{Emulation, IntMap, SignOperand, Threshold};
 use crate::mpc::gate::{self, Group};
 use crate::mpc::message::Message;
 use crate::mpc::program::{ConstId, ConstKind, Constant};
-use crate::mpc::types::{Kind, Type};
+use crate::mpc::sums::is_large;
+use crate::mpc::types::Type;
 use crate::patch::Patches;
 use crate::text::{Attr, AttrError, Attrs};
 
@@ -18,6 +19,9 @@ use crate::text::{Attr, AttrError, Attrs};
 pub struct Clip {
     /// The upper limit in units, per channel.
     pub level: ConstId,
+    /// The same for sums of the second operand, in 2^-16 of their units; given if an upper sign is
+    /// taken from there.
+    pub sum_level: Option<ConstId>,
     /// Patches of the sign of z.
     pub lower: Patches,
     /// Patches of the sign of z - level.
@@ -28,16 +32,21 @@ impl Rule for Clip {
     const NAME: &'static str = "clip";
 
     fn infer(&self, args: &[&Type], constants: &[Constant]) -> Result<Type, OpError> {
-        let shape = unary(args, &[Kind::Truncated])?.shape;
-        check_patches(&self.lower, shape)?;
-        check_patches(&self.upper, shape)?;
+        let shape = check_operands(args, &self.lower, Some(&self.upper))?;
         constant(constants, self.level, ConstKind::Level, &[shape.c])?;
+        if self.sum_level.is_some() != (args.len() > 1 && self.upper.iter().copied().any(is_large)) {
+            return invalid("`sum_level` goes with upper signs of patch sums from a second operand");
+        }
+        if let Some(level) = self.sum_level {
+            constant(constants, level, ConstKind::SumLevel, &[shape.c])?;
+        }
         Ok(Type::activation(shape))
     }
 
     fn attrs(&self) -> Attrs {
         Attrs::new()
             .with("level", Attr::Constant(self.level.0))
+            .with_some("sum_level", self.sum_level.map(|l| Attr::Constant(l.0)))
             .with("lower", self.lower.clone())
             .with("upper", self.upper.clone())
     }
@@ -45,31 +54,43 @@ impl Rule for Clip {
     fn from_attrs(attrs: &mut Attrs) -> Result<Self, AttrError> {
         Ok(Self {
             level: attrs.require("level")?,
+            sum_level: attrs.optional("sum_level")?,
             lower: attrs.require("lower")?,
             upper: attrs.require("upper")?,
         })
     }
 
     fn messages(&self, args: &[&Type], _: &Type) -> Vec<Message> {
-        self.gate_groups(args[0])
+        self.gate_groups(args)
             .map(|g| gate::messages(&g))
             .unwrap_or_default()
     }
 
-    fn gate_groups(&self, arg: &Type) -> Option<Vec<Group>> {
-        Some(gate::groups(&self.lower, Some(&self.upper), arg.shape))
+    fn gate_groups(&self, args: &[&Type]) -> Option<Vec<Group>> {
+        Some(gate::groups(
+            &self.lower,
+            Some(&self.upper),
+            args[0].shape,
+            args.len() > 1,
+        ))
     }
 
     fn constants(&self) -> Vec<ConstId> {
-        vec![self.level]
+        std::iter::once(self.level).chain(self.sum_level).collect()
     }
 
     fn emulate(&self, emulation: &mut Emulation<'_>, args: &[&IntMap], ty: &Type) -> IntMap {
         let levels = emulation.constant(self.level);
+        let sum_levels = self.sum_level.map(|l| emulation.constant(l));
+        let operand = SignOperand::new(args, &self.lower, Some(&self.upper));
         let mut values = Vec::with_capacity(ty.shape.len());
         for (c, &level) in levels.iter().enumerate() {
             let high = i64::from(level);
-            let (below, above) = self.signs(emulation, args[0], c, high);
+            let threshold = Threshold {
+                level: high,
+                sum_level: sum_levels.map_or(0, |l| i64::from(l[c])),
+            };
+            let (below, above) = self.signs(emulation, &operand, c, threshold);
             let gate = |((z, b0), b1): ((&i64, bool), bool)| match (b0, b1) {
                 (false, false) => 0,
                 (true, false) => *z,
@@ -89,24 +110,27 @@ impl Clip {
     fn signs(
         &self,
         emulation: &mut Emulation<'_>,
-        z: &IntMap,
+        operand: &SignOperand<'_>,
         c: usize,
-        high: i64,
+        high: Threshold,
     ) -> (Vec<bool>, Vec<bool>) {
-        let constant = |sign: bool| vec![sign; z.shape().plane()];
+        let constant = |sign: bool| vec![sign; operand.value().shape().plane()];
         if self.lower[c] == self.upper[c] {
             return match emulation
-                .signs(z, c, self.lower[c], &[0, high])
+                .signs(operand, c, self.lower[c], &[Threshold::ZERO, high])
                 .map(<[_; 2]>::try_from)
             {
                 Some(Ok([below, above])) => (below, above),
                 _ => (constant(true), constant(false)),
             };
         }
-        let mut one = |patch, level, identity| match emulation.signs(z, c, patch, &[level]) {
+        let mut one = |patch, level, identity| match emulation.signs(operand, c, patch, &[level]) {
             Some(mut signs) => signs.remove(0),
             None => constant(identity),
         };
-        (one(self.lower[c], 0, true), one(self.upper[c], high, false))
+        (
+            one(self.lower[c], Threshold::ZERO, true),
+            one(self.upper[c], high, false),
+        )
     }
 }

@@ -48,13 +48,13 @@ impl Rule for Max {
     }
 
     fn messages(&self, args: &[&Type], _: &Type) -> Vec<Message> {
-        self.gate_groups(args[0])
+        self.gate_groups(args)
             .map(|g| gate::messages(&g))
             .unwrap_or_default()
     }
 
-    fn gate_groups(&self, arg: &Type) -> Option<Vec<Group>> {
-        Some(gate::difference_groups(self.ring(), arg.shape))
+    fn gate_groups(&self, args: &[&Type]) -> Option<Vec<Group>> {
+        Some(gate::difference_groups(self.ring(), args[0].shape))
     }
 
     fn emulate(&self, emulation: &mut Emulation<'_>, args: &[&IntMap], ty: &Type) -> IntMap {

@@ -6,36 +6,42 @@ mod block_relu;
 mod clip;
 mod concat;
 mod conv2d;
+mod conv2d_sums;
 mod gather;
 mod input;
 mod interpolate;
 mod lift;
 mod max;
 mod pad;
+mod pool_sums;
 mod relu;
 mod requant;
 mod reshape;
 mod reveal;
 mod sum_pool;
 mod truncate;
+mod truncate_sums;
 
 pub use add::Add;
 pub use block_relu::BlockRelu;
 pub use clip::Clip;
 pub use concat::Concat;
 pub use conv2d::Conv2d;
+pub use conv2d_sums::Conv2dSums;
 pub use gather::Gather;
 pub use input::Input;
 pub use interpolate::{Coefficient, Interpolate};
 pub use lift::Lift;
 pub use max::Max;
 pub use pad::Pad;
+pub use pool_sums::PoolSums;
 pub use relu::Relu;
 pub use requant::Requant;
 pub use reshape::Reshape;
 pub use reveal::Reveal;
 pub use sum_pool::SumPool;
 pub use truncate::Truncate;
+pub use truncate_sums::TruncateSums;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -88,8 +94,8 @@ pub trait Rule: Sized {
         Vec::new()
     }
 
-    /// Groups of a gate; `None` for anything else. `arg` is the type of the first operand.
-    fn gate_groups(&self, _arg: &Type) -> Option<Vec<Group>> {
+    /// Groups of a gate on operands of these types; `None` for anything else.
+    fn gate_groups(&self, _args: &[&Type]) -> Option<Vec<Group>> {
         None
     }
 
@@ -145,9 +151,9 @@ macro_rules! operations {
                 match self { $(Op::$op(op) => op.messages(args, ty)),* }
             }
 
-            /// Groups of a gate; `None` for anything else. `arg` is the type of the first operand.
-            pub fn gate_groups(&self, arg: &Type) -> Option<Vec<Group>> {
-                match self { $(Op::$op(op) => op.gate_groups(arg)),* }
+            /// Groups of a gate on operands of these types; `None` for anything else.
+            pub fn gate_groups(&self, args: &[&Type]) -> Option<Vec<Group>> {
+                match self { $(Op::$op(op) => op.gate_groups(args)),* }
             }
 
             /// Constants that the op refers to.
@@ -172,10 +178,14 @@ operations! {
     Input,
     /// Convolution with a shared weight.
     Conv2d,
+    /// Patch sums of a convolution, with a weight of their own.
+    Conv2dSums,
     /// An activation as an accumulator.
     Lift,
     /// Sums over windows as an accumulator.
     SumPool,
+    /// Patch sums of an activation, or of sums over windows.
+    PoolSums,
     /// Bilinear interpolation as an accumulator.
     Interpolate,
     /// Sum of two accumulators.
@@ -190,6 +200,8 @@ operations! {
     Reshape,
     /// First half of every gate on an accumulator.
     Truncate,
+    /// The same for patch sums, of which only signs are taken.
+    TruncateSums,
     /// A truncated accumulator as an activation.
     Requant,
     /// Block-ReLU.

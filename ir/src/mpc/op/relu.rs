@@ -45,13 +45,13 @@ impl Rule for Relu {
     }
 
     fn messages(&self, args: &[&Type], _: &Type) -> Vec<Message> {
-        self.gate_groups(args[0])
+        self.gate_groups(args)
             .map(|g| gate::messages(&g))
             .unwrap_or_default()
     }
 
-    fn gate_groups(&self, arg: &Type) -> Option<Vec<Group>> {
-        Some(gate::activation_groups(&self.patches, arg.shape))
+    fn gate_groups(&self, args: &[&Type]) -> Option<Vec<Group>> {
+        Some(gate::activation_groups(&self.patches, args[0].shape))
     }
 
     fn emulate(&self, _: &mut Emulation<'_>, args: &[&IntMap], ty: &Type) -> IntMap {

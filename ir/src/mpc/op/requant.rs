@@ -31,13 +31,14 @@ impl Rule for Requant {
     }
 
     fn messages(&self, args: &[&Type], _: &Type) -> Vec<Message> {
-        self.gate_groups(args[0])
+        self.gate_groups(args)
             .map(|g| gate::messages(&g))
             .unwrap_or_default()
     }
 
-    fn gate_groups(&self, arg: &Type) -> Option<Vec<Group>> {
-        Some(gate::groups(&vec![Patch::Identity; arg.shape.c], None, arg.shape))
+    fn gate_groups(&self, args: &[&Type]) -> Option<Vec<Group>> {
+        let shape = args[0].shape;
+        Some(gate::groups(&vec![Patch::Identity; shape.c], None, shape, false))
     }
 
     fn emulate(&self, emulation: &mut Emulation<'_>, args: &[&IntMap], ty: &Type) -> IntMap {

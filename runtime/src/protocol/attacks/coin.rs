@@ -12,7 +12,9 @@ use trefoil_ir::mpc::{Party, UNIT};
 use trefoil_ir::patch::Patch;
 use trefoil_ir::shape::Shape;
 
-use super::parties::{Exchange, Halves, Keys, Shares, draw, own_streams, read_section, run_gate, truncation};
+use super::parties::{
+    Exchange, Halves, Keys, Shares, draw, own_streams, read_section, run_gate, sums_truncation, truncation,
+};
 use crate::prg::Purpose;
 use crate::protocol::section::Reader;
 use crate::protocol::tests::random;
@@ -196,6 +198,7 @@ fn held_of(keys: &Keys, share: &[u32], halves: &Halves, exchange: &Exchange) -> 
         &vec![Patch::PIXEL; HIDDEN],
         None,
         Shape::new(HIDDEN, MAP[0], MAP[1]),
+        false,
     );
     keys.spy(Party::Client, 2, |s| {
         for (purpose, section) in own_streams(Party::Client, &groups[0]) {
@@ -231,6 +234,7 @@ fn what_the_client_learns_does_not_depend_on_what_it_holds() {
         &vec![Patch::PIXEL; HIDDEN],
         None,
         Shape::new(HIDDEN, MAP[0], MAP[1]),
+        false,
     );
     let exchange = run_gate(&keys, 2, &groups, &halves, &[]);
     let shares = net.layer(&net.second.clone(), &exchange.hat, &exchange.mask);
@@ -276,6 +280,67 @@ fn what_the_client_learns_does_not_depend_on_what_it_holds() {
 fn plain(shares: &Shares) -> Vec<f64> {
     let sum = |i: usize| shares.s[i].wrapping_add(shares.c[i]).wrapping_add(shares.h[i]);
     (0..shares.s.len()).map(|i| f64::from(sum(i) as i32)).collect()
+}
+
+/// Patch sums of half a unit below zero: their sign is their coin and nothing else. What the client
+/// holds of a sum, and the coin; with `kept` the low bits of its share stay with the client.
+fn coins_of_sums(kept: bool) -> (Held, Vec<f64>) {
+    let (keys, mut state) = (Keys::new(79), 41);
+    let mut draw = |_| random(&mut state) as u32;
+    // Box sums of the mask a, which the client knows, and the shares F and B of one weight.
+    let boxes: Vec<u32> = (0..QUERIES).map(&mut draw).collect();
+    let (f, b) = (draw(0), draw(0));
+    let times = |factor: u32| boxes.iter().map(|x| x.wrapping_mul(factor)).collect::<Vec<u32>>();
+    let (c, h) = (times(f), times(b));
+    let z = 0u32.wrapping_sub(UNIT as u32 / 2);
+    let s = (0..QUERIES)
+        .map(|i| z.wrapping_sub(c[i]).wrapping_sub(h[i]))
+        .collect();
+    let mut held = Held::default();
+    held.number("box sums", 32, &boxes);
+    held.number("its share c", 32, &c);
+    let spy = |party, purpose| keys.spy(party, 1, |s| s.u32s(purpose, QUERIES));
+    held.number("r1", 32, &spy(Party::Client, Purpose::TruncationMask));
+    let coins = if kept {
+        let p = spy(Party::Server, Purpose::Rerandomise);
+        let s: Vec<u32> = s;
+        let coin = |i: usize| {
+            let server = s[i].wrapping_add(p[i]).wrapping_add(UNIT as u32) >> 16;
+            let others = (c[i] >> 16).wrapping_add(h[i].wrapping_sub(p[i]) >> 16);
+            f64::from(server.wrapping_add(others) as i16)
+        };
+        (0..QUERIES).map(coin).collect()
+    } else {
+        let sums = sums_truncation(&keys, 1, Shares { s, c, h });
+        held.number("what it sent", 32, &sums.sent);
+        let top = |i: usize| (sums.d[i].wrapping_add(UNIT as u32) >> 16).wrapping_add(sums.r[i] >> 16);
+        (0..QUERIES).map(|i| f64::from(top(i) as i16)).collect()
+    };
+    (held, coins)
+}
+
+#[test]
+fn the_coin_of_a_sum_does_not_depend_on_what_the_client_holds() {
+    let hints = |kept: bool| -> Vec<(f64, String)> {
+        let (held, coins) = coins_of_sums(kept);
+        let share = coins.iter().sum::<f64>() / QUERIES as f64;
+        if !kept {
+            assert!(coins.iter().all(|c| [0.0, -1.0].contains(c)));
+            assert!((share + 0.5).abs() < 0.03, "{share}");
+        }
+        let hint = |(name, values): &(String, Vec<f32>)| {
+            let values: Vec<f64> = values.iter().map(|&v| f64::from(v)).collect();
+            (correlation(&values, &coins).abs(), name.clone())
+        };
+        held.0.iter().map(hint).collect()
+    };
+    let blind = 6.0 / (QUERIES as f64).sqrt();
+    for (hint, name) in hints(false) {
+        assert!(hint < blind, "{name}: {hint:.3}");
+    }
+    let kept = hints(true);
+    let (hint, name) = kept.iter().max_by(|a, b| a.0.total_cmp(&b.0)).unwrap();
+    assert!(*hint > 0.2 && name == "low bits of its share c", "{kept:?}");
 }
 
 /// The same attack on the cheaper truncation, which sends the top 16 bits of the client's share

@@ -5,7 +5,7 @@ use trefoil_ir::mpc::op::Truncate;
 use trefoil_ir::mpc::{Party, Section};
 
 use crate::prg::{Purpose, Seed, StreamKey};
-use crate::protocol::gate::{Client, MaskSource, Server, helper_deal, result_mask};
+use crate::protocol::gate::{Client, Exact, Levels, MaskSource, Server, helper_deal, result_mask};
 use crate::protocol::section::Reader;
 use crate::protocol::streams::StepStreams;
 use crate::protocol::truncate;
@@ -65,6 +65,16 @@ pub(super) struct Halves {
     pub r: Vec<u32>,
     /// The message MaskedShare, if there was one.
     pub sent: Vec<u32>,
+    /// Patch sums that were computed apart.
+    pub sums: Sums,
+}
+
+/// What the parties hold of truncated patch sums, and the message MaskedShare.
+#[derive(Default)]
+pub(super) struct Sums {
+    pub d: Vec<u32>,
+    pub r: Vec<u32>,
+    pub sent: Vec<u32>,
 }
 
 impl Halves {
@@ -77,6 +87,7 @@ impl Halves {
             d: hat,
             r: mask,
             sent: Vec::new(),
+            sums: Sums::default(),
         }
     }
 }
@@ -99,7 +110,19 @@ pub(super) fn truncation(keys: &Keys, step: u32, shares: Shares, channels: usize
         rs,
         r,
         sent,
+        sums: Sums::default(),
     }
+}
+
+/// Truncates patch sums that were computed apart.
+pub(super) fn sums_truncation(keys: &Keys, step: u32, shares: Shares) -> Sums {
+    let count = shares.s.len();
+    let [mut client, mut server, mut ch, mut sh] = keys.streams(step);
+    let r = truncate::helper_sums(shares.h, &mut ch, &mut sh);
+    let sent = truncate::client_send(shares.c, &mut client);
+    let d = truncate::server(shares.s, &sent, &mut server).unwrap();
+    let sent = Reader::new(&sent).u32s(count, 32).unwrap();
+    Sums { d, r, sent }
 }
 
 /// What passed in one gate, and what came of it.
@@ -123,16 +146,29 @@ pub(super) fn run_gate(
     halves: &Halves,
     levels: &[i32],
 ) -> Exchange {
+    // The level of a sum over four pixels is that of a pixel, four times.
+    let of_sums: Vec<i32> = levels.iter().map(|level| level << 16).collect();
+    let levels = Levels {
+        pixels: levels,
+        sums: &of_sums,
+    };
     let [mut client, mut server, mut ch, mut sh] = keys.streams(step);
     let source = MaskSource {
         rs: &halves.rs,
-        exact: Some(&halves.r),
+        exact: Exact {
+            pixels: &halves.r,
+            sums: &halves.sums.r,
+        },
         passed: &halves.r,
     };
     let deal = helper_deal(groups, &source, &mut ch, &mut sh);
     let mask = result_mask(groups, &source, &mut client);
     client.replay(Purpose::FreshMask);
-    let (mut at_server, m1) = Server::m1(groups, &halves.zs, Some(&halves.d), levels, &mut server);
+    let exact = Exact {
+        pixels: &halves.d,
+        sums: &halves.sums.d,
+    };
+    let (mut at_server, m1) = Server::m1(groups, &halves.zs, exact, levels, &mut server);
     let (at_client, m2) = Client::m2(groups, &halves.rs, &deal, &m1, levels, &mut client).unwrap();
     at_server.take_m2(&m2).unwrap();
     let m3 = at_server.m3(&mut server);

@@ -12,7 +12,7 @@ use trefoil_ir::shape::Shape;
 
 use super::parties::{Keys, Shares, run_gate, truncation};
 use crate::prg::Purpose;
-use crate::protocol::gate::{Client, MaskSource, Server, helper_deal, result_mask};
+use crate::protocol::gate::{Client, Exact, Levels, MaskSource, Server, helper_deal, result_mask};
 use crate::protocol::streams::StepStreams;
 use crate::protocol::truncate;
 
@@ -33,7 +33,7 @@ fn groups() -> Vec<Group> {
     let block = Patch::Block { h: 2, w: 2 };
     let lower = vec![Patch::Identity, Patch::PIXEL, block, block];
     let upper = vec![Patch::Identity, Patch::PIXEL, Patch::Identity, Patch::PIXEL];
-    gate::groups(&lower, Some(&upper), SHAPE)
+    gate::groups(&lower, Some(&upper), SHAPE, false)
 }
 
 fn shares() -> Shares {
@@ -67,12 +67,27 @@ fn a_second_truncation_under_one_name_is_stopped_at_every_party() {
 }
 
 #[test]
+fn a_second_truncation_of_sums_is_stopped_at_the_helper() {
+    let keys = Keys::new(5);
+    assert_stopped("helper", || {
+        let mut client = StepStreams::new(&keys.helper_ch, 0, 2);
+        let mut server = StepStreams::new(&keys.helper_sh, 0, 2);
+        truncate::helper_sums(vec![7; COUNT], &mut client, &mut server);
+    });
+}
+
+#[test]
 fn a_second_gate_under_one_name_is_stopped_at_every_party() {
     let (keys, groups, levels) = (Keys::new(2), groups(), [300; 4]);
     let halves = truncation(&keys, 1, shares(), 4, 16);
+    let exact = |pixels| Exact { pixels, sums: &[] };
+    let of_pixels = Levels {
+        pixels: &levels,
+        sums: &[],
+    };
     let source = MaskSource {
         rs: &halves.rs,
-        exact: Some(&halves.r),
+        exact: exact(&halves.r),
         passed: &halves.r,
     };
     let exchange = run_gate(&keys, 3, &groups, &halves, &levels);
@@ -87,7 +102,7 @@ fn a_second_gate_under_one_name_is_stopped_at_every_party() {
     });
     assert_stopped("server", || {
         let mut streams = StepStreams::new(&keys.server, 0, 2);
-        Server::m1(&groups, &halves.zs, Some(&halves.d), &levels, &mut streams);
+        Server::m1(&groups, &halves.zs, exact(&halves.d), of_pixels, &mut streams);
     });
     assert_stopped("client, ahead of the input", || {
         result_mask(&groups, &source, &mut StepStreams::new(&keys.client, 0, 4));
@@ -99,7 +114,7 @@ fn a_second_gate_under_one_name_is_stopped_at_every_party() {
             &halves.rs,
             &exchange.deal,
             &exchange.m1,
-            &levels,
+            of_pixels,
             &mut streams,
         )
         .unwrap();

@@ -14,7 +14,10 @@ use trefoil_ir::patch::Patch;
 use trefoil_ir::shape::Shape;
 
 use super::bits::{Class, Cut, Hint, View};
-use super::parties::{Exchange, Halves, Keys, Shares, draw, own_streams, read_section, run_gate, truncation};
+use super::parties::{
+    Exchange, Halves, Keys, Shares, Sums, draw, own_streams, read_section, run_gate, sums_truncation,
+    truncation,
+};
 use crate::prg::Purpose;
 use crate::protocol::section::Reader;
 use crate::protocol::tests::random;
@@ -29,6 +32,10 @@ const P22: Patch = Patch::Block { h: 2, w: 2 };
 enum Operand {
     /// A convolution's accumulator: all three parties have a share.
     Convolved,
+    /// The same, with patch sums from a second accumulator that has shares of its own.
+    Summed,
+    /// The same, with patch sums made of activations alone.
+    SummedLifts,
     /// An accumulator made of activations alone: the helper's share is zero.
     Lifted,
     /// An activation.
@@ -42,6 +49,8 @@ enum Operand {
 enum Broken {
     /// The truncation goes without p.
     NoRerandomisation,
+    /// The truncation of patch sums goes without p.
+    SumsNotRerandomised,
     /// A result is masked in its low 16 bits only.
     NarrowMask,
     /// The server masks the comparison bits of both signs of a clip alike.
@@ -77,8 +86,18 @@ impl Case {
     fn patches(operand: Operand, lower: Patch, upper: Option<Patch>) -> Self {
         let pixel = lower != P22 && upper != Some(P22);
         let upper = upper.map(|u| vec![u]);
-        let groups = |shape| gate::groups(&vec![lower], upper.as_ref(), shape);
+        let groups = |shape| gate::groups(&vec![lower], upper.as_ref(), shape, false);
         Self::new(operand, if pixel { [1, 1] } else { [2, 2] }, groups)
+    }
+
+    /// The same with patch sums that were computed apart (of patches that are small for it, so that
+    /// every bit of an instance can be compared with every other).
+    fn apart(operand: Operand, lower: Patch, upper: Option<Patch>) -> Self {
+        let mut case = Self::patches(operand, lower, upper);
+        let group = case.group.as_mut().expect("a gate has a group");
+        let patches = group.openings.iter_mut().skip(1);
+        patches.for_each(|opening| opening.starts = Some(vec![0]));
+        case
     }
 
     fn broken(self, broken: Broken) -> Self {
@@ -135,12 +154,17 @@ const INPUT: u32 = 0;
 const OTHER_INPUT: u32 = 1;
 const TRUNCATE: u32 = 2;
 const GATE: u32 = 3;
+const SUMS: u32 = 4;
 
 /// The layer's weight, its share F at the client (odd, so that all bits of the client's share of
 /// the accumulator are uniform), and its bias.
 const WEIGHT: u32 = 91_003;
 const SHARE: u32 = 0x9c3a_5e7f;
 const BIAS: u32 = 1_234_567;
+
+/// The same of the patch sums: a quarter of the weight, and another share of it.
+const SUM_WEIGHT: u32 = 22_751;
+const SUM_SHARE: u32 = 0x51f7_a46d;
 
 fn each(a: &[u32], b: &[u32], f: impl Fn(u32, u32) -> u32) -> Vec<u32> {
     a.iter().zip(b).map(|(a, b)| f(*a, *b)).collect()
@@ -157,6 +181,13 @@ impl Run<'_> {
                 Halves::of_activation(hat, each(&mask, &other_mask, u32::wrapping_sub))
             }
             Operand::Convolved | Operand::Lifted => self.truncate(&hat, &mask),
+            Operand::Summed | Operand::SummedLifts => {
+                let sums = self.truncate_sums(&hat, &mask);
+                Halves {
+                    sums,
+                    ..self.truncate(&hat, &mask)
+                }
+            }
         };
         match &self.case.group {
             Some(group) => {
@@ -210,7 +241,7 @@ impl Run<'_> {
                 .collect::<Vec<u32>>()
         };
         let shares = match self.case.operand {
-            Operand::Convolved => Shares {
+            Operand::Convolved | Operand::Summed => Shares {
                 s: scaled(hat, WEIGHT).iter().map(|s| s.wrapping_add(BIAS)).collect(),
                 c: scaled(mask, SHARE),
                 h: scaled(mask, WEIGHT.wrapping_sub(SHARE)),
@@ -250,6 +281,60 @@ impl Run<'_> {
         self.add(Party::Server, Class::Own, "D", 32, &halves.d);
         self.add(Party::Server, Class::Message, "masked_share", 32, &halves.sent);
         halves
+    }
+
+    /// Patch sums computed apart: of box sums of x - a and of a, with coarser weights and a share of
+    /// them of its own.
+    fn truncate_sums(&mut self, hat: &[u32], mask: &[u32]) -> Sums {
+        let apart = self.case.operand == Operand::Summed;
+        let client_weight = if apart { SUM_SHARE } else { SUM_WEIGHT };
+        let boxes = |values: &[u32], factor: u32| -> Vec<u32> {
+            let sums = self.boxes(values).into_iter();
+            sums.map(|sum| sum.wrapping_mul(factor)).collect()
+        };
+        let shares = Shares {
+            s: boxes(hat, SUM_WEIGHT),
+            c: boxes(mask, client_weight),
+            h: boxes(mask, SUM_WEIGHT.wrapping_sub(client_weight)),
+        };
+        let (c, count) = (shares.c.clone(), shares.c.len());
+        let mut sums = sums_truncation(&self.keys, SUMS, shares);
+        let spy = |party, purpose| self.keys.spy(party, SUMS, |s| s.u32s(purpose, count));
+        let p = spy(Party::Server, Purpose::Rerandomise);
+        let r1 = spy(Party::Client, Purpose::TruncationMask);
+        if self.case.broken == Some(Broken::SumsNotRerandomised) {
+            sums.r = each(&sums.r, &p, u32::wrapping_add);
+        }
+        let z = each(&sums.d, &sums.r, u32::wrapping_add);
+        let coin = each(&z, &sums.r, |z, r| u32::from(r & 0xffff <= z & 0xffff));
+        self.add(Party::Client, Class::Own, "c of sums", 32, &c);
+        self.add(Party::Client, Class::Own, "r1 of sums", 32, &r1);
+        self.add(Party::Client, Class::Hidden, "R of sums", 32, &sums.r);
+        self.add(Party::Client, Class::Hidden, "coin of sums", 1, &coin);
+        self.add(Party::Server, Class::Own, "p of sums", 32, &p);
+        self.add(Party::Server, Class::Own, "D of sums", 32, &sums.d);
+        self.add(
+            Party::Server,
+            Class::Message,
+            "masked_share of sums",
+            32,
+            &sums.sent,
+        );
+        sums
+    }
+
+    /// Sums over the instances' patches.
+    fn boxes(&self, values: &[u32]) -> Vec<u32> {
+        let Cut {
+            map: [_, width],
+            patch: [h, w],
+        } = self.case.cut;
+        let mut sums = vec![0u32; self.case.cut.instances()];
+        for (at, value) in values.iter().enumerate() {
+            let sum = &mut sums[at / width / h * (width / w) + at % width / w];
+            *sum = sum.wrapping_add(*value);
+        }
+        sums
     }
 
     /// The server's half of what is revealed follows from the output and the client's own half:
@@ -368,6 +453,27 @@ fn relu() {
 #[test]
 fn block_relu() {
     assert_blind(&Case::patches(Operand::Convolved, P22, None));
+}
+
+#[test]
+fn block_relu_with_sums_from_apart() {
+    assert_blind(&Case::apart(Operand::Summed, P22, None));
+    assert_blind(&Case::apart(Operand::SummedLifts, P22, None));
+}
+
+#[test]
+fn clip_with_sums_from_apart() {
+    assert_blind(&Case::apart(Operand::Summed, P22, Some(P22)));
+    assert_blind(&Case::apart(Operand::Summed, Patch::PIXEL, Some(P22)));
+}
+
+#[test]
+fn sums_truncated_without_p_are_noticed() {
+    let case = Case::apart(Operand::SummedLifts, P22, None).broken(Broken::SumsNotRerandomised);
+    let [client, server] = hints(&case, true);
+    assert!(client.deviations > 100.0, "{client:?}");
+    assert!(client.of.contains("of sums"), "{client:?}");
+    assert!(server.deviations < LIMIT, "{server:?}");
 }
 
 #[test]

@@ -19,12 +19,31 @@ use super::section::{Reader, Writer};
 use super::streams::StepStreams;
 use crate::wire::bits::BitsError;
 
+/// What patch sums are taken of: D at the server, R at the helper; the client has neither, and needs
+/// neither. Empty where the gate takes none.
+#[derive(Clone, Copy, Default)]
+pub struct Exact<'a> {
+    /// Of the layer's pixels, in its order.
+    pub pixels: &'a [u32],
+    /// Of the sums that were computed apart.
+    pub sums: &'a [u32],
+}
+
+/// The upper limits of a clip, per channel; empty for any other gate.
+#[derive(Clone, Copy, Default)]
+pub struct Levels<'a> {
+    /// In units.
+    pub pixels: &'a [i32],
+    /// In 2^-16 of the units of the sums that were computed apart.
+    pub sums: &'a [i32],
+}
+
 /// The helper's and client's half of a gate's operand, in the layer's order.
 pub struct MaskSource<'a> {
     /// rs, modulo 2^16.
     pub rs: &'a [u16],
-    /// R, of which the helper takes patch sums; the client has none, and needs none.
-    pub exact: Option<&'a [u32]>,
+    /// R, at the helper.
+    pub exact: Exact<'a>,
     /// The operand's mask, for channels that pass unchanged; empty for a truncated operand.
     pub passed: &'a [u32],
 }
@@ -87,13 +106,12 @@ pub struct Server<'a> {
 }
 
 impl<'a> Server<'a> {
-    /// M1. `zs` is the server's half of the operand modulo 2^16, `exact` is D, of which patch sums
-    /// are taken; `levels` the limits of a clip.
+    /// M1. `zs` is the server's half of the operand modulo 2^16.
     pub fn m1(
         groups: &'a [Group],
         zs: &[u16],
-        exact: Option<&[u32]>,
-        levels: &[i32],
+        exact: Exact<'_>,
+        levels: Levels<'_>,
         streams: &mut StepStreams<'_>,
     ) -> (Self, Vec<u8>) {
         let mut message = Writer::new();
@@ -188,7 +206,7 @@ impl<'a> Client<'a> {
         rs: &[u16],
         deal: &[u8],
         m1: &[u8],
-        levels: &[i32],
+        levels: Levels<'_>,
         streams: &mut StepStreams<'_>,
     ) -> Result<(Self, Vec<u8>), BitsError> {
         debug_assert!(requants_precede(groups));
@@ -247,7 +265,7 @@ mod tests {
         let lower: Vec<Patch> = (0..9).map(|c| patches[c % 3]).collect();
         let upper: Vec<Patch> = (0..9).map(|c| patches[c / 3]).collect();
         for upper in [None, Some(&upper)] {
-            let mut groups = groups(&lower, upper, Shape::new(9, 4, 4));
+            let mut groups = groups(&lower, upper, Shape::new(9, 4, 4), false);
             assert!(groups.len() > 2 && groups.iter().any(|group| group.form == Form::Requant));
             assert!(requants_precede(&groups));
             groups.reverse();

@@ -3,8 +3,8 @@
 //! With k the bits of the group's ring, z = zs + rs (mod 2^k), and for each opening a mask sigma of
 //! the server's and the helper's stream:
 //!
-//! 1. M1, S -> C: pub = zs + sigma for the pixels, and likewise for patch sums; the server's masked
-//!    comparison bits. The helper knows r = sigma - rs, so z = pub - r.
+//! 1. M1, S -> C: pub = zs + sigma for the pixels, and likewise for patch sums (of the pixels, or
+//!    computed apart and truncated by themselves); the server's masked comparison bits. The helper knows r = sigma - rs, so z = pub - r.
 //! 2. M2, C -> S: the client's masked comparison bits, its masked share of each sign bit.
 //! 3. M3, S -> C: the server's masked share of each sign bit; the masked top bit of its share of
 //!    the result.
@@ -26,6 +26,7 @@ use trefoil_ir::mpc::gate::{Form, Group, Sign};
 use trefoil_ir::patch::Patch;
 use zeroize::Zeroize;
 
+use super::{Exact, Levels};
 use crate::prg::Purpose;
 use crate::protocol::compare::{self, Comparison};
 use crate::protocol::section::{Reader, Writer};
@@ -69,7 +70,7 @@ fn upper_bits(group: &Group) -> u32 {
 pub(super) fn helper_deal(
     group: &Group,
     rs: &[u16],
-    exact: Option<&[u32]>,
+    exact: Exact<'_>,
     client: &mut StepStreams<'_>,
     server: &mut StepStreams<'_>,
     deal: &mut Writer,
@@ -97,7 +98,7 @@ pub(super) fn helper_deal(
 fn helper_openings(
     group: &Group,
     rs: &[u16],
-    exact: Option<&[u32]>,
+    exact: Exact<'_>,
     server: &mut StepStreams<'_>,
 ) -> Vec<Vec<u16>> {
     let opening = |(at, opening): (usize, &trefoil_ir::mpc::gate::Opening)| {
@@ -110,8 +111,7 @@ fn helper_openings(
                 .map(|(s, r)| s.wrapping_sub(*r) & mask)
                 .collect();
         }
-        let exact = exact.expect("patches are summed on accumulators");
-        let sums = truncate::top(&layout::patch_sums(group, opening.patch, exact));
+        let sums = truncate::top(&layout::opened_sums(group, opening, exact));
         let sigma = server.u16s(Purpose::PatchMask, opening.count, opening.ring);
         sigma.iter().zip(&sums).map(|(s, r)| s.wrapping_sub(*r)).collect()
     };
@@ -171,14 +171,14 @@ fn public_of<'a>(
     group: &Group,
     sign: &Sign,
     opened: &'a [Vec<u16>],
-    levels: &[i32],
+    levels: Levels<'_>,
 ) -> std::borrow::Cow<'a, [u16]> {
-    let opened = &opened[sign.opening];
+    let (opened, opening) = (&opened[sign.opening], &group.openings[sign.opening]);
     if !sign.upper {
         return opened.into();
     }
-    let mask = low(ring_of(group, sign));
-    let thresholds = layout::thresholds(group, patch_of(group, sign), levels);
+    let mask = low(opening.ring);
+    let thresholds = layout::thresholds(group, opening, levels);
     opened
         .iter()
         .zip(&thresholds)
@@ -303,8 +303,8 @@ impl Server {
     pub(super) fn m1(
         group: &Group,
         zs: &[u16],
-        exact: Option<&[u32]>,
-        levels: &[i32],
+        exact: Exact<'_>,
+        levels: Levels<'_>,
         streams: &mut StepStreams<'_>,
         m1: &mut Writer,
     ) -> Self {
@@ -345,7 +345,7 @@ impl Server {
             tops,
             signs,
             client_signs: Vec::new(),
-            levels: levels.to_vec(),
+            levels: levels.pixels.to_vec(),
             y: Vec::new(),
             v: none.clone(),
             d: none,
@@ -442,7 +442,7 @@ fn negate_if(value: u32, bit: u32) -> u32 {
 fn server_openings(
     group: &Group,
     zs: &[u16],
-    exact: Option<&[u32]>,
+    exact: Exact<'_>,
     streams: &mut StepStreams<'_>,
     m1: &mut Writer,
 ) -> Vec<Vec<u16>> {
@@ -464,11 +464,8 @@ fn server_openings(
         if at == 0 {
             add(&mut opened, zs);
         } else {
-            let exact = exact.expect("patches are summed on accumulators");
-            add(
-                &mut opened,
-                &truncate::server_top(&layout::patch_sums(group, opening.patch, exact)),
-            );
+            let sums = layout::opened_sums(group, opening, exact);
+            add(&mut opened, &truncate::server_top(&sums));
         }
         m1.u16s(&opened, opening.ring);
         openings.push(opened);
@@ -552,12 +549,12 @@ impl Client {
     pub(super) fn m2(
         &mut self,
         group: &Group,
-        levels: &[i32],
+        levels: Levels<'_>,
         m1: &mut Reader<'_>,
         streams: &mut StepStreams<'_>,
         m2: &mut Writer,
     ) -> Result<(), BitsError> {
-        self.levels = levels.to_vec();
+        self.levels = levels.pixels.to_vec();
         for opening in &group.openings {
             self.opened.push(m1.u16s(opening.count, opening.ring)?);
         }

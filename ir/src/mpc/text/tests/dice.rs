@@ -2,6 +2,8 @@
 
 use crate::mpc::op::*;
 use crate::mpc::program::{ConstKind, Constant, Note, Program, ValueId};
+use crate::mpc::sums::{LARGE_PATCH, SumList};
+use crate::mpc::{Kind, Type};
 use crate::nn::op::{Axis, Coordinates, Resize, ResizeMode};
 use crate::patch::{Patch, Patches};
 use crate::shape::{Shape, Window};
@@ -40,6 +42,16 @@ impl Dice {
         (0..shape.c).map(|_| patch()).collect()
     }
 
+    fn sums(&mut self, map: Shape) -> SumList {
+        let mut sums = SumList::default();
+        for (channel, patch) in self.patches(map, [9, 9]).into_iter().enumerate() {
+            if patch != Patch::Identity {
+                sums.push(channel, patch);
+            }
+        }
+        sums
+    }
+
     fn window(&mut self) -> Window {
         Window {
             kernel: self.pair(3),
@@ -51,7 +63,7 @@ impl Dice {
 
     fn op(&mut self, program: &mut Program, shape: Shape) -> Op {
         let c = shape.c;
-        match self.below(16) {
+        match self.below(19) {
             0 => {
                 let (groups, window) = (if self.chance() { c } else { 1 }, self.window());
                 let channels = groups * (1 + self.below(3));
@@ -116,6 +128,7 @@ impl Dice {
             .into(),
             13 => Clip {
                 level: program.declare(ConstKind::Level, vec![c]),
+                sum_level: None,
                 lower: self.patches(shape, [9, 9]),
                 upper: self.patches(shape, [2, 2]),
             }
@@ -124,11 +137,78 @@ impl Dice {
                 patches: self.patches(shape, [1, 1]),
             }
             .into(),
+            15 => {
+                let window = self.window();
+                let [h, w] = window.output(shape.h, shape.w).unwrap_or([1, 1]);
+                let sums = self.sums(Shape::new(c, h, w));
+                let entries = sums.patches.len();
+                let [kh, kw] = window.kernel;
+                Conv2dSums {
+                    weight: program.declare(ConstKind::Weight, vec![entries, 1, kh, kw]),
+                    bias: self
+                        .chance()
+                        .then(|| program.declare(ConstKind::Bias, vec![entries])),
+                    channels: c,
+                    window,
+                    groups: c,
+                    sums,
+                }
+                .into()
+            }
+            16 => {
+                let sums = self.sums(shape);
+                PoolSums {
+                    window: Window::dense([1, 1]),
+                    multiplier: program.declare(ConstKind::Multiplier, vec![sums.patches.len()]),
+                    sums,
+                }
+                .into()
+            }
+            17 => TruncateSums.into(),
             _ => Max {
                 non_negative: self.chance(),
             }
             .into(),
         }
+    }
+
+    /// A clip of a lifted activation that takes its large patches' sums from a second operand.
+    fn gate_with_sums(&mut self, program: &mut Program, x: ValueId) -> ValueId {
+        let shape = program.ty(x).shape;
+        let whole = Patch::Block {
+            h: shape.h as u16,
+            w: shape.w as u16,
+        };
+        let mut some_whole = || -> Patches {
+            let mut patches = self.patches(shape, [9, 9]);
+            let at = self.below(shape.c);
+            patches[at] = whole;
+            patches
+        };
+        let (lower, upper) = (some_whole(), some_whole());
+        let sums = SumList::of_gate(&lower, Some(&upper));
+        let multiplier = program.declare(ConstKind::Multiplier, vec![shape.c]);
+        let coarse = program.declare(ConstKind::Multiplier, vec![sums.patches.len()]);
+        let level = program.declare(ConstKind::Level, vec![shape.c]);
+        let sum_level = Some(program.declare(ConstKind::SumLevel, vec![shape.c]));
+        let mut push = |op: Op, args: &[ValueId]| program.push(op, args, "gate").unwrap();
+        let value = push(Lift { multiplier }.into(), &[x]);
+        let keep = vec![16; shape.c];
+        let value = push(Truncate { keep }.into(), &[value]);
+        let pool = PoolSums {
+            window: Window::dense([1, 1]),
+            multiplier: coarse,
+            sums,
+        };
+        let sums = push(pool.into(), &[x]);
+        let sums = push(TruncateSums.into(), &[sums]);
+        let clip = Clip {
+            level,
+            sum_level,
+            lower,
+            upper,
+        };
+        push(clip.into(), &[value, sums])
     }
 
     fn origin(&mut self) -> &'static str {
@@ -160,7 +240,11 @@ impl Dice {
                 last
             };
             let declared = program.constants.len();
-            let shape = program.ty(from).shape;
+            let Type { kind, shape } = *program.ty(from);
+            if kind == Kind::Activation && shape.plane() >= LARGE_PATCH && self.chance() {
+                last = self.gate_with_sums(&mut program, from);
+                continue;
+            }
             let op = self.op(&mut program, shape);
             let args = match op {
                 Op::Add(_) | Op::Max(_) => vec![from; 2],
@@ -171,8 +255,12 @@ impl Dice {
                 .infer(&op, &args)
                 .is_ok_and(|ty| ty.shape.is_sane() && ty.shape.len() < 10_000);
             if small {
-                last = program.push(op, &args, self.origin()).unwrap();
-                program.steps[last.index()].note = self.note();
+                let id = program.push(op, &args, self.origin()).unwrap();
+                program.steps[id.index()].note = self.note();
+                // Nothing but a gate goes on from patch sums.
+                if program.ty(id).kind != Kind::Sums {
+                    last = id;
+                }
             } else {
                 program.constants.truncate(declared); // what does not fit is left out
             }

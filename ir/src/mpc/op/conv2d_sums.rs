@@ -1,0 +1,155 @@
+//! Patch sums of a convolution, out of box sums of its operand: with B the box sums (linear, so each
+//! party takes them of what it holds), W B = W B(x - a) + F B(a) + B' B(a). The weight is one of its
+//! own, coarser than the convolution's, and so are its F and B'. No message.
+
+use serde::{Deserialize, Serialize};
+
+use super::{OpError, Rule, constant, invalid, unary};
+use crate::mpc::emulate::{Emulation, IntMap};
+use crate::mpc::program::{ConstId, ConstKind, Constant};
+use crate::mpc::sums::{Reach, SumList};
+use crate::mpc::types::{Kind, Type};
+use crate::patch::patch_area;
+use crate::shape::{Shape, Window};
+use crate::text::{Attr, AttrError, Attrs};
+
+/// Patch sums of a convolution of an activation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Conv2dSums {
+    /// `[entries, in channels / groups, kernel height, kernel width]`.
+    pub weight: ConstId,
+    /// One value per entry, the server's: what every pixel of a patch adds.
+    pub bias: Option<ConstId>,
+    /// Output channels of the convolution.
+    pub channels: usize,
+    /// Geometry; padding is with zeros.
+    pub window: Window,
+    /// Groups into which the channels fall.
+    pub groups: usize,
+    /// Which channels are summed over which patches.
+    pub sums: SumList,
+}
+
+impl Conv2dSums {
+    /// Rows and columns of the convolution's map, if the window fits the operand.
+    pub fn map(&self, input: Shape) -> Option<[usize; 2]> {
+        self.window.output(input.h, input.w).ok()
+    }
+
+    /// Box sums that it takes on the way; none if they are beyond all measure.
+    pub fn box_sums(&self, input: Shape) -> Option<usize> {
+        self.sums.box_sums(&self.window, input, self.map(input)?)
+    }
+
+    /// The group in which an entry's channel lies.
+    pub fn group_of(&self, entry: usize) -> usize {
+        self.sums.channels[entry] / (self.channels / self.groups)
+    }
+}
+
+impl Rule for Conv2dSums {
+    const NAME: &'static str = "conv2d_sums";
+
+    fn infer(&self, args: &[&Type], constants: &[Constant]) -> Result<Type, OpError> {
+        let input = unary(args, &[Kind::Activation])?.shape;
+        let divides = |n: usize| self.groups > 0 && n > 0 && n.is_multiple_of(self.groups);
+        if !divides(self.channels) || !divides(input.c) {
+            return invalid(format!(
+                "{} groups must divide {} input and {} output channels",
+                self.groups, input.c, self.channels
+            ));
+        }
+        let entries = self.sums.patches.len();
+        let [kh, kw] = self.window.kernel;
+        let dims = [entries, input.c / self.groups, kh, kw];
+        constant(constants, self.weight, ConstKind::Weight, &dims)?;
+        if let Some(bias) = self.bias {
+            constant(constants, bias, ConstKind::Bias, &[entries])?;
+        }
+        let [h, w] = self.window.output(input.h, input.w)?;
+        let vector = self.sums.vector(Shape::new(self.channels, h, w))?;
+        Ok(Type::accumulator(vector))
+    }
+
+    fn attrs(&self) -> Attrs {
+        Attrs::new()
+            .with("weight", Attr::Constant(self.weight.0))
+            .with_some("bias", self.bias.map(|b| Attr::Constant(b.0)))
+            .with("channels", self.channels)
+            .with("of", self.sums.channels.clone())
+            .with("patches", self.sums.patches.clone())
+            .with("kernel", self.window.kernel)
+            .with_unless([1, 1], "stride", self.window.stride)
+            .with_unless([1, 1], "dilation", self.window.dilation)
+            .with_unless([0; 4], "pads", self.window.pads)
+            .with_unless(1, "groups", self.groups)
+    }
+
+    fn from_attrs(attrs: &mut Attrs) -> Result<Self, AttrError> {
+        Ok(Self {
+            weight: attrs.require("weight")?,
+            bias: attrs.optional("bias")?,
+            channels: attrs.require("channels")?,
+            sums: SumList {
+                channels: attrs.require("of")?,
+                patches: attrs.require("patches")?,
+            },
+            window: Window {
+                kernel: attrs.require("kernel")?,
+                stride: attrs.optional("stride")?.unwrap_or([1, 1]),
+                dilation: attrs.optional("dilation")?.unwrap_or([1, 1]),
+                pads: attrs.optional("pads")?.unwrap_or([0; 4]),
+            },
+            groups: attrs.optional("groups")?.unwrap_or(1),
+        })
+    }
+
+    fn constants(&self) -> Vec<ConstId> {
+        std::iter::once(self.weight).chain(self.bias).collect()
+    }
+
+    fn emulate(&self, emulation: &mut Emulation<'_>, args: &[&IntMap], ty: &Type) -> IntMap {
+        let input = args[0].shape();
+        let [h, w] = self.map(input).unwrap_or_default();
+        let output = Shape::new(self.channels, h, w);
+        let weight = emulation.constant(self.weight);
+        let bias = self.bias.map(|b| emulation.constant(b));
+        let (per_group, taps) = (
+            input.c / self.groups,
+            self.window.kernel.iter().product::<usize>(),
+        );
+        let mut boxes = BoxSums::default();
+        let mut values = Vec::with_capacity(ty.shape.len());
+        for (entry, (_, patch)) in self.sums.iter().enumerate() {
+            let reach = Reach::new(&self.window, input, output, patch);
+            let [rows, columns] = reach.grid();
+            let area = |p: usize| patch_area(patch, p / columns, p % columns, h, w) as i64;
+            let bias = bias.map_or(0, |b| i64::from(b[entry]));
+            let mut sums: Vec<i64> = (0..rows * columns).map(|p| bias * area(p)).collect();
+            let first = self.group_of(entry) * per_group;
+            let row = &weight[entry * per_group * taps..][..per_group * taps];
+            for (c, weights) in (first..first + per_group).zip(row.chunks(taps)) {
+                let boxed = boxes.of(&reach, args[0], c, patch);
+                for (weight, boxed) in weights.iter().zip(boxed.chunks(rows * columns)) {
+                    let products = boxed.iter().map(|x| x.wrapping_mul(i64::from(*weight)));
+                    sums.iter_mut()
+                        .zip(products)
+                        .for_each(|(sum, p)| *sum = sum.wrapping_add(p));
+                }
+            }
+            values.extend(sums);
+        }
+        IntMap::new(ty.shape, values)
+    }
+}
+
+/// Box sums that several entries use.
+#[derive(Default)]
+struct BoxSums(std::collections::BTreeMap<(crate::patch::Patch, usize), Vec<i64>>);
+
+impl BoxSums {
+    fn of(&mut self, reach: &Reach<'_>, x: &IntMap, channel: usize, patch: crate::patch::Patch) -> &[i64] {
+        let sums = self.0.entry((patch, channel));
+        sums.or_insert_with(|| reach.box_sums(x.channel(channel)))
+    }
+}

@@ -1,0 +1,49 @@
+//! Truncation of patch sums, as [`Truncate`](super::Truncate) does it to pixels: server and helper
+//! re-randomise with a fresh p, the client sends its share minus a fresh r1 in all 32 bits, and the
+//! rounding coin is a function of the low bits of the helper's R, which are uniform given all that
+//! the client sees. The client needs nothing of R, since sums are only opened under a mask that the
+//! helper deals with.
+
+use serde::{Deserialize, Serialize};
+
+use super::{OpError, Rule, unary};
+use crate::mpc::emulate::{Emulation, IntMap};
+use crate::mpc::message::{Message, Section, Stage};
+use crate::mpc::program::Constant;
+use crate::mpc::types::{Kind, Type};
+use crate::text::{AttrError, Attrs};
+
+/// Patch sums between the two halves of the gate that takes their signs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TruncateSums;
+
+impl Rule for TruncateSums {
+    const NAME: &'static str = "truncate_sums";
+
+    fn infer(&self, args: &[&Type], _: &[Constant]) -> Result<Type, OpError> {
+        let shape = unary(args, &[Kind::Accumulator])?.shape;
+        Ok(Type::sums(shape))
+    }
+
+    fn attrs(&self) -> Attrs {
+        Attrs::new()
+    }
+
+    fn from_attrs(_: &mut Attrs) -> Result<Self, AttrError> {
+        Ok(Self)
+    }
+
+    fn messages(&self, _: &[&Type], ty: &Type) -> Vec<Message> {
+        vec![Message {
+            stage: Stage::MaskedShare,
+            sections: vec![Section::fields(ty.shape.len(), 32)],
+        }]
+    }
+
+    fn emulate(&self, emulation: &mut Emulation<'_>, args: &[&IntMap], ty: &Type) -> IntMap {
+        // A sum beyond its bound wraps, as it does for the parties; the gate tells its channel.
+        let exact = args[0].values().to_vec();
+        let rounded = exact.iter().map(|&z| emulation.round(i64::from(z as i32)));
+        IntMap::new(ty.shape, rounded.collect()).with_exact(exact)
+    }
+}
