@@ -44,7 +44,7 @@ pub(super) struct Arguments {
     #[arg(long, value_enum, default_value = "sketch")]
     distortion: Distortion,
     /// Probes per image: more make the sketch's estimate better, and its time and vectors grow with them.
-    #[arg(long, value_name = "R", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=256))]
+    #[arg(long, value_name = "R", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=256))]
     probes: u16,
     /// Patches to measure: `catalogue`, or a JSON file: [[h, w], ...] for every map, or {"HxW": [[h, w], ...]}.
     #[arg(long, value_name = "catalogue|FILE", default_value = "catalogue")]

@@ -26,9 +26,9 @@ use crate::import::ImportOptions;
 pub(super) struct Arguments {
     /// The ONNX file.
     model: PathBuf,
-    /// What `trefoil calibrate` has measured.
-    #[arg(long, value_name = "PROFILE")]
-    profile: PathBuf,
+    /// What `trefoil calibrate` has measured; may be repeated, each gives its lines.
+    #[arg(long = "profile", value_name = "PROFILE", required = true)]
+    profiles: Vec<PathBuf>,
     /// The budgets, as `trefoil compile --budget` takes them; may be repeated.
     #[arg(
         long = "budget",
@@ -86,17 +86,17 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: Arguments) -> Result<()> {
     let preprocess = read_preprocess(arguments.preprocess.as_deref())?;
-    let profile = Arc::new(Profile::open(&arguments.profile)?);
+    let profiles = named_profiles(&arguments.profiles)?;
     let labelled = labelled(&arguments, preprocess.as_ref().map(|(p, _)| p))?;
     if let Some(folder) = &arguments.assignments {
         std::fs::create_dir_all(folder)
             .with_context(|| format!("the folder {} cannot be made", folder.display()))?;
     }
     let mut points = Vec::new();
-    let mut candidates = candidates(&arguments, &profile);
+    let mut candidates = candidates(&arguments, &profiles);
     while let Some((series, patches)) = candidates.pop_front() {
         let is_uniform = matches!(patches, PatchSource::Uniform { .. });
-        let options = options(&arguments, &profile, preprocess.clone(), patches)?;
+        let options = options(&arguments, &profiles[0].1, preprocess.clone(), patches)?;
         let mut progress = Calibrating(bar(options.calibration.len(), "calibrating"));
         let in_emulator = arguments.level == Level::Fixed;
         let measured = point(&options, &series, labelled.as_ref(), in_emulator, &mut progress);
@@ -116,13 +116,13 @@ pub(super) fn run(arguments: Arguments) -> Result<()> {
         point.difference = first.and_then(|first| paired_difference(&point.right, &first.right));
         say!("{}", line(&point));
         if let (Some(folder), Some(assignment)) = (&arguments.assignments, &compiled.assignment) {
-            let name = format!("{series}-{}.json", point.goal).replace(['%', '/', ' '], "_");
+            let name = format!("{series}-{}.json", point.goal).replace(['%', '/', ' ', ':'], "_");
             write_private(&folder.join(name), assignment.to_json().as_bytes())?;
         }
         if is_uniform {
             // What the first strategy makes of as many DReLUs.
             let goal = Goal::Relus(point.drelus as u64);
-            candidates.push_front(budget(&arguments, &profile, arguments.assign[0], goal));
+            candidates.push_front(budget(&arguments, &profiles[0], arguments.assign[0], goal));
         }
         points.push(point);
         write_private(&arguments.output, to_csv(&points).as_bytes())?;
@@ -145,11 +145,13 @@ fn same_cost(one: &Point, other: &Point) -> bool {
 }
 
 /// Every line's points, budgets in the user's order.
-fn candidates(arguments: &Arguments, profile: &Arc<Profile>) -> VecDeque<Candidate> {
+fn candidates(arguments: &Arguments, profiles: &[Named]) -> VecDeque<Candidate> {
     let mut candidates = VecDeque::new();
-    for assign in &arguments.assign {
-        for goal in &arguments.budgets {
-            candidates.push_back(budget(arguments, profile, *assign, *goal));
+    for profile in profiles {
+        for assign in &arguments.assign {
+            for goal in &arguments.budgets {
+                candidates.push_back(budget(arguments, profile, *assign, *goal));
+            }
         }
     }
     for patch in &arguments.uniform {
@@ -165,14 +167,26 @@ fn candidates(arguments: &Arguments, profile: &Arc<Profile>) -> VecDeque<Candida
 /// The name of a line, and the patches of one of its points.
 type Candidate = (String, PatchSource);
 
-fn budget(arguments: &Arguments, profile: &Arc<Profile>, assign: Assign, goal: Goal) -> Candidate {
+/// A profile, with what its lines are called beside their strategy: nothing, if there is only one.
+type Named = (String, Arc<Profile>);
+
+fn named_profiles(paths: &[PathBuf]) -> Result<Vec<Named>> {
+    let name = |path: &PathBuf| match paths {
+        [_] => String::new(),
+        _ => format!("{}:", path.file_name().unwrap_or_default().to_string_lossy()),
+    };
+    let open = |path: &PathBuf| Ok((name(path), Arc::new(Profile::open(path)?)));
+    paths.iter().map(open).collect()
+}
+
+fn budget(arguments: &Arguments, (name, profile): &Named, assign: Assign, goal: Goal) -> Candidate {
     let patches = PatchSource::Budget {
         profile: Arc::clone(profile),
         goal,
         strategy: assign.into(),
         clips: arguments.clip_signs.into(),
     };
-    (format!("{assign:?}").to_lowercase(), patches)
+    (format!("{name}{}", format!("{assign:?}").to_lowercase()), patches)
 }
 
 fn options(
