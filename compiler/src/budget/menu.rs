@@ -157,8 +157,9 @@ impl Menu {
         self.slots.iter().map(position).collect()
     }
 
-    /// A random choice within a budget, for comparison: a random pick for every slot, and then, slot
-    /// by slot in random order, one that costs no more, until the budget holds. `None` if it cannot.
+    /// A random choice that spends a budget, for comparison: a random pick for every slot; then, in
+    /// slots at random, random picks that cost no more until the budget holds, and random picks that
+    /// cost more while it does. `None` if it cannot hold.
     pub fn random(&self, budget: u64, seed: u64) -> Option<Vec<usize>> {
         let mut random = Random::new("Trefoil: random patches", seed);
         let mut choice: Vec<usize> = self
@@ -184,6 +185,17 @@ impl Menu {
             let (now, other) = (items[choice[group]].cost, random.below(items.len()));
             if items[other].cost <= now {
                 cost -= now - items[other].cost;
+                choice[group] = other;
+            }
+        }
+        // Most tries no longer fit in the end; what they leave of the budget is little.
+        for _ in 0..64 * self.slots.len() {
+            let group = random.below(self.slots.len());
+            let items = self.problem.group(group);
+            let (now, other) = (items[choice[group]].cost, random.below(items.len()));
+            let more = items[other].cost.saturating_sub(now);
+            if more > 0 && more <= budget - cost {
+                cost += more;
                 choice[group] = other;
             }
         }
@@ -478,7 +490,8 @@ mod tests {
         let (_, menu) = menu(Currency::Relus, ClipSigns::Both);
         for budget in [0, 10, 40, 112] {
             let choice = menu.random(budget, 3).unwrap();
-            assert!(menu.problem.cost(&choice) <= budget);
+            let cost = menu.problem.cost(&choice);
+            assert!(cost <= budget && cost + 8 >= budget, "{cost} of {budget}");
             assert_eq!(menu.random(budget, 3), Some(choice));
         }
         assert_ne!(menu.random(112, 3), menu.random(112, 4));

@@ -51,19 +51,17 @@ pub(super) fn run(arguments: Arguments) -> Result<()> {
             None => preprocess_of(&owner)?,
         };
         let rank = owner.output.rank;
-        let (float, fixed);
+        let (float, fixed) = (Float::new(&owner.graph), Fixed::new(&owner));
         let network: &dyn Network = match arguments.level.unwrap_or(Level::Fixed) {
-            Level::F32 => {
-                float = Float::new(&owner.graph);
-                &float
-            }
-            Level::Fixed => {
-                fixed = Fixed::new(&owner);
-                &fixed
-            }
+            Level::F32 => &float,
+            Level::Fixed => &fixed,
         };
         let data = open_data(&arguments.data, preprocess.as_ref(), network.input())?;
-        return report(network, &data, rank, &arguments);
+        report(network, &data, rank, &arguments)?;
+        for breach in fixed.breaches() {
+            eprintln!("warning: {breach}");
+        }
+        return Ok(());
     }
     if arguments.level == Some(Level::Fixed) {
         bail!(

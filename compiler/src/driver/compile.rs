@@ -6,13 +6,14 @@ use std::sync::Arc;
 use rayon::prelude::*;
 use thiserror::Error;
 use trefoil_ir::Patch;
-use trefoil_ir::mpc::emulate::{Bound, Emulator, IntMap, Rounding};
+use trefoil_ir::mpc::emulate::{Emulator, IntMap, Rounding};
 use trefoil_ir::nn::eval::FeatureMap;
 use trefoil_ir::nn::{Graph, Verified};
 use trefoil_ir::plan::{Owner, SecretSeed};
 use trefoil_runtime::data::{DataError, DataSet, ImageTensor, Preprocess};
 
 use super::assign::{AssignError, AssignOptions, BudgetReport, Strategy, assign, uniform};
+use super::evaluate::breach;
 use super::report::Report;
 use crate::budget::Goal;
 use crate::budget::menu::ClipSigns;
@@ -309,14 +310,6 @@ fn breaches(lowered: &Lowered, data: &DataSet) -> Result<Vec<String>, CompileErr
             *found.entry((id, bound)).or_insert(0) += usage.breaches;
         }
     }
-    let sentence = |((id, bound), count): ((trefoil_ir::mpc::ValueId, Bound), usize)| {
-        let step = lowered.program.step(id);
-        format!(
-            "{} \"{}\" ({id}): {count} values left the bound {bound:?} on {} calibration images: raise --head-room",
-            step.op.name(),
-            step.origin,
-            outcomes.len()
-        )
-    };
+    let sentence = |(place, count)| breach(&lowered.program, place, count, outcomes.len());
     Ok(found.into_iter().map(sentence).collect())
 }

@@ -1,10 +1,13 @@
 //! Running networks over data sets: in floats, or a compiled one in the emulator.
 
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
 use rayon::prelude::*;
 use thiserror::Error;
 use trefoil_ir::Shape;
 use trefoil_ir::mpc::emulate::{Bound, Emulator, IntMap, Rounding};
-use trefoil_ir::mpc::{Kind, ValueId};
+use trefoil_ir::mpc::{Kind, Program, ValueId};
 use trefoil_ir::nn::eval::{self, FeatureMap};
 use trefoil_ir::nn::{Graph, NodeId};
 use trefoil_ir::plan::Owner;
@@ -77,6 +80,14 @@ impl Network for Float<'_> {
 pub struct Fixed<'a> {
     owner: &'a Owner,
     emulator: Emulator<'a>,
+    breaches: Mutex<Breaches>,
+}
+
+/// Values that left a bound, by step and bound, and images that were run.
+#[derive(Default)]
+struct Breaches {
+    images: usize,
+    found: BTreeMap<(ValueId, Bound), usize>,
 }
 
 impl<'a> Fixed<'a> {
@@ -85,7 +96,18 @@ impl<'a> Fixed<'a> {
         Self {
             owner,
             emulator: Emulator::new(&owner.program, &owner.constants),
+            breaches: Mutex::default(),
         }
+    }
+
+    /// A sentence for each bound that a value has left on the images run so far: there the parties'
+    /// results are wrong without notice.
+    pub fn breaches(&self) -> Vec<String> {
+        let breaches = self.breaches.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = breaches.found.iter();
+        found
+            .map(|(&place, &count)| breach(&self.owner.program, place, count, breaches.images))
+            .collect()
     }
 
     /// The image in units.
@@ -115,10 +137,31 @@ impl Network for Fixed<'_> {
         let outcome = self
             .emulator
             .run(&self.encode(image)?, Rounding::Nearest, |_, _| {});
+        let mut breaches = self.breaches.lock().unwrap_or_else(PoisonError::into_inner);
+        breaches.images += 1;
+        for (id, bound, usage) in outcome.breaches() {
+            *breaches.found.entry((id, bound)).or_insert(0) += usage.breaches;
+        }
+        drop(breaches);
         let shape = outcome.output.shape();
         let revealed = self.owner.output.decode(outcome.output.values(), shape);
         Ok(self.owner.output.logits(revealed, shape))
     }
+}
+
+/// What is to be said of values that left a bound on so many images.
+pub(super) fn breach(
+    program: &Program,
+    (id, bound): (ValueId, Bound),
+    count: usize,
+    images: usize,
+) -> String {
+    let step = program.step(id);
+    format!(
+        "{} \"{}\" ({id}): {count} values left the bound {bound:?} on {images} images: raise --head-room",
+        step.op.name(),
+        step.origin,
+    )
 }
 
 /// Runs a network on the images of a data set, several at a time, and calls `progress` with the

@@ -128,7 +128,8 @@ def test_the_rate_rises_falls_and_heeds_short_runs() -> None:
     assert rates[top:] == sorted(rates[top:], reverse=True)
     assert rates[top] == pytest.approx(1.0)
     assert rates[-1] == pytest.approx(0.0)
-    assert settings.peak(True, 10) < settings.peak(True, 4000) == 0.05
+    assert settings.peak(True, 10, 0.5) < settings.peak(True, 4000, 0.5) == 0.05
+    assert settings.peak(True, 4000, 0.9) < 0.05
     assert settings.passes(4) == 200
     assert settings.passes(100_000) == 10
 

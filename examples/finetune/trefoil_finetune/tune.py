@@ -76,14 +76,15 @@ class Tuning:
         self.original = predictions(teacher, validation, settings.batch_size)
         self.steps_per_epoch = max(1, len(train) // settings.batch_size)
         self.steps = settings.passes(self.steps_per_epoch) * self.steps_per_epoch
+        untuned = self._score(student)
         normed = bool(norm_modules(student)) and settings.batch_norm == "auto"
-        self.peak = settings.peak(normed, self.steps)
+        self.peak = settings.peak(normed, self.steps, untuned.agreement)
         self.optimizer = self._optimizer()
         self.epoch = 0
         self.step = 0
         self.outcome = Tuned()
         self.best_state: dict[str, Tensor] | None = None
-        self._keep_if_best(student, self._score(student))
+        self._keep_if_best(student, untuned)
 
     def run(
         self,
@@ -116,6 +117,7 @@ class Tuning:
             "optimizer": self.optimizer.state_dict(),
             "best": self.best_state,
             "best_score": asdict(self._best()),
+            "peak": self.peak,
             "epoch": self.epoch,
             "step": self.step,
             "history": [
@@ -130,6 +132,7 @@ class Tuning:
         self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.best_state = state["best"]
+        self.peak = state["peak"]
         self.epoch, self.step = state["epoch"], state["step"]
         history = [Epoch(**{**line, "score": Score(**line["score"])}) for line in state["history"]]
         self.outcome = Tuned(history, Score(**state["best_score"]), state["seconds"])
