@@ -73,7 +73,9 @@ pub fn use_program(program: &Program, values: &ConstantValues) {
     let _ = program.to_text();
     let constants: Option<Vec<Tensor<i32>>> = values.iter().cloned().collect();
     let Some(constants) = constants else { return };
-    if are_small(program.steps.iter().map(|step| step.ty.shape)) {
+    let scratch = program.ids().map(|id| program.scratch_words(id).unwrap_or(usize::MAX));
+    let shapes = program.steps.iter().map(|step| step.ty.shape);
+    if are_small(shapes.chain(scratch.map(Shape::vector))) {
         let shape = program
             .steps
             .iter()

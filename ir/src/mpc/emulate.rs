@@ -412,7 +412,9 @@ impl<'a> Emulation<'a> {
                 for (i, z) in operand.value.exact_channel(c).iter().enumerate() {
                     sums[at(i)] += z;
                 }
-                let rounded = sums.iter().map(|&sum| self.round(sum)).collect();
+                // Beyond its bound a sum wraps, as it does for the parties.
+                let rounded = sums.iter().map(|&sum| self.round(i64::from(sum as i32)));
+                let rounded = rounded.collect();
                 (sums, rounded)
             }
         };
@@ -422,7 +424,9 @@ impl<'a> Emulation<'a> {
                 let area = patch_area(patch, p / columns, p % columns, height, width) as i64;
                 level.of(area, apart.is_some())
             };
-            let positive: Vec<bool> = (0..sums.len()).map(|p| rounded[p] >= threshold(p)).collect();
+            // The sign of the difference modulo 2^16, which is all that is opened.
+            let positive = |p: usize| (rounded[p] - threshold(p)) as i16 >= 0;
+            let positive: Vec<bool> = (0..sums.len()).map(positive).collect();
             for (p, sum) in sums.iter().enumerate() {
                 let shifted = sum - threshold(p) * UNIT;
                 self.record(Bound::PatchSum, c, sum.abs().max(shifted.abs()));

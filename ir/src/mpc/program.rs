@@ -213,6 +213,18 @@ impl Program {
         (0..self.steps.len() as u32).map(ValueId)
     }
 
+    /// Words that a step takes on the way to its value, of steps that may take more of them than
+    /// their operands and values have. None if they are beyond all measure.
+    pub fn scratch_words(&self, id: ValueId) -> Option<usize> {
+        let step = self.step(id);
+        let input = || self.ty(step.args[0]).shape;
+        match &step.op {
+            Op::Conv2dSums(op) => op.scratch_words(input()),
+            Op::PoolSums(op) => op.scratch_words(input()),
+            _ => Some(0),
+        }
+    }
+
     /// Messages of a step, in order of their stages.
     pub fn messages(&self, id: ValueId) -> Vec<Message> {
         let step = self.step(id);

@@ -13,7 +13,7 @@
 //!
 //! A [`SumList`] says which sums a vector holds, and [`Reach`] which pixels a box sum adds up.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::iter::StepBy;
 use std::ops::Range;
 
@@ -29,6 +29,9 @@ use crate::shape::{Shape, Window};
 /// bits a pixel for 4x4, and the same sums out of the pixels' accumulator about as many bits of its
 /// precision. For smaller patches the price per pixel grows and the loss shrinks.
 pub const LARGE_PATCH: usize = 16;
+
+/// Words of a span: where the rows, or columns, that a tap meets in a patch begin and end.
+const SPAN_WORDS: usize = 4;
 
 /// Whether the sums of this patch are taken from a gate's second operand, if it has one.
 pub fn is_large(patch: Patch) -> bool {
@@ -75,15 +78,22 @@ impl SumList {
         self.patches.push(patch);
     }
 
-    /// Box sums that a window on a map of `input` takes for these sums, on a map of `output`: all
-    /// channels, taps and patches of every size. None if they are beyond all measure.
-    pub(super) fn box_sums(&self, window: &Window, input: Shape, output: [usize; 2]) -> Option<usize> {
+    /// Words that these sums take on their way from a map of `input` through a window to a map of
+    /// `output`, all patch sizes together: prefix sums, box sums (of every tap and patch), and the
+    /// spans that each tap reaches along both axes. None if they are beyond all measure.
+    pub(super) fn scratch_words(&self, window: &Window, input: Shape, output: [usize; 2]) -> Option<usize> {
+        let product = |factors: &[usize]| factors.iter().try_fold(1usize, |n, &f| n.checked_mul(f));
+        let ([down, across], [height, width]) = (window.step_within(input.h, input.w), window.kernel);
+        let (rows, columns) = (input.h.checked_add(down)?, input.w.checked_add(across)?);
+        let prefixes = product(&[input.c, rows, columns])?;
         let sizes: BTreeSet<Patch> = self.patches.iter().copied().collect();
-        let patches = sizes.iter().map(|patch| patch.signs(output[0], output[1]));
-        let patches = patches.fold(0usize, usize::saturating_add);
-        let [height, width] = window.kernel;
-        let factors = [input.c, height, width, patches];
-        factors.iter().try_fold(1usize, |n, &f| n.checked_mul(f))
+        sizes.iter().try_fold(prefixes, |words, patch| {
+            let [rows, columns] = patch.grid(output[0], output[1]);
+            let boxes = product(&[input.c, height, width, rows, columns])?;
+            let spans = product(&[height, rows])?.checked_add(product(&[width, columns])?)?;
+            let spans = product(&[SPAN_WORDS, spans])?;
+            words.checked_add(boxes)?.checked_add(spans)
+        })
     }
 
     /// Whether there is no entry.
@@ -217,46 +227,85 @@ pub fn sum_threshold(level: i64, area: i64) -> i64 {
     (level * area + UNIT / 2) >> TRUNCATED_BITS
 }
 
-/// Checks that a vector of sums was made of the entries in `list`, patch for patch, on a map of
-/// `map` pixels, by the steps that make such vectors.
-///
-/// # Errors
-/// The first step that does not fit, and why.
-pub(super) fn check_origin(
-    program: &Program,
-    sums: ValueId,
-    list: &SumList,
-    map: [usize; 2],
-) -> Result<(), (ValueId, String)> {
-    let starts = list.starts(map[0], map[1]);
-    let mut seen = HashSet::new();
-    let mut open = vec![(sums, 0, list.patches.len())];
-    while let Some((id, first, last)) = open.pop() {
-        if !seen.insert((id, first)) {
-            continue;
-        }
-        let step = program.step(id);
-        let (made, of) = match &step.op {
-            Op::Conv2dSums(op) => (&op.sums, op.map(program.ty(step.args[0]).shape)),
-            Op::PoolSums(op) => (&op.sums, op.map(program.ty(step.args[0]).shape)),
-            Op::TruncateSums(_) | Op::Add(_) => {
-                open.extend(step.args.iter().map(|&arg| (arg, first, last)));
-                continue;
-            }
-            Op::Concat(_) => {
-                split(program, &step.args, &starts, (first, last), &mut open)
-                    .ok_or((id, PARTS.to_owned()))?;
-                continue;
-            }
-            other => return Err((id, format!("`{}` makes no patch sums", other.name()))),
-        };
-        if made.patches != list.patches[first..last] || of != Some(map) {
-            let message = "these are not the sums over the patches of the gate that uses them";
-            return Err((id, message.to_owned()));
+/// Where the values that sums are made of stand, in all gates of a program. Each has one place, so
+/// that a check of all gates takes no more steps than the program has, whatever its chains.
+#[derive(Default)]
+pub(super) struct Origins {
+    /// Number of each list of patches on a map.
+    lists: HashMap<(Patches, [usize; 2]), usize>,
+    /// Of each value the list's number, and the entry with which it begins.
+    places: HashMap<ValueId, (usize, usize)>,
+}
+
+impl Origins {
+    /// Checks that a vector of sums was made of the entries in `list`, patch for patch, on a map of
+    /// `map` pixels, by the steps that make such vectors.
+    ///
+    /// # Errors
+    /// The first step that does not fit, and why.
+    pub(super) fn check(
+        &mut self,
+        program: &Program,
+        sums: ValueId,
+        list: &SumList,
+        map: [usize; 2],
+    ) -> Result<(), (ValueId, String)> {
+        let count = self.lists.len();
+        let number = *self.lists.entry((list.patches.clone(), map)).or_insert(count);
+        self.walk(program, sums, number, list, map)
+    }
+
+    /// Whether the value is new here.
+    ///
+    /// # Errors
+    /// If it stands elsewhere.
+    fn place(&mut self, id: ValueId, list: usize, first: usize) -> Result<bool, (ValueId, String)> {
+        match self.places.insert(id, (list, first)) {
+            None => Ok(true),
+            Some(place) if place == (list, first) => Ok(false),
+            Some(_) => Err((id, PLACES.to_owned())),
         }
     }
-    Ok(())
+
+    fn walk(
+        &mut self,
+        program: &Program,
+        sums: ValueId,
+        number: usize,
+        list: &SumList,
+        map: [usize; 2],
+    ) -> Result<(), (ValueId, String)> {
+        let starts = list.starts(map[0], map[1]);
+        let mut open = vec![(sums, 0, list.patches.len())];
+        while let Some((id, first, last)) = open.pop() {
+            if !self.place(id, number, first)? {
+                continue;
+            }
+            let step = program.step(id);
+            let (made, of) = match &step.op {
+                Op::Conv2dSums(op) => (&op.sums, op.map(program.ty(step.args[0]).shape)),
+                Op::PoolSums(op) => (&op.sums, op.map(program.ty(step.args[0]).shape)),
+                Op::TruncateSums(_) | Op::Add(_) => {
+                    open.extend(step.args.iter().map(|&arg| (arg, first, last)));
+                    continue;
+                }
+                Op::Concat(_) => {
+                    split(program, &step.args, &starts, (first, last), &mut open)
+                        .ok_or((id, PARTS.to_owned()))?;
+                    continue;
+                }
+                other => return Err((id, format!("`{}` makes no patch sums", other.name()))),
+            };
+            if made.patches != list.patches[first..last] || of != Some(map) {
+                let message = "these are not the sums over the patches of the gate that uses them";
+                return Err((id, message.to_owned()));
+            }
+        }
+        Ok(())
+    }
 }
+
+const PLACES: &str = "these patch sums stand at two places of the gates that use them: compute them for each";
 
 const PARTS: &str = "a part of these patch sums ends within an entry of the gate that uses them";
 

@@ -13,7 +13,7 @@ use std::fmt;
 use super::gate::Group;
 use super::op::Op;
 use super::program::{ConstId, ConstKind, Program, ValueId};
-use super::sums::{self, SumList};
+use super::sums::{Origins, SumList};
 use crate::nn::Verified;
 use crate::patch::Patch;
 use crate::shape::Shape;
@@ -198,6 +198,7 @@ impl Check<'_> {
 
     /// The patch sums that gates take are of the gates' own patches.
     fn sums(&mut self) {
+        let mut origins = Origins::default();
         for id in self.program.ids() {
             let step = self.program.step(id);
             let list = match &step.op {
@@ -207,7 +208,7 @@ impl Check<'_> {
             };
             let [value, sums] = step.args[..] else { continue };
             let Shape { h, w, .. } = self.program.ty(value).shape;
-            if let Err((at, message)) = sums::check_origin(self.program, sums, &list, [h, w]) {
+            if let Err((at, message)) = origins.check(self.program, sums, &list, [h, w]) {
                 self.fault(at, message);
             }
         }
@@ -230,17 +231,6 @@ impl Check<'_> {
         }
     }
 
-    /// What a step allocates beside its value.
-    fn box_sums(&self, id: ValueId) -> Option<usize> {
-        let step = self.program.step(id);
-        let input = || self.program.ty(step.args[0]).shape;
-        match &step.op {
-            Op::Conv2dSums(op) => op.box_sums(input()),
-            Op::PoolSums(op) => op.box_sums(input()),
-            _ => Some(0),
-        }
-    }
-
     fn sizes(&mut self) {
         let elements = self.program.steps.iter().map(|s| s.ty.shape.len());
         let constants = self
@@ -248,13 +238,11 @@ impl Check<'_> {
             .constants
             .iter()
             .map(|c| c.len().unwrap_or(usize::MAX));
-        let boxes = self
-            .program
-            .ids()
-            .map(|id| self.box_sums(id).unwrap_or(usize::MAX));
+        let scratch = self.program.ids().map(|id| self.program.scratch_words(id));
+        let scratch = scratch.map(|words| words.unwrap_or(usize::MAX));
         let total = elements
             .chain(constants)
-            .chain(boxes)
+            .chain(scratch)
             .try_fold(0usize, usize::checked_add);
         if total.is_none_or(|n| n > MAX_TOTAL_ELEMENTS) {
             self.fault(None, "the program's values are beyond all measure");

@@ -53,14 +53,18 @@ pub(super) fn run(
         Op::PoolSums(op) => {
             let multiplier = prepared.plain(op.multiplier).unwrap_or_default();
             let input = program.ty(step.args[0]).shape;
-            kernel::pool_sums(
+            let scratch = kernel::pool_scratch_bytes(&op.window, &op.sums, input);
+            store.memory.add(scratch);
+            let values = kernel::pool_sums(
                 prepared.isa,
                 &op.window,
                 &op.sums,
                 store.ring(step.args[0]),
                 input,
                 multiplier,
-            )
+            );
+            store.memory.free(scratch);
+            values
         }
         Op::Interpolate(op) => interpolate(
             op,

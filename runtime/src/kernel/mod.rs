@@ -40,7 +40,7 @@ pub use elementwise::{add_assign, mul_channel, sub_assign};
 pub use isa::{Isa, UnknownIsa};
 pub use pack::PackedWeights;
 pub use shape::ConvShape;
-pub use sums::{PackedSums, pool_sums};
+pub use sums::{PackedSums, pool_scratch_bytes, pool_sums};
 
 use pack::Layout;
 use phase::{Phases, View};

@@ -16,6 +16,7 @@ use std::collections::BTreeMap;
 use trefoil_ir::mpc::sums::{Reach, SumList};
 use trefoil_ir::patch::Patch;
 use trefoil_ir::shape::{Shape, Window};
+use zeroize::Zeroize;
 
 /// Fewest channels that one task handles.
 const CHANNELS: usize = 4;
@@ -68,13 +69,15 @@ impl PackedSums {
             let rows = entries
                 .iter()
                 .flat_map(|&entry| &weights[entry * shape.depth()..][..shape.depth()]);
-            let rows: Vec<u32> = rows.copied().collect();
+            let mut rows: Vec<u32> = rows.copied().collect();
             let shape = key.product(shape, geometry.output);
+            let packed = PackedWeights::pack(isa, &shape, &rows);
+            rows.zeroize();
             Class {
                 patch: key.patch,
                 groups: key.groups,
                 starts: entries.iter().map(|&entry| starts[entry]).collect(),
-                weights: PackedWeights::pack(isa, &shape, &rows),
+                weights: packed,
                 shape,
             }
         });
@@ -98,13 +101,16 @@ impl PackedSums {
 
     /// An upper bound of the temporary memory that [`apply`](Self::apply) takes in the current pool.
     pub fn scratch_bytes(&self) -> usize {
+        let geometry = &self.geometry;
+        let prefixes = geometry.prefixes();
         let of_class = |class: &Class| {
             let words = class.shape.input_len() + class.shape.output_len();
-            words * size_of::<u32>() + super::scratch_bytes(&class.shape)
+            let spans = Spans::bytes(&geometry.reach(class.patch));
+            words * size_of::<u32>() + spans + super::scratch_bytes(&class.shape)
         };
         let largest = self.classes.iter().map(of_class).max().unwrap_or(0);
-        let geometry = &self.geometry;
-        largest + geometry.input.c * geometry.prefixes().len() * size_of::<u32>()
+        let lines = rayon::current_num_threads() * prefixes.width();
+        largest + (geometry.input.c * prefixes.len() + lines) * size_of::<u32>()
     }
 
     /// The patch sums modulo 2³², entry after entry.
@@ -189,6 +195,10 @@ impl Geometry {
         }
     }
 
+    fn reach(&self, patch: Patch) -> Reach<'_> {
+        Reach::new(&self.window, self.input, self.output, patch)
+    }
+
     fn prefixes(&self) -> Prefixes {
         Prefixes::new(self.input, &self.window)
     }
@@ -208,8 +218,7 @@ impl Geometry {
 
     /// The box sums of a class, `[groups, in channels of a group, taps, patches]`.
     fn boxes(&self, isa: Isa, class: &Class, prefix: &[u32]) -> Vec<u32> {
-        let reach = Reach::new(&self.window, self.input, self.output, class.patch);
-        let (spans, prefixes) = (Spans::new(&reach), self.prefixes());
+        let (spans, prefixes) = (Spans::new(&self.reach(class.patch)), self.prefixes());
         let channels: Vec<usize> = class
             .groups
             .iter()
@@ -260,6 +269,19 @@ pub fn pool_sums(
     out
 }
 
+/// An upper bound of the temporary memory that [`pool_sums`] takes.
+pub fn pool_scratch_bytes(window: &Window, list: &SumList, input: Shape) -> usize {
+    let [h, w] = window.output(input.h, input.w).unwrap_or_default();
+    let output = Shape::new(input.c, h, w);
+    let prefixes = Prefixes::new(input, window);
+    let of_patch = |patch: &Patch| {
+        let boxes = window.kernel[0] * window.kernel[1] * patch.signs(h, w);
+        boxes * size_of::<u32>() + Spans::bytes(&Reach::new(window, input, output, *patch))
+    };
+    let largest = list.patches.iter().map(of_patch).max().unwrap_or(0);
+    largest + (prefixes.len() + prefixes.width()) * size_of::<u32>()
+}
+
 /// Where the prefix sums are that a tap's rows (or columns) in one patch lie between.
 #[derive(Clone, Copy)]
 struct Span {
@@ -291,6 +313,13 @@ impl Spans {
             rows: axis(0),
             columns: axis(1),
         }
+    }
+
+    /// Memory that these spans take.
+    fn bytes(reach: &Reach<'_>) -> usize {
+        let (grid, taps) = (reach.grid(), reach.taps());
+        let of_axis = |axis: usize| taps[axis] * (size_of::<Vec<Span>>() + grid[axis] * size_of::<Span>());
+        of_axis(0) + of_axis(1)
     }
 
     /// Box sums of one channel, `[taps, patches]`, out of its prefix sums.

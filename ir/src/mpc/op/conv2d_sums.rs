@@ -36,9 +36,9 @@ impl Conv2dSums {
         self.window.output(input.h, input.w).ok()
     }
 
-    /// Box sums that it takes on the way; none if they are beyond all measure.
-    pub fn box_sums(&self, input: Shape) -> Option<usize> {
-        self.sums.box_sums(&self.window, input, self.map(input)?)
+    /// Words that it takes on the way; none if they are beyond all measure.
+    pub(crate) fn scratch_words(&self, input: Shape) -> Option<usize> {
+        self.sums.scratch_words(&self.window, input, self.map(input)?)
     }
 
     /// The group in which an entry's channel lies.

@@ -54,6 +54,19 @@ fn a_patch_sum_out_of_bounds_names_its_gate_and_channel() {
 }
 
 #[test]
+fn a_patch_sum_out_of_bounds_wraps() {
+    // Four times -600,000,000 is 1,894,967,296 modulo 2^32.
+    let body = "const c0 : multiplier[1]{-600000000}
+         %0 = input {shape=[1, 2, 2]}
+         %1 = lift %0 {multiplier=c0}
+         %2 = truncate %1 {keep=[16]}
+         %3 = block_relu %2 {patches=[2x2]}";
+    let ran = run(body, &[1; 4]);
+    assert_eq!(ran.last(), [-9155; 4]);
+    assert_eq!(breaches(&ran), [(3, Bound::PatchSum, 0, 1)]);
+}
+
+#[test]
 fn the_upper_sign_of_a_clip_needs_room_below_its_level() {
     // -7000 units a pixel are fine, their sum of four is fine, and its distance from four times the
     // level is not.

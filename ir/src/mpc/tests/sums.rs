@@ -87,7 +87,14 @@ fn a_gate_takes_sums_over_its_own_patches() {
         ))
     };
     check(&gate("%5 = add %3, %3", "4x4, 2x8", ""));
-    check(&gate("%5 = concat %4, %4", "2x8, 2x8", ""));
+    let three = gate("%5 = concat %4, %3", "2x8, 4x4, 2x8", "")
+        .replace("shape=[2,", "shape=[3,")
+        .replace("c0 : multiplier[2]", "c0 : multiplier[3]")
+        .replace("keep=[16, 16]", "keep=[16*3]");
+    check(&three);
+    let twice = gate("%5 = concat %4, %4", "2x8, 2x8", "");
+    let fault = "patches=[2x8]} ; error: these patch sums stand at two places";
+    check(&twice.replace("patches=[2x8]}", fault));
     let none = "; error: `flatten` makes no patch sums";
     check(&gate("%5 = flatten %3", "4x4, 2x8", none));
     // As many sums, of other patches.
@@ -116,6 +123,56 @@ fn a_gate_takes_sums_over_its_own_patches() {
     check(&smaller);
 }
 
+#[test]
+fn a_chain_of_sums_is_walked_once() {
+    // Each step of the chain would be walked for each of many places, or of many gates.
+    const LENGTH: usize = 15_000;
+    let chain = |patches: &str, concat: &str, gates: usize| {
+        let mut steps = vec!["%3 = pool_sums %0 {multiplier=c1, of=[0], patches=[4x4]}".to_owned()];
+        let mut push = |step: String| {
+            steps.push(format!("%{} = {step}", steps.len() + 3));
+            steps.len() + 2
+        };
+        let mut sums = 3;
+        for _ in 0..LENGTH {
+            sums = push(format!("add %{sums}, %{sums}"));
+        }
+        let mut last = 0;
+        if !concat.is_empty() {
+            sums = push(concat.replace("%x", &format!("%{sums}")));
+        }
+        for _ in 0..gates {
+            let truncated = push(format!("truncate_sums %{sums}"));
+            last = push(format!("block_relu %2, %{truncated} {{patches=[{patches}]}}"));
+            sums = push(format!("add %{sums}, %{sums}"));
+        }
+        push(format!("reveal %{last}"));
+        steps.join("\n")
+    };
+    let verify = |channels: usize, steps: &str| {
+        let source = format!(
+            "program \"chain\" {{
+  const c0 : multiplier[{channels}]
+  const c1 : multiplier[1]
+  %0 = input {{shape=[{channels}, 4, 4]}}
+  %1 = lift %0 {{multiplier=c0}}
+  %2 = truncate %1 {{keep=[16*{channels}]}}
+{steps}
+}}"
+        );
+        let (program, _) = Program::parse(&source, &TensorStore::new()).unwrap();
+        program.verify()
+    };
+    let copies = |n: usize| vec!["%x"; n].join(", ");
+    let faults = verify(
+        LENGTH,
+        &chain(&format!("4x4*{LENGTH}"), &format!("concat {}", copies(LENGTH)), 1),
+    );
+    let faults = faults.unwrap_err();
+    assert!(faults[0].message.contains("stand at two places"), "{faults:?}");
+    assert!(verify(1, &chain("4x4", "", LENGTH)).is_ok());
+}
+
 /// The lines with their steps numbered in order.
 fn renumbered(source: &str) -> String {
     source
@@ -141,6 +198,19 @@ fn box_sums_beyond_all_measure_are_refused() {
   %4 = truncate_sums %3
   %5 = block_relu %2, %4 {patches=[4x4]}
   %6 = reveal %5
+}"#,
+    );
+}
+
+#[test]
+fn spans_beyond_all_measure_are_refused() {
+    // Fewer box sums than a program may have, and four times as many words that say where they are.
+    check(
+        r#"program "spans" {                     ; error: beyond all measure
+  const c0 : multiplier[1]
+  %0 = input {shape=[1, 1048576, 1]}
+  %1 = pool_sums %0 {multiplier=c0, of=[0], patches=[1x1], kernel=[1000, 1]}
+  %2 = reveal %0
 }"#,
     );
 }
@@ -328,6 +398,26 @@ fn a_sum_out_of_bounds_names_its_gate_and_channel() {
     assert_eq!(breaches(&run(&body(PATCH_SUM_BOUND / 16), &[1; 32])), []);
     let beyond = run(&body(PATCH_SUM_BOUND / 16 + 1), &[1; 32]);
     assert_eq!(breaches(&beyond), [(5, Bound::PatchSum, 1)]);
+}
+
+#[test]
+fn a_distance_from_the_level_beyond_16_bits_wraps() {
+    // -20000 units are 35000 below the level, which is 30536 above it modulo 2^16.
+    let body = "const c0 : multiplier[1]{65536}
+         const c1 : multiplier[1]{81920000}
+         const c2 : level[1]{7}
+         const c3 : sum_level[1]{61440000}
+         %0 = input {shape=[1, 4, 4]}
+         %1 = lift %0 {multiplier=c0}
+         %2 = truncate %1 {keep=[16]}
+         %3 = pool_sums %0 {multiplier=c1, of=[0], patches=[4x4]}
+         %4 = truncate_sums %3
+         %5 = clip %2, %4 {level=c2, sum_level=c3, lower=[4x4], upper=[4x4]}";
+    let ran = run(body, &[-1; 16]);
+    assert_eq!(ran.values[4], [-20_000]);
+    assert_eq!(ran.last(), [8; 16]);
+    let found: Vec<(ValueId, Bound)> = ran.outcome.breaches().map(|(id, bound, _)| (id, bound)).collect();
+    assert_eq!(found, [(ValueId(5), Bound::PatchSum)]);
 }
 
 #[test]

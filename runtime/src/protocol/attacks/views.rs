@@ -51,6 +51,8 @@ enum Broken {
     NoRerandomisation,
     /// The truncation of patch sums goes without p.
     SumsNotRerandomised,
+    /// The share of a patch sum goes under the mask of the patch's first pixel.
+    SumsUnderPixelMasks,
     /// A result is masked in its low 16 bits only.
     NarrowMask,
     /// The server masks the comparison bits of both signs of a clip alike.
@@ -183,10 +185,12 @@ impl Run<'_> {
             Operand::Convolved | Operand::Lifted => self.truncate(&hat, &mask),
             Operand::Summed | Operand::SummedLifts => {
                 let sums = self.truncate_sums(&hat, &mask);
-                Halves {
+                let halves = Halves {
                     sums,
                     ..self.truncate(&hat, &mask)
-                }
+                };
+                self.subtract_pixels(&hat, &halves);
+                halves
             }
         };
         match &self.case.group {
@@ -305,6 +309,12 @@ impl Run<'_> {
         if self.case.broken == Some(Broken::SumsNotRerandomised) {
             sums.r = each(&sums.r, &p, u32::wrapping_add);
         }
+        if self.case.broken == Some(Broken::SumsUnderPixelMasks) {
+            let of_pixels = self.keys.spy(Party::Client, TRUNCATE, |s| {
+                s.u32s(Purpose::TruncationMask, mask.len())
+            });
+            sums.sent = each(&c, &self.first_pixels(&of_pixels), u32::wrapping_sub);
+        }
         let z = each(&sums.d, &sums.r, u32::wrapping_add);
         let coin = each(&z, &sums.r, |z, r| u32::from(r & 0xffff <= z & 0xffff));
         self.add(Party::Client, Class::Own, "c of sums", 32, &c);
@@ -321,6 +331,29 @@ impl Run<'_> {
             &sums.sent,
         );
         sums
+    }
+
+    /// What the server gets if it subtracts the shares of pixels from those of sums: a function of
+    /// the input if their masks cancel. As F is odd, the lowest bit is that of the other pixels' a.
+    fn subtract_pixels(&mut self, hat: &[u32], halves: &Halves) {
+        let shares = each(
+            &halves.sums.sent,
+            &self.first_pixels(&halves.sent),
+            u32::wrapping_sub,
+        );
+        let others = each(&self.boxes(hat), &self.first_pixels(hat), u32::wrapping_sub);
+        self.add(Party::Server, Class::Message, "sums less pixels", 1, &shares);
+        self.add(Party::Server, Class::Own, "input of other pixels", 1, &others);
+    }
+
+    /// The values of the instances' first pixels.
+    fn first_pixels(&self, values: &[u32]) -> Vec<u32> {
+        let Cut {
+            map: [_, width],
+            patch: [h, w],
+        } = self.case.cut;
+        let rows = values.chunks(width).step_by(h);
+        rows.flat_map(|row| row.iter().copied().step_by(w)).collect()
     }
 
     /// Sums over the instances' patches.
@@ -474,6 +507,15 @@ fn sums_truncated_without_p_are_noticed() {
     assert!(client.deviations > 100.0, "{client:?}");
     assert!(client.of.contains("of sums"), "{client:?}");
     assert!(server.deviations < LIMIT, "{server:?}");
+}
+
+#[test]
+fn sums_under_masks_of_pixels_are_noticed() {
+    let case = Case::apart(Operand::Summed, P22, None).broken(Broken::SumsUnderPixelMasks);
+    let [client, server] = hints(&case, true);
+    assert!(server.deviations > 100.0, "{server:?}");
+    assert!(server.of.contains("sums less pixels"), "{server:?}");
+    assert!(client.deviations < LIMIT, "{client:?}");
 }
 
 #[test]
