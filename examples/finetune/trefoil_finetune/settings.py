@@ -29,8 +29,8 @@ class Settings:
     batch_size: int = 128
     """Images a step."""
     rate: float | None = None
-    """The highest learning rate; ``None``: 0.05 with batch norm, 0.002 without, a fifth of that for a
-    network that still mostly answers like the original, and less in a run of few steps."""
+    """The highest learning rate; ``None``: 0.05 with batch norm, 0.002 without, a fifth of that for
+    a network that still mostly answers like the original, and less in a run of few steps."""
     warm_up: float = 0.05
     """The part of the run in which the rate rises."""
     momentum: float = 0.9
@@ -71,8 +71,8 @@ class Settings:
         """The highest learning rate of a run of so many steps, from this agreement on."""
         if self.rate is not None:
             return self.rate
-        # A high rate forgets what the network has: right for one that has to be learnt anew. (ResNet-20
-        # at half its DReLUs: 91.0 at 0.05, 92.4 at 0.01.)
+        # A high rate forgets what the network has: right for one that has to be learnt anew.
+        # (ResNet-20 at half its DReLUs: 91.0 at 0.05, 92.4 at 0.01.)
         rate = (0.05 if normed else 0.002) * (0.2 if agreement >= _MOSTLY else 1.0)
         # And it pays only where steps are left to settle down again.
         return rate * min(1.0, sqrt(steps / 1000))
