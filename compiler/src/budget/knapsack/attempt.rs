@@ -196,6 +196,6 @@ impl<'a> Attempt<'a> {
         }
         let open = (self.incumbent - self.bound).max(0.0);
         let sums = (self.depth + 64) as f64 * self.magnitude;
-        open + self.rounding + f64::EPSILON * (sums + 2.0 * loss.abs())
+        open + self.rounding + f64::EPSILON * (sums + 2.0 * (loss.abs() + open))
     }
 }
