@@ -101,7 +101,12 @@ fn check(arguments: &Check) -> Result<()> {
     })?;
     bar.finish_and_clear();
     for (layer, (correlation, count)) in profile.header.layers.iter().zip(&agreement.layers) {
-        say!("{correlation:.4}  {}, {count} options", layer.name);
+        // Options that all change nothing have no order.
+        let shown = match correlation.is_nan() {
+            true => "     -".to_owned(),
+            false => format!("{correlation:.4}"),
+        };
+        say!("{shown}  {}, {count} options", layer.name);
     }
     say!("{:.4}  over all", agreement.overall);
     Ok(())
