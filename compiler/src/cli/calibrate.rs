@@ -49,7 +49,8 @@ pub(super) struct Arguments {
     /// Patches to measure: `catalogue`, or a JSON file: [[h, w], ...] for every map, or {"HxW": [[h, w], ...]}.
     #[arg(long, value_name = "catalogue|FILE", default_value = "catalogue")]
     patches: PathBuf,
-    /// Measure with these patches in place (JSON), for a second round of choosing.
+    /// Measure with these patches in place (JSON): distortions are then changes of that network's output,
+    /// for one that was tuned with them and is to have still fewer signs.
     #[arg(long, value_name = "A.json")]
     assignment: Option<PathBuf>,
     /// How ReLU6 is computed.

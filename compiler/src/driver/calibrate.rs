@@ -193,10 +193,14 @@ pub fn measure(
     let mut writer = Writer::open(&options.profile, header.clone(), options.resume)?;
     let vectors: usize = header.layers.iter().map(|layer| layer.options() * 4).sum();
     let most = (CHUNK_BYTES / (vectors * header.probes).max(1)).clamp(1, CHUNK_IMAGES);
-    let first = writer.next();
-    while writer.next() < share.end {
-        let images = writer.next()..share.end.min(writer.next() + most);
+    let mut measured = 0;
+    loop {
+        let images = writer.next_images(most);
+        if images.is_empty() {
+            break;
+        }
         let done = images.start - share.start;
+        measured += images.len();
         let chunk = measure.chunk(images, |more| progress(done + more, share.len()))?;
         writer.add(&chunk)?;
     }
@@ -204,7 +208,7 @@ pub fn measure(
     writer.finish()?;
     Ok(Measured {
         header,
-        images: share.end - first,
+        images: measured,
     })
 }
 

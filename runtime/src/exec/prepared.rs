@@ -8,6 +8,7 @@ use trefoil_ir::mpc::schedule::Schedule;
 use trefoil_ir::mpc::{ConstId, ConstKind, Message, Op, Program, ValueId};
 use trefoil_ir::shape::{Shape, Window};
 use trefoil_ir::tensor::Tensor;
+use zeroize::Zeroizing;
 
 use crate::kernel::{ConvShape, Isa, PackedSums, PackedWeights};
 use crate::protocol::gate::Levels;
@@ -34,7 +35,7 @@ impl Prepared {
             if let Op::Conv2d(conv) = &step.op {
                 let shape = conv_shape(conv, program.ty(step.args[0]).shape);
                 if let Some(weights) = constant(conv.weight, shape.weight_len()) {
-                    let ring: Vec<u32> = weights.values().iter().map(|&w| w as u32).collect();
+                    let ring = ring_of(weights.values());
                     packed[conv.weight.index()] = Some(PackedWeights::pack(isa, &shape, &ring));
                 }
             }
@@ -42,7 +43,7 @@ impl Prepared {
                 let shape = sums_shape(conv, program.ty(step.args[0]).shape);
                 let len = program.constants[conv.weight.index()].len().unwrap_or(0);
                 if let Some(weights) = constant(conv.weight, len) {
-                    let ring: Vec<u32> = weights.values().iter().map(|&w| w as u32).collect();
+                    let ring = ring_of(weights.values());
                     sums.insert(id, PackedSums::pack(isa, &shape, &conv.sums, &ring));
                 }
             }
@@ -114,6 +115,11 @@ impl Prepared {
         let weights: usize = self.packed.iter().flatten().map(PackedWeights::bytes).sum();
         weights + self.sums.values().map(PackedSums::bytes).sum::<usize>()
     }
+}
+
+/// Weights as ring elements; packing copies them, and this copy is wiped.
+fn ring_of(weights: &[i32]) -> Zeroizing<Vec<u32>> {
+    Zeroizing::new(weights.iter().map(|&w| w as u32).collect())
 }
 
 /// The kernel's view of a convolution on a map of shape `input`.

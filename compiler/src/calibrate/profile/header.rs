@@ -11,7 +11,6 @@ use trefoil_ir::nn::Graph;
 
 use super::{ProfileError, damaged, io_error};
 use crate::calibrate::distortion::Sign;
-use crate::pass::Assignment;
 
 /// Version of the folder's form.
 const FORMAT: u32 = 1;
@@ -29,7 +28,8 @@ pub struct Header {
     pub digest: String,
     /// Whether clips were taken for ReLUs.
     pub relu6_as_relu: bool,
-    /// The patches that were in place while measuring, if there were any.
+    /// The patches that were in place while measuring, if there were any: distortions are then
+    /// changes of that network's output.
     pub assignment: Option<serde_json::Value>,
     /// The images, as the user named them.
     pub data: String,
@@ -139,11 +139,6 @@ impl FromStr for Shard {
 impl Header {
     /// The form that this version writes.
     pub const FORMAT: u32 = FORMAT;
-
-    /// Whether the measurement was of a network with these patches in place.
-    pub fn measured_on(&self, assignment: Option<&Assignment>) -> bool {
-        self.assignment == assignment.map(Assignment::to_value)
-    }
 
     /// Reads a profile's header.
     ///

@@ -155,6 +155,14 @@ pub enum ProfileError {
         /// The last of them.
         last: usize,
     },
+    /// A shard is missing.
+    #[error("the shards leave images out, from number {first} of {images} on: give all of them")]
+    Incomplete {
+        /// The first that is missing.
+        first: usize,
+        /// How many there should be.
+        images: usize,
+    },
     /// No two images: no standard error, and little to rely on.
     #[error("the profile {} holds no image", folder.display())]
     Empty {

@@ -188,6 +188,29 @@ fn shards_together_are_the_whole() {
 }
 
 #[test]
+fn a_missing_shard_is_named_and_a_lost_chunk_is_measured_again_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let shard = Shard { index: 1, of: 2 };
+    measure(&path("a"), shard, false, &[0, 3]).finish().unwrap();
+    let error = merge(&[path("a")], &path("merged")).unwrap_err();
+    assert!(
+        matches!(error, ProfileError::Incomplete { first: 3, images: 7 }),
+        "{error}"
+    );
+
+    let whole = measure(&path("w"), Shard::WHOLE, false, &[0, 2, 4, 7])
+        .finish()
+        .unwrap();
+    std::fs::remove_file(Chunk::path(&path("w"), &(2..4))).unwrap();
+    let mut writer = Writer::open(&path("w"), header(Shard::WHOLE), true).unwrap();
+    assert_eq!(writer.next_images(32), 2..4);
+    writer.add(&chunk(2..4)).unwrap();
+    assert!(writer.next_images(32).is_empty());
+    assert_eq!(writer.finish().unwrap(), whole);
+}
+
+#[test]
 fn shards_cover_every_image_once() {
     for (of, images) in [(1, 5), (3, 7), (5, 3)] {
         let all: Vec<usize> = (1..=of)

@@ -66,6 +66,19 @@ impl Writer {
         self.done.iter().fold(share.start, reached).min(share.end)
     }
 
+    /// The images to measure next: so many at most, and none that a chunk holds already. Empty if
+    /// all are done.
+    pub fn next_images(&self, most: usize) -> Range<usize> {
+        let start = self.next();
+        let share = self.header.shard.range(self.header.images);
+        let taken = self
+            .done
+            .iter()
+            .map(|images| images.start)
+            .filter(|&at| at > start);
+        start..taken.fold(share.end.min(start + most), usize::min)
+    }
+
     /// Adds what images from [`next`](Self::next) on have given.
     ///
     /// # Errors
@@ -73,6 +86,7 @@ impl Writer {
     pub fn add(&mut self, chunk: &Chunk) -> Result<(), ProfileError> {
         chunk.write(&self.folder)?;
         self.done.push(chunk.images.clone());
+        self.done.sort_by_key(|images| images.start);
         Ok(())
     }
 
@@ -90,7 +104,7 @@ impl Writer {
 /// Makes one profile of shards.
 ///
 /// # Errors
-/// If they do not measure the same, hold the same images twice, or are unfinished.
+/// If they do not measure the same, hold the same images twice, are unfinished, or leave images out.
 pub fn merge(shards: &[PathBuf], into: &Path) -> Result<Header, ProfileError> {
     let mut merged: Option<Header> = None;
     let mut chunks: Vec<(Range<usize>, &Path)> = Vec::new();
@@ -127,6 +141,20 @@ pub fn merge(shards: &[PathBuf], into: &Path) -> Result<Header, ProfileError> {
         shard: Shard::WHOLE,
         ..header
     };
+    chunks.sort_by_key(|(images, _)| images.start);
+    let mut covered = 0;
+    for (images, _) in &chunks {
+        if images.start > covered {
+            break;
+        }
+        covered = images.end;
+    }
+    if covered < header.images {
+        return Err(ProfileError::Incomplete {
+            first: covered,
+            images: header.images,
+        });
+    }
     let writer = Writer::open(into, header.clone(), false)?;
     for (images, folder) in &chunks {
         let (from, to) = (Chunk::path(folder, images), Chunk::path(into, images));
