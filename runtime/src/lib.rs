@@ -15,4 +15,6 @@ pub mod prg;
 pub mod protocol;
 pub mod report;
 pub mod session;
+mod wipe;
 pub mod wire;
+mod workers;

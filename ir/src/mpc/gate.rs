@@ -18,8 +18,6 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
-
 use super::message::{Message, Section, Stage};
 use super::sums::{SumList, SumPlaces, is_large};
 use crate::patch::{Patch, Patches};
@@ -58,17 +56,30 @@ pub const PRODUCTS: usize = 15;
 ///
 /// The borrow is `l3 ^ e3 l2 ^ e3 e2 l1 ^ e3 e2 e1 l0`; every product of two or more masks that
 /// occurs when the masked bits are multiplied out is dealt once.
-pub fn product_terms() -> Vec<u8> {
-    let mut terms: Vec<u8> = Vec::with_capacity(PRODUCTS);
-    for term in borrow_terms() {
-        let subsets = (1..=term).filter(|s| s & !term == 0 && s.count_ones() >= 2);
-        for subset in subsets {
-            if !terms.contains(&subset) {
-                terms.push(subset);
+pub const fn product_terms() -> [u8; PRODUCTS] {
+    let mut terms = [0; PRODUCTS];
+    let (mut found, mut term) = (0, 0);
+    while term < 3 {
+        let members = borrow_terms()[term];
+        let mut subset = 1;
+        while subset <= members {
+            if subset & !members == 0 && subset.count_ones() >= 2 && !contains(&terms, subset) {
+                terms[found] = subset;
+                found += 1;
             }
+            subset += 1;
         }
+        term += 1;
     }
     terms
+}
+
+const fn contains(terms: &[u8], term: u8) -> bool {
+    let mut at = 0;
+    while at < terms.len() && terms[at] != term {
+        at += 1;
+    }
+    at < terms.len()
 }
 
 /// The three products of opened bits in the borrow, as sets like those of [`product_terms`].
@@ -82,21 +93,43 @@ pub const fn borrow_terms() -> [u8; 3] {
     [E3 | L2, E3 | E2 | L1, E3 | E2 | E1 | L0]
 }
 
+/// Values that are worked on, and stand in messages and streams, at a time: see [`Segment`].
+pub const BLOCK: usize = 512;
+
+/// What the values are that a sign is taken of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Grain {
+    /// The pixels themselves.
+    Pixel,
+    /// Sums over patches, which may differ from channel to channel.
+    Patch,
+}
+
+impl Grain {
+    fn of(patch: Patch) -> Self {
+        if patch.is_pixel() {
+            Grain::Pixel
+        } else {
+            Grain::Patch
+        }
+    }
+}
+
 /// What a group computes; see the table in the module's documentation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Form {
     /// The value itself, untouched.
     Pass,
     /// The value itself, out of its truncated form.
     Requant,
     /// b0 z.
-    Lower(Patch),
+    Lower(Grain),
     /// z - b1 (z - h).
-    Upper(Patch),
+    Upper(Grain),
     /// (b0 ^ b1) z + b1 h.
-    Paired(Patch),
-    /// b0 z - b1 (z - h), the patch of b0 first.
-    Both(Patch, Patch),
+    Paired(Grain),
+    /// b0 z - b1 (z - h), the grain of b0 first.
+    Both(Grain, Grain),
 }
 
 impl Form {
@@ -104,17 +137,17 @@ impl Form {
     pub fn of(lower: Patch, upper: Patch) -> Self {
         match (lower, upper) {
             (Patch::Identity, Patch::Identity) => Form::Requant,
-            (lower, Patch::Identity) => Form::Lower(lower),
-            (Patch::Identity, upper) => Form::Upper(upper),
-            (lower, upper) if lower == upper => Form::Paired(lower),
-            (lower, upper) => Form::Both(lower, upper),
+            (lower, Patch::Identity) => Form::Lower(Grain::of(lower)),
+            (Patch::Identity, upper) => Form::Upper(Grain::of(upper)),
+            (lower, upper) if lower == upper => Form::Paired(Grain::of(lower)),
+            (lower, upper) => Form::Both(Grain::of(lower), Grain::of(upper)),
         }
     }
 
     /// Bits of the ring in which the value is opened and selected.
     pub fn ring(self) -> u32 {
         match self {
-            Form::Lower(patch) if patch.is_pixel() => NARROW,
+            Form::Lower(Grain::Pixel) => NARROW,
             _ => WIDE,
         }
     }
@@ -122,8 +155,24 @@ impl Form {
     /// Whether the result may be negative, so that the extension needs an offset of 2^14.
     pub fn is_signed(self) -> bool {
         match self {
-            Form::Lower(patch) | Form::Paired(patch) | Form::Both(patch, _) => !patch.is_pixel(),
+            Form::Lower(grain) | Form::Paired(grain) | Form::Both(grain, _) => grain == Grain::Patch,
             Form::Upper(_) | Form::Pass | Form::Requant => true,
+        }
+    }
+
+    /// Whether the form takes signs, and so is more than a requantisation.
+    pub fn has_signs(self) -> bool {
+        !matches!(self, Form::Pass | Form::Requant)
+    }
+
+    /// The grains of its signs, the lower one first; each says which is the upper one.
+    fn grains(self) -> Vec<(Grain, bool)> {
+        match self {
+            Form::Pass | Form::Requant => Vec::new(),
+            Form::Lower(grain) => vec![(grain, false)],
+            Form::Upper(grain) => vec![(grain, true)],
+            Form::Paired(grain) => vec![(grain, false), (grain, true)],
+            Form::Both(lower, upper) => vec![(lower, false), (upper, true)],
         }
     }
 }
@@ -137,21 +186,44 @@ pub struct Sign {
     pub upper: bool,
 }
 
-/// Values that are opened under a mask, so that signs can be taken of them.
+/// Values that are opened under a mask, so that signs can be taken of them: channel after channel,
+/// patches of a channel row after row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Opening {
-    /// The patch of which each value is the sum; a single pixel for the pixels themselves.
-    pub patch: Patch,
-    /// Number of values in the whole group.
-    pub count: usize,
+    /// The patch over which each of the group's channels is summed; a single pixel for the pixels
+    /// themselves.
+    pub patches: Vec<Patch>,
+    /// Where each channel's values begin, and behind the last one the number of all.
+    pub starts: Vec<usize>,
     /// Bits of a value.
     pub ring: u32,
-    /// Where the sums of each of the group's channels begin in the gate's second operand; none if
-    /// they are sums of the first.
-    pub starts: Option<Vec<usize>>,
+    /// Where the sums of a channel begin in the gate's second operand; none if they are sums of the
+    /// first.
+    pub sums: Vec<Option<usize>>,
 }
 
-/// Channels of a layer that are treated alike.
+impl Opening {
+    fn new(patches: Vec<Patch>, ring: u32, shape: Shape) -> Self {
+        let mut starts = vec![0];
+        starts.extend(patches.iter().scan(0, |at, patch| {
+            *at += patch.signs(shape.h, shape.w);
+            Some(*at)
+        }));
+        Self {
+            sums: vec![None; patches.len()],
+            patches,
+            starts,
+            ring,
+        }
+    }
+
+    /// Number of values in the whole group.
+    pub fn count(&self) -> usize {
+        self.starts.last().copied().unwrap_or(0)
+    }
+}
+
+/// Channels of a layer that are treated alike, though their patches may differ.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Group {
     /// The channels, ascending.
@@ -168,73 +240,101 @@ pub struct Group {
     pub signs: Vec<Sign>,
 }
 
-impl Group {
-    fn new(channels: Vec<usize>, form: Form, ring: u32, shape: Shape) -> Self {
-        let map = [shape.h, shape.w];
-        let pixels = Opening {
-            patch: Patch::PIXEL,
-            count: channels.len() * shape.plane(),
-            ring,
-            starts: None,
-        };
-        let mut group = Self {
-            channels,
-            form,
-            map,
-            ring,
-            openings: vec![pixels],
-            signs: Vec::new(),
-        };
-        match form {
-            Form::Pass | Form::Requant => {}
-            Form::Lower(patch) => group.add_sign(patch, false),
-            Form::Upper(patch) => group.add_sign(patch, true),
-            Form::Paired(patch) => {
-                group.add_sign(patch, false);
-                group.add_sign(patch, true);
-            }
-            Form::Both(lower, upper) => {
-                group.add_sign(lower, false);
-                group.add_sign(upper, true);
-            }
+/// A part of a message: `count` values, each of which has the same fields and bits.
+///
+/// The values travel in blocks of [`BLOCK`]: of each block first all its values' first field, then
+/// the second and so on, each packed as a [`Section`] of its own. As blocks are whole numbers of
+/// bytes, a segment is as long as if each field were one section.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Segment {
+    /// Values.
+    pub count: usize,
+    /// Of one value: a field of so many bits, or so many single bits.
+    pub fields: Vec<Field>,
+}
+
+/// What a segment has of each value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Field {
+    /// A number of so many bits.
+    Number(u32),
+    /// So many bits, each in a plane of its own.
+    Planes(usize),
+}
+
+impl Field {
+    /// The section that this field of `count` values is.
+    pub fn section(self, count: usize) -> Section {
+        match self {
+            Field::Number(bits) => Section::fields(count, bits),
+            Field::Planes(planes) => Section::planes(planes, count),
         }
-        group
+    }
+}
+
+impl Segment {
+    /// Bytes of the first `count` values.
+    pub fn bytes(&self, count: usize) -> usize {
+        let section = |n: usize| self.fields.iter().map(|f| f.section(n).bytes()).sum::<usize>();
+        count / BLOCK * section(BLOCK) + section(count % BLOCK)
     }
 
-    fn add_sign(&mut self, patch: Patch, upper: bool) {
-        let opening = match self.openings.iter().position(|o| o.patch == patch) {
-            Some(opening) => opening,
-            None => {
-                let count = self.channels.len() * patch.signs(self.map[0], self.map[1]);
-                self.openings.push(Opening {
-                    patch,
-                    count,
-                    ring: WIDE,
-                    starts: None,
-                });
-                self.openings.len() - 1
-            }
-        };
-        self.signs.push(Sign { opening, upper });
+    fn sections(&self) -> impl Iterator<Item = Section> + '_ {
+        self.fields.iter().map(|field| field.section(self.count))
+    }
+}
+
+impl Group {
+    /// `patches` are those below and above of each channel.
+    fn new(
+        channels: Vec<usize>,
+        form: Form,
+        ring: u32,
+        shape: Shape,
+        patches: &dyn Fn(usize) -> [Patch; 2],
+    ) -> Self {
+        let pixels = Opening::new(vec![Patch::PIXEL; channels.len()], ring, shape);
+        let mut openings = vec![pixels];
+        let mut signs = Vec::new();
+        for (grain, upper) in form.grains() {
+            let opening = match (grain, form) {
+                (Grain::Pixel, _) => 0,
+                (Grain::Patch, Form::Paired(_)) if upper => 1,
+                (Grain::Patch, _) => {
+                    let patches = channels.iter().map(|&c| patches(c)[usize::from(upper)]);
+                    openings.push(Opening::new(patches.collect(), WIDE, shape));
+                    openings.len() - 1
+                }
+            };
+            signs.push(Sign { opening, upper });
+        }
+        Self {
+            channels,
+            form,
+            map: [shape.h, shape.w],
+            ring,
+            openings,
+            signs,
+        }
     }
 
     /// Takes the sums over large patches from where they begin in the second operand.
     fn take_sums(&mut self, places: &SumPlaces) {
-        let large = |opening: &&mut Opening| is_large(opening.patch);
-        for opening in self.openings.iter_mut().filter(large) {
-            let channels = self.channels.iter();
-            opening.starts = Some(channels.map(|&c| places[&(c, opening.patch)]).collect());
+        for opening in &mut self.openings {
+            let patches = self.channels.iter().zip(&opening.patches);
+            let place = |(&c, &patch): (&usize, &Patch)| is_large(patch).then(|| places[&(c, patch)]);
+            opening.sums = patches.map(place).collect();
         }
     }
 
     /// Pixels of the whole group.
     pub fn pixels(&self) -> usize {
-        self.openings[0].count
+        self.openings[0].count()
     }
 
     /// DReLUs of the group.
     pub fn drelus(&self) -> usize {
-        self.signs.iter().map(|s| self.openings[s.opening].count).sum()
+        self.signs.iter().map(|s| self.openings[s.opening].count()).sum()
     }
 
     /// Products of a sign with a value per pixel that are dealt: one a sign, but for a pair,
@@ -246,74 +346,90 @@ impl Group {
         }
     }
 
-    fn uses_opening(&self, opening: usize) -> bool {
-        self.signs.iter().any(|s| s.opening == opening)
+    /// The signs that are taken from an opening, with their numbers.
+    pub fn signs_of(&self, opening: usize) -> impl Iterator<Item = (usize, &Sign)> {
+        self.signs
+            .iter()
+            .enumerate()
+            .filter(move |(_, s)| s.opening == opening)
+    }
+
+    /// Openings in the order of their segments in messages: those of patches, then the pixels.
+    pub fn order(&self) -> impl Iterator<Item = usize> + use<> {
+        (1..self.openings.len()).chain([0])
+    }
+
+    /// What the values of an opening have in the message of a stage; no fields if nothing.
+    pub fn segment(&self, stage: Stage, opening: usize) -> Segment {
+        let fields = match (self.form, stage) {
+            (Form::Pass, _) => Vec::new(),
+            (Form::Requant, Stage::Deal | Stage::M2) => vec![Field::Number(WIDE)],
+            (Form::Requant, Stage::M1) => vec![Field::Planes(1)],
+            (Form::Requant, _) => Vec::new(),
+            _ => self.fields(opening, stage),
+        };
+        Segment {
+            count: self.openings[opening].count(),
+            fields,
+        }
     }
 
     fn sections(&self, stage: Stage) -> Vec<Section> {
-        let pixels = self.pixels();
-        match (self.form, stage) {
-            (Form::Pass, _) => Vec::new(),
-            (Form::Requant, Stage::Deal | Stage::M2) => vec![Section::fields(pixels, WIDE)],
-            (Form::Requant, Stage::M1) => vec![Section::planes(1, pixels)],
-            (Form::Requant, _) => Vec::new(),
-            (_, Stage::Deal) => self.deal_sections(),
-            (_, Stage::M1) => self.m1_sections(),
-            (_, Stage::M2) => self.per_sign(|count| Section::planes(OPENED_BITS + 1, count)),
-            (_, Stage::M3) => {
-                let mut sections = self.per_sign(|count| Section::planes(1, count));
-                sections.push(Section::planes(1, pixels));
-                sections
-            }
-            (_, Stage::M4) => vec![Section::fields(pixels, 32), Section::planes(1, pixels)],
-            (_, Stage::MaskedShare | Stage::TruncationMask | Stage::Input | Stage::Reveal) => Vec::new(),
-        }
+        let segments = self.order().map(|opening| self.segment(stage, opening));
+        segments.flat_map(|s| s.sections().collect::<Vec<_>>()).collect()
     }
 
-    fn per_sign(&self, section: impl Fn(usize) -> Section) -> Vec<Section> {
-        self.signs
-            .iter()
-            .map(|s| section(self.openings[s.opening].count))
-            .collect()
+    fn fields(&self, at: usize, stage: Stage) -> Vec<Field> {
+        let opening = &self.openings[at];
+        let each_sign = |fields: &[Field]| fields.repeat(self.signs_of(at).count());
+        let (mut fields, of_pixels) = match stage {
+            Stage::Deal => (self.dealt(at), vec![Field::Number(32 - self.ring)]),
+            Stage::M1 => {
+                let mut fields = vec![Field::Number(opening.ring)];
+                fields.extend(each_sign(&[Field::Planes(OPENED_BITS)]));
+                (fields, Vec::new())
+            }
+            Stage::M2 => (each_sign(&[Field::Planes(OPENED_BITS + 1)]), Vec::new()),
+            Stage::M3 => (each_sign(&[Field::Planes(1)]), vec![Field::Planes(1)]),
+            Stage::M4 => (Vec::new(), vec![Field::Number(32), Field::Planes(1)]),
+            Stage::MaskedShare | Stage::TruncationMask | Stage::Input | Stage::Reveal => {
+                (Vec::new(), Vec::new())
+            }
+        };
+        if at == 0 {
+            fields.extend(of_pixels);
+        }
+        fields
     }
 
-    /// Tables of each opening; per sign the products of masks and the sign's mask beta in the
-    /// ring; per pixel product beta times the mask; the products of the wrap bits.
-    fn deal_sections(&self) -> Vec<Section> {
-        let mut sections = Vec::new();
-        for (at, opening) in self.openings.iter().enumerate() {
-            if self.uses_opening(at) {
-                sections.push(Section::planes(table_planes(opening.ring), opening.count));
-            }
+    /// Tables of an opening with signs; of each sign the products of masks and the sign's mask beta
+    /// in the ring; with the pixels beta times the mask for each pixel product. (The products of the
+    /// wrap bits follow.)
+    fn dealt(&self, at: usize) -> Vec<Field> {
+        let mut fields = Vec::new();
+        let mut signs = self.signs_of(at).peekable();
+        if signs.peek().is_some() {
+            fields.push(Field::Planes(table_planes(self.openings[at].ring)));
         }
-        for (at, sign) in self.signs.iter().enumerate() {
-            let count = self.openings[sign.opening].count;
-            sections.push(Section::planes(PRODUCTS, count));
-            sections.push(Section::fields(count, self.ring));
-            if at < self.pixel_products() {
-                sections.push(Section::fields(self.pixels(), self.ring));
-            }
+        for _ in signs {
+            fields.extend([Field::Planes(PRODUCTS), Field::Number(self.ring)]);
         }
-        sections.push(Section::fields(self.pixels(), 32 - self.ring));
-        sections
-    }
-
-    fn m1_sections(&self) -> Vec<Section> {
-        let mut sections: Vec<Section> = self
-            .openings
-            .iter()
-            .map(|o| Section::fields(o.count, o.ring))
-            .collect();
-        sections.extend(self.per_sign(|count| Section::planes(OPENED_BITS, count)));
-        sections
+        if at == 0 {
+            fields.extend(vec![Field::Number(self.ring); self.pixel_products()]);
+        }
+        fields
     }
 }
 
 /// Groups of a gate on a truncated accumulator of `shape`; `upper` is given for a clip, `sums` says
 /// whether the sums over large patches are in a second operand.
 pub fn groups(lower: &Patches, upper: Option<&Patches>, shape: Shape, sums: bool) -> Vec<Group> {
-    let form = |c: usize| Form::of(lower[c], upper.map_or(Patch::Identity, |u| u[c]));
-    let mut groups = grouped(shape, form, Form::ring);
+    let patches = |c: usize| [lower[c], upper.map_or(Patch::Identity, |u| u[c])];
+    let form = |c: usize| {
+        let [lower, upper] = patches(c);
+        Form::of(lower, upper)
+    };
+    let mut groups = grouped(shape, form, Form::ring, &patches);
     if sums {
         let list = SumList::of_gate(lower, upper.map(Vec::as_slice));
         let places = list.places(shape.h, shape.w);
@@ -326,24 +442,30 @@ pub fn groups(lower: &Patches, upper: Option<&Patches>, shape: Shape, sums: bool
 pub fn activation_groups(patches: &Patches, shape: Shape) -> Vec<Group> {
     let form = |c: usize| match patches[c] {
         Patch::Identity => Form::Pass,
-        patch => Form::Lower(patch),
+        patch => Form::Lower(Grain::of(patch)),
     };
-    grouped(shape, form, Form::ring)
+    grouped(shape, form, Form::ring, &|c| [patches[c], Patch::Identity])
 }
 
 /// The one group of a maximum of two activations, whose difference has `ring` bits.
 pub fn difference_groups(ring: u32, shape: Shape) -> Vec<Group> {
-    grouped(shape, |_| Form::Lower(Patch::PIXEL), |_| ring)
+    let form = |_| Form::Lower(Grain::Pixel);
+    grouped(shape, form, |_| ring, &|_| [Patch::PIXEL, Patch::Identity])
 }
 
-fn grouped(shape: Shape, form: impl Fn(usize) -> Form, ring: impl Fn(Form) -> u32) -> Vec<Group> {
+fn grouped(
+    shape: Shape,
+    form: impl Fn(usize) -> Form,
+    ring: impl Fn(Form) -> u32,
+    patches: &dyn Fn(usize) -> [Patch; 2],
+) -> Vec<Group> {
     let mut by_form: BTreeMap<Form, Vec<usize>> = BTreeMap::new();
     for c in 0..shape.c {
         by_form.entry(form(c)).or_default().push(c);
     }
     by_form
         .into_iter()
-        .map(|(form, channels)| Group::new(channels, form, ring(form), shape))
+        .map(|(form, channels)| Group::new(channels, form, ring(form), shape, patches))
         .collect()
 }
 
@@ -412,10 +534,30 @@ mod tests {
 
     #[test]
     fn channels_of_one_kind_are_one_group() {
-        let block = Patch::Block { h: 2, w: 2 };
-        let patches = vec![Patch::PIXEL, Patch::Identity, block, Patch::PIXEL, block];
+        let (block, row) = (Patch::Block { h: 2, w: 2 }, Patch::Block { h: 1, w: 3 });
+        let patches = vec![Patch::PIXEL, Patch::Identity, row, Patch::PIXEL, block];
         let groups = groups(&patches, None, Shape::new(5, 4, 4), false);
         let channels: Vec<_> = groups.iter().map(|g| g.channels.clone()).collect();
         assert_eq!(channels, [vec![1], vec![0, 3], vec![2, 4]]);
+        let opening = &groups[2].openings[1];
+        assert_eq!(
+            (&opening.patches, &opening.starts),
+            (&vec![row, block], &vec![0, 8, 12])
+        );
+        assert_eq!(groups[2].drelus(), 12);
+    }
+
+    #[test]
+    fn segments_come_in_blocks_of_whole_bytes() {
+        let shape = Shape::new(1, 30, 50);
+        let patches = vec![Patch::Block { h: 2, w: 3 }];
+        for upper in [None, Some(&patches)] {
+            let groups = groups(&patches, upper, shape, false);
+            for message in messages(&groups) {
+                let segments = groups[0].order().map(|at| groups[0].segment(message.stage, at));
+                let bytes: usize = segments.map(|s| s.bytes(s.count)).sum();
+                assert_eq!(bytes, message.bytes(), "{:?}", message.stage);
+            }
+        }
     }
 }

@@ -2,6 +2,9 @@
 
 use std::process::ExitCode;
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     match trefoil_runtime::cli::run().map_err(anyhow::Error::new) {
         Ok(()) => ExitCode::SUCCESS,

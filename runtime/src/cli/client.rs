@@ -14,6 +14,7 @@ use crate::net::address::loopback;
 use crate::net::connect::CONNECT_PATIENCE;
 use crate::net::{NetError, TcpLink, connect};
 use crate::session::{ClientSession, Identity};
+use crate::workers::on_own_threads;
 
 /// Runs the command.
 ///
@@ -29,7 +30,7 @@ pub fn run(args: &ClientArgs) -> Result<(), CliError> {
 
     let (server, helper) = connect_both(server, helper, args.party.timeout)?;
     let session = ClientSession::open(&own, server, helper).map_err(client_error)?;
-    let (results, tally) = job.run(session, &mut party)?;
+    let (results, tally) = on_own_threads(|| job.run(session, &mut party))?;
     job.finish(party.plan(), &results, &tally)
 }
 

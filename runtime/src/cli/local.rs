@@ -18,6 +18,7 @@ use crate::session::{
     ClientSession, Greeted, HelperSession, Identity, ImageRecord, ServerSession, SessionError,
 };
 use crate::wire::{MemoryLink, Traffic, pair};
+use crate::workers::on_own_threads;
 
 /// Frames that may wait on a link: enough for parties to work side by side, few enough that they
 /// do not fill the memory.
@@ -57,16 +58,20 @@ fn together(
     let server_news = news.clone();
     let (client, server, helper) = thread::scope(|scope| {
         let server = scope.spawn(|| {
-            serve(server_plan, server_client, server_helper, move |n| {
-                drop(server_news.send(n))
+            on_own_threads(|| {
+                serve(server_plan, server_client, server_helper, move |n| {
+                    drop(server_news.send(n))
+                })
             })
         });
         let helper = scope.spawn(|| {
-            help(helper_plan, helper_client, helper_server, move |n| {
-                drop(news.send(n))
+            on_own_threads(|| {
+                help(helper_plan, helper_client, helper_server, move |n| {
+                    drop(news.send(n))
+                })
             })
         });
-        let client = ask(job, party, client_server, client_helper);
+        let client = on_own_threads(|| ask(job, party, client_server, client_helper));
         (
             client,
             joined(server, Party::Server),

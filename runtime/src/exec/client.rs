@@ -6,7 +6,6 @@ use std::time::Instant;
 
 use trefoil_ir::mpc::{Op, Party, Program, Stage, ValueId};
 use trefoil_ir::plan::ClientPlan;
-use zeroize::Zeroize;
 
 use super::prepared::{Prepared, has_messages};
 use super::store::{Memory, Store, Value};
@@ -14,9 +13,10 @@ use super::{At, ExecError, INPUT_MASK, Measured, local};
 use crate::kernel;
 use crate::prg::{Purpose, StreamKey};
 use crate::protocol::gate::{self, Exact, MaskSource, result_mask};
-use crate::protocol::section::{Reader, Writer};
+use crate::protocol::layout::Half;
 use crate::protocol::streams::StepStreams;
-use crate::protocol::truncate;
+use crate::protocol::{section, truncate};
+use crate::wipe::wipe;
 use crate::wire::Link;
 
 /// The client of one plan. Clones share the packed weights.
@@ -33,6 +33,19 @@ struct GateStock {
     deal: Vec<u8>,
 }
 
+impl GateStock {
+    fn bytes(&self) -> usize {
+        self.deal.len() + 2 * self.rs.len()
+    }
+}
+
+impl Drop for GateStock {
+    fn drop(&mut self) {
+        wipe(&mut self.rs);
+        wipe(&mut self.deal);
+    }
+}
+
 /// What the offline phase of one inference left at the client. Used once.
 pub struct ClientStock {
     inference: u32,
@@ -45,12 +58,8 @@ pub struct ClientStock {
 
 impl Drop for ClientStock {
     fn drop(&mut self) {
-        self.input_mask.zeroize();
-        self.revealed.zeroize();
-        for stock in self.gates.values_mut() {
-            stock.rs.zeroize();
-            stock.deal.zeroize();
-        }
+        wipe(&mut self.input_mask);
+        wipe(&mut self.revealed);
     }
 }
 
@@ -159,18 +168,15 @@ impl Client {
         for round in &prepared.schedule.rounds {
             let mut received = Vec::with_capacity(round.server.len());
             for slot in &round.server {
-                received.push((
-                    slot.step,
-                    slot.stage,
-                    online.at(slot.step).receive(server, slot.stage)?,
-                ));
+                let payload = online.at(slot.step).receive(server, slot.stage)?;
+                received.push((slot.step, slot.stage, payload));
             }
             for (step, stage, payload) in received {
                 let step_begin = Instant::now();
                 if stage == Stage::Reveal {
                     output = online.reveal(step, &payload, server)?;
                 } else {
-                    online.answer(step, stage, &payload, server)?;
+                    online.answer(step, stage, payload, server)?;
                 }
                 self.measured.step_seconds[step.index()] += step_begin.elapsed().as_secs_f64();
             }
@@ -207,6 +213,7 @@ impl Offline<'_> {
             step: id,
         };
         let step = self.program.step(id);
+        let isa = self.prepared.isa;
         let mut streams = StepStreams::new(self.key, self.inference, id.0);
         match &step.op {
             Op::Input(_) => {
@@ -215,38 +222,30 @@ impl Offline<'_> {
             }
             Op::Truncate(op) => {
                 let share = self.store.take_ring(step.args[0]);
-                at.send(
-                    server,
-                    Stage::MaskedShare,
-                    truncate::client_send(share, &mut streams),
-                )?;
+                let sent = truncate::client_send(isa, &share, &mut streams);
+                at.send(server, Stage::MaskedShare, sent)?;
                 let message = at.receive(helper, Stage::TruncationMask)?;
-                let rs = truncate::client_receive(op, &message, step.ty.shape.len())
+                let rs = truncate::client_receive(isa, op, &message, step.ty.shape.len())
                     .map_err(|e| at.malformed(helper, e))?;
                 self.store.put(id, Value::Top(rs));
             }
             Op::TruncateSums(_) => {
                 let share = self.store.take_ring(step.args[0]);
-                let sent = truncate::client_send(share, &mut streams);
+                let sent = truncate::client_send(isa, &share, &mut streams);
                 at.send(server, Stage::MaskedShare, sent)?;
             }
             Op::Reveal(_) => self.revealed = self.low_half(step.args[0]),
             Op::Max(_) => {
-                let y = self.store.ring(step.args[1]).to_vec();
-                let mut difference = self.store.ring(step.args[0]).to_vec();
-                kernel::sub_assign(self.prepared.isa, &mut difference, &y);
-                let rs = difference.iter().map(|&r| r as u16).collect();
-                let mut mask = self.gate(&at, rs, &[], &mut streams, helper)?;
-                kernel::add_assign(self.prepared.isa, &mut mask, &y);
+                let [x, y] = [0, 1].map(|arg| self.store.ring(step.args[arg]));
+                let rs = Half::Difference(x, y).to_vec();
+                let mut mask = self.gate(&at, rs, None, &mut streams, helper)?;
+                kernel::add_assign(isa, &mut mask, self.store.ring(step.args[1]));
                 self.store.put(id, Value::Ring(mask));
             }
             _ => {
                 let rs = self.low_half(step.args[0]);
-                let passed = match &step.op {
-                    Op::Relu(_) => self.store.ring(step.args[0]).to_vec(),
-                    _ => Vec::new(),
-                };
-                let mask = self.gate(&at, rs, &passed, &mut streams, helper)?;
+                let passed = matches!(&step.op, Op::Relu(_)).then_some(step.args[0]);
+                let mask = self.gate(&at, rs, passed, &mut streams, helper)?;
                 self.store.put(id, Value::Ring(mask));
             }
         }
@@ -257,29 +256,31 @@ impl Offline<'_> {
     fn low_half(&self, id: ValueId) -> Vec<u16> {
         match self.store.top(id) {
             Some(rs) => rs.to_vec(),
-            None => self.store.ring(id).iter().map(|&a| a as u16).collect(),
+            None => Half::Activation(self.store.ring(id)).to_vec(),
         }
     }
 
-    /// Takes the helper's message of a gate in; returns the mask of its result.
+    /// Takes the helper's message of a gate in; returns the mask of its result. `passed` is the
+    /// operand, if channels may pass unchanged.
     fn gate(
         &mut self,
         at: &At<'_>,
         rs: Vec<u16>,
-        passed: &[u32],
+        passed: Option<ValueId>,
         streams: &mut StepStreams<'_>,
         helper: &mut dyn Link,
     ) -> Result<Vec<u32>, ExecError> {
         let source = MaskSource {
-            rs: &rs,
+            rs: Half::Top(&rs),
             exact: Exact::default(),
-            passed,
+            passed: passed.map_or(&[], |operand| self.store.ring(operand)),
         };
-        let mask = result_mask(self.prepared.groups(at.step), &source, streams);
+        let mask = result_mask(self.prepared.gate(at.step), &source, streams);
         if has_messages(at.program, at.step) {
             let deal = at.receive(helper, Stage::Deal)?;
-            self.store.memory.add(deal.len() + 2 * rs.len());
-            self.gates.insert(at.step, GateStock { rs, deal });
+            let stock = GateStock { rs, deal };
+            self.store.memory.add(stock.bytes());
+            self.gates.insert(at.step, stock);
         }
         Ok(mask)
     }
@@ -308,14 +309,12 @@ fn send_image(
         .zip(&stock.input_mask)
         .map(|(x, a)| (*x as u32).wrapping_sub(*a))
         .collect();
-    let mut message = Writer::new();
-    message.u32s(&masked, 32);
     let at = At {
         program,
         inference: stock.inference,
         step: id,
     };
-    at.send(server, Stage::Input, message.finish())
+    at.send(server, Stage::Input, section::of_u32s(&masked))
 }
 
 /// The online phase in progress.
@@ -324,7 +323,7 @@ struct Online<'a> {
     prepared: &'a Prepared,
     key: &'a StreamKey,
     stock: &'a mut ClientStock,
-    gates: BTreeMap<ValueId, (gate::Client<'a>, StepStreams<'a>)>,
+    gates: BTreeMap<ValueId, (gate::Client<'a>, GateStock, StepStreams<'a>)>,
 }
 
 impl<'a> Online<'a> {
@@ -341,12 +340,12 @@ impl<'a> Online<'a> {
         &mut self,
         id: ValueId,
         stage: Stage,
-        payload: &[u8],
+        payload: Vec<u8>,
         server: &mut dyn Link,
     ) -> Result<(), ExecError> {
         let at = self.at(id);
         if stage == Stage::M1 {
-            let mut stock = self
+            let stock = self
                 .stock
                 .gates
                 .remove(&id)
@@ -354,30 +353,30 @@ impl<'a> Online<'a> {
             let mut streams = StepStreams::new(self.key, self.stock.inference, id.0);
             // The mask of the result was drawn offline, to prepare the layers behind; here it is applied.
             streams.replay(Purpose::FreshMask);
-            let groups = self.prepared.groups(id);
+            let layer = self.prepared.gate(id);
             let levels = self.prepared.levels(self.program, id);
-            let (gate, m2) = gate::Client::m2(groups, &stock.rs, &stock.deal, payload, levels, &mut streams)
+            let rs = Half::Top(&stock.rs);
+            let (gate, m2) = gate::Client::m2(layer, rs, &stock.deal, payload, levels, &mut streams)
                 .map_err(|e| at.malformed(server, e))?;
-            self.stock.memory.free(stock.deal.len() + 2 * stock.rs.len());
-            stock.rs.zeroize();
-            stock.deal.zeroize();
-            self.gates.insert(id, (gate, streams));
+            if layer.bytes(Stage::M3) > 0 {
+                self.gates.insert(id, (gate, stock, streams));
+            } else {
+                self.stock.memory.free(stock.bytes());
+            }
             return at.send(server, Stage::M2, m2);
         }
-        let (gate, mut streams) = self.gates.remove(&id).expect("M3 follows M1");
+        let (gate, stock, mut streams) = self.gates.remove(&id).expect("M3 follows M1");
         let m4 = gate
-            .m4(payload, &mut streams)
+            .m4(Half::Top(&stock.rs), &stock.deal, &payload, &mut streams)
             .map_err(|e| at.malformed(server, e))?;
+        self.stock.memory.free(stock.bytes());
         at.send(server, Stage::M4, m4)
     }
 
     /// The server's half plus the client's.
     fn reveal(&self, id: ValueId, payload: &[u8], server: &dyn Link) -> Result<Vec<i64>, ExecError> {
         let count = self.stock.revealed.len();
-        let mut reader = Reader::new(payload);
-        let halves = reader
-            .u16s(count, 16)
-            .map_err(|e| self.at(id).malformed(server, e))?;
+        let halves = section::to_u16s(payload, count).map_err(|e| self.at(id).malformed(server, e))?;
         let open = |(s, c): (&u16, &u16)| i64::from(s.wrapping_add(*c) as i16);
         Ok(halves.iter().zip(&self.stock.revealed).map(open).collect())
     }

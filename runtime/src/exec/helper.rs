@@ -13,6 +13,7 @@ use super::{At, ExecError, INPUT_MASK, Measured, local};
 use crate::kernel;
 use crate::prg::{StreamKey, weight_share};
 use crate::protocol::gate::{Exact, MaskSource, helper_deal, result_mask};
+use crate::protocol::layout::Half;
 use crate::protocol::streams::StepStreams;
 use crate::protocol::truncate;
 use crate::wire::Link;
@@ -128,23 +129,21 @@ fn run_step(
         }
         Op::Truncate(op) => {
             let h = store.take_ring(step.args[0]);
-            let (r, message) = truncate::helper(op, h, &mut client_streams, &mut server_streams);
+            let (r, message) =
+                truncate::helper(prepared.isa, op, h, &mut client_streams, &mut server_streams);
             at.send(client, Stage::TruncationMask, message)?;
             store.put(id, Value::Ring(r));
         }
         Op::TruncateSums(_) => {
             let h = store.take_ring(step.args[0]);
-            let r = truncate::helper_sums(h, &mut client_streams, &mut server_streams);
+            let r = truncate::helper_sums(prepared.isa, h, &mut client_streams, &mut server_streams);
             store.put(id, Value::Ring(r));
         }
         Op::Reveal(_) => {}
         Op::Max(_) => {
-            let y = store.ring(step.args[1]).to_vec();
-            let mut r = store.ring(step.args[0]).to_vec();
-            kernel::sub_assign(prepared.isa, &mut r, &y);
-            let rs: Vec<u16> = r.iter().map(|&r| r as u16).collect();
+            let (x, y) = (store.ring(step.args[0]), store.ring(step.args[1]));
             let source = MaskSource {
-                rs: &rs,
+                rs: Half::Difference(x, y),
                 exact: Exact::default(),
                 passed: &[],
             };
@@ -156,17 +155,16 @@ fn run_step(
                 &mut server_streams,
                 client,
             )?;
-            kernel::add_assign(prepared.isa, &mut mask, &y);
+            kernel::add_assign(prepared.isa, &mut mask, y);
             store.put(id, Value::Ring(mask));
         }
         _ => {
             let r = store.ring(step.args[0]);
-            let rs = match &step.op {
-                Op::Relu(_) => r.iter().map(|&r| r as u16).collect(),
-                _ => truncate::top(r),
-            };
             let source = MaskSource {
-                rs: &rs,
+                rs: match &step.op {
+                    Op::Relu(_) => Half::Activation(r),
+                    _ => Half::R(r),
+                },
                 exact: Exact {
                     pixels: r,
                     sums: step.args.get(1).map_or(&[], |&sums| store.ring(sums)),
@@ -195,10 +193,10 @@ fn deal(
     server_streams: &mut StepStreams<'_>,
     client: &mut dyn Link,
 ) -> Result<Vec<u32>, ExecError> {
-    let groups = prepared.groups(at.step);
+    let layer = prepared.gate(at.step);
     if has_messages(at.program, at.step) {
-        let message = helper_deal(groups, source, client_streams, server_streams);
+        let message = helper_deal(layer, source, client_streams, server_streams);
         at.send(client, Stage::Deal, message)?;
     }
-    Ok(result_mask(groups, source, client_streams))
+    Ok(result_mask(layer, source, client_streams))
 }

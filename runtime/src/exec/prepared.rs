@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use trefoil_ir::mpc::gate::Group;
 use trefoil_ir::mpc::op::{Conv2d, Conv2dSums};
 use trefoil_ir::mpc::schedule::Schedule;
 use trefoil_ir::mpc::{ConstId, ConstKind, Message, Op, Program, ValueId};
@@ -12,11 +11,12 @@ use zeroize::Zeroizing;
 
 use crate::kernel::{ConvShape, Isa, PackedSums, PackedWeights};
 use crate::protocol::gate::Levels;
+use crate::protocol::layout::Layer;
 
 /// A program with one party's constants, ready to run.
 pub(super) struct Prepared {
     pub(super) schedule: Schedule,
-    groups: BTreeMap<ValueId, Vec<Group>>,
+    gates: BTreeMap<ValueId, Layer>,
     packed: Vec<Option<PackedWeights>>,
     sums: BTreeMap<ValueId, PackedSums>,
     plain: Vec<Option<Vec<i32>>>,
@@ -29,7 +29,7 @@ impl Prepared {
         let isa = Isa::detect();
         let count = program.constants.len();
         let (mut packed, mut plain): (Vec<_>, Vec<_>) = (0..count).map(|_| (None, None)).unzip();
-        let (mut groups, mut sums) = (BTreeMap::new(), BTreeMap::new());
+        let (mut gates, mut sums) = (BTreeMap::new(), BTreeMap::new());
         for id in program.ids() {
             let step = program.step(id);
             if let Op::Conv2d(conv) = &step.op {
@@ -49,7 +49,7 @@ impl Prepared {
             }
             let types: Vec<_> = step.args.iter().map(|a| program.ty(*a)).collect();
             if let Some(of_step) = step.op.gate_groups(&types) {
-                groups.insert(id, of_step);
+                gates.insert(id, Layer::new(isa, of_step));
             }
         }
         for (at, declared) in program.constants.iter().enumerate() {
@@ -60,7 +60,7 @@ impl Prepared {
         }
         Self {
             schedule: Schedule::new(program),
-            groups,
+            gates,
             packed,
             sums,
             plain,
@@ -68,17 +68,17 @@ impl Prepared {
         }
     }
 
-    /// Groups of a gate.
+    /// A gate's groups.
     ///
     /// # Panics
     /// If the step is no gate.
-    pub(super) fn groups(&self, gate: ValueId) -> &[Group] {
-        &self.groups[&gate]
+    pub(super) fn gate(&self, gate: ValueId) -> &Layer {
+        &self.gates[&gate]
     }
 
     /// Whether the step is a gate.
     pub(super) fn is_gate(&self, id: ValueId) -> bool {
-        self.groups.contains_key(&id)
+        self.gates.contains_key(&id)
     }
 
     /// Packed weights of a convolution.

@@ -13,9 +13,9 @@ use super::{At, ExecError, Measured, local};
 use crate::kernel;
 use crate::prg::StreamKey;
 use crate::protocol::gate::{self, Exact};
-use crate::protocol::section::{Reader, Writer};
+use crate::protocol::layout::Half;
 use crate::protocol::streams::StepStreams;
-use crate::protocol::truncate;
+use crate::protocol::{section, truncate};
 use crate::wire::Link;
 
 /// The server of one plan. Clones share the packed weights.
@@ -131,7 +131,7 @@ impl Server {
             })?;
             for slot in &round.client {
                 let payload = online.at(slot.step).receive(client, slot.stage)?;
-                self.timed(slot.step, || online.take(slot.step, slot.stage, &payload, client))?;
+                self.timed(slot.step, || online.take(slot.step, slot.stage, payload, client))?;
             }
         }
         self.measured.peak_memory = online.store.memory.peak();
@@ -185,9 +185,7 @@ impl<'a> Online<'a> {
         match &step.op {
             Op::Input(_) => {
                 let payload = self.at(id).receive(client, Stage::Input)?;
-                let mut reader = Reader::new(&payload);
-                let hat = reader
-                    .u32s(step.ty.shape.len(), 32)
+                let hat = section::to_u32s(&payload, step.ty.shape.len())
                     .map_err(|e| self.at(id).malformed(client, e))?;
                 self.store.put(id, Value::Ring(hat));
             }
@@ -197,7 +195,8 @@ impl<'a> Online<'a> {
                     .remove(&id)
                     .expect("the offline phase left every masked share");
                 let s = self.store.take_ring(step.args[0]);
-                let d = truncate::server(s, &share, &mut self.streams(id))
+                let isa = self.prepared.isa;
+                let d = truncate::server(isa, s, &share, &mut self.streams(id))
                     .map_err(|e| self.at(id).malformed(client, e))?;
                 self.store.memory.free(share.len());
                 self.store.put(id, Value::Ring(d));
@@ -220,42 +219,41 @@ impl<'a> Online<'a> {
                 let mut streams = self.streams(id);
                 let (zs, exact) = self.operand(id);
                 let levels = self.prepared.levels(self.program, id);
-                let (gate, m1) = gate::Server::m1(self.prepared.groups(id), &zs, exact, levels, &mut streams);
+                let layer = self.prepared.gate(id);
+                let (gate, m1) = gate::Server::m1(layer, zs, exact, levels, &mut streams);
                 self.gates.insert(id, (gate, streams));
                 m1
             }
             Stage::M3 => {
-                let (gate, streams) = self.gates.get_mut(&id).expect("M3 follows M1");
-                gate.m3(streams)
+                let (mut gate, mut streams) = self.gates.remove(&id).expect("M3 follows M1");
+                let m3 = gate.m3(self.operand(id).0, &mut streams);
+                self.gates.insert(id, (gate, streams));
+                m3.map_err(|e| self.at(id).malformed(client, e))?
             }
             _ => {
-                let mut message = Writer::new();
-                message.u16s(&self.operand(id).0, 16);
+                let half = self.operand(id).0.to_vec();
                 self.store.used(self.program, id);
-                message.finish()
+                section::of_u16s(&half)
             }
         };
         self.at(id).send(client, stage, payload)
     }
 
-    /// The server's half of a step's operand modulo 2^16, and D, of which patch sums are taken.
-    fn operand(&self, id: ValueId) -> (Vec<u16>, Exact<'_>) {
+    /// The server's half of a step's operand, and D, of which patch sums are taken.
+    fn operand(&self, id: ValueId) -> (Half<'_>, Exact<'_>) {
         let step = self.program.step(id);
         let x = self.store.ring(step.args[0]);
         if let Op::Max(_) = step.op {
             let y = self.store.ring(step.args[1]);
-            return (
-                x.iter().zip(y).map(|(x, y)| x.wrapping_sub(*y) as u16).collect(),
-                Exact::default(),
-            );
+            return (Half::Difference(x, y), Exact::default());
         }
         match self.program.ty(step.args[0]).kind {
             Kind::Truncated => {
                 let sums = step.args.get(1).map_or(&[][..], |&sums| self.store.ring(sums));
-                (truncate::server_top(x), Exact { pixels: x, sums })
+                (Half::D(x), Exact { pixels: x, sums })
             }
             Kind::Activation | Kind::Accumulator | Kind::Sums | Kind::Output => {
-                (x.iter().map(|&x| x as u16).collect(), Exact::default())
+                (Half::Activation(x), Exact::default())
             }
         }
     }
@@ -264,13 +262,12 @@ impl<'a> Online<'a> {
         &mut self,
         id: ValueId,
         stage: Stage,
-        payload: &[u8],
+        payload: Vec<u8>,
         client: &dyn Link,
     ) -> Result<(), ExecError> {
         if stage == Stage::M2 {
             let (gate, _) = self.gates.get_mut(&id).expect("M2 follows M1");
-            gate.take_m2(payload)
-                .map_err(|e| self.at(id).malformed(client, e))?;
+            gate.take_m2(payload);
             let ends_here = !self.program.messages(id).iter().any(|m| m.stage == Stage::M4);
             return if ends_here {
                 self.finish(id, &[], client)
@@ -278,15 +275,15 @@ impl<'a> Online<'a> {
                 Ok(())
             };
         }
-        self.finish(id, payload, client)
+        self.finish(id, &payload, client)
     }
 
     fn finish(&mut self, id: ValueId, m4: &[u8], client: &dyn Link) -> Result<(), ExecError> {
         let step = self.program.step(id);
-        let (gate, _) = self.gates.remove(&id).expect("a gate ends once");
+        let (gate, mut streams) = self.gates.remove(&id).expect("a gate ends once");
         let passed = self.store.ring(step.args[0]);
         let mut hat = gate
-            .finish(m4, passed, step.ty.shape.len())
+            .finish(m4, passed, step.ty.shape.len(), &mut streams)
             .map_err(|e| self.at(id).malformed(client, e))?;
         if let Op::Max(_) = step.op {
             kernel::add_assign(self.prepared.isa, &mut hat, self.store.ring(step.args[1]));

@@ -1,7 +1,8 @@
 //! Values alive at one party: freed after their last use, and counted.
 
 use trefoil_ir::mpc::{Program, ValueId};
-use zeroize::Zeroize;
+
+use crate::wipe::wipe;
 
 /// Bytes at once, and the most of them.
 #[derive(Clone, Copy, Debug, Default)]
@@ -52,8 +53,8 @@ impl Value {
 impl Drop for Value {
     fn drop(&mut self) {
         match self {
-            Value::Ring(values) => values.zeroize(),
-            Value::Top(values) => values.zeroize(),
+            Value::Ring(values) => wipe(values),
+            Value::Top(values) => wipe(values),
         }
     }
 }

@@ -2,7 +2,8 @@
 
 use std::cell::RefCell;
 use std::ops::{Deref, DerefMut};
-use zeroize::Zeroize;
+
+use crate::wipe::wipe;
 
 const LINE_BYTES: usize = 64;
 const LINE_WORDS: usize = LINE_BYTES / size_of::<u32>();
@@ -25,7 +26,7 @@ impl Aligned {
 
     /// Overwrites the contents in a way that the compiler must not leave out.
     pub(super) fn wipe(&mut self) {
-        self.words.zeroize();
+        wipe(&mut self.words);
     }
 }
 

@@ -75,6 +75,8 @@ struct Elementwise<'a> {
 }
 
 impl Loop for Elementwise<'_> {
+    type Output = ();
+
     #[inline(always)]
     fn run(self) {
         let pairs = self.out.iter_mut().zip(self.x);

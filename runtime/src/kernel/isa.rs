@@ -10,7 +10,7 @@ pub enum Isa {
     Scalar,
     /// 8 lanes of 32 bits.
     Avx2,
-    /// 16 lanes of 32 bits.
+    /// 16 lanes of 32 bits: AVX-512 F with VL, BW and DQ, as servers have had it from the first.
     Avx512,
 }
 
@@ -56,14 +56,19 @@ impl Isa {
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2 => is_x86_feature_detected!("avx2"),
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx512 => is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vl"),
+            Isa::Avx512 => {
+                is_x86_feature_detected!("avx512f")
+                    && is_x86_feature_detected!("avx512vl")
+                    && is_x86_feature_detected!("avx512bw")
+                    && is_x86_feature_detected!("avx512dq")
+            }
             #[cfg(not(target_arch = "x86_64"))]
             Isa::Avx2 | Isa::Avx512 => false,
         }
     }
 
     /// Itself if the CPU runs it, else the best below: what makes safe functions of an `Isa` sound.
-    pub(super) fn clamped(self) -> Isa {
+    pub(crate) fn clamped(self) -> Isa {
         let usable = |isa: &Isa| *isa <= self && isa.is_available();
         let best = Isa::ALL.into_iter().rev().find(usable);
         best.unwrap_or(Isa::Scalar)

@@ -38,6 +38,7 @@ mod tests;
 
 pub use elementwise::{add_assign, mul_channel, sub_assign};
 pub use isa::{Isa, UnknownIsa};
+pub(crate) use micro::{Loop, widened};
 pub use pack::PackedWeights;
 pub use shape::ConvShape;
 pub use sums::{PackedSums, pool_scratch_bytes, pool_sums};

@@ -199,6 +199,8 @@ pub(super) struct PackPixels<'a, const CHUNK: usize> {
 }
 
 impl<const CHUNK: usize> Loop for PackPixels<'_, CHUNK> {
+    type Output = ();
+
     #[inline(always)]
     fn run(self) {
         let lines = self.block.lines.len();

@@ -189,6 +189,8 @@ struct Fill<'a> {
 }
 
 impl Loop for Fill<'_> {
+    type Output = ();
+
     #[inline(always)]
     fn run(self) {
         let Phases { rows, columns, .. } = self.phases;

@@ -16,7 +16,8 @@ use std::collections::BTreeMap;
 use trefoil_ir::mpc::sums::{Reach, SumList};
 use trefoil_ir::patch::Patch;
 use trefoil_ir::shape::{Shape, Window};
-use zeroize::Zeroize;
+
+use crate::wipe::wipe;
 
 /// Fewest channels that one task handles.
 const CHANNELS: usize = 4;
@@ -72,7 +73,7 @@ impl PackedSums {
             let mut rows: Vec<u32> = rows.copied().collect();
             let shape = key.product(shape, geometry.output);
             let packed = PackedWeights::pack(isa, &shape, &rows);
-            rows.zeroize();
+            wipe(&mut rows);
             Class {
                 patch: key.patch,
                 groups: key.groups,
@@ -378,6 +379,8 @@ struct Fill<'a> {
 }
 
 impl Loop for Fill<'_> {
+    type Output = ();
+
     #[inline(always)]
     fn run(self) {
         let Prefixes {
@@ -412,6 +415,8 @@ struct Take<'a> {
 }
 
 impl Loop for Take<'_> {
+    type Output = ();
+
     #[inline(always)]
     fn run(self) {
         let Self {

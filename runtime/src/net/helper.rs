@@ -8,6 +8,7 @@ use super::stop::Stop;
 use super::tcp::TcpLink;
 use crate::exec;
 use crate::session::{Greeted, HelperSession, Identity, Pair, Pairing, SessionError};
+use crate::workers::on_own_threads;
 
 /// Deals to clients until a stop is requested, or for one session if the options say so.
 ///
@@ -73,7 +74,7 @@ fn session(
     let session = HelperSession::open(client, server)?;
     let id = session.id();
     log(format!("session {id} begins"));
-    let images = session.serve(&mut party.clone(), |_| ())?;
+    let images = on_own_threads(|| session.serve(&mut party.clone(), |_| ()))?;
     log(format!("session {id} ends after {images} images"));
     Ok(images)
 }

@@ -12,6 +12,7 @@ use super::stop::Stop;
 use super::tcp::TcpLink;
 use crate::exec;
 use crate::session::{Identity, ServerSession, SessionError};
+use crate::workers::on_own_threads;
 
 /// How long a helper that does not answer is tried for. Clients are waiting.
 const HELPER_PATIENCE: Duration = Duration::from_secs(5);
@@ -60,7 +61,7 @@ fn session(
     client.set_party(Party::Client);
     let id = session.id();
     log(format!("session {id} begins"));
-    let images = session.serve(&mut party.clone(), |_| ())?;
+    let images = on_own_threads(|| session.serve(&mut party.clone(), |_| ()))?;
     log(format!("session {id} ends after {images} images"));
     Ok(images)
 }

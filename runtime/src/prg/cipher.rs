@@ -19,7 +19,7 @@ const BATCH: usize = 64;
 
 /// The integers that streams are read as. Implemented here for the unsigned integers and for
 /// nothing else; `aesni` and `vaes` rely on that when they write them as raw bytes.
-pub(super) trait Lane: Copy + Sized {
+pub trait Lane: Copy + Sized {
     /// Reads `out` from exactly its number of bytes, little-endian.
     fn from_le(bytes: &[u8], out: &mut [Self]);
 }

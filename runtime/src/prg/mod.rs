@@ -14,7 +14,8 @@
 //! neither. Debug builds keep a ledger of what each key has handed out and stop at a repetition.
 //!
 //! * [`Seed`] — a secret from which keys and further seeds are derived
-//! * [`StreamKey::stream`] — the one way to a [`Stream`]; [`Stream::split`] shares one among threads
+//! * [`StreamKey::stream`] — the one way to a [`Stream`]
+//! * [`Region`] — a stretch of a stream, read at any place by any thread
 //! * [`weight_share`] — B, the one share that is not drawn anew for every inference
 //! * a stream is a sequence of bytes; integers are its little-endian reading, and how the sequence
 //!   is cut into fills does not matter
@@ -35,5 +36,5 @@ mod tests;
 
 pub use purpose::Purpose;
 pub use seed::{EntropyError, Seed};
-pub use stream::{MAX_STEP, Stream, StreamKey};
+pub use stream::{MAX_STEP, Region, Stream, StreamKey};
 pub use weights::weight_share;

@@ -68,8 +68,6 @@ pub struct Stream {
     nonce: u64,
     /// Bytes handed out so far, counted from the beginning of the named stream.
     position: u64,
-    /// Where this stream ends: for a part split off, where the rest goes on.
-    end: u64,
     /// The block that `position` lies within; meaningless while `position` is at a block's start.
     block: [u8; BLOCK],
 }
@@ -81,60 +79,32 @@ impl Stream {
             cipher,
             nonce,
             position: 0,
-            end: u64::MAX,
             block: [0; BLOCK],
         }
     }
 
-    /// Fills with 32-bit integers, uniform over their ring.
+    /// Takes the next `bytes` bytes out as a region, which any thread may read at any place, and goes
+    /// on behind them.
     ///
     /// # Panics
-    /// As all fills: if a part that was [split](Stream::split) off has fewer bytes left.
-    pub fn fill_u32(&mut self, out: &mut [u32]) {
-        self.fill(out);
-    }
-
-    /// Fills with 16-bit integers, uniform over their ring.
-    pub fn fill_u16(&mut self, out: &mut [u16]) {
-        self.fill(out);
-    }
-
-    /// Fills with 64-bit words: the bits of bit planes.
-    pub fn fill_words(&mut self, out: &mut [u64]) {
-        self.fill(out);
-    }
-
-    /// Fills with bytes.
-    pub fn fill_bytes(&mut self, out: &mut [u8]) {
-        self.fill(out);
-    }
-
-    /// Takes the next `bytes` bytes out as a stream of their own, for another thread to read, and
-    /// goes on behind them. Dropping the part skips them.
-    ///
-    /// # Panics
-    /// If this stream is itself a part with fewer bytes left.
-    pub fn split(&mut self, bytes: u64) -> Stream {
-        self.check_left(bytes);
-        let end = self.position + bytes;
-        let part = Stream {
+    /// If the stream is not between two blocks, or `bytes` is not a number of whole blocks.
+    pub fn region(&mut self, bytes: u64) -> Region {
+        let whole = bytes.is_multiple_of(BLOCK as u64);
+        assert!(whole && self.is_between_blocks(), "regions are whole blocks");
+        let region = Region {
             cipher: Arc::clone(&self.cipher),
             nonce: self.nonce,
-            position: self.position,
-            end,
-            block: self.block,
+            first: self.block_number(),
+            bytes,
         };
-        self.position = end;
-        if self.offset() != 0 {
-            self.load_block();
-        }
-        part
+        self.position += bytes;
+        region
     }
 
-    /// The rest of the current block, whole blocks straight into the destination, and the
-    /// beginning of one more.
-    fn fill<T: Lane>(&mut self, out: &mut [T]) {
-        self.check_left(size_of_val(out) as u64);
+    /// Fills with unsigned integers, uniform over their ring.
+    pub fn fill<T: Lane>(&mut self, out: &mut [T]) {
+        // The rest of the current block, whole blocks straight into the destination, and the
+        // beginning of one more.
         if !self.offset().is_multiple_of(size_of::<T>()) {
             return self.fill_across_blocks(out);
         }
@@ -177,6 +147,11 @@ impl Stream {
             .generate(self.nonce, self.block_number(), &mut self.block);
     }
 
+    /// Whether the next byte begins a block of the cipher.
+    pub fn is_between_blocks(&self) -> bool {
+        self.offset() == 0
+    }
+
     fn block_number(&self) -> u64 {
         self.position / BLOCK as u64
     }
@@ -184,13 +159,32 @@ impl Stream {
     fn offset(&self) -> usize {
         (self.position % BLOCK as u64) as usize
     }
+}
 
-    fn check_left(&self, bytes: u64) {
-        let left = self.end - self.position;
+/// A stretch of a stream. Neither printed nor copied.
+pub struct Region {
+    cipher: Arc<Cipher>,
+    nonce: u64,
+    first: u64,
+    bytes: u64,
+}
+
+impl Region {
+    /// Fills with the integers from byte `start` on, uniform over their ring.
+    ///
+    /// # Panics
+    /// If that is beyond the region, or does not begin and end between two blocks.
+    pub fn fill<T: Lane>(&self, start: usize, out: &mut [T]) {
+        let (start, bytes) = (start as u64, size_of_val(out) as u64);
+        let end = start.checked_add(bytes);
+        assert!(end.is_some_and(|end| end <= self.bytes), "a region ends earlier");
+        let aligned = |at: u64| at.is_multiple_of(BLOCK as u64);
         assert!(
-            bytes <= left,
-            "{bytes} bytes asked of a part of a stream that has {left} left"
+            aligned(start) && aligned(bytes),
+            "regions are read in whole blocks"
         );
+        let block = self.first + start / BLOCK as u64;
+        self.cipher.generate(self.nonce, block, out);
     }
 }
 

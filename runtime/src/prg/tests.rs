@@ -13,7 +13,7 @@ fn key(byte: u8) -> StreamKey {
 
 fn bytes(mut stream: Stream, count: usize) -> Vec<u8> {
     let mut out = vec![0; count];
-    stream.fill_bytes(&mut out);
+    stream.fill(&mut out);
     out
 }
 
@@ -116,7 +116,7 @@ enum Read {
     U16(usize),
     U32(usize),
     Words(usize),
-    Split(usize),
+    Region(usize),
 }
 
 fn read() -> impl Strategy<Value = Read> {
@@ -126,14 +126,14 @@ fn read() -> impl Strategy<Value = Read> {
         count().prop_map(Read::U16),
         count().prop_map(Read::U32),
         count().prop_map(Read::Words),
-        count().prop_map(Read::Split),
+        (0..9usize).prop_map(Read::Region),
     ]
 }
 
 macro_rules! filled {
-    ($stream:expr, $fill:ident, $count:expr, $zero:expr) => {{
+    ($stream:expr, $count:expr, $zero:expr) => {{
         let mut out = vec![$zero; $count];
-        $stream.$fill(&mut out);
+        $stream.fill(&mut out);
         out.iter()
             .flat_map(|value| value.to_le_bytes())
             .collect::<Vec<u8>>()
@@ -148,11 +148,11 @@ proptest! {
         let mut got = Vec::new();
         for read in reads {
             got.extend(match read {
-                Read::Bytes(count) => filled!(stream, fill_bytes, count, 0u8),
-                Read::U16(count) => filled!(stream, fill_u16, count, 0u16),
-                Read::U32(count) => filled!(stream, fill_u32, count, 0u32),
-                Read::Words(count) => filled!(stream, fill_words, count, 0u64),
-                Read::Split(count) => bytes(stream.split(count as u64), count),
+                Read::Bytes(count) => filled!(stream, count, 0u8),
+                Read::U16(count) => filled!(stream, count, 0u16),
+                Read::U32(count) => filled!(stream, count, 0u32),
+                Read::Words(count) => filled!(stream, count, 0u64),
+                Read::Region(blocks) => region(&mut stream, blocks),
             });
         }
         prop_assert_eq!(&got, &bytes(key.replay(7, 8, Purpose::TableShare), got.len()));
@@ -163,7 +163,7 @@ proptest! {
 #[test]
 fn bits_are_balanced_and_blocks_distinct() {
     let mut words = vec![0u64; 1 << 16];
-    key(4).stream(0, 0, Purpose::InputMask).fill_words(&mut words);
+    key(4).stream(0, 0, Purpose::InputMask).fill(&mut words);
     for bit in 0..64 {
         let ones = words.iter().filter(|&&word| word >> bit & 1 == 1).count() as i64;
         assert!(
@@ -177,12 +177,34 @@ fn bits_are_balanced_and_blocks_distinct() {
     assert_eq!(words.len(), 1 << 16);
 }
 
+/// The bytes of a region, read from the back to the front; in front of it as many as bring the stream
+/// to the beginning of a block.
+fn region(stream: &mut Stream, blocks: usize) -> Vec<u8> {
+    let mut all = Vec::new();
+    while !stream.is_between_blocks() {
+        all.extend(filled!(stream, 1, 0u8));
+    }
+    let region = stream.region(16 * blocks as u64);
+    let mut bytes = vec![0u8; 16 * blocks];
+    for (at, bytes) in bytes
+        .chunks_mut(48)
+        .enumerate()
+        .collect::<Vec<_>>()
+        .into_iter()
+        .rev()
+    {
+        region.fill(48 * at, bytes);
+    }
+    all.extend(bytes);
+    all
+}
+
 #[test]
-#[should_panic(expected = "that has 3 left")]
-fn a_part_does_not_run_into_the_rest() {
-    let mut part = key(5).stream(0, 0, Purpose::InputMask).split(8);
-    part.fill_bytes(&mut [0; 5]);
-    part.fill_bytes(&mut [0; 4]);
+#[should_panic(expected = "a region ends earlier")]
+fn a_region_does_not_run_into_the_rest() {
+    let region = key(5).stream(0, 0, Purpose::InputMask).region(32);
+    region.fill(16, &mut [0u8; 16]);
+    region.fill(16, &mut [0u64; 4]);
 }
 
 #[test]

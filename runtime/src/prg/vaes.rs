@@ -39,9 +39,33 @@ fn generate<T: Lane>(rounds: &[u128; ROUNDS + 1], nonce: u64, counter: u64, out:
     let mut counters = Counters::new(nonce, counter);
 
     let lanes_per_vector = BLOCKS_PER_VECTOR * BLOCK / size_of::<T>();
-    let mut batches = out.chunks_exact_mut(VECTORS * lanes_per_vector);
-    for batch in &mut batches {
-        let vectors = encrypt(&keys, std::array::from_fn::<_, VECTORS, _>(|_| counters.next()));
+    let out = side_by_side::<T, VECTORS>(&keys, &mut counters, out);
+    // What is left is less than one batch: half of it, a quarter, single vectors.
+    let out = side_by_side::<T, { VECTORS / 2 }>(&keys, &mut counters, out);
+    let out = side_by_side::<T, { VECTORS / 4 }>(&keys, &mut counters, out);
+    for lanes in out.chunks_mut(lanes_per_vector) {
+        let [vector] = encrypt(&keys, [counters.next()]);
+        let words = size_of_val(lanes) / size_of::<u64>();
+        let mask = (0xff_u32 >> (8 - words)) as __mmask8;
+        // SAFETY: the mask selects the first `words` of eight words, which are the bytes of
+        // `lanes`: whole blocks, hence whole words. The rest as in `side_by_side`.
+        unsafe { _mm512_mask_storeu_epi64(lanes.as_mut_ptr().cast(), mask, vector) };
+    }
+}
+
+/// Fills `N` registers at a time as long as there is room for them; returns what is left.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,vaes")]
+fn side_by_side<'a, T: Lane, const N: usize>(
+    keys: &[__m512i; ROUNDS + 1],
+    counters: &mut Counters,
+    out: &'a mut [T],
+) -> &'a mut [T] {
+    let lanes_per_vector = BLOCKS_PER_VECTOR * BLOCK / size_of::<T>();
+    let whole = out.len() / (N * lanes_per_vector) * (N * lanes_per_vector);
+    let (out, rest) = out.split_at_mut(whole);
+    for batch in out.chunks_exact_mut(N * lanes_per_vector) {
+        let vectors = encrypt(keys, std::array::from_fn::<_, N, _>(|_| counters.next()));
         for (vector, lanes) in vectors.iter().zip(batch.chunks_exact_mut(lanes_per_vector)) {
             // SAFETY: `lanes` is exactly 64 writable bytes, of which every pattern is a valid `T`,
             // an unsigned integer; the store needs no alignment. x86 is little-endian, as `T`'s
@@ -49,14 +73,7 @@ fn generate<T: Lane>(rounds: &[u128; ROUNDS + 1], nonce: u64, counter: u64, out:
             unsafe { _mm512_storeu_si512(lanes.as_mut_ptr().cast(), *vector) };
         }
     }
-    for lanes in batches.into_remainder().chunks_mut(lanes_per_vector) {
-        let [vector] = encrypt(&keys, [counters.next()]);
-        let words = size_of_val(lanes) / size_of::<u64>();
-        let mask = (0xff_u32 >> (8 - words)) as __mmask8;
-        // SAFETY: the mask selects the first `words` of eight words, which are the bytes of
-        // `lanes`: whole blocks, hence whole words. The rest as above.
-        unsafe { _mm512_mask_storeu_epi64(lanes.as_mut_ptr().cast(), mask, vector) };
-    }
+    rest
 }
 
 /// Ten rounds over `N` registers side by side.

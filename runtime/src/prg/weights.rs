@@ -14,7 +14,7 @@ pub fn weight_share(seed: &SecretSeed, constant: ConstId, len: usize) -> Vec<u32
     let mut share = vec![0; len];
     StreamKey::new(&seed)
         .stream(0, constant.0, Purpose::WeightShare)
-        .fill_u32(&mut share);
+        .fill(&mut share);
     share
 }
 

@@ -6,15 +6,32 @@
 //! are shares of "less" and of "equal". The chunks are joined in one exchange of masked bits, with
 //! dealt products of the masks.
 //!
-//! All of it runs on bit planes, 64 elements a word, without branches on any value.
+//! All of it runs on the bits of one block, without branches on any value.
 
 use std::ops::Range;
 
-use trefoil_ir::mpc::gate::{OPENED_BITS, PRODUCTS, borrow_terms, chunks, product_terms};
+use trefoil_ir::mpc::gate::{OPENED_BITS, PRODUCTS, WIDE, borrow_terms, chunks, product_terms, table_planes};
 
-use super::streams::StepStreams;
-use crate::prg::Purpose;
-use crate::wire::bits::{BitPlane, slice_planes_u16};
+use super::block::{Bits, ZEROS, and, or, xor, xor_and};
+
+/// Planes of the tables of the widest ring.
+pub const MOST_PLANES: usize = table_planes(WIDE);
+
+/// The sets of masks whose products are dealt.
+const TERMS: [u8; PRODUCTS] = product_terms();
+
+/// Where a set stands among them.
+const TERM_AT: [u8; 64] = {
+    let (mut places, mut at) = ([u8::MAX; 64], 0);
+    while at < PRODUCTS {
+        places[TERMS[at] as usize] = at as u8;
+        at += 1;
+    }
+    places
+};
+
+/// A bit of each chunk but one, and of all but another.
+pub type Opened = [Bits; OPENED_BITS];
 
 /// The bits of each chunk of a ring of `ring` bits, low chunk first.
 fn chunk_ranges(ring: u32) -> [Range<usize>; 4] {
@@ -26,214 +43,171 @@ fn chunk_ranges(ring: u32) -> [Range<usize>; 4] {
     })
 }
 
-/// The thermometer code of a digit given by its bit planes, low bit first.
-fn thermometer(digit: &[BitPlane]) -> Vec<BitPlane> {
-    let Some((high, rest)) = digit.split_last() else {
-        return Vec::new();
-    };
-    let below = thermometer(rest);
-    let combine = |f: fn(&mut BitPlane, &BitPlane)| {
-        below.iter().map(move |plane| {
-            let mut plane = plane.clone();
-            f(&mut plane, high);
-            plane
-        })
-    };
-    let lower = combine(BitPlane::or_assign);
-    let upper = combine(BitPlane::and_assign);
-    lower.chain(std::iter::once(high.clone())).chain(upper).collect()
-}
-
-/// The helper: the client's shares of the tables of `secret`.
-pub fn deal_tables(secret: &[u16], ring: u32, server: &mut StepStreams<'_>) -> Vec<BitPlane> {
-    let bits = slice_planes_u16(secret, 0..ring - 1);
-    let mut tables = Vec::new();
-    for chunk in chunk_ranges(ring) {
-        for mut entry in thermometer(&bits[chunk]) {
-            entry.xor_assign(&server.plane(Purpose::TableShare, secret.len()));
-            tables.push(entry);
-        }
-    }
-    tables
-}
-
-/// Shares of the bits that are opened (in the order of
-/// [`product_terms`]) and of "less" of the highest chunk.
-pub struct Looked {
-    opened: Vec<BitPlane>,
-    highest: BitPlane,
-}
-
-/// Reads shares of tables at a public value. `below` is this party's share of the code's entry
-/// before the first, which is one: all ones at the server, zeros at the client.
-pub fn look(tables: &[BitPlane], public: &[u16], ring: u32, below: bool) -> Looked {
-    let digits = slice_planes_u16(public, 0..ring - 1);
-    let (mut equal, mut less) = (Vec::new(), Vec::new());
+/// The helper: adds the tables of the secret, given by its bits, to the server's share of them,
+/// which makes them the client's.
+#[inline(always)]
+pub fn deal_tables(secret: &[Bits], ring: u32, tables: &mut [Bits]) {
     let mut rest = tables;
     for chunk in chunk_ranges(ring) {
-        let (table, tail) = rest.split_at((1 << chunk.len()) - 1);
-        rest = tail;
-        let (l, e) = match chunk.len() {
-            4 => look_chunk::<4, 16>(table, &digits[chunk], below),
-            _ => look_chunk::<3, 8>(table, &digits[chunk], below),
-        };
-        less.push(l);
-        equal.push(e);
-    }
-    let highest = less.pop().expect("there are four chunks");
-    equal.remove(0);
-    equal.extend(less);
-    Looked {
-        opened: equal,
-        highest,
-    }
-}
-
-/// Shares of [public digit < secret digit] and of [public digit = secret digit].
-fn look_chunk<const W: usize, const N: usize>(
-    table: &[BitPlane],
-    digit: &[BitPlane],
-    below: bool,
-) -> (BitPlane, BitPlane) {
-    let len = digit[0].len();
-    let below = if below { u64::MAX } else { 0 };
-    let words = len.div_ceil(64);
-    let (mut less, mut equal) = (vec![0; words], vec![0; words]);
-    let digit: [&[u64]; W] = std::array::from_fn(|i| digit[i].words());
-    let table: Vec<&[u64]> = table.iter().map(BitPlane::words).collect();
-    for i in 0..words {
-        // entries[t] = code[t - 1], so that entry 0 is `below` and the one past the end is zero.
-        let entry = |t: usize| if t == 0 { below } else { table[t - 1][i] };
-        let mut before: [u64; N] = std::array::from_fn(entry);
-        let mut at: [u64; N] = std::array::from_fn(|t| if t + 1 == N { 0 } else { entry(t + 1) });
-        for (level, bit) in digit.iter().enumerate() {
-            let half = N >> (level + 1);
-            for t in 0..half {
-                before[t] = before[2 * t] ^ ((before[2 * t] ^ before[2 * t + 1]) & bit[i]);
-                at[t] = at[2 * t] ^ ((at[2 * t] ^ at[2 * t + 1]) & bit[i]);
-            }
+        let (table, behind) = rest.split_at_mut((1 << chunk.len()) - 1);
+        rest = behind;
+        match chunk.len() {
+            4 => add_code::<4, 15>(&secret[chunk], table),
+            _ => add_code::<3, 7>(&secret[chunk], table),
         }
-        less[i] = at[0];
-        equal[i] = at[0] ^ before[0];
     }
-    (BitPlane::from_words(less, len), BitPlane::from_words(equal, len))
 }
 
-/// The helper: the client's shares of the products of the masks of one sign.
-pub fn deal_products(
-    count: usize,
-    client: &mut StepStreams<'_>,
-    server: &mut StepStreams<'_>,
-) -> Vec<BitPlane> {
-    let mut masks = client.planes(Purpose::ComparisonMaskClient, OPENED_BITS, count);
-    for mask in &mut masks {
-        mask.xor_assign(&server.plane(Purpose::ComparisonMaskServer, count));
+/// Adds the thermometer code of a digit given by its bits, low bit first.
+#[inline(always)]
+fn add_code<const W: usize, const N: usize>(digit: &[Bits], table: &mut [Bits]) {
+    // With one more bit on top the code is: the old one or the bit, the bit, the old one and the bit.
+    let mut code = [ZEROS; N];
+    for (level, bit) in digit[..W].iter().enumerate() {
+        let below = (1 << level) - 1;
+        for t in 0..below {
+            code[below + 1 + t] = and(&code[t], bit);
+            code[t] = or(&code[t], bit);
+        }
+        code[below] = *bit;
     }
-    product_terms()
-        .into_iter()
-        .map(|term| {
-            let mut members = masks
-                .iter()
-                .enumerate()
-                .filter(|(n, _)| term >> n & 1 == 1)
-                .map(|(_, m)| m);
-            let mut product = members.next().expect("a term has members").clone();
-            members.for_each(|m| product.and_assign(m));
-            product.xor_assign(&server.plane(Purpose::ProductShare, count));
-            product
-        })
-        .collect()
+    for (entry, code) in table.iter_mut().zip(&code) {
+        xor(entry, code);
+    }
+}
+
+/// Shares of the bits that are opened (in the order of [`product_terms`]) and of "less" of the
+/// highest chunk.
+#[derive(Clone, Copy)]
+pub struct Looked {
+    /// To be opened.
+    pub opened: Opened,
+    /// Not opened.
+    pub highest: Bits,
+}
+
+/// Reads shares of tables at a public value, given by its bits. `below` is this party's share of the
+/// code's entry before the first, which is one: all ones at the server, zeros at the client.
+#[inline(always)]
+pub fn look(tables: &[Bits], public: &[Bits], ring: u32, below: bool) -> Looked {
+    let (mut less, mut equal) = ([ZEROS; 4], [ZEROS; 4]);
+    let mut rest = tables;
+    for (at, chunk) in chunk_ranges(ring).into_iter().enumerate() {
+        let (table, behind) = rest.split_at((1 << chunk.len()) - 1);
+        rest = behind;
+        (less[at], equal[at]) = match chunk.len() {
+            4 => look_up::<4, 8>(table, &public[chunk], below),
+            _ => look_up::<3, 4>(table, &public[chunk], below),
+        };
+    }
+    Looked {
+        opened: [equal[1], equal[2], equal[3], less[0], less[1], less[2]],
+        highest: less[3],
+    }
+}
+
+/// Shares of [public digit < secret digit] and of [public digit = secret digit], for a digit of `W`
+/// bits; `HALF` is half the number of its values.
+#[inline(always)]
+fn look_up<const W: usize, const HALF: usize>(table: &[Bits], digit: &[Bits], below: bool) -> (Bits, Bits) {
+    // Wanted are the entries at the digit and before it: code[t], zero past the end, and code[t - 1],
+    // in front of which stands `below`. The lowest bit chooses while the table is read.
+    let front = if below { [u64::MAX; ZEROS.len()] } else { ZEROS };
+    let (table, lowest) = (&table[..2 * HALF - 1], &digit[0]);
+    let (mut before, mut at) = ([front; HALF], [ZEROS; HALF]);
+    for t in 0..HALF {
+        let next = if t + 1 == HALF { &ZEROS } else { &table[2 * t + 1] };
+        at[t] = select(&table[2 * t], next, lowest);
+        let last = if t == 0 { &front } else { &table[2 * t - 1] };
+        before[t] = select(last, &table[2 * t], lowest);
+    }
+    for (level, bit) in digit[1..W].iter().enumerate() {
+        for t in 0..HALF >> (level + 1) {
+            before[t] = select(&before[2 * t], &before[2 * t + 1], bit);
+            at[t] = select(&at[2 * t], &at[2 * t + 1], bit);
+        }
+    }
+    let mut equal = at[0];
+    xor(&mut equal, &before[0]);
+    (at[0], equal)
+}
+
+/// The first where the bit is zero, the second where it is one.
+#[inline(always)]
+fn select(zero: &Bits, one: &Bits, bit: &Bits) -> Bits {
+    std::array::from_fn(|i| zero[i] ^ (zero[i] ^ one[i]) & bit[i])
+}
+
+/// The helper: adds the products of the masks of one sign to the server's share of them, which makes
+/// them the client's. `masks` are those of both parties, added up.
+#[inline(always)]
+pub fn deal_products(masks: &Opened, products: &mut [Bits; PRODUCTS]) {
+    for (product, term) in products.iter_mut().zip(TERMS) {
+        xor(product, &product_of(masks, term));
+    }
+}
+
+/// The product of the members of a set (at least one).
+#[inline(always)]
+fn product_of(bits: &Opened, set: u8) -> Bits {
+    let first = set.trailing_zeros() as usize;
+    let mut product = bits[first];
+    for (member, bits) in bits.iter().enumerate().skip(first + 1) {
+        if set >> member & 1 == 1 {
+            product = and(&product, bits);
+        }
+    }
+    product
 }
 
 /// One party's comparison of one sign, between its two halves.
+#[derive(Clone, Copy, Default)]
 pub struct Comparison {
-    looked: Looked,
-    masks: Vec<BitPlane>,
-    products: Vec<BitPlane>,
-    is_server: bool,
+    /// The bits to be opened, masked: what this party sends.
+    pub masked: Opened,
+    masks: Opened,
+    highest: Bits,
 }
 
 impl Comparison {
-    /// The client's, with its dealt shares of the products.
-    pub fn client(looked: Looked, products: Vec<BitPlane>, client: &mut StepStreams<'_>) -> Self {
-        let masks = client.planes(Purpose::ComparisonMaskClient, OPENED_BITS, looked.highest.len());
-        Self {
-            looked,
-            masks,
-            products,
-            is_server: false,
+    /// Masks what was looked up; `draw` gives the masks.
+    #[inline(always)]
+    pub fn mask(&mut self, looked: &Looked, draw: impl FnOnce(&mut Opened)) {
+        draw(&mut self.masks);
+        for i in 0..OPENED_BITS {
+            self.masked[i] = looked.opened[i];
+            xor(&mut self.masked[i], &self.masks[i]);
         }
+        self.highest = looked.highest;
     }
 
-    /// The server's.
-    pub fn server(looked: Looked, server: &mut StepStreams<'_>) -> Self {
-        let count = looked.highest.len();
-        let masks = server.planes(Purpose::ComparisonMaskServer, OPENED_BITS, count);
-        let products = server.planes(Purpose::ProductShare, PRODUCTS, count);
-        Self {
-            looked,
-            masks,
-            products,
-            is_server: true,
+    /// With the other party's masked bits and this party's shares of the products: its share of the
+    /// borrow.
+    #[inline(always)]
+    pub fn join(&self, others: &Opened, products: &[Bits; PRODUCTS], is_server: bool) -> Bits {
+        let mut opened = self.masked;
+        for (own, other) in opened.iter_mut().zip(others) {
+            xor(own, other);
         }
-    }
-
-    /// This party's masked bits, to be sent (M1 at the server, M2 at the client).
-    pub fn masked(&self) -> Vec<BitPlane> {
-        let mut masked = self.looked.opened.clone();
-        masked
-            .iter_mut()
-            .zip(&self.masks)
-            .for_each(|(bits, mask)| bits.xor_assign(mask));
-        masked
-    }
-
-    /// With the other party's masked bits: this party's share of the borrow.
-    pub fn join(self, others: &[BitPlane]) -> BitPlane {
-        let mut opened = self.masked();
-        opened
-            .iter_mut()
-            .zip(others)
-            .for_each(|(own, other)| own.xor_assign(other));
-        let terms = product_terms();
-        let mut borrow = self.looked.highest;
+        let mut borrow = self.highest;
         for term in borrow_terms() {
             // prod over the term of (opened ^ mask), multiplied out into public and masked parts
             for subset in (0..=term).filter(|s| s & !term == 0) {
                 let secret = match subset.count_ones() {
-                    0 if self.is_server => None,
-                    0 => continue,
-                    1 => Some(&self.masks[subset.trailing_zeros() as usize]),
-                    _ => {
-                        let at = terms
-                            .iter()
-                            .position(|&t| t == subset)
-                            .expect("every subset is dealt");
-                        Some(&self.products[at])
+                    0 if is_server => {
+                        xor(&mut borrow, &product_of(&opened, term));
+                        continue;
                     }
+                    0 => continue,
+                    1 => &self.masks[subset.trailing_zeros() as usize],
+                    _ => &products[usize::from(TERM_AT[usize::from(subset)])],
                 };
-                let public = (0..OPENED_BITS)
-                    .filter(|n| (term & !subset) >> n & 1 == 1)
-                    .map(|n| &opened[n]);
-                add_product(&mut borrow, secret.into_iter().chain(public));
+                match term & !subset {
+                    0 => xor(&mut borrow, secret),
+                    public => xor_and(&mut borrow, &product_of(&opened, public), secret),
+                }
             }
         }
         borrow
     }
-}
-
-/// Adds the product of planes (at least one) modulo 2.
-fn add_product<'a>(sum: &mut BitPlane, mut factors: impl Iterator<Item = &'a BitPlane>) {
-    let Some(first) = factors.next() else { return };
-    let Some(second) = factors.next() else {
-        sum.xor_assign(first);
-        return;
-    };
-    let mut product = first.clone();
-    let mut last = second;
-    for factor in factors {
-        product.and_assign(last);
-        last = factor;
-    }
-    sum.xor_and_assign(&product, last);
 }

@@ -8,7 +8,9 @@
 //! - [`gate`]: requantise, Block-ReLU, clip, maximum
 //! - [`compare`]: the borrow of "public minus dealt", shared between client and server
 //! - [`section`], [`streams`], [`layout`]: payloads, masks, and the order of elements
+//! - [`block`]: 512 values at a time, on which all of it works
 
+pub mod block;
 pub mod compare;
 pub mod gate;
 pub mod layout;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::prg::{Purpose, Stream, StreamKey};
-use crate::wire::bits::BitPlane;
+use crate::protocol::block::{self, Masks};
 
 /// The streams of one step of one inference under one key.
 pub struct StepStreams<'a> {
@@ -40,28 +40,28 @@ impl<'a> StepStreams<'a> {
     /// Ring elements of 32 bits.
     pub fn u32s(&mut self, purpose: Purpose, count: usize) -> Vec<u32> {
         let mut values = vec![0; count];
-        self.stream(purpose).fill_u32(&mut values);
+        self.stream(purpose).fill(&mut values);
         values
     }
 
-    /// Ring elements of up to 16 bits.
-    pub fn u16s(&mut self, purpose: Purpose, count: usize, bits: u32) -> Vec<u16> {
-        let mut values = vec![0; count];
-        self.stream(purpose).fill_u16(&mut values);
-        let mask = super::low(bits);
-        values.iter_mut().for_each(|v| *v &= mask);
-        values
+    /// Masks for `count` values, in blocks that take `bytes` each.
+    pub fn masks(&mut self, purpose: Purpose, count: usize, bytes: usize) -> Masks {
+        let all = block::blocks(count) * bytes;
+        Masks::new(self.stream(purpose).region(all as u64), bytes)
     }
 
-    /// One plane of bits.
-    pub fn plane(&mut self, purpose: Purpose, len: usize) -> BitPlane {
-        let mut words = vec![0; len.div_ceil(64)];
-        self.stream(purpose).fill_words(&mut words);
-        BitPlane::from_words(words, len)
+    /// `planes` single bits for each of `count` values.
+    pub fn planes(&mut self, purpose: Purpose, planes: usize, count: usize) -> Masks {
+        self.masks(purpose, count, Masks::plane_bytes(planes))
     }
 
-    /// Several planes of bits.
-    pub fn planes(&mut self, purpose: Purpose, count: usize, len: usize) -> Vec<BitPlane> {
-        (0..count).map(|_| self.plane(purpose, len)).collect()
+    /// 16 bits for each of `count` values.
+    pub fn halves(&mut self, purpose: Purpose, count: usize) -> Masks {
+        self.masks(purpose, count, Masks::HALVES)
+    }
+
+    /// 32 bits for each of `count` values.
+    pub fn words(&mut self, purpose: Purpose, count: usize) -> Masks {
+        self.masks(purpose, count, Masks::WORDS)
     }
 }

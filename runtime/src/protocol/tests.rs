@@ -10,8 +10,10 @@ use trefoil_ir::patch::{Patch, Patches, patch_area};
 use trefoil_ir::shape::Shape;
 
 use super::gate::{Client, Exact, Levels, MaskSource, Server, helper_deal, result_mask};
+use super::layout::{Half, Layer};
 use super::streams::StepStreams;
 use super::truncate;
+use crate::kernel::Isa;
 use crate::prg::{Seed, StreamKey};
 
 struct Keys {
@@ -51,14 +53,40 @@ struct Operand {
 }
 
 /// All three parties of one gate; returns the opened result.
-fn run(groups: &[Group], operand: &Operand, levels: Levels<'_>, keys: &Keys) -> Vec<i64> {
-    let declared_messages = gate::messages(groups);
+fn run(groups: &[Group], operand: &Operand, levels: Levels<'_>, seed: u8) -> Vec<i64> {
+    let keys = || keys(seed);
+    let isas = Isa::available();
+    let results: Vec<_> = isas
+        .iter()
+        .map(|&isa| run_on(isa, groups, operand, levels, keys))
+        .collect();
+    assert!(
+        results.windows(2).all(|pair| pair[0] == pair[1]),
+        "{isas:?} agree in every bit"
+    );
+    let (_, hat, mask) = &results[0];
+    let opened = hat.iter().zip(mask);
+    opened
+        .map(|(h, m)| i64::from(h.wrapping_add(*m) as i32))
+        .collect()
+}
+
+/// The same with one instruction set: all messages, and what server and client end with.
+fn run_on(
+    isa: Isa,
+    groups: &[Group],
+    operand: &Operand,
+    levels: Levels<'_>,
+    keys: impl Fn() -> Keys,
+) -> (Vec<Vec<u8>>, Vec<u32>, Vec<u32>) {
+    let (declared_messages, keys) = (gate::messages(groups), keys());
+    let groups = &Layer::new(isa, groups.to_vec());
     let (mut ch, mut sh) = (
         StepStreams::new(&keys.helper_ch, 0, 1),
         StepStreams::new(&keys.helper_sh, 0, 1),
     );
     let of_helper = MaskSource {
-        rs: &operand.rs,
+        rs: Half::Top(&operand.rs),
         exact: Exact {
             pixels: &operand.r,
             sums: &operand.sums[1],
@@ -71,7 +99,7 @@ fn run(groups: &[Group], operand: &Operand, levels: Levels<'_>, keys: &Keys) -> 
 
     let mut c = StepStreams::new(&keys.client, 0, 1);
     let of_client = MaskSource {
-        rs: &operand.rs,
+        rs: Half::Top(&operand.rs),
         exact: Exact::default(),
         passed: &operand.r,
     };
@@ -87,26 +115,24 @@ fn run(groups: &[Group], operand: &Operand, levels: Levels<'_>, keys: &Keys) -> 
         pixels: &operand.d,
         sums: &operand.sums[0],
     };
-    let (mut server, m1) = Server::m1(groups, &operand.zs, exact, levels, &mut s);
+    let (zs, rs) = (Half::Top(&operand.zs), Half::Top(&operand.rs));
+    let (mut server, m1) = Server::m1(groups, zs, exact, levels, &mut s);
     declared(&declared_messages, Stage::M1, &m1);
-    let (client, m2) = Client::m2(groups, &operand.rs, &deal, &m1, levels, &mut c).unwrap();
+    let (client, m2) = Client::m2(groups, rs, &deal, m1.clone(), levels, &mut c).unwrap();
     declared(&declared_messages, Stage::M2, &m2);
-    server.take_m2(&m2).unwrap();
-    let m3 = server.m3(&mut s);
+    server.take_m2(m2.clone());
+    let m3 = server.m3(zs, &mut s).unwrap();
     declared(&declared_messages, Stage::M3, &m3);
-    let m4 = client.m4(&m3, &mut c).unwrap();
+    let m4 = client.m4(rs, &deal, &m3, &mut c).unwrap();
     declared(&declared_messages, Stage::M4, &m4);
-    let hat = server.finish(&m4, &operand.d, operand.zs.len()).unwrap();
-    hat.iter()
-        .zip(&mask)
-        .map(|(h, m)| i64::from(h.wrapping_add(*m) as i32))
-        .collect()
+    let hat = server.finish(&m4, &operand.d, operand.zs.len(), &mut s).unwrap();
+    (vec![deal, m1, m2, m3, m4], hat, mask)
 }
 
 fn operand(d: Vec<u32>, r: Vec<u32>) -> Operand {
     Operand {
-        zs: truncate::server_top(&d),
-        rs: truncate::top(&r),
+        zs: Half::D(&d).to_vec(),
+        rs: Half::R(&r).to_vec(),
         d,
         r,
         sums: Default::default(),
@@ -236,7 +262,7 @@ fn check(lower: Patches, upper: Option<Patches>, levels: &[i32], shape: Shape, l
         let (d, r) = split(&z, seed + 77);
         let groups = gate::groups(&lower, upper.as_ref(), shape, false);
         let want = expected(&z, &d, &r, &lower, upper.as_ref(), levels, shape, None);
-        let got = run(&groups, &operand(d, r), of_pixels(levels), &keys(seed as u8));
+        let got = run(&groups, &operand(d, r), of_pixels(levels), seed as u8);
         assert_eq!(got, want, "{lower:?} {upper:?}");
     }
 }
@@ -268,7 +294,7 @@ fn check_apart(lower: Patches, upper: Option<Patches>, levels: Levels<'_>, shape
             sums: [sum_d, sum_r.clone()],
             ..operand(d, r)
         };
-        let got = run(&groups, &operand, levels, &keys(seed as u8));
+        let got = run(&groups, &operand, levels, seed as u8);
         assert_eq!(got, want, "{lower:?} {upper:?}");
     }
 }
@@ -402,7 +428,7 @@ fn maximum_is_exact_at_the_extremes() {
             &gate::difference_groups(ring, shape),
             &operand,
             Levels::default(),
-            &keys(9),
+            9,
         );
         let want: Vec<i64> = difference.iter().map(|d| *d.max(&0)).collect();
         assert_eq!(got, want, "ring {ring}");
@@ -426,7 +452,7 @@ fn channels_of_an_activation_gate_may_pass() {
         &gate::activation_groups(&patches, shape),
         &operand,
         Levels::default(),
-        &keys(4),
+        4,
     );
     let want: Vec<i64> = x
         .iter()
@@ -447,15 +473,15 @@ fn truncation_splits_an_accumulator_without_changing_it() {
         .map(|i| (z[i] as u32).wrapping_sub(c[i]).wrapping_sub(h[i]))
         .collect();
     let keys = keys(1);
-    let op = Truncate { keep: vec![15, 16] };
+    let (op, isa) = (Truncate { keep: vec![15, 16] }, Isa::detect());
     let (mut ch, mut sh) = (
         StepStreams::new(&keys.helper_ch, 3, 4),
         StepStreams::new(&keys.helper_sh, 3, 4),
     );
-    let (r, mask_message) = truncate::helper(&op, h, &mut ch, &mut sh);
-    let share_message = truncate::client_send(c, &mut StepStreams::new(&keys.client, 3, 4));
-    let d = truncate::server(s, &share_message, &mut StepStreams::new(&keys.server, 3, 4)).unwrap();
-    let rs = truncate::client_receive(&op, &mask_message, z.len()).unwrap();
+    let (r, mask_message) = truncate::helper(isa, &op, h, &mut ch, &mut sh);
+    let share_message = truncate::client_send(isa, &c, &mut StepStreams::new(&keys.client, 3, 4));
+    let d = truncate::server(isa, s, &share_message, &mut StepStreams::new(&keys.server, 3, 4)).unwrap();
+    let rs = truncate::client_receive(isa, &op, &mask_message, z.len()).unwrap();
     for i in 0..z.len() {
         assert_eq!(d[i].wrapping_add(r[i]), z[i] as u32);
         let kept = if i < 25 { 0x7fff } else { 0xffff };
@@ -507,7 +533,7 @@ fn the_gates_agree_with_the_recorded_cases_of_the_reference() {
                 operand(case.d, case.r),
             ),
         };
-        let got = run(&groups, &operand, of_pixels(&vec![case.level; c]), &keys(6));
+        let got = run(&groups, &operand, of_pixels(&vec![case.level; c]), 6);
         assert_eq!(got, case.y, "{} {:?}", case.gate, case.patch);
     }
 }

@@ -15,101 +15,214 @@
 //! [low bits of R <= low bits of z] depends on the low bits of R, which are uniform given the
 //! client's whole view: the output is the network with independent stochastic rounding.
 
-use trefoil_ir::mpc::gate::{NARROW, WIDE};
+use trefoil_ir::mpc::Section;
+use trefoil_ir::mpc::gate::{BLOCK, NARROW, WIDE};
 use trefoil_ir::mpc::op::Truncate;
-use trefoil_ir::mpc::{TRUNCATED_BITS, UNIT};
 
-use super::section::{Reader, Writer};
+use super::block::{self, BlockReader, BlockWriter, Masks, Step, values_in};
+use super::gate::never;
+use super::layout::{Half, Places};
 use super::streams::StepStreams;
+use crate::kernel::Isa;
 use crate::prg::Purpose;
-use crate::wire::bits::BitsError;
+use crate::wire::bits::{BitsError, field_bytes};
 
-/// The top 16 bits of each element.
-pub fn top(values: &[u32]) -> Vec<u16> {
-    values.iter().map(|v| (v >> TRUNCATED_BITS) as u16).collect()
+/// The channels of one width in the message TruncationMask.
+struct Class {
+    bits: u32,
+    places: Places,
+}
+
+impl Class {
+    /// Those that there are, in the message's order.
+    fn of(op: &Truncate, len: usize) -> Vec<Self> {
+        let plane = len / op.keep.len().max(1);
+        let class = |bits| {
+            let places = Places::new(&op.channels(bits), plane);
+            Self { bits, places }
+        };
+        let classes = [NARROW, WIDE].into_iter().map(class);
+        classes.filter(|class| class.places.count() > 0).collect()
+    }
+
+    fn bytes(&self) -> usize {
+        field_bytes(self.places.count(), self.bits)
+    }
+
+    /// Bytes of a whole block.
+    fn full(&self) -> usize {
+        field_bytes(BLOCK, self.bits)
+    }
 }
 
 /// The helper: R, and the message TruncationMask.
 pub fn helper(
+    isa: Isa,
     op: &Truncate,
     h: Vec<u32>,
     client: &mut StepStreams<'_>,
     server: &mut StepStreams<'_>,
 ) -> (Vec<u32>, Vec<u8>) {
-    let h = helper_sums(h, client, server);
-    let plane = h.len() / op.keep.len();
-    let mut message = Writer::new();
-    for bits in [NARROW, WIDE] {
-        let channels = op.channels(bits);
-        if !channels.is_empty() {
-            let kept: Vec<u16> = channels
-                .iter()
-                .flat_map(|&c| top(&h[c * plane..(c + 1) * plane]))
-                .collect();
-            message.u16s(&kept, bits);
-        }
+    let r = helper_sums(isa, h, client, server);
+    let classes = Class::of(op, r.len());
+    let mut message = vec![0; classes.iter().map(Class::bytes).sum()];
+    let mut rest = &mut message[..];
+    for class in &classes {
+        let (part, behind) = rest.split_at_mut(class.bytes());
+        rest = behind;
+        let tops = Tops { r: &r, class };
+        never(block::write(isa, &tops, class.places.count(), part, class.full()));
     }
-    (h, message.finish())
+    (r, message)
+}
+
+struct Tops<'a> {
+    r: &'a [u32],
+    class: &'a Class,
+}
+
+impl Step for Tops<'_> {
+    type Own<'a> = BlockWriter<'a>;
+
+    #[inline(always)]
+    fn block(&self, block: usize, mut message: BlockWriter<'_>) -> Result<(), BitsError> {
+        let mut top = [0; BLOCK];
+        Half::R(self.r).load(&self.class.places, block, &mut top);
+        message.halves(&top, self.class.bits);
+        Ok(())
+    }
 }
 
 /// The helper: R of patch sums, of which the client learns nothing.
-pub fn helper_sums(mut h: Vec<u32>, client: &mut StepStreams<'_>, server: &mut StepStreams<'_>) -> Vec<u32> {
-    let p = server.u32s(Purpose::Rerandomise, h.len());
-    let r1 = client.u32s(Purpose::TruncationMask, h.len());
-    for ((h, p), r1) in h.iter_mut().zip(&p).zip(&r1) {
-        *h = h.wrapping_sub(*p).wrapping_add(*r1);
-    }
+pub fn helper_sums(
+    isa: Isa,
+    mut h: Vec<u32>,
+    client: &mut StepStreams<'_>,
+    server: &mut StepStreams<'_>,
+) -> Vec<u32> {
+    let remask = Remask {
+        p: server.words(Purpose::Rerandomise, h.len()),
+        r1: client.words(Purpose::TruncationMask, h.len()),
+    };
+    never(block::update(isa, &remask, &mut h));
     h
+}
+
+struct Remask {
+    p: Masks,
+    r1: Masks,
+}
+
+impl Step for Remask {
+    type Own<'a> = &'a mut [u32];
+
+    #[inline(always)]
+    fn block(&self, block: usize, h: &mut [u32]) -> Result<(), BitsError> {
+        let (p, r1) = (self.p.words(block), self.r1.words(block));
+        for ((h, p), r1) in h.iter_mut().zip(&p).zip(&r1) {
+            *h = h.wrapping_sub(*p).wrapping_add(*r1);
+        }
+        Ok(())
+    }
 }
 
 /// The client: the top bits of R out of the message TruncationMask.
 ///
 /// # Errors
 /// If the message is malformed.
-pub fn client_receive(op: &Truncate, message: &[u8], len: usize) -> Result<Vec<u16>, BitsError> {
-    let plane = len / op.keep.len();
-    let mut reader = Reader::new(message);
-    let mut rs = vec![0; len];
-    for bits in [NARROW, WIDE] {
-        let channels = op.channels(bits);
-        if !channels.is_empty() {
-            let kept = reader.u16s(channels.len() * plane, bits)?;
-            for (&c, channel) in channels.iter().zip(kept.chunks(plane)) {
-                rs[c * plane..(c + 1) * plane].copy_from_slice(channel);
-            }
-        }
+pub fn client_receive(isa: Isa, op: &Truncate, message: &[u8], len: usize) -> Result<Vec<u16>, BitsError> {
+    let classes = Class::of(op, len);
+    let (expected, got) = (classes.iter().map(Class::bytes).sum(), message.len());
+    if expected != got {
+        return Err(BitsError::Length { expected, got });
     }
-    reader.finish()?;
+    let (mut rs, mut rest) = (vec![0; len], message);
+    for class in &classes {
+        let (part, behind) = rest.split_at(class.bytes());
+        rest = behind;
+        let count = class.places.count();
+        block::run(class.places.jobs(&mut rs), |first, mut stretches| {
+            let parts = part.chunks(class.full()).enumerate();
+            let mut values = [0; BLOCK];
+            for (block, bytes) in parts.skip(first).take(block::JOB) {
+                let count = values_in(block, count);
+                BlockReader::new(isa, bytes, count).halves(class.bits, &mut values)?;
+                stretches.write(&values[..count]);
+            }
+            Ok(())
+        })?;
+    }
     Ok(rs)
 }
 
 /// The client: the message MaskedShare.
-pub fn client_send(mut c: Vec<u32>, client: &mut StepStreams<'_>) -> Vec<u8> {
-    let r1 = client.u32s(Purpose::TruncationMask, c.len());
-    c.iter_mut().zip(&r1).for_each(|(c, r1)| *c = c.wrapping_sub(*r1));
-    let mut message = Writer::new();
-    message.u32s(&c, 32);
-    message.finish()
+pub fn client_send(isa: Isa, c: &[u32], client: &mut StepStreams<'_>) -> Vec<u8> {
+    let mut message = vec![0; Section::fields(c.len(), 32).bytes()];
+    let r1 = client.words(Purpose::TruncationMask, c.len());
+    let share = MaskedShare { c, r1 };
+    never(block::write(isa, &share, c.len(), &mut message, 4 * BLOCK));
+    message
 }
 
-/// The server: D, with the unit that centres the rounding.
+struct MaskedShare<'a> {
+    c: &'a [u32],
+    r1: Masks,
+}
+
+impl Step for MaskedShare<'_> {
+    type Own<'a> = BlockWriter<'a>;
+
+    #[inline(always)]
+    fn block(&self, block: usize, mut message: BlockWriter<'_>) -> Result<(), BitsError> {
+        let mut masked = self.r1.words(block);
+        for (masked, c) in masked.iter_mut().zip(&self.c[block * BLOCK..]) {
+            *masked = c.wrapping_sub(*masked);
+        }
+        message.words(&masked, 32);
+        Ok(())
+    }
+}
+
+/// The server: D.
 ///
 /// # Errors
 /// If the message is malformed.
-pub fn server(mut s: Vec<u32>, message: &[u8], server: &mut StepStreams<'_>) -> Result<Vec<u32>, BitsError> {
-    let mut reader = Reader::new(message);
-    let masked = reader.u32s(s.len(), 32)?;
-    reader.finish()?;
-    let p = server.u32s(Purpose::Rerandomise, s.len());
-    for ((s, p), masked) in s.iter_mut().zip(&p).zip(&masked) {
-        *s = s.wrapping_add(*p).wrapping_add(*masked);
+pub fn server(
+    isa: Isa,
+    mut s: Vec<u32>,
+    message: &[u8],
+    server: &mut StepStreams<'_>,
+) -> Result<Vec<u32>, BitsError> {
+    let (expected, got) = (Section::fields(s.len(), 32).bytes(), message.len());
+    if expected != got {
+        return Err(BitsError::Length { expected, got });
     }
+    let join = Join {
+        isa,
+        message,
+        p: server.words(Purpose::Rerandomise, s.len()),
+    };
+    block::update(isa, &join, &mut s)?;
     Ok(s)
 }
 
-/// The server's top bits: with the unit, top(D) + top(R) is the value rounded down or up.
-pub fn server_top(d: &[u32]) -> Vec<u16> {
-    d.iter()
-        .map(|d| (d.wrapping_add(UNIT as u32) >> TRUNCATED_BITS) as u16)
-        .collect()
+struct Join<'a> {
+    isa: Isa,
+    message: &'a [u8],
+    p: Masks,
+}
+
+impl Step for Join<'_> {
+    type Own<'a> = &'a mut [u32];
+
+    #[inline(always)]
+    fn block(&self, block: usize, s: &mut [u32]) -> Result<(), BitsError> {
+        let bytes = &self.message[4 * BLOCK * block..][..4 * s.len()];
+        let (p, mut masked) = (self.p.words(block), [0; BLOCK]);
+        BlockReader::new(self.isa, bytes, s.len()).words(32, &mut masked)?;
+        for ((s, p), masked) in s.iter_mut().zip(&p).zip(&masked) {
+            *s = s.wrapping_add(*p).wrapping_add(*masked);
+        }
+        Ok(())
+    }
 }

@@ -246,7 +246,7 @@ fn the_next_image_has_the_next_number() {
 fn both_ends_derive_one_key_and_every_connection_another() {
     let first_word = |key: &StreamKey| {
         let mut word = [0];
-        key.stream(0, 0, Purpose::InputMask).fill_words(&mut word);
+        key.stream(0, 0, Purpose::InputMask).fill::<u64>(&mut word);
         word[0]
     };
     let exchange = |session, opener: &Identity| {

@@ -11,7 +11,7 @@ mod avx512;
 mod scalar;
 mod widen;
 
-pub(super) use widen::{Loop, widened};
+pub(crate) use widen::{Loop, widened};
 
 use super::isa::Isa;
 use super::split::evenly;

@@ -5,14 +5,17 @@ use crate::kernel::isa::Isa;
 
 /// A loop over words. Its `run`, and all that it calls, must be `#[inline(always)]`: only what
 /// is inlined into the functions below is vectorised for their instruction set.
-pub(in crate::kernel) trait Loop {
-    fn run(self);
+pub(crate) trait Loop {
+    /// What comes of it, beside what it writes.
+    type Output;
+
+    fn run(self) -> Self::Output;
 }
 
 /// Runs a loop in the form that was compiled for `isa`.
 ///
 /// `isa` must be one that this CPU runs, as every [`Isa::clamped`] is.
-pub(in crate::kernel) fn widened(isa: Isa, work: impl Loop) {
+pub(crate) fn widened<L: Loop>(isa: Isa, work: L) -> L::Output {
     match isa {
         Isa::Scalar => work.run(),
         // SAFETY: the CPU runs `isa`, see above.
@@ -28,12 +31,12 @@ pub(in crate::kernel) fn widened(isa: Isa, work: impl Loop) {
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
-fn with_avx2(work: impl Loop) {
-    work.run();
+fn with_avx2<L: Loop>(work: L) -> L::Output {
+    work.run()
 }
 
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512vl")]
-fn with_avx512(work: impl Loop) {
-    work.run();
+#[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq")]
+fn with_avx512<L: Loop>(work: L) -> L::Output {
+    work.run()
 }

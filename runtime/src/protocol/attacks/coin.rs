@@ -13,10 +13,9 @@ use trefoil_ir::patch::Patch;
 use trefoil_ir::shape::Shape;
 
 use super::parties::{
-    Exchange, Halves, Keys, Shares, draw, own_streams, read_section, run_gate, sums_truncation, truncation,
+    Exchange, Halves, Keys, Shares, draw, own_streams, read_sections, run_gate, sums_truncation, truncation,
 };
 use crate::prg::Purpose;
-use crate::protocol::section::Reader;
 use crate::protocol::tests::random;
 
 const INPUTS: usize = 16;
@@ -214,10 +213,9 @@ fn held_of(keys: &Keys, share: &[u32], halves: &Halves, exchange: &Exchange) -> 
             "m3" => &exchange.m3,
             _ => &exchange.m4,
         };
-        let mut reader = Reader::new(payload);
-        for (at, section) in message.sections.iter().enumerate() {
-            let values = read_section(&mut reader, section);
-            held.section(&format!("{word} section {at}"), section.bits, &values);
+        let contents = read_sections(&groups[0], message.stage, payload);
+        for (at, content) in contents.iter().enumerate() {
+            held.section(&format!("{word} section {at}"), content.bits(), &content.values);
         }
     }
     held

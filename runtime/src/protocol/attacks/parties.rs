@@ -1,12 +1,15 @@
 //! The three parties of one step in one place, with everything that they send on the table.
 
-use trefoil_ir::mpc::gate::{Form, Group, OPENED_BITS, PRODUCTS, table_planes};
+use trefoil_ir::mpc::gate::{BLOCK, Field, Form, Group, OPENED_BITS, PRODUCTS, table_planes};
 use trefoil_ir::mpc::op::Truncate;
-use trefoil_ir::mpc::{Party, Section};
+use trefoil_ir::mpc::{Party, Section, Stage};
 
+use crate::kernel::Isa;
 use crate::prg::{Purpose, Seed, StreamKey};
+use crate::protocol::block::{Bits, BlockReader, Masks, blocks, values_in};
 use crate::protocol::gate::{Client, Exact, Levels, MaskSource, Server, helper_deal, result_mask};
-use crate::protocol::section::Reader;
+use crate::protocol::layout::{Half, Layer};
+use crate::protocol::section::to_u32s;
 use crate::protocol::streams::StepStreams;
 use crate::protocol::truncate;
 
@@ -97,15 +100,15 @@ pub(super) fn truncation(keys: &Keys, step: u32, shares: Shares, channels: usize
     let op = Truncate {
         keep: vec![keep; channels],
     };
-    let count = shares.s.len();
+    let (isa, count) = (Isa::detect(), shares.s.len());
     let [mut client, mut server, mut ch, mut sh] = keys.streams(step);
-    let (r, mask) = truncate::helper(&op, shares.h, &mut ch, &mut sh);
-    let sent = truncate::client_send(shares.c, &mut client);
-    let rs = truncate::client_receive(&op, &mask, count).unwrap();
-    let d = truncate::server(shares.s, &sent, &mut server).unwrap();
-    let sent = Reader::new(&sent).u32s(count, 32).unwrap();
+    let (r, mask) = truncate::helper(isa, &op, shares.h, &mut ch, &mut sh);
+    let sent = truncate::client_send(isa, &shares.c, &mut client);
+    let rs = truncate::client_receive(isa, &op, &mask, count).unwrap();
+    let d = truncate::server(isa, shares.s, &sent, &mut server).unwrap();
+    let sent = to_u32s(&sent, count).unwrap();
     Halves {
-        zs: truncate::server_top(&d),
+        zs: Half::D(&d).to_vec(),
         d,
         rs,
         r,
@@ -116,12 +119,12 @@ pub(super) fn truncation(keys: &Keys, step: u32, shares: Shares, channels: usize
 
 /// Truncates patch sums that were computed apart.
 pub(super) fn sums_truncation(keys: &Keys, step: u32, shares: Shares) -> Sums {
-    let count = shares.s.len();
+    let (isa, count) = (Isa::detect(), shares.s.len());
     let [mut client, mut server, mut ch, mut sh] = keys.streams(step);
-    let r = truncate::helper_sums(shares.h, &mut ch, &mut sh);
-    let sent = truncate::client_send(shares.c, &mut client);
-    let d = truncate::server(shares.s, &sent, &mut server).unwrap();
-    let sent = Reader::new(&sent).u32s(count, 32).unwrap();
+    let r = truncate::helper_sums(isa, shares.h, &mut ch, &mut sh);
+    let sent = truncate::client_send(isa, &shares.c, &mut client);
+    let d = truncate::server(isa, shares.s, &sent, &mut server).unwrap();
+    let sent = to_u32s(&sent, count).unwrap();
     Sums { d, r, sent }
 }
 
@@ -154,26 +157,29 @@ pub(super) fn run_gate(
     };
     let [mut client, mut server, mut ch, mut sh] = keys.streams(step);
     let source = MaskSource {
-        rs: &halves.rs,
+        rs: Half::Top(&halves.rs),
         exact: Exact {
             pixels: &halves.r,
             sums: &halves.sums.r,
         },
         passed: &halves.r,
     };
-    let deal = helper_deal(groups, &source, &mut ch, &mut sh);
-    let mask = result_mask(groups, &source, &mut client);
+    let layer = &Layer::new(Isa::detect(), groups.to_vec());
+    let deal = helper_deal(layer, &source, &mut ch, &mut sh);
+    let mask = result_mask(layer, &source, &mut client);
     client.replay(Purpose::FreshMask);
     let exact = Exact {
         pixels: &halves.d,
         sums: &halves.sums.d,
     };
-    let (mut at_server, m1) = Server::m1(groups, &halves.zs, exact, levels, &mut server);
-    let (at_client, m2) = Client::m2(groups, &halves.rs, &deal, &m1, levels, &mut client).unwrap();
-    at_server.take_m2(&m2).unwrap();
-    let m3 = at_server.m3(&mut server);
-    let m4 = at_client.m4(&m3, &mut client).unwrap();
-    let hat = at_server.finish(&m4, &halves.d, halves.zs.len()).unwrap();
+    let (zs, rs) = (Half::Top(&halves.zs), Half::Top(&halves.rs));
+    let (mut at_server, m1) = Server::m1(layer, zs, exact, levels, &mut server);
+    let (at_client, m2) = Client::m2(layer, rs, &deal, m1.clone(), levels, &mut client).unwrap();
+    at_server.take_m2(m2.clone());
+    let m3 = at_server.m3(zs, &mut server).unwrap();
+    let m4 = at_client.m4(rs, &deal, &m3, &mut client).unwrap();
+    let count = halves.zs.len();
+    let hat = at_server.finish(&m4, &halves.d, count, &mut server).unwrap();
     Exchange {
         deal,
         m1,
@@ -185,16 +191,77 @@ pub(super) fn run_gate(
     }
 }
 
-/// The values of one section; of several planes, plane by plane.
-pub(super) fn read_section(reader: &mut Reader<'_>, section: &Section) -> Vec<Vec<u32>> {
-    if section.bits > 1 {
-        return vec![reader.u32s(section.count, section.bits).unwrap()];
+/// The values of each section of a group's message: of numbers one vector, of bits one each plane.
+/// They stand in blocks, opening after opening.
+pub(super) fn read_sections(group: &Group, stage: Stage, payload: &[u8]) -> Vec<Content> {
+    let mut all = Vec::new();
+    let mut rest = payload;
+    for opening in group.order() {
+        let segment = group.segment(stage, opening);
+        let mut sections: Vec<Content> = segment.fields.iter().map(|&field| Content::of(field)).collect();
+        for block in 0..blocks(segment.count) {
+            let count = values_in(block, segment.count);
+            let (bytes, behind) = rest.split_at(segment.bytes(count));
+            rest = behind;
+            let mut reader = BlockReader::new(Isa::detect(), bytes, count);
+            sections
+                .iter_mut()
+                .for_each(|section| section.read(&mut reader, count));
+        }
+        all.extend(sections);
     }
-    let planes = reader.planes(section.planes, section.count).unwrap();
-    planes
-        .iter()
-        .map(|p| (0..p.len()).map(|i| u32::from(p.get(i))).collect())
-        .collect()
+    assert!(rest.is_empty());
+    all
+}
+
+/// What a message has in one field of all values.
+pub(super) struct Content {
+    field: Field,
+    pub values: Vec<Vec<u32>>,
+}
+
+impl Content {
+    fn of(field: Field) -> Self {
+        let vectors = match field {
+            Field::Number(_) => 1,
+            Field::Planes(planes) => planes,
+        };
+        Self {
+            field,
+            values: vec![Vec::new(); vectors],
+        }
+    }
+
+    pub(super) fn bits(&self) -> u32 {
+        match self.field {
+            Field::Number(bits) => bits,
+            Field::Planes(_) => 1,
+        }
+    }
+
+    fn read(&mut self, reader: &mut BlockReader<'_>, count: usize) {
+        match self.field {
+            Field::Number(bits @ ..=16) => {
+                let mut values = [0; BLOCK];
+                reader.halves(bits, &mut values).unwrap();
+                self.values[0].extend(values[..count].iter().map(|&v| u32::from(v)));
+            }
+            Field::Number(bits) => {
+                let mut values = [0; BLOCK];
+                reader.words(bits, &mut values).unwrap();
+                self.values[0].extend_from_slice(&values[..count]);
+            }
+            Field::Planes(_) => {
+                for values in &mut self.values {
+                    values.extend(bits_of(&reader.plane().unwrap(), count));
+                }
+            }
+        }
+    }
+}
+
+fn bits_of(plane: &Bits, count: usize) -> impl Iterator<Item = u32> + '_ {
+    (0..count).map(|i| (plane[i / 64] >> (i % 64) & 1) as u32)
 }
 
 /// What a party draws from the streams that it shares with the helper in a gate of one group, in
@@ -212,22 +279,23 @@ pub(super) fn own_streams(party: Party, group: &Group) -> Vec<(Purpose, Section)
     }
     let mut own = Vec::new();
     if party == Party::Server {
-        for (at, opening) in group.openings.iter().enumerate() {
+        for at in group.order() {
+            let opening = &group.openings[at];
             own.push(fields(
                 if at == 0 { P::OpeningMask } else { P::PatchMask },
-                opening.count,
+                opening.count(),
                 opening.ring,
             ));
             if group.signs.iter().any(|sign| sign.opening == at) {
                 own.push((
                     P::TableShare,
-                    Section::planes(table_planes(opening.ring), opening.count),
+                    Section::planes(table_planes(opening.ring), opening.count()),
                 ));
             }
         }
     }
     for (at, sign) in group.signs.iter().enumerate() {
-        let count = group.openings[sign.opening].count;
+        let count = group.openings[sign.opening].count();
         if party == Party::Client {
             own.push((P::ComparisonMaskClient, Section::planes(OPENED_BITS, count)));
             own.push(plane(P::SignMaskClient, count));
@@ -255,21 +323,32 @@ pub(super) fn own_streams(party: Party, group: &Group) -> Vec<(Purpose, Section)
 /// Draws a section of a stream as the protocol does.
 pub(super) fn draw(streams: &mut StepStreams<'_>, purpose: Purpose, section: &Section) -> Vec<Vec<u32>> {
     let Section { planes, count, bits } = *section;
+    let each_block = |read: &mut dyn FnMut(usize, usize)| {
+        (0..blocks(count)).for_each(|block| read(block, values_in(block, count)));
+    };
+    let mut drawn = vec![Vec::new(); planes];
     match bits {
         1 => {
-            let planes = streams.planes(purpose, planes, count);
-            planes
-                .iter()
-                .map(|p| (0..count).map(|i| u32::from(p.get(i))).collect())
-                .collect()
+            let masks = streams.planes(purpose, planes, count);
+            each_block(&mut |block, len| {
+                let mut of_block = vec![Bits::default(); planes];
+                masks.planes(block, &mut of_block);
+                for (drawn, plane) in drawn.iter_mut().zip(&of_block) {
+                    drawn.extend(bits_of(plane, len));
+                }
+            });
         }
-        2..=16 => vec![
-            streams
-                .u16s(purpose, count, bits)
-                .into_iter()
-                .map(u32::from)
-                .collect(),
-        ],
-        _ => vec![streams.u32s(purpose, count)],
+        2..=16 => {
+            let (masks, low) = (streams.halves(purpose, count), u32::from(u16::MAX >> (16 - bits)));
+            each_block(&mut |block, len| {
+                let values = masks.halves(block);
+                drawn[0].extend(values[..len].iter().map(|&v| u32::from(v) & low));
+            });
+        }
+        _ => {
+            let masks: Masks = streams.words(purpose, count);
+            each_block(&mut |block, len| drawn[0].extend_from_slice(&masks.words(block)[..len]));
+        }
     }
+    drawn
 }

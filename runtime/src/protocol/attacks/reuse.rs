@@ -11,8 +11,10 @@ use trefoil_ir::patch::Patch;
 use trefoil_ir::shape::Shape;
 
 use super::parties::{Keys, Shares, run_gate, truncation};
+use crate::kernel::Isa;
 use crate::prg::Purpose;
 use crate::protocol::gate::{Client, Exact, Levels, MaskSource, Server, helper_deal, result_mask};
+use crate::protocol::layout::{Half, Layer};
 use crate::protocol::streams::StepStreams;
 use crate::protocol::truncate;
 
@@ -48,16 +50,31 @@ fn shares() -> Shares {
 fn a_second_truncation_under_one_name_is_stopped_at_every_party() {
     let keys = Keys::new(1);
     let op = Truncate { keep: vec![16; 4] };
-    let share = truncate::client_send(vec![0; COUNT], &mut StepStreams::new(&keys.client, 0, 9));
+    let share = truncate::client_send(
+        Isa::Scalar,
+        &[0; COUNT],
+        &mut StepStreams::new(&keys.client, 0, 9),
+    );
     assert_stopped("client", || {
-        truncate::client_send(vec![7; COUNT], &mut StepStreams::new(&keys.client, 0, 2));
+        truncate::client_send(
+            Isa::Scalar,
+            &[7; COUNT],
+            &mut StepStreams::new(&keys.client, 0, 2),
+        );
     });
     assert_stopped("server", || {
-        truncate::server(vec![7; COUNT], &share, &mut StepStreams::new(&keys.server, 0, 2)).unwrap();
+        truncate::server(
+            Isa::Scalar,
+            vec![7; COUNT],
+            &share,
+            &mut StepStreams::new(&keys.server, 0, 2),
+        )
+        .unwrap();
     });
     assert_stopped("helper", || {
         let mut client = StepStreams::new(&keys.helper_ch, 0, 2);
         truncate::helper(
+            Isa::Scalar,
             &op,
             vec![7; COUNT],
             &mut client,
@@ -72,7 +89,7 @@ fn a_second_truncation_of_sums_is_stopped_at_the_helper() {
     assert_stopped("helper", || {
         let mut client = StepStreams::new(&keys.helper_ch, 0, 2);
         let mut server = StepStreams::new(&keys.helper_sh, 0, 2);
-        truncate::helper_sums(vec![7; COUNT], &mut client, &mut server);
+        truncate::helper_sums(Isa::Scalar, vec![7; COUNT], &mut client, &mut server);
     });
 }
 
@@ -86,15 +103,16 @@ fn a_second_gate_under_one_name_is_stopped_at_every_party() {
         sums: &[],
     };
     let source = MaskSource {
-        rs: &halves.rs,
+        rs: Half::Top(&halves.rs),
         exact: exact(&halves.r),
         passed: &halves.r,
     };
+    let layer = Layer::new(Isa::Scalar, groups.clone());
     let exchange = run_gate(&keys, 3, &groups, &halves, &levels);
     assert_stopped("helper", || {
         let mut client = StepStreams::new(&keys.helper_ch, 0, 2);
         helper_deal(
-            &groups,
+            &layer,
             &source,
             &mut client,
             &mut StepStreams::new(&keys.helper_sh, 0, 2),
@@ -102,18 +120,24 @@ fn a_second_gate_under_one_name_is_stopped_at_every_party() {
     });
     assert_stopped("server", || {
         let mut streams = StepStreams::new(&keys.server, 0, 2);
-        Server::m1(&groups, &halves.zs, exact(&halves.d), of_pixels, &mut streams);
+        Server::m1(
+            &layer,
+            Half::Top(&halves.zs),
+            exact(&halves.d),
+            of_pixels,
+            &mut streams,
+        );
     });
     assert_stopped("client, ahead of the input", || {
-        result_mask(&groups, &source, &mut StepStreams::new(&keys.client, 0, 4));
+        result_mask(&layer, &source, &mut StepStreams::new(&keys.client, 0, 4));
     });
     assert_stopped("client", || {
         let mut streams = StepStreams::new(&keys.client, 0, 2);
         Client::m2(
-            &groups,
-            &halves.rs,
+            &layer,
+            Half::Top(&halves.rs),
             &exchange.deal,
-            &exchange.m1,
+            exchange.m1.clone(),
             of_pixels,
             &mut streams,
         )

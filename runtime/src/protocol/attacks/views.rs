@@ -15,11 +15,10 @@ use trefoil_ir::shape::Shape;
 
 use super::bits::{Class, Cut, Hint, View};
 use super::parties::{
-    Exchange, Halves, Keys, Shares, Sums, draw, own_streams, read_section, run_gate, sums_truncation,
+    Exchange, Halves, Keys, Shares, Sums, draw, own_streams, read_sections, run_gate, sums_truncation,
     truncation,
 };
 use crate::prg::Purpose;
-use crate::protocol::section::Reader;
 use crate::protocol::tests::random;
 
 const INSTANCES: usize = 1 << 15;
@@ -98,7 +97,7 @@ impl Case {
         let mut case = Self::patches(operand, lower, upper);
         let group = case.group.as_mut().expect("a gate has a group");
         let patches = group.openings.iter_mut().skip(1);
-        patches.for_each(|opening| opening.starts = Some(vec![0]));
+        patches.for_each(|opening| opening.sums = vec![Some(0)]);
         case
     }
 
@@ -407,17 +406,14 @@ impl Run<'_> {
                 Stage::M4 => &exchange.m4,
                 _ => unreachable!("a gate has no other messages"),
             };
-            let mut reader = Reader::new(payload);
-            for (at, section) in message.sections.iter().enumerate() {
-                let mut values = read_section(&mut reader, section);
-                self.break_rule(message.stage, at, &mut values);
+            let contents = read_sections(group, message.stage, payload);
+            for (at, mut content) in contents.into_iter().enumerate() {
+                self.break_rule(message.stage, at, &mut content.values);
                 let name = format!("{} section {at}", message.stage.word());
                 let to = message.stage.link().to();
-                values
-                    .iter()
-                    .for_each(|v| self.add(to, Class::Message, &name, section.bits, v));
+                let values = content.values.iter();
+                values.for_each(|v| self.add(to, Class::Message, &name, content.bits(), v));
             }
-            reader.finish().unwrap();
         }
     }
 
@@ -432,13 +428,12 @@ impl Run<'_> {
                 values[0] = each(&values[0], &mask, |v, m| v.wrapping_add(m & 0xffff_0000));
             }
             (Some(Broken::OneMaskForTwoSigns), Stage::M1, 2) => {
-                let planes = values.len();
-                let both = trefoil_ir::mpc::Section::planes(2 * planes, count);
+                let of_sign = trefoil_ir::mpc::Section::planes(values.len(), count);
                 let masks = self.keys.spy(Party::Server, GATE, |s| {
-                    draw(s, Purpose::ComparisonMaskServer, &both)
+                    [0, 1].map(|_| draw(s, Purpose::ComparisonMaskServer, &of_sign))
                 });
                 for (at, bits) in values.iter_mut().enumerate() {
-                    let change = each(&masks[at], &masks[planes + at], |a, b| a ^ b);
+                    let change = each(&masks[0][at], &masks[1][at], |a, b| a ^ b);
                     *bits = each(bits, &change, |bit, change| bit ^ change);
                 }
             }

@@ -6,16 +6,16 @@
 //!
 //! - [`requant`]: the groups that take no sign
 //! - [`signed`]: the groups that do
+//!
+//! Each message is one pass over the blocks of all groups, see [`block`](super::block).
 
 pub mod requant;
 pub mod signed;
 
-use std::borrow::Cow;
+use trefoil_ir::mpc::Stage;
+use trefoil_ir::mpc::gate::Form;
 
-use trefoil_ir::mpc::gate::{Form, Group};
-
-use super::layout;
-use super::section::{Reader, Writer};
+use super::layout::{Half, Layer, Places};
 use super::streams::StepStreams;
 use crate::wire::bits::BitsError;
 
@@ -39,9 +39,10 @@ pub struct Levels<'a> {
 }
 
 /// The helper's and client's half of a gate's operand, in the layer's order.
+#[derive(Clone, Copy)]
 pub struct MaskSource<'a> {
-    /// rs, modulo 2^16.
-    pub rs: &'a [u16],
+    /// rs.
+    pub rs: Half<'a>,
     /// R, at the helper.
     pub exact: Exact<'a>,
     /// The operand's mask, for channels that pass unchanged; empty for a truncated operand.
@@ -50,150 +51,167 @@ pub struct MaskSource<'a> {
 
 /// The helper: the message Deal.
 pub fn helper_deal(
-    groups: &[Group],
+    layer: &Layer,
     source: &MaskSource<'_>,
     client: &mut StepStreams<'_>,
     server: &mut StepStreams<'_>,
 ) -> Vec<u8> {
-    let mut message = Writer::new();
-    for group in groups {
-        let rs = layout::gather(group, source.rs);
-        match group.form {
+    let mut message = vec![0; layer.bytes(Stage::Deal)];
+    let parts = layer.parts_mut(Stage::Deal, &mut message);
+    for (group, parts) in layer.groups.iter().zip(parts) {
+        match group.group.form {
             Form::Pass => {}
-            Form::Requant => requant::helper_deal(&rs, server, &mut message),
+            Form::Requant => requant::helper_deal(layer.isa, group, source.rs, server, parts),
             Form::Lower(_) | Form::Upper(_) | Form::Paired(_) | Form::Both(..) => {
-                signed::helper_deal(group, &rs, source.exact, client, server, &mut message);
+                signed::helper::deal(layer.isa, group, source, client, server, parts);
             }
         }
     }
-    message.finish()
+    message
 }
 
 /// Whether every requantised group comes before every group with signs. All groups read one stream
 /// of fresh masks: the client in M2 for the former and in M4 for the latter, the helper (and the
 /// client, where it replays the stream) in one go, in the groups' order.
-fn requants_precede(groups: &[Group]) -> bool {
-    groups.is_sorted_by_key(|group| !matches!(group.form, Form::Pass | Form::Requant))
+fn requants_precede(layer: &Layer) -> bool {
+    let forms = layer.groups.iter().map(|placed| placed.group.form);
+    forms.is_sorted_by_key(|form| form.has_signs())
 }
 
 /// The client and the helper: the mask of the gate's result.
-pub fn result_mask(groups: &[Group], source: &MaskSource<'_>, client: &mut StepStreams<'_>) -> Vec<u32> {
-    debug_assert!(requants_precede(groups));
+pub fn result_mask(layer: &Layer, source: &MaskSource<'_>, client: &mut StepStreams<'_>) -> Vec<u32> {
+    debug_assert!(requants_precede(layer));
     let mut masks = vec![0; source.rs.len()];
-    for group in groups {
-        let mask: Cow<'_, [u32]> = match group.form {
-            Form::Pass => layout::gather(group, source.passed),
-            Form::Requant => requant::result_mask(&layout::gather(group, source.rs), client).into(),
+    for placed in &layer.groups {
+        match placed.group.form {
+            Form::Pass => pass(&placed.places, source.passed, &mut masks),
+            Form::Requant => requant::result_mask(layer.isa, placed, source.rs, client, &mut masks),
             Form::Lower(_) | Form::Upper(_) | Form::Paired(_) | Form::Both(..) => {
-                signed::result_mask(group, client).into()
+                signed::result_mask(layer.isa, placed, client, &mut masks);
             }
-        };
-        layout::scatter(group, &mask, &mut masks);
+        }
     }
     masks
+}
+
+/// The result of a step that reads no message, and so cannot find one malformed.
+pub(in crate::protocol) fn never(result: Result<(), BitsError>) {
+    result.expect("what a party makes itself is not malformed");
+}
+
+/// Copies a group's values from one layer to another.
+fn pass(places: &Places, from: &[u32], to: &mut [u32]) {
+    for (stretch, _) in places.stretches(0..places.count()) {
+        to[stretch.clone()].copy_from_slice(&from[stretch]);
+    }
 }
 
 enum ServerGroup {
     Pass,
     Requant(requant::Server),
-    Signed(Box<signed::Server>),
+    Signed(Box<signed::server::Server>),
 }
 
 /// The server's side of a gate, from message to message.
 pub struct Server<'a> {
-    groups: &'a [Group],
+    layer: &'a Layer,
+    levels: Levels<'a>,
     states: Vec<ServerGroup>,
+    m2: Vec<u8>,
 }
 
 impl<'a> Server<'a> {
-    /// M1. `zs` is the server's half of the operand modulo 2^16.
+    /// M1. `zs` is the server's half of the operand.
     pub fn m1(
-        groups: &'a [Group],
-        zs: &[u16],
+        layer: &'a Layer,
+        zs: Half<'_>,
         exact: Exact<'_>,
-        levels: Levels<'_>,
+        levels: Levels<'a>,
         streams: &mut StepStreams<'_>,
     ) -> (Self, Vec<u8>) {
-        let mut message = Writer::new();
-        let state = |group: &Group| {
-            let part = layout::gather(group, zs);
-            match group.form {
+        let isa = layer.isa;
+        let mut message = vec![0; layer.bytes(Stage::M1)];
+        let parts = layer.parts_mut(Stage::M1, &mut message);
+        let mut states = Vec::with_capacity(layer.groups.len());
+        for (placed, parts) in layer.groups.iter().zip(parts) {
+            states.push(match placed.group.form {
                 Form::Pass => ServerGroup::Pass,
-                Form::Requant => ServerGroup::Requant(requant::Server::m1(&part, streams, &mut message)),
+                Form::Requant => ServerGroup::Requant(requant::Server::m1(isa, placed, zs, streams, parts)),
                 Form::Lower(_) | Form::Upper(_) | Form::Paired(_) | Form::Both(..) => {
-                    ServerGroup::Signed(Box::new(signed::Server::m1(
-                        group,
-                        &part,
-                        exact,
-                        levels,
-                        streams,
-                        &mut message,
-                    )))
+                    let state = signed::server::Server::m1(isa, placed, zs, exact, levels, streams, parts);
+                    ServerGroup::Signed(Box::new(state))
                 }
-            }
+            });
+        }
+        let server = Self {
+            layer,
+            levels,
+            states,
+            m2: Vec::new(),
         };
-        let states = groups.iter().map(state).collect();
-        (Self { groups, states }, message.finish())
+        (server, message)
     }
 
-    /// Takes M2 in.
+    /// Takes M2 in, which is read when M3 is made of it, or the result.
+    pub fn take_m2(&mut self, m2: Vec<u8>) {
+        self.m2 = m2;
+    }
+
+    /// M3. `zs` as in M1.
     ///
     /// # Errors
-    /// If the message is malformed.
-    pub fn take_m2(&mut self, m2: &[u8]) -> Result<(), BitsError> {
-        let mut reader = Reader::new(m2);
-        for (group, state) in self.groups.iter().zip(&mut self.states) {
-            match state {
-                ServerGroup::Pass => {}
-                ServerGroup::Requant(requant) => requant.take_m2(&mut reader)?,
-                ServerGroup::Signed(signed) => signed.take_m2(group, &mut reader)?,
-            }
-        }
-        reader.finish()
-    }
-
-    /// M3.
-    pub fn m3(&mut self, streams: &mut StepStreams<'_>) -> Vec<u8> {
-        let mut message = Writer::new();
-        for (group, state) in self.groups.iter().zip(&mut self.states) {
+    /// If M2 is malformed.
+    pub fn m3(&mut self, zs: Half<'_>, streams: &mut StepStreams<'_>) -> Result<Vec<u8>, BitsError> {
+        let layer = self.layer;
+        let m2 = layer.parts(Stage::M2, &self.m2)?;
+        let mut message = vec![0; layer.bytes(Stage::M3)];
+        let parts = layer.parts_mut(Stage::M3, &mut message);
+        let groups = layer.groups.iter().zip(&mut self.states);
+        for (((placed, state), m2), parts) in groups.zip(m2).zip(parts) {
             if let ServerGroup::Signed(signed) = state {
-                signed.m3(group, streams, &mut message);
+                let given = signed::server::Given {
+                    zs,
+                    m2: &m2,
+                    levels: self.levels,
+                };
+                signed.m3(layer.isa, placed, &given, streams, parts)?;
             }
         }
-        message.finish()
+        Ok(message)
     }
 
     /// With M4 (empty if no group takes a sign): the result minus its mask. `passed` is the operand
     /// minus its mask, for channels that pass unchanged.
     ///
     /// # Errors
-    /// If the message is malformed.
-    pub fn finish(self, m4: &[u8], passed: &[u32], len: usize) -> Result<Vec<u32>, BitsError> {
-        let mut reader = Reader::new(m4);
+    /// If M4 is malformed, or M2 is.
+    pub fn finish(
+        self,
+        m4: &[u8],
+        passed: &[u32],
+        len: usize,
+        streams: &mut StepStreams<'_>,
+    ) -> Result<Vec<u32>, BitsError> {
+        let layer = self.layer;
+        let (m2, m4) = (layer.parts(Stage::M2, &self.m2)?, layer.parts(Stage::M4, m4)?);
         let mut hat = vec![0; len];
-        for (group, state) in self.groups.iter().zip(self.states) {
-            let part: Cow<'_, [u32]> = match state {
-                ServerGroup::Pass => layout::gather(group, passed),
-                ServerGroup::Requant(requant) => requant.finish().into(),
-                ServerGroup::Signed(signed) => signed.finish(group, &mut reader)?.into(),
-            };
-            layout::scatter(group, &part, &mut hat);
+        for (((placed, state), m2), m4) in layer.groups.iter().zip(self.states).zip(m2).zip(m4) {
+            match state {
+                ServerGroup::Pass => pass(&placed.places, passed, &mut hat),
+                ServerGroup::Requant(state) => state.finish(layer.isa, placed, &m2, streams, &mut hat)?,
+                ServerGroup::Signed(state) => state.finish(layer.isa, placed, &m4, streams, &mut hat)?,
+            }
         }
-        reader.finish()?;
         Ok(hat)
     }
 }
 
-enum ClientGroup {
-    Pass,
-    Requant,
-    Signed(Box<signed::Client>),
-}
-
 /// The client's side of a gate, from message to message.
 pub struct Client<'a> {
-    groups: &'a [Group],
-    states: Vec<ClientGroup>,
+    layer: &'a Layer,
+    levels: Levels<'a>,
+    states: Vec<Option<signed::client::Client>>,
+    m1: Vec<u8>,
 }
 
 impl<'a> Client<'a> {
@@ -202,52 +220,70 @@ impl<'a> Client<'a> {
     /// # Errors
     /// If a message is malformed.
     pub fn m2(
-        groups: &'a [Group],
-        rs: &[u16],
+        layer: &'a Layer,
+        rs: Half<'_>,
         deal: &[u8],
-        m1: &[u8],
-        levels: Levels<'_>,
+        m1: Vec<u8>,
+        levels: Levels<'a>,
         streams: &mut StepStreams<'_>,
     ) -> Result<(Self, Vec<u8>), BitsError> {
-        debug_assert!(requants_precede(groups));
-        let (mut deal, mut m1, mut message) = (Reader::new(deal), Reader::new(m1), Writer::new());
-        let mut states = Vec::with_capacity(groups.len());
-        for group in groups {
-            let part = layout::gather(group, rs);
-            states.push(match group.form {
-                Form::Pass => ClientGroup::Pass,
+        debug_assert!(requants_precede(layer));
+        let isa = layer.isa;
+        let (deal, of_m1) = (layer.parts(Stage::Deal, deal)?, layer.parts(Stage::M1, &m1)?);
+        let mut message = vec![0; layer.bytes(Stage::M2)];
+        let parts = layer.parts_mut(Stage::M2, &mut message);
+        let mut states = Vec::with_capacity(layer.groups.len());
+        for (((placed, deal), of_m1), parts) in layer.groups.iter().zip(deal).zip(of_m1).zip(parts) {
+            states.push(match placed.group.form {
+                Form::Pass => None,
                 Form::Requant => {
-                    requant::client_m2(&part, &mut deal, &mut m1, streams, &mut message)?;
-                    ClientGroup::Requant
+                    requant::client_m2(isa, placed, rs, [&deal[0], &of_m1[0]], streams, parts)?;
+                    None
                 }
-                Form::Lower(_) | Form::Upper(_) | Form::Paired(_) | Form::Both(..) => {
-                    let mut client = signed::Client::new(group, &part, &mut deal)?;
-                    client.m2(group, levels, &mut m1, streams, &mut message)?;
-                    ClientGroup::Signed(Box::new(client))
-                }
+                Form::Lower(_) | Form::Upper(_) | Form::Paired(_) | Form::Both(..) => Some(
+                    signed::client::Client::m2(isa, placed, [&deal, &of_m1], levels, streams, parts)?,
+                ),
             });
         }
-        deal.finish()?;
-        m1.finish()?;
-        Ok((Self { groups, states }, message.finish()))
+        let client = Self {
+            layer,
+            levels,
+            states,
+            m1,
+        };
+        Ok((client, message))
     }
 
-    /// M4, the answer to M3.
+    /// M4, the answer to M3. `rs` and `deal` as in M2.
     ///
     /// # Errors
-    /// If the message is malformed.
-    pub fn m4(self, m3: &[u8], streams: &mut StepStreams<'_>) -> Result<Vec<u8>, BitsError> {
-        let (mut reader, mut message) = (Reader::new(m3), Writer::new());
-        for (group, state) in self.groups.iter().zip(self.states) {
-            match state {
-                ClientGroup::Pass => {}
-                // Its fresh mask was drawn for M2; the groups share one stream, read in order.
-                ClientGroup::Requant => {}
-                ClientGroup::Signed(signed) => signed.m4(group, &mut reader, streams, &mut message)?,
+    /// If a message is malformed.
+    pub fn m4(
+        self,
+        rs: Half<'_>,
+        deal: &[u8],
+        m3: &[u8],
+        streams: &mut StepStreams<'_>,
+    ) -> Result<Vec<u8>, BitsError> {
+        let layer = self.layer;
+        let (deal, m1) = (layer.parts(Stage::Deal, deal)?, layer.parts(Stage::M1, &self.m1)?);
+        let m3 = layer.parts(Stage::M3, m3)?;
+        let mut message = vec![0; layer.bytes(Stage::M4)];
+        let parts = layer.parts_mut(Stage::M4, &mut message);
+        let groups = layer.groups.iter().zip(self.states).zip(deal).zip(m1);
+        for (((((placed, state), deal), m1), m3), parts) in groups.zip(m3).zip(parts) {
+            // Of a requantised group the fresh mask was drawn for M2; the groups share one stream.
+            if let Some(state) = state {
+                let received = signed::client::Received {
+                    rs,
+                    deal: &deal,
+                    m1: &m1,
+                    m3: &m3,
+                };
+                state.m4(layer.isa, placed, &received, self.levels, streams, parts)?;
             }
         }
-        reader.finish()?;
-        Ok(message.finish())
+        Ok(message)
     }
 }
 
@@ -258,6 +294,7 @@ mod tests {
     use trefoil_ir::shape::Shape;
 
     use super::*;
+    use crate::kernel::Isa;
 
     #[test]
     fn groups_come_in_the_order_in_which_fresh_masks_are_drawn() {
@@ -265,11 +302,13 @@ mod tests {
         let lower: Vec<Patch> = (0..9).map(|c| patches[c % 3]).collect();
         let upper: Vec<Patch> = (0..9).map(|c| patches[c / 3]).collect();
         for upper in [None, Some(&upper)] {
-            let mut groups = groups(&lower, upper, Shape::new(9, 4, 4), false);
-            assert!(groups.len() > 2 && groups.iter().any(|group| group.form == Form::Requant));
-            assert!(requants_precede(&groups));
-            groups.reverse();
-            assert!(!requants_precede(&groups));
+            let groups = groups(&lower, upper, Shape::new(9, 4, 4), false);
+            let mut layer = Layer::new(Isa::detect(), groups);
+            let forms = layer.groups.iter().map(|placed| placed.group.form);
+            assert!(layer.groups.len() > 2 && forms.clone().any(|form| form == Form::Requant));
+            assert!(requants_precede(&layer));
+            layer.groups.reverse();
+            assert!(!requants_precede(&layer));
         }
     }
 }

@@ -12,109 +12,265 @@
 //! Views: v hides m_s from the client, q_s hides v m_c; a' hides all of M2 from the server.
 
 use trefoil_ir::mpc::ACTIVATION_OFFSET;
-use trefoil_ir::mpc::gate::WIDE;
-use zeroize::Zeroize;
+use trefoil_ir::mpc::gate::{BLOCK, WIDE};
 
+use super::never;
+use crate::kernel::Isa;
 use crate::prg::Purpose;
-use crate::protocol::section::{Reader, Writer};
+use crate::protocol::block::{self, Bits, BlockWriter, Halves, Masks, Step, Words, expand, xor};
+use crate::protocol::layout::{Half, Part, Placed, Places};
 use crate::protocol::streams::StepStreams;
-use crate::wire::bits::{BitPlane, BitsError, bit_plane_u16, expand_u16};
+use crate::wipe::wipe_with;
+use crate::wire::bits::BitsError;
 
 const OFFSET: u16 = ACTIVATION_OFFSET as u16;
 const TOP: u32 = WIDE - 1;
 
-fn expand(plane: &BitPlane) -> Vec<u16> {
-    let mut values = vec![0; plane.len()];
-    expand_u16(plane, &mut values);
-    values
+/// Bytes of a block in M1, and in Deal and M2.
+const FULL_BITS: usize = BLOCK / 8;
+const FULL: usize = 2 * BLOCK;
+
+/// `value` or, where `mask` is all ones instead of zero, its negative.
+#[inline(always)]
+fn flip(value: u16, mask: u16) -> u16 {
+    (value ^ mask).wrapping_sub(mask)
 }
 
-/// `value` or, where `bit` is one, its negative.
-fn flip(value: u16, bit: u16) -> u16 {
-    let mask = 0u16.wrapping_sub(bit);
-    (value ^ mask).wrapping_add(bit)
+struct Deal<'a> {
+    isa: Isa,
+    rs: Half<'a>,
+    places: &'a Places,
+    v: Masks,
+    q_s: Masks,
 }
 
-pub(super) fn helper_deal(rs: &[u16], server: &mut StepStreams<'_>, deal: &mut Writer) {
-    let v = expand(&server.plane(Purpose::RequantBit, rs.len()));
-    let q_s = server.u16s(Purpose::RequantShare, rs.len(), WIDE);
-    let q_c: Vec<u16> = (0..rs.len())
-        .map(|i| (v[i] & (rs[i] >> TOP)).wrapping_sub(q_s[i]))
-        .collect();
-    deal.u16s(&q_c, WIDE);
-}
-
-pub(super) fn result_mask(rs: &[u16], client: &mut StepStreams<'_>) -> Vec<u32> {
-    let fresh = client.u16s(Purpose::FreshMask, rs.len(), WIDE);
-    let mask = |(&rs, &fresh): (&u16, &u16)| {
-        u32::from(rs).wrapping_add(u32::from(fresh.wrapping_sub(rs >> TOP)) << WIDE)
+pub(super) fn helper_deal(
+    isa: Isa,
+    placed: &Placed,
+    rs: Half<'_>,
+    server: &mut StepStreams<'_>,
+    mut parts: Vec<&mut [u8]>,
+) {
+    let (places, count) = (&placed.places, placed.places.count());
+    let deal = Deal {
+        isa,
+        rs,
+        places,
+        v: server.planes(Purpose::RequantBit, 1, count),
+        q_s: server.halves(Purpose::RequantShare, count),
     };
-    rs.iter().zip(&fresh).map(mask).collect()
+    never(block::write(isa, &deal, count, parts[0], FULL));
 }
 
+impl Step for Deal<'_> {
+    type Own<'a> = BlockWriter<'a>;
+
+    #[inline(always)]
+    fn block(&self, block: usize, mut message: BlockWriter<'_>) -> Result<(), BitsError> {
+        let (mut rs, mut v) = ([0; BLOCK], [0; BLOCK]);
+        self.rs.load(self.places, block, &mut rs);
+        expand(self.isa, &self.v.plane(block), &mut v);
+        let mut q_c = self.q_s.halves(block);
+        for i in 0..BLOCK {
+            q_c[i] = (v[i] & (rs[i] >> TOP)).wrapping_sub(q_c[i]);
+        }
+        message.halves(&q_c, WIDE);
+        Ok(())
+    }
+}
+
+struct ResultMask<'a> {
+    rs: Half<'a>,
+    places: &'a Places,
+    fresh: Masks,
+}
+
+pub(super) fn result_mask(
+    isa: Isa,
+    placed: &Placed,
+    rs: Half<'_>,
+    client: &mut StepStreams<'_>,
+    masks: &mut [u32],
+) {
+    let places = &placed.places;
+    let fresh = client.halves(Purpose::FreshMask, places.count());
+    never(block::fill(isa, &ResultMask { rs, places, fresh }, places, masks));
+}
+
+impl Step for ResultMask<'_> {
+    type Own<'a> = &'a mut Words;
+
+    #[inline(always)]
+    fn block(&self, block: usize, masks: &mut Words) -> Result<(), BitsError> {
+        let mut rs = [0; BLOCK];
+        self.rs.load(self.places, block, &mut rs);
+        let fresh = self.fresh.halves(block);
+        for i in 0..BLOCK {
+            let upper = u32::from(fresh[i].wrapping_sub(rs[i] >> TOP)) << WIDE;
+            masks[i] = u32::from(rs[i]).wrapping_add(upper);
+        }
+        Ok(())
+    }
+}
+
+/// What the server keeps of the pixels of one block.
+#[derive(Clone, Copy)]
+struct Kept {
+    zs: Halves,
+    d: Bits,
+}
+
+const NOTHING: Kept = Kept {
+    zs: [0; BLOCK],
+    d: block::ZEROS,
+};
+
+/// The server between M1 and M2.
 pub(super) struct Server {
-    zs: Vec<u16>,
-    d: Vec<u16>,
-    cross: Vec<u16>,
-    q_s: Vec<u16>,
+    kept: Vec<Kept>,
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        for values in [&mut self.zs, &mut self.d, &mut self.cross, &mut self.q_s] {
-            values.zeroize();
-        }
+        wipe_with(&mut self.kept, NOTHING);
     }
+}
+
+struct M1<'a> {
+    isa: Isa,
+    zs: Half<'a>,
+    places: &'a Places,
+    v: Masks,
 }
 
 impl Server {
-    pub(super) fn m1(zs: &[u16], streams: &mut StepStreams<'_>, m1: &mut Writer) -> Self {
-        let zs: Vec<u16> = zs.iter().map(|z| z.wrapping_add(OFFSET)).collect();
-        let mut d = bit_plane_u16(&zs, TOP);
-        d.xor_assign(&streams.plane(Purpose::RequantBit, zs.len()));
-        let q_s = streams.u16s(Purpose::RequantShare, zs.len(), WIDE);
-        m1.plane(&d);
-        Self {
-            zs,
-            d: expand(&d),
-            cross: Vec::new(),
-            q_s,
-        }
+    pub(super) fn m1(
+        isa: Isa,
+        placed: &Placed,
+        zs: Half<'_>,
+        streams: &mut StepStreams<'_>,
+        mut parts: Vec<&mut [u8]>,
+    ) -> Self {
+        let (places, count) = (&placed.places, placed.places.count());
+        let v = streams.planes(Purpose::RequantBit, 1, count);
+        let m1 = M1 { isa, zs, places, v };
+        let mut kept = vec![NOTHING; block::blocks(count)];
+        never(block::write_and_keep(
+            isa,
+            &m1,
+            count,
+            (parts[0], FULL_BITS),
+            vec![&mut kept],
+        ));
+        Self { kept }
     }
 
-    pub(super) fn take_m2(&mut self, m2: &mut Reader<'_>) -> Result<(), BitsError> {
-        let t = m2.u16s(self.zs.len(), WIDE)?;
-        self.cross = (0..t.len())
-            .map(|i| t[i].wrapping_add(flip(self.q_s[i], self.d[i])))
-            .collect();
-        Ok(())
-    }
-
-    pub(super) fn finish(self) -> Vec<u32> {
-        let hat = |(&zs, &cross): (&u16, &u16)| {
-            let wraps = u32::from(cross.wrapping_sub(zs >> TOP)) << WIDE;
-            u32::from(zs).wrapping_add(wraps).wrapping_sub(u32::from(OFFSET))
+    pub(super) fn finish(
+        self,
+        isa: Isa,
+        placed: &Placed,
+        m2: &[Part<'_>],
+        streams: &mut StepStreams<'_>,
+        hat: &mut [u32],
+    ) -> Result<(), BitsError> {
+        let places = &placed.places;
+        let finish = Finish {
+            isa,
+            kept: &self.kept,
+            m2: &m2[0],
+            q_s: streams.halves(Purpose::RequantShare, places.count()),
         };
-        self.zs.iter().zip(&self.cross).map(hat).collect()
+        block::fill(isa, &finish, places, hat)
     }
 }
 
+impl Step for M1<'_> {
+    type Own<'a> = (BlockWriter<'a>, Vec<&'a mut Kept>);
+
+    #[inline(always)]
+    fn block(&self, block: usize, (mut message, mut kept): Self::Own<'_>) -> Result<(), BitsError> {
+        let kept = &mut *kept[0];
+        self.zs.load(self.places, block, &mut kept.zs);
+        kept.zs.iter_mut().for_each(|z| *z = z.wrapping_add(OFFSET));
+        kept.d = block::bit(self.isa, &kept.zs, TOP);
+        xor(&mut kept.d, &self.v.plane(block));
+        message.planes(&[kept.d]);
+        Ok(())
+    }
+}
+
+struct Finish<'a> {
+    isa: Isa,
+    kept: &'a [Kept],
+    m2: &'a Part<'a>,
+    q_s: Masks,
+}
+
+impl Step for Finish<'_> {
+    type Own<'a> = &'a mut Words;
+
+    #[inline(always)]
+    fn block(&self, block: usize, hat: &mut Words) -> Result<(), BitsError> {
+        let Kept { zs, d } = &self.kept[block];
+        let (mut t, mut flips) = ([0; BLOCK], [0; BLOCK]);
+        self.m2.block(block).halves(WIDE, &mut t)?;
+        expand(self.isa, d, &mut flips);
+        let q_s = self.q_s.halves(block);
+        for i in 0..BLOCK {
+            let cross = t[i].wrapping_add(flip(q_s[i], flips[i]));
+            let wraps = u32::from(cross.wrapping_sub(zs[i] >> TOP)) << WIDE;
+            hat[i] = u32::from(zs[i])
+                .wrapping_add(wraps)
+                .wrapping_sub(u32::from(OFFSET));
+        }
+        Ok(())
+    }
+}
+
+struct M2<'a> {
+    isa: Isa,
+    rs: Half<'a>,
+    places: &'a Places,
+    deal: &'a Part<'a>,
+    m1: &'a Part<'a>,
+    fresh: Masks,
+}
+
 pub(super) fn client_m2(
-    rs: &[u16],
-    deal: &mut Reader<'_>,
-    m1: &mut Reader<'_>,
+    isa: Isa,
+    placed: &Placed,
+    rs: Half<'_>,
+    [deal, m1]: [&Part<'_>; 2],
     streams: &mut StepStreams<'_>,
-    m2: &mut Writer,
+    mut parts: Vec<&mut [u8]>,
 ) -> Result<(), BitsError> {
-    let q_c = deal.u16s(rs.len(), WIDE)?;
-    let d = expand(&m1.plane(rs.len())?);
-    let fresh = streams.u16s(Purpose::FreshMask, rs.len(), WIDE);
-    let answer = |i: usize| {
-        (d[i] & (rs[i] >> TOP))
-            .wrapping_add(flip(q_c[i], d[i]))
-            .wrapping_sub(fresh[i])
+    let (places, count) = (&placed.places, placed.places.count());
+    let m2 = M2 {
+        isa,
+        rs,
+        places,
+        deal,
+        m1,
+        fresh: streams.halves(Purpose::FreshMask, count),
     };
-    let t: Vec<u16> = (0..rs.len()).map(answer).collect();
-    m2.u16s(&t, WIDE);
-    Ok(())
+    block::write(isa, &m2, count, parts[0], FULL)
+}
+
+impl Step for M2<'_> {
+    type Own<'a> = BlockWriter<'a>;
+
+    #[inline(always)]
+    fn block(&self, block: usize, mut message: BlockWriter<'_>) -> Result<(), BitsError> {
+        let [mut rs, mut q_c, mut d] = [[0; BLOCK]; 3];
+        self.rs.load(self.places, block, &mut rs);
+        self.deal.block(block).halves(WIDE, &mut q_c)?;
+        expand(self.isa, &self.m1.block(block).plane()?, &mut d);
+        let mut t = self.fresh.halves(block);
+        for i in 0..BLOCK {
+            let product = (d[i] & (rs[i] >> TOP)).wrapping_add(flip(q_c[i], d[i]));
+            t[i] = product.wrapping_sub(t[i]);
+        }
+        message.halves(&t, WIDE);
+        Ok(())
+    }
 }

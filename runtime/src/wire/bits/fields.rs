@@ -39,14 +39,24 @@ macro_rules! with_width {
 /// # Panics
 /// If `bits` is not a width from 1 to 16: widths come from a checked plan.
 pub fn pack_fields_u16(values: &[u16], bits: u32, out: &mut Vec<u8>) {
-    with_width!(16, bits, pack_u16(values, out));
+    pack_u16(values, bits, appended(out, field_bytes(values.len(), bits)));
+}
+
+/// Writes the low `bits` bits (1 to 16) of each value over a section, of the length that they fill.
+pub(crate) fn pack_u16(values: &[u16], bits: u32, section: &mut [u8]) {
+    with_width!(16, bits, pack_halves(values, section));
+}
+
+/// Reads a section whose length and padding were checked.
+pub(crate) fn unpack_u16(section: &[u8], bits: u32, out: &mut [u16]) {
+    with_width!(16, bits, unpack_halves(section, out));
 }
 
 /// Reads a section of `out.len()` fields of `bits` bits (1 to 16). On an error nothing is written.
 pub fn unpack_fields_u16(bytes: &[u8], bits: u32, out: &mut [u16]) -> Result<(), BitsError> {
     check_width(bits, u16::BITS)?;
     check_section(bytes, out.len(), bits)?;
-    with_width!(16, bits, unpack_u16(bytes, out));
+    unpack_u16(bytes, bits, out);
     Ok(())
 }
 
@@ -55,14 +65,31 @@ pub fn unpack_fields_u16(bytes: &[u8], bits: u32, out: &mut [u16]) -> Result<(),
 /// # Panics
 /// If `bits` is not a width from 1 to 32: widths come from a checked plan.
 pub fn pack_fields_u32(values: &[u32], bits: u32, out: &mut Vec<u8>) {
-    with_width!(32, bits, pack_u32(values, out));
+    pack_u32(values, bits, appended(out, field_bytes(values.len(), bits)));
+}
+
+/// Writes the low `bits` bits (1 to 32) of each value over a section, of the length that they fill.
+pub(crate) fn pack_u32(values: &[u32], bits: u32, section: &mut [u8]) {
+    with_width!(32, bits, pack_words(values, section));
+}
+
+/// Reads a section whose length and padding were checked.
+pub(crate) fn unpack_u32(section: &[u8], bits: u32, out: &mut [u32]) {
+    with_width!(32, bits, unpack_words(section, out));
+}
+
+/// The next `bytes` bytes of a payload that grows.
+fn appended(out: &mut Vec<u8>, bytes: usize) -> &mut [u8] {
+    let start = out.len();
+    out.resize(start + bytes, 0);
+    &mut out[start..]
 }
 
 /// Reads a section of `out.len()` fields of `bits` bits (1 to 32). On an error nothing is written.
 pub fn unpack_fields_u32(bytes: &[u8], bits: u32, out: &mut [u32]) -> Result<(), BitsError> {
     check_width(bits, u32::BITS)?;
     check_section(bytes, out.len(), bits)?;
-    with_width!(32, bits, unpack_u32(bytes, out));
+    unpack_u32(bytes, bits, out);
     Ok(())
 }
 
@@ -78,10 +105,7 @@ fn check_width(bits: u32, most: u32) -> Result<(), BitsError> {
 /// neighbours into pieces of `PER_WORD * W` bits.
 macro_rules! fields {
     ($value:ty, $per_word:literal, $pack:ident, $unpack:ident, $join:ident, $part:ident) => {
-        fn $pack<const W: usize>(values: &[$value], out: &mut Vec<u8>) {
-            let start = out.len();
-            out.resize(start + field_bytes(values.len(), W as u32), 0);
-            let section = &mut out[start..];
+        fn $pack<const W: usize>(values: &[$value], section: &mut [u8]) {
             if W == <$value>::BITS as usize {
                 for (bytes, value) in section.chunks_exact_mut(W / 8).zip(values) {
                     bytes.copy_from_slice(&value.to_le_bytes());
@@ -144,8 +168,8 @@ macro_rules! fields {
         }
     };
 }
-fields!(u16, 4, pack_u16, unpack_u16, join_u16, part_u16);
-fields!(u32, 2, pack_u32, unpack_u32, join_u32, part_u32);
+fields!(u16, 4, pack_halves, unpack_halves, join_u16, part_u16);
+fields!(u32, 2, pack_words, unpack_words, join_u32, part_u32);
 
 /// Four values side by side without gaps: 4 · W bits.
 #[inline(always)]

@@ -1,4 +1,4 @@
-//! Bits on the wire: fields of 1 to 32 bits and planes of single bits, packed without gaps.
+//! Bits on the wire: fields of 1 to 32 bits, packed without gaps.
 //!
 //! A section of `count` fields of `bits` bits is one bit stream, the lowest bit of the first field
 //! first, and fills [`field_bytes`]`(count, bits)` bytes; the last byte is padded with zero bits.
@@ -6,22 +6,13 @@
 //! padding bit that is set, so that a section has exactly one encoding.
 //!
 //! * [`pack_fields_u16`], [`unpack_fields_u16`], [`pack_fields_u32`], [`unpack_fields_u32`]
-//! * [`BitPlane`] — one bit for each of many values; [`pack_plane`], [`unpack_plane`]
-//! * [`bit_plane_u16`], [`slice_planes_u16`], [`merge_planes_u16`], [`expand_u16`],
-//!   [`expand_mask_u16`] — between ring values and planes
 
 mod fields;
-mod plane;
-#[cfg(target_arch = "x86_64")]
-mod simd;
-mod slice;
 #[cfg(test)]
 mod tests;
-mod transpose;
 
 pub use fields::{field_bytes, pack_fields_u16, pack_fields_u32, unpack_fields_u16, unpack_fields_u32};
-pub use plane::{BitPlane, WordsMut, pack_plane, unpack_plane};
-pub use slice::{bit_plane_u16, expand_mask_u16, expand_u16, merge_planes_u16, slice_planes_u16};
+pub(crate) use fields::{pack_u16, pack_u32, unpack_u16, unpack_u32};
 
 /// A section of packed bits that is not what the plan says it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -57,7 +48,7 @@ pub enum BitsError {
 }
 
 /// Checks a section's length and padding.
-fn check_section(bytes: &[u8], count: usize, bits: u32) -> Result<(), BitsError> {
+pub(crate) fn check_section(bytes: &[u8], count: usize, bits: u32) -> Result<(), BitsError> {
     let (expected, got) = (field_bytes(count, bits), bytes.len());
     if got != expected {
         return Err(BitsError::Length { expected, got });

@@ -1,11 +1,39 @@
-//! Bit slicing by transposition, for every machine: 64 values of 16 bits are 16 words, and so are
-//! their 16 planes.
+//! What every machine can do, and what the vector code must equal. Bits are sliced by transposition:
+//! 64 values of 16 bits are 16 words, and so are their 16 planes.
+
+use super::{Bits, Halves, WORDS};
 
 /// Values that are transposed at a time.
-pub(super) const BLOCK: usize = 64;
+const TILE: usize = 64;
+
+/// Bit `j` of each value to `planes[j]`.
+pub(super) fn slice(values: &Halves, planes: &mut [Bits]) {
+    for (word, tile) in values.as_chunks::<TILE>().0.iter().enumerate() {
+        let rows = slice_tile(tile);
+        for (plane, row) in planes.iter_mut().zip(rows) {
+            plane[word] = row;
+        }
+    }
+}
+
+/// One bit of each value.
+pub(super) fn bit(values: &Halves, bit: u32) -> Bits {
+    let tiles = values.as_chunks::<TILE>().0;
+    std::array::from_fn(|word| bit_of_tile(&tiles[word], bit))
+}
+
+/// Each bit as a value with all bits set, or none.
+pub(super) fn expand(bits: &Bits, values: &mut Halves) {
+    for (tile, word) in values.as_chunks_mut::<TILE>().0.iter_mut().zip(bits) {
+        for (at, value) in tile.iter_mut().enumerate() {
+            // Arithmetic instead of a branch: the bits are secret.
+            *value = ((word >> at & 1) as u16).wrapping_neg();
+        }
+    }
+}
 
 /// The planes of 64 values: bit `i` of word `j` is bit `j` of value `i`.
-pub(super) fn slice_block(values: &[u16; BLOCK]) -> [u64; 16] {
+fn slice_tile(values: &[u16; TILE]) -> [u64; 16] {
     let mut rows = std::array::from_fn(|row| {
         u64::from(values[row])
             | u64::from(values[16 + row]) << 16
@@ -14,17 +42,6 @@ pub(super) fn slice_block(values: &[u16; BLOCK]) -> [u64; 16] {
     });
     transpose(&mut rows);
     rows
-}
-
-/// The inverse of [`slice_block`].
-pub(super) fn merge_block(mut planes: [u64; 16], values: &mut [u16; BLOCK]) {
-    transpose(&mut planes);
-    for (row, lanes) in planes.into_iter().enumerate() {
-        values[row] = lanes as u16;
-        values[16 + row] = (lanes >> 16) as u16;
-        values[32 + row] = (lanes >> 32) as u16;
-        values[48 + row] = (lanes >> 48) as u16;
-    }
 }
 
 /// Transposes four 16 × 16 bit matrices, one in each 16-bit lane of 16 rows: swaps the upper right
@@ -48,8 +65,8 @@ fn swap_quarters<const HALF: usize>(rows: &mut [u64; 16], low_columns: u64) {
     }
 }
 
-/// One plane of 64 values: four values at a time, their bits gathered by a multiplication.
-pub(super) fn plane_block(values: &[u16; BLOCK], bit: u32) -> u64 {
+/// One bit of 64 values: four values at a time, their bits gathered by a multiplication.
+fn bit_of_tile(values: &[u16; TILE], bit: u32) -> u64 {
     values.as_chunks::<4>().0.iter().rev().fold(0, |word, four| {
         let lanes = four
             .iter()
@@ -60,3 +77,5 @@ pub(super) fn plane_block(values: &[u16; BLOCK], bit: u32) -> u64 {
         word << 4 | bits >> 48 & 0xf
     })
 }
+
+const _: () = assert!(WORDS * TILE == trefoil_ir::mpc::gate::BLOCK);

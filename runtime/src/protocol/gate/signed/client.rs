@@ -1,0 +1,294 @@
+//! The client: M2 and M4.
+
+use trefoil_ir::mpc::Stage;
+use trefoil_ir::mpc::gate::{BLOCK, Field, Group, OPENED_BITS, PRODUCTS, table_planes};
+
+use super::{
+    OfPatches, Selector, negate_if, of_opening, of_patches, pick_up, planes_of, public_of, result_share,
+    takes_top_bit, wide_masks,
+};
+use crate::kernel::Isa;
+use crate::prg::Purpose;
+use crate::protocol::block::{
+    self, Bits, BlockReader, BlockWriter, Halves, Masks, Step, Words, ZEROS, expand, xor,
+};
+use crate::protocol::compare::{Comparison, MOST_PLANES, look};
+use crate::protocol::gate::Levels;
+use crate::protocol::layout::{Half, Part, Placed};
+use crate::protocol::streams::StepStreams;
+use crate::wipe::wipe;
+use crate::wire::bits::BitsError;
+
+/// What the client keeps of one group between M2 and M4: its masked share of each sign bit.
+pub(in crate::protocol::gate) struct Client {
+    own: Vec<Vec<Bits>>,
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        self.own.iter_mut().for_each(|bits| wipe(bits));
+    }
+}
+
+/// What M4 is made of.
+pub(in crate::protocol::gate) struct Received<'a> {
+    /// The client's half of the operand.
+    pub rs: Half<'a>,
+    /// The helper's message.
+    pub deal: &'a [Part<'a>],
+    /// The server's first.
+    pub m1: &'a [Part<'a>],
+    /// The server's second.
+    pub m3: &'a [Part<'a>],
+}
+
+impl Client {
+    /// The group's part of M2.
+    ///
+    /// # Errors
+    /// If a message is malformed.
+    pub(in crate::protocol::gate) fn m2(
+        isa: Isa,
+        placed: &Placed,
+        [deal, m1]: [&[Part<'_>]; 2],
+        levels: Levels<'_>,
+        streams: &mut StepStreams<'_>,
+        mut parts: Vec<&mut [u8]>,
+    ) -> Result<Self, BitsError> {
+        let group = &placed.group;
+        let signs = group.signs.iter();
+        let blocks = signs.map(|sign| block::blocks(group.openings[sign.opening].count()));
+        let mut own: Vec<_> = blocks.map(|blocks| vec![ZEROS; blocks]).collect();
+        for at in group.order().filter(|&at| group.signs_of(at).next().is_some()) {
+            let count = group.openings[at].count();
+            let masks = |_| {
+                [
+                    streams.planes(Purpose::ComparisonMaskClient, OPENED_BITS, count),
+                    streams.planes(Purpose::SignMaskClient, 1, count),
+                ]
+            };
+            let m2 = M2 {
+                isa,
+                group,
+                at,
+                deal: &deal[at],
+                m1: &m1[at],
+                levels,
+                masks: group.signs_of(at).map(masks).collect(),
+            };
+            let full = group.segment(Stage::M2, at).bytes(BLOCK);
+            let kept = of_opening(group, at, &mut own);
+            block::write_and_keep(isa, &m2, count, (parts[at], full), kept)?;
+        }
+        Ok(Self { own })
+    }
+
+    /// The group's part of M4, the answer to M3.
+    ///
+    /// # Errors
+    /// If a message is malformed.
+    pub(in crate::protocol::gate) fn m4(
+        self,
+        isa: Isa,
+        placed: &Placed,
+        received: &Received<'_>,
+        levels: Levels<'_>,
+        streams: &mut StepStreams<'_>,
+        mut parts: Vec<&mut [u8]>,
+    ) -> Result<(), BitsError> {
+        let group = &placed.group;
+        let mut of_patches = OfPatches::of(group);
+        let signs = Signs {
+            isa,
+            group,
+            own: &self.own,
+            received,
+        };
+        for at in group.order().filter(|&at| at > 0) {
+            let kept = of_opening(group, at, &mut of_patches.0);
+            let m3 = M3Patches { signs: &signs, at };
+            block::keep(isa, &m3, kept)?;
+        }
+        let count = group.pixels();
+        let m4 = M4 {
+            signs: &signs,
+            placed,
+            levels,
+            of_patches: &of_patches,
+            u: streams.planes(Purpose::WrapBitClient, 1, count),
+            fresh: streams.words(Purpose::FreshMask, count),
+        };
+        let full = group.segment(Stage::M4, 0).bytes(BLOCK);
+        block::write(isa, &m4, count, parts[0], full)
+    }
+}
+
+/// Looks the opened values up in the dealt tables, and answers with masked bits.
+struct M2<'a> {
+    isa: Isa,
+    group: &'a Group,
+    at: usize,
+    deal: &'a Part<'a>,
+    m1: &'a Part<'a>,
+    levels: Levels<'a>,
+    /// Of each sign those of its comparison and of its bit.
+    masks: Vec<[Masks; 2]>,
+}
+
+impl Step for M2<'_> {
+    type Own<'a> = (BlockWriter<'a>, Vec<&'a mut Bits>);
+
+    #[inline(always)]
+    fn block(&self, block: usize, (mut message, kept): Self::Own<'_>) -> Result<(), BitsError> {
+        let (group, opening) = (self.group, &self.group.openings[self.at]);
+        let (mut deal, mut m1) = (self.deal.block(block), self.m1.block(block));
+        let (mut opened, mut tables) = ([0; BLOCK], [ZEROS; MOST_PLANES]);
+        let tables = &mut tables[..table_planes(opening.ring)];
+        m1.halves(opening.ring, &mut opened)?;
+        deal.planes(tables)?;
+        let (mut masked, mut borrows) = ([[ZEROS; OPENED_BITS]; 2], [ZEROS; 2]);
+        for (i, ((_, sign), [compare, _])) in group.signs_of(self.at).zip(&self.masks).enumerate() {
+            let public = public_of(group, opening, sign, self.levels, block, &opened);
+            let bits = planes_of(self.isa, opening.ring, &public);
+            let looked = look(tables, &bits, opening.ring, false);
+            let (mut others, mut products) = ([ZEROS; OPENED_BITS], [ZEROS; PRODUCTS]);
+            m1.planes(&mut others)?;
+            deal.planes(&mut products)?;
+            deal.skip(&[Field::Number(group.ring)]);
+            let mut comparison = Comparison::default();
+            comparison.mask(&looked, |drawn| compare.planes(block, drawn));
+            borrows[i] = comparison.join(&others, &products, false);
+            masked[i] = comparison.masked;
+        }
+        let signs = group.signs_of(self.at).zip(&self.masks).zip(kept);
+        for (i, (((sign, _), [_, mask]), kept)) in signs.enumerate() {
+            let mut bit = borrows[i];
+            if !takes_top_bit(group, sign) {
+                xor(&mut bit, &borrows[i + 1]);
+            }
+            xor(&mut bit, &mask.plane(block));
+            message.planes(&masked[i]);
+            message.planes(&[bit]);
+            *kept = bit;
+        }
+        Ok(())
+    }
+}
+
+/// What M3 makes of the client's shares of the signs.
+struct Signs<'a> {
+    isa: Isa,
+    group: &'a Group,
+    own: &'a [Vec<Bits>],
+    received: &'a Received<'a>,
+}
+
+impl Signs<'_> {
+    /// Reads an opening's part of M3 and of Deal up to the shares of beta; gives each opened bit,
+    /// spread to all bits, with the share of beta.
+    #[inline(always)]
+    fn read(
+        &self,
+        at: usize,
+        block: usize,
+        [m3, deal]: [&mut BlockReader<'_>; 2],
+        mut opened: impl FnMut(usize, &Halves, &Halves),
+    ) -> Result<(), BitsError> {
+        let planes = table_planes(self.group.openings[at].ring);
+        for (i, (sign, _)) in self.group.signs_of(at).enumerate() {
+            let mut bit = self.own[sign][block];
+            xor(&mut bit, &m3.plane()?);
+            let (mut open, mut beta) = ([0; BLOCK], [0; BLOCK]);
+            expand(self.isa, &bit, &mut open);
+            if i == 0 {
+                deal.skip(&[Field::Planes(planes)]);
+            }
+            deal.skip(&[Field::Planes(PRODUCTS)]);
+            deal.halves(self.group.ring, &mut beta)?;
+            opened(sign, &open, &beta);
+        }
+        Ok(())
+    }
+}
+
+/// The signs of patches.
+struct M3Patches<'a> {
+    signs: &'a Signs<'a>,
+    at: usize,
+}
+
+impl Step for M3Patches<'_> {
+    type Own<'a> = Vec<&'a mut Words>;
+
+    #[inline(always)]
+    fn block(&self, block: usize, kept: Self::Own<'_>) -> Result<(), BitsError> {
+        let Received { m3, deal, .. } = self.signs.received;
+        let (mut m3, mut deal) = (m3[self.at].block(block), deal[self.at].block(block));
+        let mut kept = kept.into_iter();
+        self.signs
+            .read(self.at, block, [&mut m3, &mut deal], |_, open, beta| {
+                if let Some(kept) = kept.next() {
+                    of_patches(open, beta, kept);
+                }
+            })
+    }
+}
+
+/// The share of the result, masked anew.
+struct M4<'a> {
+    signs: &'a Signs<'a>,
+    placed: &'a Placed,
+    levels: Levels<'a>,
+    of_patches: &'a OfPatches,
+    u: Masks,
+    fresh: Masks,
+}
+
+impl Step for M4<'_> {
+    type Own<'a> = BlockWriter<'a>;
+
+    #[inline(always)]
+    fn block(&self, block: usize, mut message: BlockWriter<'_>) -> Result<(), BitsError> {
+        let (group, isa) = (&self.placed.group, self.signs.isa);
+        let Received { rs, deal, m1, m3 } = self.signs.received;
+        let (mut m3, mut deal, mut m1) = (m3[0].block(block), deal[0].block(block), m1[0].block(block));
+        let mut selectors = [Selector::NOTHING; 2];
+        self.signs
+            .read(0, block, [&mut m3, &mut deal], |sign, open, beta| {
+                (selectors[sign].open, selectors[sign].beta) = (*open, *beta);
+            })?;
+        for (at, (sign, selector)) in group.signs.iter().zip(&mut selectors).enumerate() {
+            if sign.opening > 0 {
+                let spread = &self.placed.spreads[sign.opening];
+                pick_up(spread, &self.of_patches.0[at], block, selector);
+            }
+            if at < group.pixel_products() {
+                deal.halves(group.ring, &mut selector.product)?;
+            }
+        }
+        let (mut uv, mut value, mut opened) = ([0; BLOCK], [0; BLOCK], [0; BLOCK]);
+        deal.words(32 - group.ring, &mut uv)?;
+        rs.load(&self.placed.places, block, &mut value);
+        m1.halves(group.ring, &mut opened)?;
+        let y = result_share(group, &selectors, [&value, &opened], self.levels, block, false);
+        let k = group.ring;
+        let u = self.u.plane(block);
+        let mut masked = block::bit(isa, &y, k - 1);
+        xor(&mut masked, &u);
+        let (u, e, d) = (
+            wide_masks(isa, &u),
+            wide_masks(isa, &masked),
+            wide_masks(isa, &m3.plane()?),
+        );
+        let mut answer = self.fresh.words(block);
+        for i in 0..BLOCK {
+            let cross = negate_if(d[i] & u[i] & 1, e[i]).wrapping_add(negate_if(uv[i], d[i] ^ e[i]));
+            let top = u32::from(y[i] >> (k - 1));
+            let share = u32::from(y[i]).wrapping_sub(top.wrapping_sub(cross) << k);
+            answer[i] = share.wrapping_sub(answer[i]);
+        }
+        message.words(&answer, 32);
+        message.planes(&[masked]);
+        Ok(())
+    }
+}
