@@ -11,6 +11,7 @@ use serde_json::Value;
 use support::commands::{Ended, LIMIT, Running, party_beside, run};
 use support::compiled::{deviation, distance};
 use support::folder::{digits, read_floats};
+use support::trace;
 use tempfile::TempDir;
 use trefoil_ir::mpc::Program;
 use trefoil_ir::nn::Graph;
@@ -67,6 +68,11 @@ struct Results {
 
 /// Adds what a client needs to say about images, runs it, reads what it wrote.
 fn classify(command: &mut Command, folder: &Path, name: &str) -> Results {
+    classify_first(IMAGES, command, folder, name)
+}
+
+/// The same of so many images.
+fn classify_first(images: usize, command: &mut Command, folder: &Path, name: &str) -> Results {
     let (output, report) = (
         folder.join(format!("{name}.npy")),
         folder.join(format!("{name}.json")),
@@ -76,14 +82,14 @@ fn classify(command: &mut Command, folder: &Path, name: &str) -> Results {
         .arg(digits("test_x.npy"))
         .arg("--labels")
         .arg(digits("test_y.npy"));
-    command.arg("--images").arg(IMAGES.to_string());
+    command.arg("--images").arg(images.to_string());
     let ended = run(
         command.arg("--output").arg(&output).arg("--report").arg(&report),
         LIMIT,
     )
     .succeeded();
     let (shape, logits) = read_floats(&output);
-    assert_eq!(shape, [IMAGES, 10]);
+    assert_eq!(shape, [images, 10]);
     Results {
         logits,
         report: json(&report),
@@ -216,6 +222,45 @@ fn repetitions_count_as_images_and_change_nothing_else() {
     assert_eq!(thrice.report["bytes"], once.report["bytes"]);
     assert_eq!(thrice.report["round_trips"], once.report["round_trips"]);
     assert_close(&once.logits, &thrice.logits);
+}
+
+#[test]
+fn a_link_takes_its_time_and_changes_no_result() {
+    const SOME: usize = 4;
+    let folder = compiled();
+    let path = folder.path().join("trace");
+    let mut command = party("local");
+    command
+        .arg("--plans")
+        .arg(folder.path())
+        .arg("--trace")
+        .arg(&path);
+    command.args(["--link", "100Mbit,20ms"]);
+    let linked = classify_first(SOME, &mut command, folder.path(), "linked");
+    assert_close(&expected_logits(SOME), &linked.logits);
+    let predicted = json(&folder.path().join("report.json"));
+    check_report(&linked.report, &predicted, SOME);
+    assert!(
+        linked.stdout.contains("link         100Mbit,20ms: predicted "),
+        "{}",
+        linked.stdout
+    );
+
+    let trips = predicted["round_trips"].as_f64().unwrap();
+    let of_run = &linked.report["predicted"];
+    assert_eq!(
+        (&of_run["bytes"], &of_run["round_trips"]),
+        (&predicted["bytes"], &predicted["round_trips"])
+    );
+    for seconds in [&linked.report["seconds"]["online"], &of_run["seconds"]["online"]] {
+        assert!(
+            seconds.as_f64().unwrap() >= trips * 0.02,
+            "{seconds} for {trips} round trips"
+        );
+    }
+    // Every message is traced, and some control frames of sessions and images are, too.
+    let messages = predicted["messages"].as_u64().unwrap() as usize;
+    assert!(trace::check(&json(&path)) > SOME * messages);
 }
 
 #[test]

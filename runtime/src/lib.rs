@@ -4,7 +4,7 @@
 //! [`wire`] (payloads and links) know nothing of each other; [`protocol`] says what each party
 //! computes and sends; [`exec`] walks a plan with it; [`session`] agrees on keys; [`net`] alone
 //! knows sockets; [`cli`] is the command line of `trefoil-party`. [`data`] reads images and labels,
-//! for the compiler too. There is no ONNX code in this crate.
+//! for the compiler too; [`report`] and [`trace`] say what a run took. There is no ONNX code in this crate.
 
 pub mod cli;
 pub mod data;
@@ -15,6 +15,7 @@ pub mod prg;
 pub mod protocol;
 pub mod report;
 pub mod session;
+pub mod trace;
 mod wipe;
 pub mod wire;
 mod workers;

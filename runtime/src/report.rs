@@ -4,8 +4,9 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use trefoil_ir::mpc::cost::Bytes;
-use trefoil_ir::mpc::{Party, Program};
+use trefoil_ir::mpc::cost::{Bytes, Cost};
+use trefoil_ir::mpc::time::{self, LinkModel, Work};
+use trefoil_ir::mpc::{Party, Phase, Program};
 
 use crate::session::{ImageRecord, ImageRun, Setup};
 use crate::wire::Traffic;
@@ -26,6 +27,8 @@ pub struct Report {
     pub headers: u64,
     /// Round trips of the online phase.
     pub round_trips: u64,
+    /// What the plan said of an image before it ran.
+    pub predicted: Predicted,
     /// The largest size of each party's own buffers, as far as this process knows it.
     pub peak_memory: ByParty<u64>,
     /// Payload by direction and phase.
@@ -34,6 +37,47 @@ pub struct Report {
     pub setup: SetupReport,
     /// By step of the program.
     pub steps: Vec<StepReport>,
+}
+
+/// What an image should cost, and take over this link on the machine that predictions are for.
+#[derive(Clone, Debug, Serialize)]
+pub struct Predicted {
+    /// The link: "ideal" where messages were not delayed.
+    pub link: String,
+    /// Payload by phase, exactly.
+    pub bytes: Bytes,
+    /// Round trips of the online phase, exactly.
+    pub round_trips: usize,
+    /// Seconds by phase.
+    pub seconds: time::Seconds,
+    /// What is computed by phase: what seconds are predicted from.
+    pub work: WorkReport,
+}
+
+/// What is computed by phase.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct WorkReport {
+    /// Before the input is known.
+    pub offline: Work,
+    /// With the input.
+    pub online: Work,
+}
+
+impl Predicted {
+    /// Of a program over a link.
+    pub fn new(program: &Program, link: &LinkModel) -> Self {
+        let cost = Cost::new(program);
+        Self {
+            link: link.to_string(),
+            bytes: cost.bytes(),
+            round_trips: cost.round_trips,
+            seconds: time::Seconds::predict(&cost, link),
+            work: WorkReport {
+                offline: cost.work(Phase::Offline),
+                online: cost.work(Phase::Online),
+            },
+        }
+    }
 }
 
 /// Mean times of an image, and their medians.
@@ -128,6 +172,7 @@ pub struct Tally {
     traffic: Traffic,
     parties: ByParty<PartyTally>,
     setup: SetupReport,
+    link: LinkModel,
 }
 
 /// Sums of one party.
@@ -148,7 +193,13 @@ impl Tally {
             traffic: Traffic::default(),
             parties: ByParty::default(),
             setup: SetupReport::default(),
+            link: LinkModel::IDEAL,
         }
+    }
+
+    /// Says over which link the images were run; by default it is the ideal one.
+    pub fn over(&mut self, link: LinkModel) {
+        self.link = link;
     }
 
     /// Adds an image as the client saw it. Its links are all there are: the helper sends to it
@@ -208,6 +259,7 @@ impl Tally {
             bytes,
             headers: self.traffic.header_bytes() / images,
             round_trips: self.traffic.round_trips / images,
+            predicted: Predicted::new(program, &self.link),
             peak_memory: self.parties.as_ref().map(|party| party.peak_memory),
             links,
             setup: self.setup,
@@ -290,6 +342,17 @@ impl Report {
             ),
             format!("round trips  {}", self.round_trips),
         ];
+        if self.predicted.link != LinkModel::IDEAL.to_string() {
+            let time::Seconds {
+                offline,
+                online,
+                total,
+            } = self.predicted.seconds;
+            lines.push(format!(
+                "link         {}: predicted {total:.4} an image, {offline:.4} offline, {online:.4} online",
+                self.predicted.link
+            ));
+        }
         if let Some(top1) = self.top1 {
             lines.insert(1, format!("top-1        {:.2}%", 100.0 * top1));
         }
@@ -350,6 +413,10 @@ mod tests {
         assert_eq!(report["headers"], 6 * 16);
         assert_eq!(report["round_trips"], 1);
         assert_eq!(report["links"]["client->server"]["online"], 72);
+        assert_eq!(report["predicted"]["link"], "ideal");
+        assert_eq!(report["predicted"]["bytes"], bytes);
+        assert_eq!(report["predicted"]["round_trips"], 1);
+        assert_eq!(report["predicted"]["work"]["online"]["messages"], 2);
         let memory = serde_json::json!({ "client": 100, "server": 10, "helper": null });
         assert_eq!(report["peak_memory"], memory);
         assert_eq!(report["steps"][0]["name"], "x");
@@ -357,6 +424,23 @@ mod tests {
         assert_eq!(report["steps"][0]["seconds"]["client"], 0.5);
         assert_eq!(report["steps"][0]["seconds"]["server"], 2.0);
         assert_eq!(report["steps"][1]["bytes"]["online"], 36);
+    }
+
+    #[test]
+    fn the_summary_names_the_link_if_there_is_one() {
+        let plan = client_plan(1);
+        let mut tally = Tally::new(plan.program());
+        assert!(!tally.report(plan.program(), None).summary().contains("link"));
+        tally.over("8Mbit,20ms".parse().unwrap());
+        let report = tally.report(plan.program(), None);
+        // 108 bytes in two frames at 1 us a byte, and one round trip.
+        let online = report.predicted.seconds.online;
+        assert!((0.02014..0.021).contains(&online), "{online}");
+        let summary = report.summary();
+        assert!(
+            summary.contains("link         8Mbit,20ms: predicted 0.0"),
+            "{summary}"
+        );
     }
 
     #[test]

@@ -6,3 +6,4 @@ pub(crate) mod compiled;
 pub(crate) mod folder;
 pub(crate) mod onnx;
 pub(crate) mod parties;
+pub(crate) mod trace;

@@ -80,16 +80,17 @@ impl Currency {
             },
             Currency::Picoseconds(link) => {
                 let signs: usize = groups.iter().map(Group::drelus).sum();
-                let phase = |phase: Phase, travels: u64| {
+                let transfer = |bits: u64| bits as f64 / link.bits_per_second;
+                let work = |phase: Phase| {
                     let machine = Machine::of(phase);
-                    travels as f64 / link.bits_per_second
-                        + bits(phase, None) as f64 / 8.0 * machine.byte
-                        + signs as f64 * machine.sign
+                    bits(phase, None) as f64 / 8.0 * machine.byte + signs as f64 * machine.sign
                 };
-                // The helper's deal is the busiest direction of the offline phase.
+                // Offline the helper's deals are sent while the next ones are computed; online
+                // everything is waited for. See `trefoil_ir::mpc::time`.
                 let deal = bits(Phase::Offline, Some(Link::HelperToClient));
-                let seconds = phase(Phase::Offline, deal) + phase(Phase::Online, bits(Phase::Online, None));
-                (seconds * PICOSECONDS).round() as u64
+                let offline = work(Phase::Offline).max(transfer(deal));
+                let online = work(Phase::Online) + transfer(bits(Phase::Online, None));
+                ((offline + online) * PICOSECONDS).round() as u64
             }
         }
     }

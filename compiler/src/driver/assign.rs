@@ -6,7 +6,7 @@ use serde::Serialize;
 use thiserror::Error;
 use trefoil_ir::Patch;
 use trefoil_ir::mpc::Phase;
-use trefoil_ir::mpc::cost::StepCost;
+use trefoil_ir::mpc::cost::{Bytes, StepCost};
 use trefoil_ir::mpc::time::{LinkModel, Machine};
 use trefoil_ir::nn::{Graph, Verified};
 
@@ -534,15 +534,15 @@ impl Figures {
     }
 }
 
-/// Of the steps of one node, on a local network.
+/// Of the steps of one node, on a local network. Offline work and transfer go on side by side.
 fn seconds(step: &StepCost) -> f64 {
-    let phases = [
-        (Phase::Offline, step.bytes.offline),
-        (Phase::Online, step.bytes.online),
-    ];
-    let phase = |(phase, bytes): (Phase, u64)| {
+    let work = |phase, bytes: u64| {
         let machine = Machine::of(phase);
-        step.drelus as f64 * machine.sign + bytes as f64 * machine.byte + LinkModel::LAN.transfer(bytes)
+        step.drelus as f64 * machine.sign + bytes as f64 * machine.byte
     };
-    phases.into_iter().map(phase).sum()
+    let Bytes { offline, online, .. } = step.bytes;
+    let link = LinkModel::LAN;
+    work(Phase::Offline, offline).max(link.transfer(offline))
+        + work(Phase::Online, online)
+        + link.transfer(online)
 }

@@ -8,6 +8,7 @@ use super::message::{Link, Phase};
 use super::op::Op;
 use super::program::{Program, ValueId};
 use super::schedule::Schedule;
+use super::time::Work;
 
 /// Bytes by phase.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,6 +43,31 @@ pub struct StepCost {
     pub drelus: u64,
     /// Multiply-adds of one party.
     pub macs: u64,
+    /// Those of them that take sums over large patches.
+    pub sum_macs: u64,
+    /// Messages, in the order of their stages: direction, phase, bytes of payload.
+    pub messages: Vec<(Link, Phase, u64)>,
+}
+
+impl StepCost {
+    /// What is computed in a phase. Layers are computed in both: offline on masks, online on what
+    /// is masked.
+    pub fn work(&self, phase: Phase) -> Work {
+        let messages = self.messages.iter().filter(|(_, of, _)| *of == phase);
+        Work {
+            macs: self.macs - self.sum_macs,
+            sum_macs: self.sum_macs,
+            signs: self.drelus,
+            bytes: messages.clone().map(|(.., bytes)| bytes).sum(),
+            messages: messages.count() as u64,
+        }
+    }
+
+    /// Bytes of each offline message in a direction.
+    pub fn sent_offline(&self, link: Link) -> impl Iterator<Item = u64> + '_ {
+        let sent = move |&&(on, phase, _): &&(Link, Phase, u64)| (on, phase) == (link, Phase::Offline);
+        self.messages.iter().filter(sent).map(|&(.., bytes)| bytes)
+    }
 }
 
 /// Cost of a program, one image.
@@ -76,12 +102,16 @@ impl Cost {
             macs: macs(program, id),
             ..StepCost::default()
         };
+        if let Op::Conv2dSums(_) = program.step(id).op {
+            step.sum_macs = step.macs;
+        }
         for message in program.messages(id) {
             let (link, phase) = (message.stage.link(), message.stage.phase());
             let bytes = message.bytes() as u64;
             step.bytes.add(phase, bytes);
             step.content_bits += message.content_bits();
             *self.links.entry((link, phase)).or_default() += bytes;
+            step.messages.push((link, phase, bytes));
             self.messages += 1;
         }
         self.steps.push(step);
@@ -104,6 +134,15 @@ impl Cost {
     /// Multiply-adds of one party.
     pub fn macs(&self) -> u64 {
         self.steps.iter().map(|s| s.macs).sum()
+    }
+
+    /// What is computed in a phase.
+    pub fn work(&self, phase: Phase) -> Work {
+        let mut work = Work::default();
+        for step in &self.steps {
+            work += step.work(phase);
+        }
+        work
     }
 }
 

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
+use trefoil_ir::mpc::time::LinkModel;
 
 /// Secure inference of three parties: the client learns the prediction, and nobody else anything.
 #[derive(Debug, Parser)]
@@ -59,6 +60,13 @@ pub struct LocalArgs {
     /// Runs all images N times over, to measure.
     #[arg(long, value_name = "N", default_value = "1", value_parser = positive)]
     pub repeat: usize,
+    /// Delays messages as this network between the parties would: lan, wan, or bandwidth and round
+    /// trip, for example 100Mbit,20ms.
+    #[arg(long, value_name = "LINK")]
+    pub link: Option<LinkModel>,
+    /// Writes what each party did when, for ui.perfetto.dev or chrome://tracing.
+    #[arg(long, value_name = "T.json")]
+    pub trace: Option<PathBuf>,
     /// Computing threads; as many as cores by default.
     #[arg(long, value_name = "N", value_parser = positive)]
     pub threads: Option<usize>,
@@ -164,6 +172,8 @@ mod tests {
     fn the_contract_is_understood() {
         for line in [
             "local --plans d --data x --labels l --output o.npy --report r.json --images 3 --repeat 2",
+            "local --plans d --data x --link 100Mbit,20ms --trace t.json",
+            "local --plans d --data x --link wan",
             "server --plan p --listen 127.0.0.1:0 --helper 127.0.0.1:7002 --once --timeout 2.5 --threads 1",
             "helper --plan p --listen 127.0.0.1:0 --once",
             "client --plan p --server a:1 --helper b:2 --data x --labels l --output o --report r --images 1",
@@ -180,6 +190,14 @@ mod tests {
         for line in [
             "local --plans d --data x --images 0",
             "local --plans d --data x --repeat -1",
+            "local --plans d --data x --link fast",
+            "local --plans d --data x --link 100Mbit",
+            "local --plans d --data x --link 0Mbit,20ms",
+            "local --plans d --data x --link 100Mbit,nanms",
+            "local --plans d --data x --link 1e300Gbit,1ms",
+            "local --plans d --data x --link 100Mbit,-20ms",
+            "local --plans d --data x --link 100Mbit,1e9s",
+            "local --plans d --data x --trace",
             "helper --plan p --listen a:1 --timeout nan",
             "helper --plan p --listen a:1 --timeout 0",
             "client --plan p --server a:1 --data x",

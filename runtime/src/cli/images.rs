@@ -220,7 +220,11 @@ fn output_shape(shape: Shape, rank: usize) -> Vec<usize> {
     }
 }
 
-fn check_folder(path: &Path) -> Result<(), CliError> {
+/// Refuses a file that could not be written, before work is done for it.
+///
+/// # Errors
+/// If its folder does not exist.
+pub fn check_folder(path: &Path) -> Result<(), CliError> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     match folder.map(fs::metadata) {
         Some(Err(source)) => Err(CliError::Write {

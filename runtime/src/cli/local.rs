@@ -1,23 +1,28 @@
 //! `local`: all three parties in this process, as threads that are linked by queues. The same
-//! handshake, the same sessions, the same messages as between processes.
+//! handshake, the same sessions, the same messages as between processes; with `--link` also the
+//! same times as over a network.
 
 use std::convert::Infallible;
+use std::fs;
+use std::path::Path;
 use std::sync::mpsc::channel;
 use std::thread::{self, ScopedJoinHandle};
 
-use trefoil_ir::mpc::Party;
+use trefoil_ir::mpc::time::LinkModel;
+use trefoil_ir::mpc::{Party, Program};
 use trefoil_ir::plan::{ClientPlan, HelperPlan, ServerPlan};
 
 use super::args::LocalArgs;
 use super::error::CliError;
-use super::images::{Job, Results, client_error};
+use super::images::{Job, Results, check_folder, client_error};
 use super::{plans, set_threads};
 use crate::exec;
 use crate::report::Tally;
 use crate::session::{
     ClientSession, Greeted, HelperSession, Identity, ImageRecord, ServerSession, SessionError,
 };
-use crate::wire::{MemoryLink, Traffic, pair};
+use crate::trace::{Recorder, Trace, Traced};
+use crate::wire::{DelayedLink, Link, Traffic, WallClock, delayed_pair, pair};
 use crate::workers::on_own_threads;
 
 /// Frames that may wait on a link: enough for parties to work side by side, few enough that they
@@ -34,9 +39,72 @@ pub fn run(args: &LocalArgs) -> Result<(), CliError> {
     let server = plans::server(&args.plans.join("server.plan"))?;
     let helper = plans::helper(&args.plans.join("helper.plan"))?;
     let job = Job::open(&client, &args.images, args.repeat)?;
+    args.trace.as_deref().map_or(Ok(()), check_folder)?;
+    let wires = Wires::new(args.link, args.trace.is_some());
     let mut party = exec::Client::new(client);
-    let (results, tally) = together(&job, &mut party, server, helper)?;
+    let (results, mut tally) = together(&job, &mut party, server, helper, &wires)?;
+    tally.over(args.link.unwrap_or(LinkModel::IDEAL));
+    if let (Some(path), Some(trace)) = (&args.trace, &wires.trace) {
+        write_trace(path, trace, party.plan().program())?;
+    }
     job.finish(party.plan(), &results, &tally)
+}
+
+fn write_trace(path: &Path, trace: &Trace, program: &Program) -> Result<(), CliError> {
+    fs::write(path, trace.to_json(program)).map_err(|source| CliError::Write {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// What the parties are linked with.
+struct Wires {
+    clock: WallClock,
+    link: Option<LinkModel>,
+    trace: Option<Trace>,
+}
+
+/// One end of it.
+type Wire = Box<dyn Link>;
+
+impl Wires {
+    fn new(link: Option<LinkModel>, traced: bool) -> Self {
+        let clock = WallClock::start();
+        Self {
+            clock,
+            link,
+            trace: traced.then(|| Trace::new(clock)),
+        }
+    }
+
+    /// A connection between two parties: the ends that they hold.
+    fn pair(&self, left: Party, right: Party) -> (Wire, Wire) {
+        match self.link {
+            Some(link) => {
+                let (at_left, at_right) = delayed_pair(left, right, link, self.clock);
+                let end = |end: DelayedLink, party| {
+                    let recorder = self.recorder(party);
+                    self.end(end.with_recorder(recorder), party)
+                };
+                (end(at_left, left), end(at_right, right))
+            }
+            None => {
+                let (at_left, at_right) = pair(left, right, CAPACITY);
+                (self.end(at_left, left), self.end(at_right, right))
+            }
+        }
+    }
+
+    fn recorder(&self, party: Party) -> Option<Recorder> {
+        self.trace.as_ref().map(|trace| trace.recorder(party))
+    }
+
+    fn end(&self, link: impl Link + 'static, party: Party) -> Wire {
+        match self.recorder(party) {
+            Some(recorder) => Box::new(Traced::new(link, recorder)),
+            None => Box::new(link),
+        }
+    }
 }
 
 /// What server and helper have to say.
@@ -50,10 +118,11 @@ fn together(
     party: &mut exec::Client,
     server_plan: ServerPlan,
     helper_plan: HelperPlan,
+    wires: &Wires,
 ) -> Result<(Results, Tally), CliError> {
-    let (client_server, server_client) = pair(Party::Client, Party::Server, CAPACITY);
-    let (client_helper, helper_client) = pair(Party::Client, Party::Helper, CAPACITY);
-    let (server_helper, helper_server) = pair(Party::Server, Party::Helper, CAPACITY);
+    let (client_server, server_client) = wires.pair(Party::Client, Party::Server);
+    let (client_helper, helper_client) = wires.pair(Party::Client, Party::Helper);
+    let (server_helper, helper_server) = wires.pair(Party::Server, Party::Helper);
     let (news, all_news) = channel();
     let server_news = news.clone();
     let (client, server, helper) = thread::scope(|scope| {
@@ -91,20 +160,15 @@ fn together(
 fn ask(
     job: &Job,
     party: &mut exec::Client,
-    server: MemoryLink,
-    helper: MemoryLink,
+    server: Wire,
+    helper: Wire,
 ) -> Result<(Results, Tally), CliError> {
     let plan: &ClientPlan = party.plan();
     let session = ClientSession::open(&Identity::from(plan), server, helper).map_err(client_error)?;
     job.run(session, party)
 }
 
-fn serve(
-    plan: ServerPlan,
-    client: MemoryLink,
-    helper: MemoryLink,
-    tell: impl Fn(News),
-) -> Result<(), SessionError> {
+fn serve(plan: ServerPlan, client: Wire, helper: Wire, tell: impl Fn(News)) -> Result<(), SessionError> {
     let own = Identity::from(&plan);
     let mut party = exec::Server::new(plan);
     let session = ServerSession::accept(&own, client, || Ok::<_, Infallible>(helper))?;
@@ -112,12 +176,7 @@ fn serve(
     Ok(())
 }
 
-fn help(
-    plan: HelperPlan,
-    client: MemoryLink,
-    server: MemoryLink,
-    tell: impl Fn(News),
-) -> Result<(), SessionError> {
+fn help(plan: HelperPlan, client: Wire, server: Wire, tell: impl Fn(News)) -> Result<(), SessionError> {
     let own = Identity::from(&plan);
     let mut party = exec::Helper::new(plan);
     let (client, server) = (Greeted::new(client, &own), Greeted::new(server, &own));

@@ -10,6 +10,7 @@ use ndarray_npy::{read_npy, write_npy};
 use super::args::Args;
 use super::{CliError, dispatch};
 use crate::session::testing::{SHAPE, files};
+use crate::trace::tests::trace_file;
 
 /// A folder of plans (the server's of compilation `server`) and five images.
 fn folder(server: u8) -> (tempfile::TempDir, Array4<f32>) {
@@ -72,6 +73,36 @@ fn local_writes_logits_and_a_report() {
 }
 
 #[test]
+fn a_link_delays_and_changes_nothing_else() {
+    let (folder, images) = folder(1);
+    let path = folder.path();
+    let (output, report, trace) = (path.join("o.npy"), path.join("r.json"), path.join("t.json"));
+    let more = format!(
+        "--link 10Mbit,20ms --output {} --report {} --trace {}",
+        output.display(),
+        report.display(),
+        trace.display()
+    );
+    local(path, &more).unwrap();
+    let logits: Array4<f32> = read_npy(&output).unwrap();
+    assert_eq!(logits, images);
+    let report: serde_json::Value = serde_json::from_str(&fs::read_to_string(&report).unwrap()).unwrap();
+    assert_eq!(report["predicted"]["link"], "10Mbit,20ms");
+    assert_eq!(report["predicted"]["bytes"], report["bytes"]);
+    let seconds = |phase: &str| report["seconds"][phase].as_f64().unwrap();
+    let predicted = |phase: &str| report["predicted"]["seconds"][phase].as_f64().unwrap();
+    for phase in ["offline", "online"] {
+        // One round trip each: begin and ready, image and result.
+        assert!(seconds(phase) >= 0.02 && predicted(phase) >= 0.02, "{phase}");
+    }
+    // The handshake is delayed as well: the client waits for two round trips at least.
+    assert!(report["setup"]["seconds"].as_f64().unwrap() >= 0.04);
+    let trace: serde_json::Value = serde_json::from_str(&fs::read_to_string(&trace).unwrap()).unwrap();
+    // Of each image begin and ready to and from two parties, input and reveal; the handshakes; the end.
+    assert!(trace_file::check(&trace) >= 5 * 6 + 18 + 2);
+}
+
+#[test]
 fn the_cause_is_reported_and_not_what_followed_from_it() {
     let (folder, _) = folder(2);
     let error = message(&local(folder.path(), "").unwrap_err());
@@ -119,6 +150,8 @@ fn results_that_could_not_be_written_are_refused_before_the_run() {
     let (folder, _) = folder(1);
     let error = message(&local(folder.path(), "--report /none/r.json").unwrap_err());
     assert!(error.starts_with("cannot write `/none/r.json`"), "{error}");
+    let error = message(&local(folder.path(), "--trace /none/t.json").unwrap_err());
+    assert!(error.starts_with("cannot write `/none/t.json`"), "{error}");
 }
 
 #[test]

@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
 
-use trefoil_ir::mpc::{Op, Party, Program, Stage, ValueId};
+use trefoil_ir::mpc::{Op, Party, Phase, Program, Stage, ValueId};
 use trefoil_ir::plan::ClientPlan;
 
 use super::prepared::{Prepared, has_messages};
@@ -16,6 +15,7 @@ use crate::protocol::gate::{self, Exact, MaskSource, result_mask};
 use crate::protocol::layout::Half;
 use crate::protocol::streams::StepStreams;
 use crate::protocol::{section, truncate};
+use crate::trace::Lap;
 use crate::wipe::wipe;
 use crate::wire::Link;
 
@@ -90,7 +90,7 @@ impl Client {
         server: &mut dyn Link,
         helper: &mut dyn Link,
     ) -> Result<ClientStock, ExecError> {
-        let begin = Instant::now();
+        let begin = Lap::start(helper);
         let (plan, prepared) = (Arc::clone(&self.plan), Arc::clone(&self.prepared));
         let program: &Program = plan.program();
         self.measured = Measured {
@@ -108,12 +108,12 @@ impl Client {
             revealed: Vec::new(),
         };
         for id in program.ids() {
-            let step_begin = Instant::now();
+            let lap = Lap::start(helper);
             if !local::run(program, &prepared, Party::Client, id, &mut offline.store) {
                 offline.step(id, server, helper)?;
                 offline.store.used(program, id);
             }
-            self.measured.step_seconds[id.index()] += step_begin.elapsed().as_secs_f64();
+            self.measured.step_seconds[id.index()] += lap.end_step(helper, id, inference);
         }
         server.flush().map_err(|e| {
             At {
@@ -125,7 +125,7 @@ impl Client {
         })?;
         let memory = offline.store.memory;
         self.measured.peak_memory = memory.peak();
-        self.measured.offline_seconds = begin.elapsed().as_secs_f64();
+        self.measured.offline_seconds = begin.end_phase(helper, Phase::Offline, inference);
         let Offline {
             input_mask,
             gates,
@@ -152,11 +152,12 @@ impl Client {
         image: &[i32],
         server: &mut dyn Link,
     ) -> Result<Vec<i64>, ExecError> {
-        let begin = Instant::now();
+        let begin = Lap::start(server);
         let (plan, prepared) = (Arc::clone(&self.plan), Arc::clone(&self.prepared));
         let program: &Program = plan.program();
         self.measured.step_seconds.resize(program.steps.len(), 0.0);
         send_image(program, &stock, image, server)?;
+        let inference = stock.inference;
         let mut online = Online {
             program,
             prepared: &prepared,
@@ -172,18 +173,18 @@ impl Client {
                 received.push((slot.step, slot.stage, payload));
             }
             for (step, stage, payload) in received {
-                let step_begin = Instant::now();
+                let lap = Lap::start(server);
                 if stage == Stage::Reveal {
                     output = online.reveal(step, &payload, server)?;
                 } else {
                     online.answer(step, stage, payload, server)?;
                 }
-                self.measured.step_seconds[step.index()] += step_begin.elapsed().as_secs_f64();
+                self.measured.step_seconds[step.index()] += lap.end_step(server, step, inference);
             }
             server.flush().map_err(|e| online.at(ValueId(0)).link(e))?;
         }
         self.measured.peak_memory = self.measured.peak_memory.max(stock.memory.peak());
-        self.measured.online_seconds = begin.elapsed().as_secs_f64();
+        self.measured.online_seconds = begin.end_phase(server, Phase::Online, inference);
         Ok(output)
     }
 

@@ -1,9 +1,8 @@
 //! The helper: deals correlated randomness, and receives nothing that depends on an input.
 
 use std::sync::Arc;
-use std::time::Instant;
 
-use trefoil_ir::mpc::{Op, Party, Program, Stage, ValueId};
+use trefoil_ir::mpc::{Op, Party, Phase, Program, Stage, ValueId};
 use trefoil_ir::plan::HelperPlan;
 use trefoil_ir::tensor::Tensor;
 
@@ -16,6 +15,7 @@ use crate::protocol::gate::{Exact, MaskSource, helper_deal, result_mask};
 use crate::protocol::layout::Half;
 use crate::protocol::streams::StepStreams;
 use crate::protocol::truncate;
+use crate::trace::Lap;
 use crate::wire::Link;
 
 /// The helper of one plan. Clones share the packed weights.
@@ -65,7 +65,7 @@ impl Helper {
         inference: u32,
         client: &mut dyn Link,
     ) -> Result<(), ExecError> {
-        let begin = Instant::now();
+        let begin = Lap::start(client);
         let (plan, prepared) = (Arc::clone(&self.plan), Arc::clone(&self.prepared));
         let program: &Program = plan.program();
         self.measured = Measured {
@@ -79,7 +79,7 @@ impl Helper {
                 inference,
                 step: id,
             };
-            let step_begin = Instant::now();
+            let lap = Lap::start(client);
             if !local::run(program, &prepared, Party::Helper, id, &mut store) {
                 let streams = || {
                     (
@@ -90,7 +90,7 @@ impl Helper {
                 run_step(&at, &prepared, &mut store, streams(), client)?;
                 store.used(program, id);
             }
-            self.measured.step_seconds[id.index()] = step_begin.elapsed().as_secs_f64();
+            self.measured.step_seconds[id.index()] = lap.end_step(client, id, inference);
         }
         client.flush().map_err(|e| {
             At {
@@ -101,7 +101,7 @@ impl Helper {
             .link(e)
         })?;
         self.measured.peak_memory = store.memory.peak();
-        self.measured.offline_seconds = begin.elapsed().as_secs_f64();
+        self.measured.offline_seconds = begin.end_phase(client, Phase::Offline, inference);
         Ok(())
     }
 

@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
 
-use trefoil_ir::mpc::{Kind, Op, Party, Program, Stage, ValueId};
+use trefoil_ir::mpc::{Kind, Op, Party, Phase, Program, Stage, ValueId};
 use trefoil_ir::plan::ServerPlan;
 
 use super::prepared::{Prepared, has_messages};
@@ -16,6 +15,7 @@ use crate::protocol::gate::{self, Exact};
 use crate::protocol::layout::Half;
 use crate::protocol::streams::StepStreams;
 use crate::protocol::{section, truncate};
+use crate::trace::Lap;
 use crate::wire::Link;
 
 /// The server of one plan. Clones share the packed weights.
@@ -57,7 +57,7 @@ impl Server {
     /// # Errors
     /// If the link fails.
     pub fn offline(&mut self, inference: u32, client: &mut dyn Link) -> Result<ServerStock, ExecError> {
-        let begin = Instant::now();
+        let begin = Lap::start(client);
         let program: &Program = self.plan.program();
         let mut memory = Memory::starting_with(self.prepared.bytes());
         let mut shares = BTreeMap::new();
@@ -78,7 +78,7 @@ impl Server {
             step_seconds: vec![0.0; program.steps.len()],
             ..Measured::default()
         };
-        self.measured.offline_seconds = begin.elapsed().as_secs_f64();
+        self.measured.offline_seconds = begin.end_phase(client, Phase::Offline, inference);
         Ok(ServerStock {
             inference,
             shares,
@@ -96,7 +96,7 @@ impl Server {
         stock: ServerStock,
         client: &mut dyn Link,
     ) -> Result<(), ExecError> {
-        let begin = Instant::now();
+        let begin = Lap::start(client);
         let (plan, prepared) = (Arc::clone(&self.plan), Arc::clone(&self.prepared));
         let program: &Program = plan.program();
         self.measured.step_seconds.resize(program.steps.len(), 0.0);
@@ -116,10 +116,11 @@ impl Server {
         };
         for round in &prepared.schedule.rounds {
             for &id in &round.begin {
-                self.timed(id, || online.begin(id, client))?;
+                self.timed(inference, id, client, |client| online.begin(id, client))?;
             }
             for slot in &round.server {
-                self.timed(slot.step, || online.send(slot.step, slot.stage, client))?;
+                let send = |client: &mut dyn Link| online.send(slot.step, slot.stage, client);
+                self.timed(inference, slot.step, client, send)?;
             }
             client.flush().map_err(|e| {
                 At {
@@ -131,18 +132,25 @@ impl Server {
             })?;
             for slot in &round.client {
                 let payload = online.at(slot.step).receive(client, slot.stage)?;
-                self.timed(slot.step, || online.take(slot.step, slot.stage, payload, client))?;
+                let take = |client: &mut dyn Link| online.take(slot.step, slot.stage, payload, client);
+                self.timed(inference, slot.step, client, take)?;
             }
         }
         self.measured.peak_memory = online.store.memory.peak();
-        self.measured.online_seconds = begin.elapsed().as_secs_f64();
+        self.measured.online_seconds = begin.end_phase(client, Phase::Online, inference);
         Ok(())
     }
 
-    fn timed(&mut self, id: ValueId, work: impl FnOnce() -> Result<(), ExecError>) -> Result<(), ExecError> {
-        let begin = Instant::now();
-        let result = work();
-        self.measured.step_seconds[id.index()] += begin.elapsed().as_secs_f64();
+    fn timed(
+        &mut self,
+        inference: u32,
+        id: ValueId,
+        client: &mut dyn Link,
+        work: impl FnOnce(&mut dyn Link) -> Result<(), ExecError>,
+    ) -> Result<(), ExecError> {
+        let lap = Lap::start(client);
+        let result = work(client);
+        self.measured.step_seconds[id.index()] += lap.end_step(client, id, inference);
         result
     }
 

@@ -14,8 +14,7 @@ use trefoil_ir::mpc::{Phase, Stage, ValueId};
 
 use super::error::AbortReason;
 
-/// Bytes of a header.
-pub const HEADER_BYTES: usize = 16;
+pub use trefoil_ir::mpc::message::HEADER_BYTES;
 
 /// What a frame is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -2,11 +2,13 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use trefoil_ir::mpc::Party;
 
 use super::error::{AbortReason, LinkError};
 use super::frame::{FrameKind, Header, Tag};
+use crate::trace::Recorder;
 
 /// Who is at the other end.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -110,6 +112,16 @@ pub trait Link: Send {
             .send(Tag::abort(reason), Vec::new())
             .and_then(|()| self.flush());
     }
+
+    /// Time that this end has spent waiting for frames, as far as the link counts it.
+    fn waited(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    /// Whom to tell what this end's party does, if anybody traces it.
+    fn recorder(&self) -> Option<&Recorder> {
+        None
+    }
 }
 
 impl<L: Link + ?Sized> Link for Box<L> {
@@ -135,6 +147,14 @@ impl<L: Link + ?Sized> Link for Box<L> {
 
     fn abort(&mut self, reason: AbortReason) {
         (**self).abort(reason);
+    }
+
+    fn waited(&self) -> Duration {
+        (**self).waited()
+    }
+
+    fn recorder(&self) -> Option<&Recorder> {
+        (**self).recorder()
     }
 }
 

@@ -1,6 +1,6 @@
-//! Links within one process: two bounded queues of frames.
+//! Links within one process: two queues of frames, bounded or not.
 
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
 use std::time::Duration;
 
 use trefoil_ir::mpc::Party;
@@ -13,18 +13,59 @@ use super::link::{Link, Peer, frame_length};
 /// disconnects the other, after what was sent has been read.
 pub struct MemoryLink {
     peer: Peer,
-    outgoing: SyncSender<(Header, Vec<u8>)>,
-    incoming: Receiver<(Header, Vec<u8>)>,
+    outgoing: Outgoing,
+    incoming: Receiver<Frame>,
     /// Payload of the header that was read last.
     pending: Vec<u8>,
     timeout: Option<Duration>,
 }
 
+type Frame = (Header, Vec<u8>);
+
+/// Where a frame goes that is sent.
+enum Outgoing {
+    /// Waits while the queue is full.
+    Bounded(SyncSender<Frame>),
+    /// Never waits.
+    Unbounded(Sender<Frame>),
+}
+
+impl Outgoing {
+    /// Queues a frame; fails if the peer is gone.
+    fn send(&self, frame: Frame) -> Result<(), ()> {
+        match self {
+            Outgoing::Bounded(queue) => queue.send(frame).map_err(drop),
+            Outgoing::Unbounded(queue) => queue.send(frame).map_err(drop),
+        }
+    }
+}
+
 /// A connection between `left` and `right`: the ends that they hold, in this order. At most
 /// `capacity` frames wait in each direction; a sender waits while there are that many.
 pub fn pair(left: Party, right: Party, capacity: usize) -> (MemoryLink, MemoryLink) {
-    let (to_right, from_left) = sync_channel(capacity);
-    let (to_left, from_right) = sync_channel(capacity);
+    let queue = || {
+        let (outgoing, incoming) = sync_channel(capacity);
+        (Outgoing::Bounded(outgoing), incoming)
+    };
+    ends(left, right, queue(), queue())
+}
+
+/// The same without a bound: sending never waits.
+pub(super) fn unbounded_pair(left: Party, right: Party) -> (MemoryLink, MemoryLink) {
+    let queue = || {
+        let (outgoing, incoming) = channel();
+        (Outgoing::Unbounded(outgoing), incoming)
+    };
+    ends(left, right, queue(), queue())
+}
+
+/// The ends of two queues, one to the right and one to the left.
+fn ends(
+    left: Party,
+    right: Party,
+    (to_right, from_left): (Outgoing, Receiver<Frame>),
+    (to_left, from_right): (Outgoing, Receiver<Frame>),
+) -> (MemoryLink, MemoryLink) {
     let end = |peer, outgoing, incoming| MemoryLink {
         peer: Peer::local(peer),
         outgoing,
@@ -46,7 +87,7 @@ impl MemoryLink {
 
     /// Why a peer that reads no more is gone: what it said before, if it said so.
     fn last_words(&self) -> LinkError {
-        let aborts = |(header, _): &(Header, Vec<u8>)| header.tag.kind == FrameKind::Abort;
+        let aborts = |(header, _): &Frame| header.tag.kind == FrameKind::Abort;
         match self.incoming.try_iter().find(aborts) {
             Some((header, _)) => LinkError::PeerAborted {
                 peer: self.peer.clone(),
@@ -71,7 +112,7 @@ impl Link for MemoryLink {
     fn send(&mut self, tag: Tag, payload: Vec<u8>) -> Result<(), LinkError> {
         let length = frame_length(tag, &payload)?;
         let sent = self.outgoing.send((Header { tag, length }, payload));
-        sent.map_err(|_| self.last_words())
+        sent.map_err(|()| self.last_words())
     }
 
     fn flush(&mut self) -> Result<(), LinkError> {

@@ -11,6 +11,7 @@ use trefoil_ir::mpc::{Link as Direction, Phase, Stage};
 use super::error::{AbortReason, LinkError};
 use super::frame::{HEADER_BYTES, Header, Tag};
 use super::link::{Link, Peer};
+use crate::trace::Recorder;
 
 /// Messages and their payload.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -190,6 +191,14 @@ impl<L: Link> Link for Metered<L> {
 
     fn abort(&mut self, reason: AbortReason) {
         self.link.abort(reason);
+    }
+
+    fn waited(&self) -> Duration {
+        self.traffic.waiting
+    }
+
+    fn recorder(&self) -> Option<&Recorder> {
+        self.link.recorder()
     }
 }
 

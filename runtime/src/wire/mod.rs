@@ -7,17 +7,20 @@
 //! * [`frame`]: the tag that names a message, and the header that carries it
 //! * [`link`]: the two ends of a connection, as a trait
 //! * [`memory`]: links within one process
+//! * [`delay`]: the same with the bandwidth and the round trip of a network
 //! * [`meter`]: a link that counts what passes
 //! * [`error`]: what can go wrong, by culprit
 //! * [`bits`]: fields packed to the bit
 
 pub mod bits;
+pub mod delay;
 pub mod error;
 pub mod frame;
 pub mod link;
 pub mod memory;
 pub mod meter;
 
+pub use delay::{Clock, DelayedLink, WallClock, delayed_pair};
 pub use error::{AbortReason, LinkError};
 pub use frame::{FrameKind, Header, Tag};
 pub use link::{Link, Peer};
