@@ -11,6 +11,7 @@ pub mod data;
 pub mod exec;
 pub mod kernel;
 pub mod net;
+mod pool;
 pub mod prg;
 pub mod protocol;
 pub mod report;

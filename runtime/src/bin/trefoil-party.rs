@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+/// Buffers of some megabytes come and go with every step; this allocator keeps their pages.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

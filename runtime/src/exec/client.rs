@@ -10,6 +10,7 @@ use super::prepared::{Prepared, has_messages};
 use super::store::{Memory, Store, Value};
 use super::{At, ExecError, INPUT_MASK, Measured, local};
 use crate::kernel;
+use crate::pool;
 use crate::prg::{Purpose, StreamKey};
 use crate::protocol::gate::{self, Exact, MaskSource, result_mask};
 use crate::protocol::layout::Half;
@@ -41,8 +42,8 @@ impl GateStock {
 
 impl Drop for GateStock {
     fn drop(&mut self) {
-        wipe(&mut self.rs);
-        wipe(&mut self.deal);
+        pool::recycle(std::mem::take(&mut self.rs));
+        pool::recycle(std::mem::take(&mut self.deal));
     }
 }
 
@@ -183,6 +184,7 @@ impl Client {
             }
             server.flush().map_err(|e| online.at(ValueId(0)).link(e))?;
         }
+        drop(online);
         self.measured.peak_memory = self.measured.peak_memory.max(stock.memory.peak());
         self.measured.online_seconds = begin.end_phase(server, Phase::Online, inference);
         Ok(output)
@@ -228,6 +230,7 @@ impl Offline<'_> {
                 let message = at.receive(helper, Stage::TruncationMask)?;
                 let rs = truncate::client_receive(isa, op, &message, step.ty.shape.len())
                     .map_err(|e| at.malformed(helper, e))?;
+                pool::recycle(message);
                 self.store.put(id, Value::Top(rs));
             }
             Op::TruncateSums(_) => {
@@ -256,7 +259,7 @@ impl Offline<'_> {
     /// The client's half of a truncated value or of an activation, modulo 2^16.
     fn low_half(&self, id: ValueId) -> Vec<u16> {
         match self.store.top(id) {
-            Some(rs) => rs.to_vec(),
+            Some(rs) => Half::Top(rs).to_vec(),
             None => Half::Activation(self.store.ring(id)).to_vec(),
         }
     }
@@ -371,6 +374,7 @@ impl<'a> Online<'a> {
             .m4(Half::Top(&stock.rs), &stock.deal, &payload, &mut streams)
             .map_err(|e| at.malformed(server, e))?;
         self.stock.memory.free(stock.bytes());
+        pool::recycle(payload);
         at.send(server, Stage::M4, m4)
     }
 

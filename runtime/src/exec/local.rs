@@ -10,6 +10,7 @@ use trefoil_ir::shape::Shape;
 use super::prepared::{Prepared, conv_shape};
 use super::store::{Store, Value};
 use crate::kernel;
+use crate::pool;
 
 /// Runs a local step and stores its value; `false` if the step is not local.
 pub(super) fn run(
@@ -25,12 +26,12 @@ pub(super) fn run(
         Op::Conv2d(conv) => convolve(program, prepared, conv, id, store),
         Op::Conv2dSums(conv) => sum_up(program, prepared, conv, id, store),
         Op::Lift(_) | Op::SumPool(_) | Op::PoolSums(_) | Op::Interpolate(_) if party == Party::Helper => {
-            vec![0; shape.len()]
+            pool::zeroed(shape.len())
         }
         Op::Lift(lift) => {
             let multiplier = prepared.plain(lift.multiplier).unwrap_or_default();
             let multiplier: Vec<u32> = multiplier.iter().map(|&m| m as u32).collect();
-            let mut values = vec![0; shape.len()];
+            let mut values = pool::zeroed(shape.len());
             kernel::mul_channel(
                 prepared.isa,
                 &mut values,
@@ -120,7 +121,7 @@ fn convolve(
 ) -> Vec<u32> {
     let step = program.step(id);
     let shape = conv_shape(conv, program.ty(step.args[0]).shape);
-    let mut values = vec![0; step.ty.shape.len()];
+    let mut values = pool::zeroed(step.ty.shape.len());
     let scratch = kernel::scratch_bytes(&shape);
     store.memory.add(scratch);
     kernel::conv2d(

@@ -10,6 +10,7 @@ use super::prepared::{Prepared, has_messages};
 use super::store::{Memory, Store, Value};
 use super::{At, ExecError, Measured, local};
 use crate::kernel;
+use crate::pool;
 use crate::prg::StreamKey;
 use crate::protocol::gate::{self, Exact};
 use crate::protocol::layout::Half;
@@ -207,6 +208,7 @@ impl<'a> Online<'a> {
                 let d = truncate::server(isa, s, &share, &mut self.streams(id))
                     .map_err(|e| self.at(id).malformed(client, e))?;
                 self.store.memory.free(share.len());
+                pool::recycle(share);
                 self.store.put(id, Value::Ring(d));
                 self.store.used(self.program, id);
             }
@@ -283,7 +285,9 @@ impl<'a> Online<'a> {
                 Ok(())
             };
         }
-        self.finish(id, &payload, client)
+        self.finish(id, &payload, client)?;
+        pool::recycle(payload);
+        Ok(())
     }
 
     fn finish(&mut self, id: ValueId, m4: &[u8], client: &dyn Link) -> Result<(), ExecError> {

@@ -2,7 +2,7 @@
 
 use trefoil_ir::mpc::{Program, ValueId};
 
-use crate::wipe::wipe;
+use crate::pool;
 
 /// Bytes at once, and the most of them.
 #[derive(Clone, Copy, Debug, Default)]
@@ -53,8 +53,8 @@ impl Value {
 impl Drop for Value {
     fn drop(&mut self) {
         match self {
-            Value::Ring(values) => wipe(values),
-            Value::Top(values) => wipe(values),
+            Value::Ring(values) => pool::recycle(std::mem::take(values)),
+            Value::Top(values) => pool::recycle(std::mem::take(values)),
         }
     }
 }

@@ -14,6 +14,8 @@ use rayon::prelude::*;
 use std::borrow::Cow;
 use std::ops::Range;
 
+use crate::pool;
+
 /// How the phases of one convolution lie in memory: `[in_c][row phase][column phase][h][w]`.
 pub(super) struct Phases {
     pub(super) shape: ConvShape,
@@ -46,13 +48,21 @@ pub(super) struct View<'a> {
     pub(super) words: Cow<'a, [u32]>,
 }
 
+impl Drop for View<'_> {
+    fn drop(&mut self) {
+        if let Cow::Owned(words) = std::mem::take(&mut self.words) {
+            pool::recycle(words);
+        }
+    }
+}
+
 impl<'a> View<'a> {
     /// Splits `x` into its phases, unless it already is its only one.
     pub(super) fn of(isa: Isa, phases: &'a Phases, x: &'a [u32]) -> View<'a> {
         let words = if phases.is_identity() {
             Cow::Borrowed(x)
         } else {
-            let mut words = vec![0; phases.shape.in_c * phases.channel_len()];
+            let mut words = pool::zeroed(phases.shape.in_c * phases.channel_len());
             let plane = phases.shape.in_h * phases.shape.in_w;
             words
                 .par_chunks_mut(phases.channel_len())

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use trefoil_ir::mpc::Party;
 
 use super::listen::Slot;
+use crate::pool;
 use crate::wire::frame::HEADER_BYTES;
 use crate::wire::link::frame_length;
 use crate::wire::{AbortReason, Header, Link, LinkError, Peer, Tag};
@@ -162,6 +163,7 @@ impl Link for TcpLink {
         let header = Header { tag, length }.encode();
         let written = self.writer.write_all(&header);
         let written = written.and_then(|()| self.writer.write_all(&payload));
+        pool::recycle(payload);
         written.map_err(|error| self.write_error(error))
     }
 
@@ -181,7 +183,7 @@ impl Link for TcpLink {
     }
 
     fn body(&mut self, length: usize) -> Result<Vec<u8>, LinkError> {
-        let mut payload = Vec::with_capacity(length);
+        let mut payload = pool::with_capacity(length);
         let limited = Limited::new(&mut self.reader, self.deadline);
         match limited.take(length as u64).read_to_end(&mut payload) {
             Ok(read) if read == length => Ok(payload),

@@ -10,6 +10,7 @@ use trefoil_ir::patch::{Patch, patch_area};
 use super::block::{BlockReader, Halves, JOB_VALUES, blocks, values_in};
 use super::gate::{Exact, Levels};
 use crate::kernel::Isa;
+use crate::pool;
 use crate::wipe::wipe;
 use crate::wire::bits::BitsError;
 
@@ -261,7 +262,7 @@ impl Half<'_> {
     /// All values, in order.
     pub fn to_vec(self) -> Vec<u16> {
         let places = Places::in_order(self.len());
-        let (mut all, mut values) = (Vec::with_capacity(self.len()), [0; BLOCK]);
+        let (mut all, mut values) = (pool::with_capacity(self.len()), [0; BLOCK]);
         for block in 0..blocks(self.len()) {
             self.load(&places, block, &mut values);
             all.extend_from_slice(&values[..values_in(block, self.len())]);
@@ -296,7 +297,7 @@ fn narrow(values: &mut [u16], from: &[u32], part: impl Fn(u32) -> u32) {
 /// The sums of one of the group's openings in Z_2^32: out of those that were computed apart, or added
 /// up from the layer's pixels.
 pub fn opened_sums(group: &Group, opening: &Opening, exact: Exact<'_>) -> Vec<u32> {
-    let mut sums = vec![0u32; opening.count()];
+    let mut sums = pool::zeroed(opening.count());
     let mut rest = &mut sums[..];
     for (at, &c) in group.channels.iter().enumerate() {
         let count = opening.starts[at + 1] - opening.starts[at];

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::pool;
 use crate::prg::{Purpose, Stream, StreamKey};
 use crate::protocol::block::{self, Masks};
 
@@ -39,7 +40,7 @@ impl<'a> StepStreams<'a> {
 
     /// Ring elements of 32 bits.
     pub fn u32s(&mut self, purpose: Purpose, count: usize) -> Vec<u32> {
-        let mut values = vec![0; count];
+        let mut values = pool::zeroed(count);
         self.stream(purpose).fill(&mut values);
         values
     }

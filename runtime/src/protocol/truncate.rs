@@ -24,6 +24,7 @@ use super::gate::never;
 use super::layout::{Half, Places};
 use super::streams::StepStreams;
 use crate::kernel::Isa;
+use crate::pool;
 use crate::prg::Purpose;
 use crate::wire::bits::{BitsError, field_bytes};
 
@@ -65,7 +66,7 @@ pub fn helper(
 ) -> (Vec<u32>, Vec<u8>) {
     let r = helper_sums(isa, h, client, server);
     let classes = Class::of(op, r.len());
-    let mut message = vec![0; classes.iter().map(Class::bytes).sum()];
+    let mut message = pool::zeroed(classes.iter().map(Class::bytes).sum());
     let mut rest = &mut message[..];
     for class in &classes {
         let (part, behind) = rest.split_at_mut(class.bytes());
@@ -136,7 +137,7 @@ pub fn client_receive(isa: Isa, op: &Truncate, message: &[u8], len: usize) -> Re
     if expected != got {
         return Err(BitsError::Length { expected, got });
     }
-    let (mut rs, mut rest) = (vec![0; len], message);
+    let (mut rs, mut rest) = (pool::zeroed(len), message);
     for class in &classes {
         let (part, behind) = rest.split_at(class.bytes());
         rest = behind;
@@ -157,7 +158,7 @@ pub fn client_receive(isa: Isa, op: &Truncate, message: &[u8], len: usize) -> Re
 
 /// The client: the message MaskedShare.
 pub fn client_send(isa: Isa, c: &[u32], client: &mut StepStreams<'_>) -> Vec<u8> {
-    let mut message = vec![0; Section::fields(c.len(), 32).bytes()];
+    let mut message = pool::zeroed(Section::fields(c.len(), 32).bytes());
     let r1 = client.words(Purpose::TruncationMask, c.len());
     let share = MaskedShare { c, r1 };
     never(block::write(isa, &share, c.len(), &mut message, 4 * BLOCK));

@@ -17,6 +17,7 @@ use trefoil_ir::mpc::gate::Form;
 
 use super::layout::{Half, Layer, Places};
 use super::streams::StepStreams;
+use crate::pool;
 use crate::wire::bits::BitsError;
 
 /// What patch sums are taken of: D at the server, R at the helper; the client has neither, and needs
@@ -56,7 +57,7 @@ pub fn helper_deal(
     client: &mut StepStreams<'_>,
     server: &mut StepStreams<'_>,
 ) -> Vec<u8> {
-    let mut message = vec![0; layer.bytes(Stage::Deal)];
+    let mut message = pool::zeroed(layer.bytes(Stage::Deal));
     let parts = layer.parts_mut(Stage::Deal, &mut message);
     for (group, parts) in layer.groups.iter().zip(parts) {
         match group.group.form {
@@ -81,7 +82,7 @@ fn requants_precede(layer: &Layer) -> bool {
 /// The client and the helper: the mask of the gate's result.
 pub fn result_mask(layer: &Layer, source: &MaskSource<'_>, client: &mut StepStreams<'_>) -> Vec<u32> {
     debug_assert!(requants_precede(layer));
-    let mut masks = vec![0; source.rs.len()];
+    let mut masks = pool::zeroed(source.rs.len());
     for placed in &layer.groups {
         match placed.group.form {
             Form::Pass => pass(&placed.places, source.passed, &mut masks),
@@ -112,6 +113,12 @@ enum ServerGroup {
     Signed(Box<signed::server::Server>),
 }
 
+impl Drop for Server<'_> {
+    fn drop(&mut self) {
+        pool::recycle(std::mem::take(&mut self.m2));
+    }
+}
+
 /// The server's side of a gate, from message to message.
 pub struct Server<'a> {
     layer: &'a Layer,
@@ -130,7 +137,7 @@ impl<'a> Server<'a> {
         streams: &mut StepStreams<'_>,
     ) -> (Self, Vec<u8>) {
         let isa = layer.isa;
-        let mut message = vec![0; layer.bytes(Stage::M1)];
+        let mut message = pool::zeroed(layer.bytes(Stage::M1));
         let parts = layer.parts_mut(Stage::M1, &mut message);
         let mut states = Vec::with_capacity(layer.groups.len());
         for (placed, parts) in layer.groups.iter().zip(parts) {
@@ -164,7 +171,7 @@ impl<'a> Server<'a> {
     pub fn m3(&mut self, zs: Half<'_>, streams: &mut StepStreams<'_>) -> Result<Vec<u8>, BitsError> {
         let layer = self.layer;
         let m2 = layer.parts(Stage::M2, &self.m2)?;
-        let mut message = vec![0; layer.bytes(Stage::M3)];
+        let mut message = pool::zeroed(layer.bytes(Stage::M3));
         let parts = layer.parts_mut(Stage::M3, &mut message);
         let groups = layer.groups.iter().zip(&mut self.states);
         for (((placed, state), m2), parts) in groups.zip(m2).zip(parts) {
@@ -186,16 +193,16 @@ impl<'a> Server<'a> {
     /// # Errors
     /// If M4 is malformed, or M2 is.
     pub fn finish(
-        self,
+        mut self,
         m4: &[u8],
         passed: &[u32],
         len: usize,
         streams: &mut StepStreams<'_>,
     ) -> Result<Vec<u32>, BitsError> {
-        let layer = self.layer;
+        let (layer, states) = (self.layer, std::mem::take(&mut self.states));
         let (m2, m4) = (layer.parts(Stage::M2, &self.m2)?, layer.parts(Stage::M4, m4)?);
-        let mut hat = vec![0; len];
-        for (((placed, state), m2), m4) in layer.groups.iter().zip(self.states).zip(m2).zip(m4) {
+        let mut hat = pool::zeroed(len);
+        for (((placed, state), m2), m4) in layer.groups.iter().zip(states).zip(m2).zip(m4) {
             match state {
                 ServerGroup::Pass => pass(&placed.places, passed, &mut hat),
                 ServerGroup::Requant(state) => state.finish(layer.isa, placed, &m2, streams, &mut hat)?,
@@ -203,6 +210,12 @@ impl<'a> Server<'a> {
             }
         }
         Ok(hat)
+    }
+}
+
+impl Drop for Client<'_> {
+    fn drop(&mut self) {
+        pool::recycle(std::mem::take(&mut self.m1));
     }
 }
 
@@ -230,7 +243,7 @@ impl<'a> Client<'a> {
         debug_assert!(requants_precede(layer));
         let isa = layer.isa;
         let (deal, of_m1) = (layer.parts(Stage::Deal, deal)?, layer.parts(Stage::M1, &m1)?);
-        let mut message = vec![0; layer.bytes(Stage::M2)];
+        let mut message = pool::zeroed(layer.bytes(Stage::M2));
         let parts = layer.parts_mut(Stage::M2, &mut message);
         let mut states = Vec::with_capacity(layer.groups.len());
         for (((placed, deal), of_m1), parts) in layer.groups.iter().zip(deal).zip(of_m1).zip(parts) {
@@ -259,18 +272,18 @@ impl<'a> Client<'a> {
     /// # Errors
     /// If a message is malformed.
     pub fn m4(
-        self,
+        mut self,
         rs: Half<'_>,
         deal: &[u8],
         m3: &[u8],
         streams: &mut StepStreams<'_>,
     ) -> Result<Vec<u8>, BitsError> {
-        let layer = self.layer;
+        let (layer, states) = (self.layer, std::mem::take(&mut self.states));
         let (deal, m1) = (layer.parts(Stage::Deal, deal)?, layer.parts(Stage::M1, &self.m1)?);
         let m3 = layer.parts(Stage::M3, m3)?;
-        let mut message = vec![0; layer.bytes(Stage::M4)];
+        let mut message = pool::zeroed(layer.bytes(Stage::M4));
         let parts = layer.parts_mut(Stage::M4, &mut message);
-        let groups = layer.groups.iter().zip(self.states).zip(deal).zip(m1);
+        let groups = layer.groups.iter().zip(states).zip(deal).zip(m1);
         for (((((placed, state), deal), m1), m3), parts) in groups.zip(m3).zip(parts) {
             // Of a requantised group the fresh mask was drawn for M2; the groups share one stream.
             if let Some(state) = state {
