@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use trefoil_ir::Tensor;
-use trefoil_ir::mpc::{ConstId, ConstKind, Program};
+use trefoil_ir::mpc::{ConstId, ConstKind, Program, ValueId};
 use trefoil_ir::plan::{
     ClientPart, ClientPlan, HelperPart, HelperPlan, InputEncoding, OutputDecoding, PairKeys, Public,
     SecretSeed, ServerPart, ServerPlan, plan_id, weight_seed,
@@ -40,10 +40,15 @@ pub(crate) struct Plans {
 }
 
 impl Plans {
-    /// The compilation under this secret.
+    /// The compilation of the small program under this secret.
     pub(crate) fn new(secret: u8) -> Self {
+        Self::of(PROGRAM, secret)
+    }
+
+    /// The compilation of a program in its text form, which gives its constants' values.
+    pub(crate) fn of(text: &str, secret: u8) -> Self {
         let (program, constants) =
-            Program::parse_verified(PROGRAM, &TensorStore::new()).unwrap_or_else(|faults| panic!("{faults}"));
+            Program::parse_verified(text, &TensorStore::new()).unwrap_or_else(|faults| panic!("{faults}"));
         let constants: Vec<Tensor<i32>> = constants.into_iter().map(|c| c.expect("it has values")).collect();
         let secret = SecretSeed::new([secret; 32]);
         let public = Public {
@@ -52,24 +57,28 @@ impl Plans {
         };
         let keys = PairKeys::new(&secret, &public.plan_id);
         let weight_seed = weight_seed(&secret, &public.plan_id);
-        let of_client = |(at, tensor): (usize, &Tensor<i32>)| {
-            (public.program.constants[at].kind == ConstKind::Weight).then(|| {
+        let of_client = |(at, tensor): (usize, &Tensor<i32>)| match public.program.constants[at].kind {
+            ConstKind::Bias => None,
+            ConstKind::Multiplier | ConstKind::Level | ConstKind::SumLevel => Some(tensor.clone()),
+            ConstKind::Weight => {
                 let share = weight_share(&weight_seed, ConstId(at as u32), tensor.len());
                 let values = tensor
                     .values()
                     .iter()
                     .zip(share)
                     .map(|(w, b)| w.wrapping_sub(b as i32));
-                Tensor::new(tensor.dims().to_vec(), values.collect()).expect("as many as before")
-            })
+                Some(Tensor::new(tensor.dims().to_vec(), values.collect()).expect("as many as before"))
+            }
         };
+        let unit_of = |id| vec![1.0 / 1024.0; public.program.ty(id).shape.c];
+        let output = public.program.output().expect("the verifier has seen one");
         let client = ClientPart {
             constants: constants.iter().enumerate().map(of_client).collect(),
             input: InputEncoding {
-                unit: vec![1.0 / 1024.0; 2],
+                unit: unit_of(ValueId(0)),
             },
             output: OutputDecoding {
-                unit: vec![1.0 / 1024.0; 3],
+                unit: unit_of(output),
                 rank: 4,
                 tail: vec![],
                 classes: vec![],

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use trefoil_ir::mpc::{Op, Party, Phase, Program, Stage, ValueId};
+use trefoil_ir::mpc::{ConstId, Op, Party, Phase, Program, Stage, ValueId};
 use trefoil_ir::plan::ClientPlan;
 
 use super::prepared::{Prepared, has_messages};
 use super::store::{Memory, Store, Value};
 use super::{At, ExecError, INPUT_MASK, Measured, local};
-use crate::kernel;
+use crate::kernel::{self, Isa};
 use crate::pool;
 use crate::prg::{Purpose, StreamKey};
 use crate::protocol::gate::{self, Exact, MaskSource, result_mask};
@@ -67,7 +67,12 @@ impl Drop for ClientStock {
 impl Client {
     /// Packs F.
     pub fn new(plan: ClientPlan) -> Self {
-        let prepared = Prepared::new(plan.program(), |id, _| plan.part.constants[id.index()].clone());
+        Self::for_isa(Isa::detect(), plan)
+    }
+
+    pub(super) fn for_isa(isa: Isa, plan: ClientPlan) -> Self {
+        let constant = |id: ConstId, _| plan.part.constants[id.index()].clone();
+        let prepared = Prepared::new(isa, plan.program(), constant);
         Self {
             plan: Arc::new(plan),
             prepared: Arc::new(prepared),

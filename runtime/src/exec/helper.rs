@@ -9,7 +9,7 @@ use trefoil_ir::tensor::Tensor;
 use super::prepared::{Prepared, has_messages};
 use super::store::{Memory, Store, Value};
 use super::{At, ExecError, INPUT_MASK, Measured, local};
-use crate::kernel;
+use crate::kernel::{self, Isa};
 use crate::prg::{StreamKey, weight_share};
 use crate::protocol::gate::{Exact, MaskSource, helper_deal, result_mask};
 use crate::protocol::layout::Half;
@@ -29,6 +29,10 @@ pub struct Helper {
 impl Helper {
     /// Expands B and packs it.
     pub fn new(plan: HelperPlan) -> Self {
+        Self::for_isa(Isa::detect(), plan)
+    }
+
+    pub(super) fn for_isa(isa: Isa, plan: HelperPlan) -> Self {
         let seed = &plan.part.weight_seed;
         let share = |id, len: usize| {
             let share = weight_share(seed, id, len);
@@ -38,10 +42,8 @@ impl Helper {
         let is_weight = |id: trefoil_ir::mpc::ConstId| {
             plan.program().constants[id.index()].kind == trefoil_ir::mpc::ConstKind::Weight
         };
-        let prepared = Prepared::new(
-            plan.program(),
-            |id, len| if is_weight(id) { share(id, len) } else { None },
-        );
+        let constant = |id, len| if is_weight(id) { share(id, len) } else { None };
+        let prepared = Prepared::new(isa, plan.program(), constant);
         Self {
             plan: Arc::new(plan),
             prepared: Arc::new(prepared),

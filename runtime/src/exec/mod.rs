@@ -13,6 +13,8 @@ mod client;
 mod helper;
 mod local;
 mod prepared;
+#[cfg(test)]
+mod same_bits;
 mod server;
 mod store;
 #[cfg(test)]

@@ -24,9 +24,12 @@ pub(super) struct Prepared {
 }
 
 impl Prepared {
-    /// `constant` gives this party's values of a constant, if it has any.
-    pub(super) fn new(program: &Program, constant: impl Fn(ConstId, usize) -> Option<Tensor<i32>>) -> Self {
-        let isa = Isa::detect();
+    /// `constant` gives this party's values of a constant, if it has any; `isa` runs the kernels.
+    pub(super) fn new(
+        isa: Isa,
+        program: &Program,
+        constant: impl Fn(ConstId, usize) -> Option<Tensor<i32>>,
+    ) -> Self {
         let count = program.constants.len();
         let (mut packed, mut plain): (Vec<_>, Vec<_>) = (0..count).map(|_| (None, None)).unzip();
         let (mut gates, mut sums) = (BTreeMap::new(), BTreeMap::new());

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use trefoil_ir::mpc::{Kind, Op, Party, Phase, Program, Stage, ValueId};
+use trefoil_ir::mpc::{ConstId, Kind, Op, Party, Phase, Program, Stage, ValueId};
 use trefoil_ir::plan::ServerPlan;
 
 use super::prepared::{Prepared, has_messages};
 use super::store::{Memory, Store, Value};
 use super::{At, ExecError, Measured, local};
-use crate::kernel;
+use crate::kernel::{self, Isa};
 use crate::pool;
 use crate::prg::StreamKey;
 use crate::protocol::gate::{self, Exact};
@@ -38,9 +38,12 @@ pub struct ServerStock {
 impl Server {
     /// Packs W.
     pub fn new(plan: ServerPlan) -> Self {
-        let prepared = Prepared::new(plan.program(), |id, _| {
-            Some(plan.part.constants[id.index()].clone())
-        });
+        Self::for_isa(Isa::detect(), plan)
+    }
+
+    pub(super) fn for_isa(isa: Isa, plan: ServerPlan) -> Self {
+        let constant = |id: ConstId, _| Some(plan.part.constants[id.index()].clone());
+        let prepared = Prepared::new(isa, plan.program(), constant);
         Self {
             plan: Arc::new(plan),
             prepared: Arc::new(prepared),

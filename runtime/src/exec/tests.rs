@@ -25,13 +25,13 @@ use crate::prg::{Seed, StreamKey, weight_share};
 use crate::protocol::tests::{Apart, expected, random};
 use crate::wire::{Metered, Traffic, pair};
 
-type Stored = BTreeMap<ValueId, Vec<u32>>;
+pub(super) type Stored = BTreeMap<ValueId, Vec<u32>>;
 
 /// A program with constants, as it is built up.
-struct Build {
-    program: Program,
-    constants: Vec<Tensor<i32>>,
-    state: u64,
+pub(super) struct Build {
+    pub(super) program: Program,
+    pub(super) constants: Vec<Tensor<i32>>,
+    pub(super) state: u64,
 }
 
 impl Build {
@@ -121,13 +121,13 @@ impl Build {
     }
 }
 
-struct Plans {
-    client: ClientPlan,
-    server: ServerPlan,
-    helper: HelperPlan,
+pub(super) struct Plans {
+    pub(super) client: ClientPlan,
+    pub(super) server: ServerPlan,
+    pub(super) helper: HelperPlan,
 }
 
-fn plans(build: &Build) -> Plans {
+pub(super) fn plans(build: &Build) -> Plans {
     let secret = SecretSeed::new([3; 32]);
     let id = plan_id(&secret, &build.program, &build.constants);
     let seed = weight_seed(&secret, &id);
@@ -189,7 +189,7 @@ fn plans(build: &Build) -> Plans {
     }
 }
 
-fn key(n: u8) -> StreamKey {
+pub(super) fn key(n: u8) -> StreamKey {
     StreamKey::new(&Seed::from_bytes([n; 32]))
 }
 
@@ -260,7 +260,7 @@ fn open(program: &Program, stored: &[Stored; 3], id: ValueId) -> Vec<i64> {
 }
 
 /// Checks every step of a run against the op's meaning, and the traffic against the prediction.
-fn check(build: Build) {
+pub(super) fn check(build: Build) {
     let build = Build {
         program: build.program.verify().expect("sound").into_inner(),
         ..build

@@ -72,7 +72,6 @@ impl Cipher {
     }
 
     /// One key for every path of this machine, the portable one first.
-    #[cfg(test)]
     pub(super) fn every(key: &[u8; KEY]) -> Vec<Cipher> {
         let mut every = vec![Cipher::portable(key)];
         #[cfg(target_arch = "x86_64")]
@@ -80,6 +79,17 @@ impl Cipher {
         #[cfg(target_arch = "x86_64")]
         every.extend(VaesKey::new(key).map(Cipher::Vaes));
         every
+    }
+
+    /// What the path is called.
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Cipher::Portable(_) => "portable",
+            #[cfg(target_arch = "x86_64")]
+            Cipher::AesNi(_) => "aesni",
+            #[cfg(target_arch = "x86_64")]
+            Cipher::Vaes(_) => "vaes",
+        }
     }
 
     /// Writes the encryptions of `nonce ‖ counter`, `nonce ‖ counter + 1`, … over `out`, which

@@ -21,13 +21,21 @@ pub struct StreamKey {
 impl StreamKey {
     /// The key of a seed. It is derived, not cut out: the seed may serve for other things too.
     pub fn new(seed: &Seed) -> StreamKey {
-        let derived = seed.derive("trefoil stream key, AES-128-CTR", &[]);
-        let (key, _) = derived
-            .expose("it becomes the AES key")
-            .split_first_chunk::<KEY>()
-            .expect("a seed is longer than a key");
+        StreamKey::of(expand(seed, Cipher::new))
+    }
+
+    /// The key of a seed on each path that the cipher has on this machine, with the path's name, the
+    /// portable one first: for benchmarks.
+    #[doc(hidden)]
+    pub fn every_path(seed: &Seed) -> Vec<(&'static str, StreamKey)> {
+        let ciphers = expand(seed, Cipher::every).into_iter();
+        let named = ciphers.map(|cipher| (cipher.name(), StreamKey::of(cipher)));
+        named.collect()
+    }
+
+    fn of(cipher: Cipher) -> StreamKey {
         StreamKey {
-            cipher: Arc::new(Cipher::new(key)),
+            cipher: Arc::new(cipher),
             ledger: StreamLedger::default(),
         }
     }
@@ -50,6 +58,16 @@ impl StreamKey {
         self.ledger.again(inference, step, purpose);
         Stream::new(&self.cipher, nonce(inference, step, purpose))
     }
+}
+
+/// The AES key of a seed, expanded.
+fn expand<T>(seed: &Seed, expand: impl FnOnce(&[u8; KEY]) -> T) -> T {
+    let derived = seed.derive("trefoil stream key, AES-128-CTR", &[]);
+    let (key, _) = derived
+        .expose("it becomes the AES key")
+        .split_first_chunk::<KEY>()
+        .expect("a seed is longer than a key");
+    expand(key)
 }
 
 /// The upper half of the counter block: inference (32) | step (24) | purpose (8).
