@@ -1,15 +1,16 @@
 //! Patch sums of a convolution: a product of the weights with box sums of the image.
 //!
 //! Summed over a patch, a tap of a filter multiplies its weight with the sum of all pixels that it
-//! meets while the filter takes every place of the patch. These box sums, `[in_c, taps, patches]`,
-//! are an image of one row, and the patch sums a 1×1 convolution of it, one product for every
-//! weight and patch. Box sums are differences of prefix sums, which are computed once for all patch
-//! sizes. Entries are taken together by patch, and by how many a group of the
-//! convolution has (the groups of a 1×1 convolution are of one size).
+//! meets while the filter takes every place of the patch. These box sums are differences of prefix
+//! sums, which are computed once for all patch sizes.
+//!
+//! A layer has dozens of patch sizes, each with a few channels, so that there are nearly as many box
+//! sums as products with them. Entries of one patch are one task: it takes the box sums of one input
+//! channel at a time, which stay in the first-level cache, and adds their products up.
 
+use super::buffer::with_scratch;
 use super::isa::Isa;
 use super::micro::{Loop, widened};
-use super::pack::PackedWeights;
 use super::shape::ConvShape;
 use rayon::prelude::*;
 use std::collections::BTreeMap;
@@ -17,6 +18,7 @@ use trefoil_ir::mpc::sums::{Reach, SumList};
 use trefoil_ir::patch::Patch;
 use trefoil_ir::shape::{Shape, Window};
 
+use crate::pool;
 use crate::wipe::wipe;
 
 /// Fewest channels that one task handles.
@@ -39,15 +41,28 @@ struct Geometry {
     group_in: usize,
 }
 
-/// Entries of one patch, the same number in each of some groups.
+/// Entries of one patch.
 struct Class {
-    patch: Patch,
-    /// The convolution's groups, and per group as many entries.
-    groups: Vec<usize>,
+    spans: Spans,
+    /// Of one channel: taps, and patches.
+    taps: usize,
+    patches: usize,
+    parts: Vec<Part>,
+}
+
+/// Entries of one patch and one group of the convolution.
+struct Part {
+    group: usize,
     /// Where each entry's sums go.
     starts: Vec<usize>,
-    shape: ConvShape,
-    weights: PackedWeights,
+    /// `[in channels of a group, taps, entries]`
+    weights: Vec<u32>,
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        wipe(&mut self.weights);
+    }
 }
 
 impl PackedSums {
@@ -66,21 +81,22 @@ impl PackedSums {
         let geometry = Geometry::new(shape);
         let Shape { h, w, .. } = geometry.output;
         let starts = list.starts(h, w);
-        let classes = classes_of(shape, list).into_iter().map(|(key, entries)| {
-            let rows = entries
-                .iter()
-                .flat_map(|&entry| &weights[entry * shape.depth()..][..shape.depth()]);
-            let mut rows: Vec<u32> = rows.copied().collect();
-            let shape = key.product(shape, geometry.output);
-            let packed = PackedWeights::pack(isa, &shape, &rows);
-            wipe(&mut rows);
-            Class {
-                patch: key.patch,
-                groups: key.groups,
-                starts: entries.iter().map(|&entry| starts[entry]).collect(),
-                weights: packed,
-                shape,
-            }
+        let per_group = shape.out_c / shape.groups;
+        let mut by_patch: BTreeMap<Patch, BTreeMap<usize, Vec<usize>>> = BTreeMap::new();
+        for (entry, (channel, patch)) in list.iter().enumerate() {
+            let of_patch = by_patch.entry(patch).or_default();
+            of_patch.entry(channel / per_group).or_default().push(entry);
+        }
+        let part = |(group, entries): (usize, Vec<usize>)| Part {
+            group,
+            starts: entries.iter().map(|&entry| starts[entry]).collect(),
+            weights: transposed(&entries, shape.depth(), weights),
+        };
+        let classes = by_patch.into_iter().map(|(patch, of_patch)| Class {
+            spans: Spans::new(&geometry.reach(patch)),
+            taps: shape.kernel[0] * shape.kernel[1],
+            patches: patch.signs(h, w),
+            parts: of_patch.into_iter().map(part).collect(),
         });
         Self {
             isa: isa.clamped(),
@@ -95,90 +111,143 @@ impl PackedSums {
         [self.geometry.output.h, self.geometry.output.w]
     }
 
-    /// Memory that the packed weights take.
+    /// Memory that the weights take, and where their pixels are.
     pub fn bytes(&self) -> usize {
-        self.classes.iter().map(|class| class.weights.bytes()).sum()
+        let of_class = |class: &Class| {
+            let parts = class.parts.iter();
+            let weights: usize = parts.map(|part| size_of_val(&part.weights[..])).sum();
+            weights + class.spans.bytes()
+        };
+        self.classes.iter().map(of_class).sum()
     }
 
     /// An upper bound of the temporary memory that [`apply`](Self::apply) takes in the current pool.
     pub fn scratch_bytes(&self) -> usize {
-        let geometry = &self.geometry;
-        let prefixes = geometry.prefixes();
-        let of_class = |class: &Class| {
-            let words = class.shape.input_len() + class.shape.output_len();
-            let spans = Spans::bytes(&geometry.reach(class.patch));
-            words * size_of::<u32>() + spans + super::scratch_bytes(&class.shape)
-        };
-        let largest = self.classes.iter().map(of_class).max().unwrap_or(0);
-        let lines = rayon::current_num_threads() * prefixes.width();
-        largest + (geometry.input.c * prefixes.len() + lines) * size_of::<u32>()
+        let prefixes = self.geometry.prefixes();
+        let largest = self.classes.iter().map(|class| class.scratch_words(&prefixes));
+        let threads = rayon::current_num_threads() * largest.max().unwrap_or(0);
+        (self.geometry.input.c * prefixes.len() + threads + self.len) * size_of::<u32>()
     }
 
     /// The patch sums modulo 2³², entry after entry.
     pub fn apply(&self, x: &[u32]) -> Vec<u32> {
-        let mut out = vec![0; self.len];
+        let mut out = pool::zeroed(self.len);
         let prefix = self.geometry.prefix_sums(self.isa, x);
-        for class in &self.classes {
-            let boxes = self.geometry.boxes(self.isa, class, &prefix);
-            let mut sums = vec![0; class.shape.output_len()];
-            super::conv2d(&class.shape, &class.weights, &boxes, &mut sums);
-            for (sums, &start) in sums.chunks(class.shape.in_w).zip(&class.starts) {
+        let sums = |class: &Class| self.of_class(class, &prefix);
+        let of_classes: Vec<Vec<u32>> = self.classes.par_iter().with_max_len(1).map(sums).collect();
+        for (class, mut sums) in self.classes.iter().zip(of_classes) {
+            let starts = class.parts.iter().flat_map(|part| &part.starts);
+            for (sums, &start) in sums.chunks(class.patches).zip(starts) {
                 out[start..start + sums.len()].copy_from_slice(sums);
             }
+            wipe(&mut sums);
         }
+        pool::recycle(prefix);
+        out
+    }
+
+    /// The sums of one class, `[entries, patches]`.
+    fn of_class(&self, class: &Class, prefix: &[u32]) -> Vec<u32> {
+        let prefixes = self.geometry.prefixes();
+        let entries: usize = class.parts.iter().map(|part| part.starts.len()).sum();
+        let mut out = vec![0; entries * class.patches];
+        with_scratch(class.scratch_words(&prefixes), |scratch| {
+            let mut rest = &mut out[..];
+            for part in &class.parts {
+                let (out, behind) = rest.split_at_mut(part.starts.len() * class.patches);
+                rest = behind;
+                let channels = self.geometry.group_in * prefixes.len();
+                let work = Product {
+                    class,
+                    part,
+                    prefixes,
+                    prefix: &prefix[part.group * channels..][..channels],
+                    scratch,
+                    out,
+                };
+                widened(self.isa, work);
+            }
+        });
         out
     }
 }
 
-/// What the entries of a class have in common.
-struct Key {
-    patch: Patch,
-    groups: Vec<usize>,
-    per_group: usize,
+/// The weights of some entries, `[depth, entries]`.
+fn transposed(entries: &[usize], depth: usize, weights: &[u32]) -> Vec<u32> {
+    let mut lines = vec![0; depth * entries.len()];
+    for (at, entry) in entries.iter().enumerate() {
+        let row = &weights[entry * depth..][..depth];
+        let places = lines[at..].iter_mut().step_by(entries.len());
+        places.zip(row).for_each(|(to, from)| *to = *from);
+    }
+    lines
 }
 
-impl Key {
-    /// The 1×1 convolution of box sums.
-    fn product(&self, shape: &ConvShape, output: Shape) -> ConvShape {
-        ConvShape {
-            in_c: self.groups.len() * shape.depth(),
-            in_h: 1,
-            in_w: self.patch.signs(output.h, output.w),
-            out_c: self.groups.len() * self.per_group,
-            kernel: [1, 1],
-            stride: [1, 1],
-            dilation: [1, 1],
-            groups: self.groups.len(),
-            pads: [0; 4],
+impl Class {
+    /// Words for the box sums of one channel, one line of them, and all sums of a part.
+    fn scratch_words(&self, prefixes: &Prefixes) -> usize {
+        let entries = self.parts.iter().map(|part| part.starts.len());
+        prefixes.width() + (self.taps + entries.max().unwrap_or(0)) * self.patches
+    }
+}
+
+/// Box sums times weights, channel after channel.
+struct Product<'a> {
+    class: &'a Class,
+    part: &'a Part,
+    prefixes: Prefixes,
+    prefix: &'a [u32],
+    scratch: &'a mut [u32],
+    /// `[entries, patches]`
+    out: &'a mut [u32],
+}
+
+impl Loop for Product<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let Class {
+            taps, patches, spans, ..
+        } = self.class;
+        let entries = self.part.starts.len();
+        let (line, rest) = self.scratch.split_at_mut(self.prefixes.width());
+        let (boxes, sums) = rest.split_at_mut(taps * patches);
+        let sums = &mut sums[..entries * patches];
+        sums.fill(0);
+        let weights = self.part.weights.chunks_exact(taps * entries);
+        let channels = self.prefix.chunks_exact(self.prefixes.len());
+        // The longer of the two axes is that of the vectors.
+        let by_patch = *patches >= entries;
+        for (weights, prefix) in weights.zip(channels) {
+            spans.take(prefix, line, boxes);
+            let lines = boxes.chunks_exact(*patches).zip(weights.chunks_exact(entries));
+            for (boxes, weights) in lines {
+                if by_patch {
+                    add_outer(sums, weights, boxes);
+                } else {
+                    add_outer(sums, boxes, weights);
+                }
+            }
+        }
+        if by_patch {
+            return self.out.copy_from_slice(sums);
+        }
+        for (patch, sums) in sums.chunks_exact(entries).enumerate() {
+            let places = self.out[patch..].iter_mut().step_by(*patches);
+            places.zip(sums).for_each(|(to, from)| *to = *from);
         }
     }
 }
 
-/// The classes into which the entries fall, each with its entries group by group.
-fn classes_of(shape: &ConvShape, list: &SumList) -> Vec<(Key, Vec<usize>)> {
-    let per_group = shape.out_c / shape.groups;
-    let mut by_group: BTreeMap<(Patch, usize), Vec<usize>> = BTreeMap::new();
-    for (entry, (channel, patch)) in list.iter().enumerate() {
-        by_group
-            .entry((patch, channel / per_group))
-            .or_default()
-            .push(entry);
+/// `sums[i][j] += rows[i] · columns[j]`
+#[inline(always)]
+fn add_outer(sums: &mut [u32], rows: &[u32], columns: &[u32]) {
+    for (sums, row) in sums.chunks_exact_mut(columns.len()).zip(rows) {
+        for (sum, column) in sums.iter_mut().zip(columns) {
+            *sum = sum.wrapping_add(row.wrapping_mul(*column));
+        }
     }
-    let mut classes: BTreeMap<(Patch, usize), (Key, Vec<usize>)> = BTreeMap::new();
-    for ((patch, group), entries) in by_group {
-        let new = || {
-            let key = Key {
-                patch,
-                groups: Vec::new(),
-                per_group: entries.len(),
-            };
-            (key, Vec::new())
-        };
-        let class = classes.entry((patch, entries.len())).or_insert_with(new);
-        class.0.groups.push(group);
-        class.1.extend(entries);
-    }
-    classes.into_values().collect()
 }
 
 impl Geometry {
@@ -207,7 +276,7 @@ impl Geometry {
     /// The prefix sums of all channels.
     fn prefix_sums(&self, isa: Isa, x: &[u32]) -> Vec<u32> {
         let prefixes = self.prefixes();
-        let mut words = vec![0; self.input.c * prefixes.len()];
+        let mut words = pool::zeroed(self.input.c * prefixes.len());
         let tasks = words
             .par_chunks_mut(prefixes.len())
             .zip(x.par_chunks(self.input.plane()));
@@ -215,24 +284,6 @@ impl Geometry {
             .with_min_len(CHANNELS)
             .for_each(|(words, pixels)| prefixes.fill(isa, pixels, words));
         words
-    }
-
-    /// The box sums of a class, `[groups, in channels of a group, taps, patches]`.
-    fn boxes(&self, isa: Isa, class: &Class, prefix: &[u32]) -> Vec<u32> {
-        let (spans, prefixes) = (Spans::new(&self.reach(class.patch)), self.prefixes());
-        let channels: Vec<usize> = class
-            .groups
-            .iter()
-            .flat_map(|&group| group * self.group_in..(group + 1) * self.group_in)
-            .collect();
-        let len = class.shape.input_len() / channels.len();
-        let mut boxes = vec![0; class.shape.input_len()];
-        let tasks = boxes.par_chunks_mut(len).zip(channels).with_min_len(CHANNELS);
-        tasks.for_each(|(sums, channel)| {
-            let prefix = &prefix[channel * prefixes.len()..][..prefixes.len()];
-            spans.take(isa, prefix, prefixes.width(), sums);
-        });
-        boxes
     }
 }
 
@@ -260,9 +311,10 @@ pub fn pool_sums(
         let taps = window.kernel[0] * window.kernel[1];
         let mut boxes = vec![0; taps * patches];
         let mut prefix = vec![0; prefixes.len()];
+        let mut line = vec![0; prefixes.width()];
         let pixels = &x[channel * input.plane()..(channel + 1) * input.plane()];
         prefixes.fill(isa, pixels, &mut prefix);
-        spans.take(isa, &prefix, prefixes.width(), &mut boxes);
+        spans.take(&prefix, &mut line, &mut boxes);
         let sum = |p: usize| boxes.iter().skip(p).step_by(patches);
         let sum = |p: usize| sum(p).fold(0u32, |s, v| s.wrapping_add(*v));
         out.extend((0..patches).map(|p| sum(p).wrapping_mul(multiplier[entry] as u32)));
@@ -277,7 +329,7 @@ pub fn pool_scratch_bytes(window: &Window, list: &SumList, input: Shape) -> usiz
     let prefixes = Prefixes::new(input, window);
     let of_patch = |patch: &Patch| {
         let boxes = window.kernel[0] * window.kernel[1] * patch.signs(h, w);
-        boxes * size_of::<u32>() + Spans::bytes(&Reach::new(window, input, output, *patch))
+        boxes * size_of::<u32>() + Spans::bytes_of(&Reach::new(window, input, output, *patch))
     };
     let largest = list.patches.iter().map(of_patch).max().unwrap_or(0);
     largest + (prefixes.len() + prefixes.width()) * size_of::<u32>()
@@ -316,23 +368,40 @@ impl Spans {
         }
     }
 
-    /// Memory that these spans take.
-    fn bytes(reach: &Reach<'_>) -> usize {
+    /// Memory that the spans of these sums would take.
+    fn bytes_of(reach: &Reach<'_>) -> usize {
         let (grid, taps) = (reach.grid(), reach.taps());
         let of_axis = |axis: usize| taps[axis] * (size_of::<Vec<Span>>() + grid[axis] * size_of::<Span>());
         of_axis(0) + of_axis(1)
     }
 
-    /// Box sums of one channel, `[taps, patches]`, out of its prefix sums.
-    fn take(&self, isa: Isa, prefix: &[u32], width: usize, sums: &mut [u32]) {
-        let spans = self;
-        let work = Take {
-            spans,
-            prefix,
-            width,
-            sums,
-        };
-        widened(isa, work);
+    /// Memory that these spans take.
+    fn bytes(&self) -> usize {
+        let lines = self.rows.iter().chain(&self.columns);
+        lines.map(|line| size_of_val(line) + size_of_val(&line[..])).sum()
+    }
+
+    /// Box sums of one channel, `[taps, patches]`, out of its prefix sums, of whose width `line` is.
+    #[inline(always)]
+    fn take(&self, prefix: &[u32], line: &mut [u32], sums: &mut [u32]) {
+        let width = line.len();
+        let (grid_rows, grid_columns) = (self.rows[0].len(), self.columns[0].len());
+        for (ky, rows) in self.rows.iter().enumerate() {
+            for (row, span) in rows.iter().enumerate() {
+                let from = &prefix[span.from * width..][..width];
+                let to = &prefix[span.to * width..][..width];
+                for ((line, to), from) in line.iter_mut().zip(to).zip(from) {
+                    *line = to.wrapping_sub(*from);
+                }
+                for (kx, columns) in self.columns.iter().enumerate() {
+                    let tap = ky * self.columns.len() + kx;
+                    let sums = &mut sums[(tap * grid_rows + row) * grid_columns..][..grid_columns];
+                    for (sum, span) in sums.iter_mut().zip(columns) {
+                        *sum = line[span.to].wrapping_sub(line[span.from]);
+                    }
+                }
+            }
+        }
     }
 }
 
@@ -403,45 +472,6 @@ impl Loop for Fill<'_> {
             line.iter_mut()
                 .zip(above)
                 .for_each(|(sum, above)| *sum = sum.wrapping_add(*above));
-        }
-    }
-}
-
-struct Take<'a> {
-    spans: &'a Spans,
-    prefix: &'a [u32],
-    width: usize,
-    sums: &'a mut [u32],
-}
-
-impl Loop for Take<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run(self) {
-        let Self {
-            spans,
-            prefix,
-            width,
-            sums,
-        } = self;
-        let (grid_rows, grid_columns) = (spans.rows[0].len(), spans.columns[0].len());
-        let mut line = vec![0u32; width];
-        for (ky, rows) in spans.rows.iter().enumerate() {
-            for (row, span) in rows.iter().enumerate() {
-                let from = &prefix[span.from * width..][..width];
-                let to = &prefix[span.to * width..][..width];
-                for ((line, to), from) in line.iter_mut().zip(to).zip(from) {
-                    *line = to.wrapping_sub(*from);
-                }
-                for (kx, columns) in spans.columns.iter().enumerate() {
-                    let tap = ky * spans.columns.len() + kx;
-                    let sums = &mut sums[(tap * grid_rows + row) * grid_columns..][..grid_columns];
-                    for (sum, span) in sums.iter_mut().zip(columns) {
-                        *sum = line[span.to].wrapping_sub(line[span.from]);
-                    }
-                }
-            }
         }
     }
 }
