@@ -34,10 +34,11 @@ use trefoil_runtime::wire::{MemoryLink, pair};
 
 const PARTIES: [Party; 3] = [Party::Client, Party::Server, Party::Helper];
 
-/// How a session of one image ended for each party, in the order of [`PARTIES`].
+/// How a session ended for each party, in the order of [`PARTIES`].
 type Ends = [Result<(), SessionError>; 3];
 
-/// A session of one image; `faulty` fails. `None` if it does not end.
+/// A session of a single image and of a batch of two, out of a stock of which one is left; `faulty`
+/// fails. `None` if it does not end.
 fn session(plans: &Plans, faulty: Party, failure: &Arc<Failure>, timeout: Option<Duration>) -> Option<Ends> {
     let (plans, failure) = (plans.clone(), Arc::clone(failure));
     let (tell, ended) = channel();
@@ -92,7 +93,10 @@ fn session_to_its_end(
             let image: Vec<i32> = (0..IMAGE.iter().product::<usize>() as i32)
                 .map(|at| 37 * at - 1000)
                 .collect();
-            session.infer(&mut exec::Client::new(plan), &image)?;
+            let mut party = exec::Client::new(plan);
+            session.infer(&mut party, &image)?;
+            session.prepare(&mut party, 3)?;
+            session.run(&mut party, &[&image, &image])?;
             session.end()
         };
         let client = client();

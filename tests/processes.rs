@@ -115,30 +115,35 @@ fn assert_close(a: &[f32], b: &[f32]) {
     );
 }
 
+/// Helper, server and client as three processes over loopback, the client with these flags. All of
+/// them end well.
+fn three_processes(folder: &Path, name: &str, flags: &[&str]) -> Results {
+    let plan = |name: &str| folder.join(name);
+    let once = ["--listen", "127.0.0.1:0", "--once"];
+    let mut helper = party("helper");
+    let mut helper = Running::start(helper.arg("--plan").arg(plan("helper.plan")).args(once));
+    let helper_address = helper.address();
+    let mut server = party("server");
+    server.arg("--plan").arg(plan("server.plan")).args(once);
+    let mut server = Running::start(server.args(["--helper", &helper_address]));
+    let server_address = server.address();
+    let mut client = party("client");
+    client.arg("--plan").arg(plan("client.plan")).args(flags);
+    client.args(["--server", &server_address, "--helper", &helper_address]);
+    let results = classify(&mut client, folder, name);
+    for party in [server, helper] {
+        let ended = party.wait(LIMIT).succeeded();
+        let all = format!("ends after {IMAGES} images");
+        assert!(ended.stderr.contains(&all), "{}", ended.stderr);
+    }
+    results
+}
+
 #[test]
 fn three_processes_compute_what_one_does() {
     let folder = compiled();
     let plan = |name: &str| folder.path().join(name);
-    let mut helper = Running::start(party("helper").arg("--plan").arg(plan("helper.plan")).args([
-        "--listen",
-        "127.0.0.1:0",
-        "--once",
-    ]));
-    let helper_address = helper.address();
-    let mut server = Running::start(party("server").arg("--plan").arg(plan("server.plan")).args([
-        "--listen",
-        "127.0.0.1:0",
-        "--once",
-        "--helper",
-        &helper_address,
-    ]));
-    let server_address = server.address();
-    let mut client = party("client");
-    client.arg("--plan").arg(plan("client.plan"));
-    client.args(["--server", &server_address, "--helper", &helper_address]);
-    let remote = classify(&mut client, folder.path(), "remote");
-    server.wait(LIMIT).succeeded();
-    helper.wait(LIMIT).succeeded();
+    let remote = three_processes(folder.path(), "remote", &[]);
 
     let local = local(folder.path(), "local", &[]);
     assert_close(&remote.logits, &local.logits);
@@ -165,6 +170,82 @@ fn three_processes_compute_what_one_does() {
         memory(&remote.report, "client").is_some(),
         "a client knows its own memory"
     );
+}
+
+/// Each way of stocks and batches, in one process and in three: the same bytes an image, the same
+/// round trips, and no other classes.
+#[test]
+fn stocks_and_batches_compute_what_single_images_do() {
+    let folder = compiled();
+    let expected = expected_logits(IMAGES);
+    let predicted = json(&folder.path().join("report.json"));
+    // Of 25 images the last is alone, and in the second way no stock is a multiple of a batch.
+    let ways = [
+        (["--stock", "2", "--batch", "2"], [2, 2]),
+        (["--stock", "7", "--batch", "4"], [7, 4]),
+    ];
+    for (flags, [stock, batch]) in ways {
+        let remote = three_processes(folder.path(), "remote", &flags);
+        let local = local(folder.path(), "local", &flags);
+        for Results {
+            logits,
+            report,
+            stdout,
+        } in [remote, local]
+        {
+            assert_close(&expected, &logits);
+            assert_eq!(
+                (&report["stock"], &report["batch"]),
+                (&stock.into(), &batch.into())
+            );
+            assert_eq!(report["bytes"], predicted["bytes"]);
+            assert_eq!(report["round_trips"], predicted["round_trips"]);
+            let throughput = |key: &str| report["throughput"][key].as_f64().unwrap();
+            assert!(throughput("online") > throughput("total") && throughput("total") > 0.0);
+            assert!(stdout.contains("images a second"), "{stdout}");
+        }
+    }
+}
+
+#[test]
+fn a_stock_beyond_the_servers_memory_is_refused_and_the_client_told_why() {
+    let folder = compiled();
+    let plan = |name: &str| folder.path().join(name);
+    let listen = ["--listen", "127.0.0.1:0"];
+    let mut helper = party("helper");
+    let mut helper = Running::start(helper.arg("--plan").arg(plan("helper.plan")).args(listen));
+    let helper_address = helper.address();
+    let mut server = party("server");
+    server.arg("--plan").arg(plan("server.plan")).args(listen);
+    server.args(["--helper", &helper_address, "--session-memory", "1MB"]);
+    let mut server = Running::start(&mut server);
+    let server_address = server.address();
+    let client = |flags: &[&str]| {
+        let mut client = party("client");
+        client.arg("--plan").arg(plan("client.plan")).args(flags);
+        client.args(["--server", &server_address, "--helper", &helper_address]);
+        client
+            .args(["--images", "200", "--data"])
+            .arg(digits("test_x.npy"));
+        run(&mut client, LIMIT)
+    };
+    for flags in [["--stock", "100"], ["--batch", "200"]] {
+        let told = client(&flags).refused();
+        let remedy = "take a smaller --stock or --batch, or start it with a higher --session-memory";
+        assert!(told.contains(remedy), "{told}");
+    }
+    client(&["--stock", "3"]).succeeded();
+    for party in [server, helper] {
+        party.signal("TERM");
+        let ended = party.wait(LIMIT).succeeded();
+        assert!(!ended.stderr.contains("panicked"), "{}", ended.stderr);
+        let refusals = ended.stderr.matches("the client wants a stock of ").count();
+        assert!(
+            refusals == 2 || refusals == 0,
+            "the server's two: {}",
+            ended.stderr
+        );
+    }
 }
 
 /// The measured report against the predicted one.

@@ -1,5 +1,6 @@
 //! The report of a run: what the plan predicted, measured. Times are wall-clock seconds, bytes are
-//! payload, and everything is per image unless it says otherwise.
+//! payload, and everything is per image unless it says otherwise: what passes before an image is
+//! known is divided by the inferences that were prepared, the rest by the images that were run.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +9,7 @@ use trefoil_ir::mpc::cost::{Bytes, Cost};
 use trefoil_ir::mpc::time::{self, LinkModel, Work};
 use trefoil_ir::mpc::{Party, Phase, Program};
 
-use crate::session::{ImageRecord, ImageRun, Setup};
+use crate::session::{BatchRun, Preparation, Record, Setup};
 use crate::wire::Traffic;
 
 /// What `--report` writes.
@@ -16,16 +17,23 @@ use crate::wire::Traffic;
 pub struct Report {
     /// How many images were run, repetitions included.
     pub images: usize,
+    /// The most inferences that were in stock at a time.
+    pub stock: u32,
+    /// The most images that were run together.
+    pub batch: u32,
     /// The part of the labelled images whose greatest logit is their label's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub top1: Option<f64>,
     /// Means, and medians beside them.
     pub seconds: Seconds,
+    /// Images per second.
+    pub throughput: Throughput,
     /// Payload by phase.
     pub bytes: Bytes,
-    /// Bytes of frame headers, which are in no other figure.
+    /// Bytes of frame headers and of announcements, which are in no other figure: an image's part
+    /// of them, rounded down.
     pub headers: u64,
-    /// Round trips of the online phase.
+    /// Round trips of the online phase, which the images of a batch share.
     pub round_trips: u64,
     /// What the plan said of an image before it ran.
     pub predicted: Predicted,
@@ -90,14 +98,26 @@ pub struct Seconds {
     pub median: Times,
 }
 
-/// Times by phase.
+/// Times by phase. The client's reading of files is in none of them.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Times {
-    /// Until the offline part was done.
+    /// To prepare an inference: from the announcement of a stock until all parties had prepared
+    /// it, divided by the inferences of that stock. With a stock nobody waits for it.
     pub offline: f64,
-    /// From there to the result.
+    /// What a user waits for: from handing in a batch to its results. All of its images take as
+    /// long.
     pub online: f64,
-    /// Both.
+    /// What an image takes of the parties' time: `offline`, and `online` divided by the images of
+    /// its batch. Without a batch, what a user waits for who has no stock.
+    pub total: f64,
+}
+
+/// Images per second, over the whole run.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Throughput {
+    /// Images divided by the seconds in which there was one online: out of a stock that suffices.
+    pub online: f64,
+    /// Images divided by the seconds of both phases, which do not overlap.
     pub total: f64,
 }
 
@@ -164,11 +184,16 @@ pub struct StepReport {
     pub bytes: Bytes,
 }
 
-/// Gathers the figures of a run, image by image.
+/// Gathers the figures of a run, stock by stock and batch by batch.
+#[derive(Default)]
 pub struct Tally {
-    steps: usize,
-    offline: Vec<f64>,
-    online: Vec<f64>,
+    /// By stock: its inferences, and the seconds of their preparation.
+    stocks: Vec<(u32, f64)>,
+    /// By batch: its images, and the seconds from handing them in to their results.
+    batches: Vec<(u32, f64)>,
+    /// Inferences in stock now, and the most so far.
+    stock: u32,
+    most_in_stock: u32,
     traffic: Traffic,
     parties: ByParty<PartyTally>,
     setup: SetupReport,
@@ -178,48 +203,70 @@ pub struct Tally {
 /// Sums of one party.
 #[derive(Clone, Default)]
 struct PartyTally {
-    images: usize,
-    step_seconds: Vec<f64>,
+    offline: PhaseTally,
+    online: PhaseTally,
     peak_memory: u64,
 }
 
-impl Tally {
-    /// An empty one.
-    pub fn new(program: &Program) -> Self {
-        Self {
-            steps: program.steps.len(),
-            offline: Vec::new(),
-            online: Vec::new(),
-            traffic: Traffic::default(),
-            parties: ByParty::default(),
-            setup: SetupReport::default(),
-            link: LinkModel::IDEAL,
+/// Sums of one party in one phase.
+#[derive(Clone, Default)]
+struct PhaseTally {
+    inferences: u32,
+    step_seconds: Vec<f64>,
+}
+
+impl PhaseTally {
+    fn add(&mut self, record: &Record) {
+        self.inferences += record.inferences;
+        let seconds = &record.measured.step_seconds;
+        self.step_seconds
+            .resize(self.step_seconds.len().max(seconds.len()), 0.0);
+        for (sum, seconds) in self.step_seconds.iter_mut().zip(seconds) {
+            *sum += seconds;
         }
     }
 
+    /// Seconds of a step, the mean of an inference.
+    fn seconds(&self, step: usize) -> f64 {
+        let sum = self.step_seconds.get(step).copied().unwrap_or_default();
+        sum / f64::from(self.inferences.max(1))
+    }
+}
+
+impl Tally {
     /// Says over which link the images were run; by default it is the ideal one.
     pub fn over(&mut self, link: LinkModel) {
         self.link = link;
     }
 
-    /// Adds an image as the client saw it. Its links are all there are: the helper sends to it
-    /// alone, and server and helper do not speak to each other.
-    pub fn image(&mut self, run: &ImageRun) {
-        self.offline.push(run.offline.as_secs_f64());
-        self.online.push(run.online.as_secs_f64());
-        self.traffic.merge(&run.record.traffic);
-        self.party(Party::Client, &run.record);
+    /// Adds a stock as the client saw it. Its links are all there are: the helper sends to it alone,
+    /// and server and helper do not speak to each other.
+    pub fn prepared(&mut self, preparation: &Preparation) {
+        let record = &preparation.record;
+        self.stocks
+            .push((record.inferences, preparation.time.as_secs_f64()));
+        self.stock += record.inferences;
+        self.most_in_stock = self.most_in_stock.max(self.stock);
+        self.traffic.merge(&record.traffic);
+        self.party(Party::Client, record);
     }
 
-    /// Adds what a party measured of an image.
-    pub fn party(&mut self, party: Party, record: &ImageRecord) {
-        let steps = self.steps;
+    /// Adds a batch as the client saw it.
+    pub fn batch(&mut self, run: &BatchRun) {
+        let record = &run.record;
+        self.batches.push((record.inferences, run.time.as_secs_f64()));
+        self.stock = self.stock.saturating_sub(record.inferences);
+        self.traffic.merge(&record.traffic);
+        self.party(Party::Client, record);
+    }
+
+    /// Adds what a party measured.
+    pub fn party(&mut self, party: Party, record: &Record) {
         let tally = self.parties.get_mut(party).get_or_insert_default();
-        tally.images += 1;
         tally.peak_memory = tally.peak_memory.max(record.measured.peak_memory);
-        tally.step_seconds.resize(steps, 0.0);
-        for (sum, seconds) in tally.step_seconds.iter_mut().zip(&record.measured.step_seconds) {
-            *sum += seconds;
+        match record.phase {
+            Phase::Offline => tally.offline.add(record),
+            Phase::Online => tally.online.add(record),
         }
     }
 
@@ -237,46 +284,55 @@ impl Tally {
 
     /// How many images were added.
     pub fn images(&self) -> usize {
-        self.online.len()
+        self.batches.iter().map(|&(images, _)| images as usize).sum()
+    }
+
+    /// Into how many parts the bytes of a phase are divided.
+    fn inferences(&self, phase: Phase) -> u64 {
+        let count = match phase {
+            Phase::Offline => self.stocks.iter().map(|&(stock, _)| u64::from(stock)).sum(),
+            Phase::Online => self.images() as u64,
+        };
+        count.max(1)
     }
 
     /// The report.
     pub fn report(&self, program: &Program, top1: Option<f64>) -> Report {
-        let images = self.images().max(1) as u64;
         let mut bytes = Bytes::default();
         let mut links: BTreeMap<String, Bytes> = BTreeMap::new();
         for ((link, phase), count) in self.traffic.links() {
-            bytes.add(phase, count / images);
-            links
-                .entry(link.to_string())
-                .or_default()
-                .add(phase, count / images);
+            let count = count / self.inferences(phase);
+            bytes.add(phase, count);
+            links.entry(link.to_string()).or_default().add(phase, count);
         }
+        let headers = self.traffic.header_bytes() + self.traffic.control.bytes;
+        let largest = self.batches.iter().map(|&(images, _)| images).max();
         Report {
             images: self.images(),
+            stock: self.most_in_stock,
+            batch: largest.unwrap_or(0),
             top1,
             seconds: self.seconds(),
+            throughput: self.throughput(),
             bytes,
-            headers: self.traffic.header_bytes() / images,
-            round_trips: self.traffic.round_trips / images,
+            headers: headers / self.inferences(Phase::Online),
+            round_trips: self.traffic.round_trips / self.batches.len().max(1) as u64,
             predicted: Predicted::new(program, &self.link),
             peak_memory: self.parties.as_ref().map(|party| party.peak_memory),
             links,
             setup: self.setup,
-            steps: self.step_reports(program, images),
+            steps: self.step_reports(program),
         }
     }
 
     fn seconds(&self) -> Seconds {
-        let total: Vec<f64> = self
-            .offline
-            .iter()
-            .zip(&self.online)
-            .map(|(offline, online)| offline + online)
-            .collect();
+        let offline = each(&self.stocks, |stock, seconds| seconds / f64::from(stock));
+        let online = each(&self.batches, |_, seconds| seconds);
+        let share = each(&self.batches, |images, seconds| seconds / f64::from(images));
+        let total: Vec<f64> = offline.iter().zip(&share).map(|(off, on)| off + on).collect();
         let times = |of: fn(&[f64]) -> f64| Times {
-            offline: of(&self.offline),
-            online: of(&self.online),
+            offline: of(&offline),
+            online: of(&online),
             total: of(&total),
         };
         Seconds {
@@ -285,18 +341,28 @@ impl Tally {
         }
     }
 
-    fn step_reports(&self, program: &Program, images: u64) -> Vec<StepReport> {
+    fn throughput(&self) -> Throughput {
+        let images = self.images() as f64;
+        let seconds = |of: &[(u32, f64)]| of.iter().map(|&(_, seconds)| seconds).sum::<f64>();
+        let (offline, online) = (seconds(&self.stocks), seconds(&self.batches));
+        let per_second = |seconds: f64| if seconds > 0.0 { images / seconds } else { 0.0 };
+        Throughput {
+            online: per_second(online),
+            total: per_second(offline + online),
+        }
+    }
+
+    fn step_reports(&self, program: &Program) -> Vec<StepReport> {
         let mut bytes = vec![Bytes::default(); program.steps.len()];
         for (step, stage, count) in self.traffic.messages() {
             if let Some(bytes) = bytes.get_mut(step as usize) {
-                bytes.add(stage.phase(), count.bytes / images);
+                let phase = stage.phase();
+                bytes.add(phase, count.bytes / self.inferences(phase));
             }
         }
         let steps = program.ids().zip(bytes).map(|(id, bytes)| {
-            let seconds = |party: &PartyTally| {
-                let sum = party.step_seconds.get(id.index()).copied().unwrap_or_default();
-                sum / party.images.max(1) as f64
-            };
+            let seconds =
+                |party: &PartyTally| party.offline.seconds(id.index()) + party.online.seconds(id.index());
             StepReport {
                 step: id.0,
                 name: program.step(id).origin.clone(),
@@ -307,6 +373,16 @@ impl Tally {
         });
         steps.collect()
     }
+}
+
+/// A figure of every inference, from the figures of those that went together.
+fn each(groups: &[(u32, f64)], figure: impl Fn(u32, f64) -> f64) -> Vec<f64> {
+    let figures = groups
+        .iter()
+        .map(|&(count, seconds)| (count, figure(count, seconds)));
+    figures
+        .flat_map(|(count, figure)| std::iter::repeat_n(figure, count as usize))
+        .collect()
 }
 
 fn mean(values: &[f64]) -> f64 {
@@ -333,14 +409,23 @@ impl Report {
             online,
             total,
         } = self.seconds.mean;
+        let of_batch = match self.batch {
+            0 | 1 => String::new(),
+            images => format!(" for a batch of {images}"),
+        };
+        let Throughput {
+            online: fast,
+            total: slow,
+        } = self.throughput;
         let mut lines = vec![
             format!("images       {}", self.images),
-            format!("seconds      {total:.4} an image: {offline:.4} offline, {online:.4} online"),
+            format!("seconds      {total:.4} an image: {offline:.4} offline, {online:.4} online{of_batch}"),
+            format!("throughput   {slow:.1} images a second, {fast:.1} out of a stock"),
             format!(
                 "bytes        {} an image: {} offline, {} online",
                 self.bytes.total, self.bytes.offline, self.bytes.online
             ),
-            format!("round trips  {}", self.round_trips),
+            format!("round trips  {}{of_batch}", self.round_trips),
         ];
         if self.predicted.link != LinkModel::IDEAL.to_string() {
             let time::Seconds {
@@ -372,56 +457,95 @@ mod tests {
     use trefoil_ir::mpc::Stage;
 
     use super::*;
+    use crate::exec::Measured;
     use crate::session::testing::client_plan;
     use crate::wire::Count;
 
-    fn run(offline: u64, online: u64, step_seconds: f64) -> ImageRun {
-        let mut record = ImageRecord::default();
+    fn record(phase: Phase, inferences: u32, step_seconds: f64) -> Record {
+        let mut record = Record {
+            phase,
+            inferences,
+            measured: Measured::default(),
+            traffic: Traffic::default(),
+        };
         record.measured.step_seconds = vec![step_seconds, 0.0];
-        record.measured.peak_memory = 10 * online;
-        let count = |messages, bytes| Count { messages, bytes };
-        record.traffic.sent.insert((0, Stage::Input), count(1, 72));
-        record.traffic.received.insert((1, Stage::Reveal), count(1, 36));
-        record.traffic.control = count(4, 0);
-        record.traffic.round_trips = 1;
-        ImageRun {
-            units: vec![],
-            offline: Duration::from_secs(offline),
-            online: Duration::from_secs(online),
+        record.measured.peak_memory = u64::from(inferences) * 10;
+        record
+    }
+
+    /// A stock that took so many seconds.
+    fn preparation(inferences: u32, seconds: u64) -> Preparation {
+        let mut record = record(Phase::Offline, inferences, 0.25 * f64::from(inferences));
+        let bytes = 40 * u64::from(inferences);
+        let messages = u64::from(inferences);
+        let count = Count { messages, bytes };
+        record.traffic.sent.insert((0, Stage::MaskedShare), count);
+        Preparation {
+            time: Duration::from_secs(seconds),
             record,
         }
     }
 
+    /// A batch that took so many seconds.
+    fn batch(images: u32, seconds: u64) -> BatchRun {
+        let mut record = record(Phase::Online, images, 0.5 * f64::from(images));
+        let count = |bytes| Count {
+            messages: images.into(),
+            bytes: bytes * u64::from(images),
+        };
+        record.traffic.sent.insert((0, Stage::Input), count(72));
+        record.traffic.received.insert((1, Stage::Reveal), count(36));
+        record.traffic.control = Count {
+            messages: 4,
+            bytes: 8,
+        };
+        record.traffic.round_trips = 1;
+        BatchRun {
+            units: vec![],
+            time: Duration::from_secs(seconds),
+            record,
+        }
+    }
+
+    fn json(tally: &Tally, top1: Option<f64>) -> serde_json::Value {
+        let report = tally.report(client_plan(1).program(), top1);
+        serde_json::from_str(&report.to_json()).unwrap()
+    }
+
     #[test]
     fn figures_are_those_of_one_image() {
-        let plan = client_plan(1);
-        let mut tally = Tally::new(plan.program());
-        for (offline, online) in [(1, 2), (1, 3), (1, 10)] {
-            tally.image(&run(offline, online, 0.5));
+        let mut tally = Tally::default();
+        for online in [2, 3, 10] {
+            tally.prepared(&preparation(1, 1));
+            tally.batch(&batch(1, online));
         }
-        tally.party(Party::Server, &run(0, 1, 2.0).record);
-        let report: serde_json::Value =
-            serde_json::from_str(&tally.report(plan.program(), Some(0.75)).to_json()).unwrap();
-        assert_eq!(report["images"], 3);
+        tally.party(Party::Server, &record(Phase::Online, 1, 2.0));
+        let report = json(&tally, Some(0.75));
+        assert_eq!(
+            (&report["images"], &report["stock"], &report["batch"]),
+            (&3.into(), &1.into(), &1.into())
+        );
         assert_eq!(report["top1"], 0.75);
         assert_eq!(report["seconds"]["offline"], 1.0);
         assert_eq!(report["seconds"]["online"], 5.0);
         assert_eq!(report["seconds"]["total"], 6.0);
         assert_eq!(report["seconds"]["median"]["total"], 4.0);
-        let bytes = serde_json::json!({ "offline": 0, "online": 108, "total": 108 });
+        assert_eq!(report["throughput"]["online"], 0.2);
+        assert_eq!(report["throughput"]["total"], 3.0 / 18.0);
+        let bytes = serde_json::json!({ "offline": 40, "online": 108, "total": 148 });
         assert_eq!(report["bytes"], bytes);
-        assert_eq!(report["headers"], 6 * 16);
+        assert_eq!(report["headers"], 7 * 16 + 8);
         assert_eq!(report["round_trips"], 1);
         assert_eq!(report["links"]["client->server"]["online"], 72);
         assert_eq!(report["predicted"]["link"], "ideal");
         assert_eq!(report["predicted"]["bytes"], bytes);
         assert_eq!(report["predicted"]["round_trips"], 1);
         assert_eq!(report["predicted"]["work"]["online"]["messages"], 2);
-        let memory = serde_json::json!({ "client": 100, "server": 10, "helper": null });
+        let memory = serde_json::json!({ "client": 10, "server": 10, "helper": null });
         assert_eq!(report["peak_memory"], memory);
         assert_eq!(report["steps"][0]["name"], "x");
         assert_eq!(report["steps"][0]["op"], "input");
-        assert_eq!(report["steps"][0]["seconds"]["client"], 0.5);
+        assert_eq!(report["steps"][0]["seconds"]["client"], 0.75);
         assert_eq!(report["steps"][0]["seconds"]["server"], 2.0);
         assert_eq!(report["steps"][1]["bytes"]["online"], 36);
     }
@@ -429,7 +553,7 @@ mod tests {
     #[test]
     fn the_summary_names_the_link_if_there_is_one() {
         let plan = client_plan(1);
-        let mut tally = Tally::new(plan.program());
+        let mut tally = Tally::default();
         assert!(!tally.report(plan.program(), None).summary().contains("link"));
         tally.over("8Mbit,20ms".parse().unwrap());
         let report = tally.report(plan.program(), None);
@@ -444,9 +568,49 @@ mod tests {
     }
 
     #[test]
+    fn stocks_and_batches_are_divided_among_their_images() {
+        let mut tally = Tally::default();
+        tally.prepared(&preparation(4, 8));
+        tally.batch(&batch(3, 6));
+        // One is left in stock, and two come to it; one of them stays.
+        tally.prepared(&preparation(2, 5));
+        tally.batch(&batch(2, 5));
+        let report = json(&tally, None);
+        assert_eq!(
+            (&report["images"], &report["stock"], &report["batch"]),
+            (&5.into(), &4.into(), &3.into())
+        );
+        let close = |value: &serde_json::Value, wanted: f64| {
+            assert!(
+                (value.as_f64().unwrap() - wanted).abs() < 1e-12,
+                "{value} {wanted}"
+            );
+        };
+        close(&report["seconds"]["offline"], (4.0 * 2.0 + 2.0 * 2.5) / 6.0);
+        close(&report["seconds"]["online"], (3.0 * 6.0 + 2.0 * 5.0) / 5.0);
+        close(
+            &report["seconds"]["total"],
+            (4.0 * 2.0 + 2.5 + 3.0 * 2.0 + 2.0 * 2.5) / 5.0,
+        );
+        close(&report["seconds"]["median"]["online"], 6.0);
+        close(&report["throughput"]["online"], 5.0 / 11.0);
+        close(&report["throughput"]["total"], 5.0 / 24.0);
+        // What was prepared and not used is no image's.
+        let bytes = serde_json::json!({ "offline": 40, "online": 108, "total": 148 });
+        assert_eq!(report["bytes"], bytes);
+        assert_eq!(report["round_trips"], 1);
+        assert_eq!(report["steps"][0]["seconds"]["client"], 0.75);
+        let text = tally.report(client_plan(1).program(), None).summary();
+        assert!(
+            text.contains("online for a batch of 3\nthroughput   0.2 images a second, 0.5 out"),
+            "{text}"
+        );
+    }
+
+    #[test]
     fn a_run_without_images_has_a_report() {
-        let plan = client_plan(1);
-        let report = Tally::new(plan.program()).report(plan.program(), None);
+        let report = Tally::default().report(client_plan(1).program(), None);
         assert_eq!((report.images, report.seconds.mean.total), (0, 0.0));
+        assert_eq!((report.batch, report.throughput.total), (0, 0.0));
     }
 }

@@ -5,13 +5,13 @@ use std::fmt::Write;
 
 use serde::Serialize;
 use trefoil_ir::mpc::cost::{Bytes, Cost};
+use trefoil_ir::mpc::memory::{Memory, PartyMemory};
 use trefoil_ir::mpc::time::{LinkModel, Seconds};
 use trefoil_ir::mpc::{Link, Phase, Program};
 use trefoil_ir::nn::Graph;
 use trefoil_ir::plan::Public;
 
 use super::assign::BudgetReport;
-use crate::lower::memory::Memory;
 use crate::pass::count::{Counts, count};
 
 /// The contents of `report.json`.
@@ -41,8 +41,12 @@ pub struct Report {
     pub messages: u64,
     /// Round trips of the online phase.
     pub round_trips: usize,
-    /// Predicted peak memory in bytes.
-    pub peak_memory: PeakMemory,
+    /// Predicted peak memory in bytes: one inference prepared, one image at a time.
+    pub peak_memory: PartyBytes,
+    /// What each further inference in stock adds to it.
+    pub stock_memory: PartyBytes,
+    /// What each further image of a batch adds to it, at most, besides its inference in stock.
+    pub batch_memory: PartyBytes,
     /// Every step of the program that computes or sends.
     pub layers: Vec<LayerReport>,
     /// ReLUs, max-pools and layers of the network.
@@ -67,15 +71,36 @@ pub struct LinkBytes {
     pub bytes: u64,
 }
 
-/// Peak memory by party.
-#[derive(Clone, Debug, Serialize)]
-pub struct PeakMemory {
+/// Bytes of memory by party.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct PartyBytes {
     /// The client's.
     pub client: u64,
     /// The server's.
     pub server: u64,
     /// The helper's.
     pub helper: u64,
+}
+
+impl PartyBytes {
+    fn of(memory: &Memory, bytes: impl Fn(&PartyMemory) -> u64) -> Self {
+        Self {
+            client: bytes(&memory.client),
+            server: bytes(&memory.server),
+            helper: bytes(&memory.helper),
+        }
+    }
+
+    /// As a line for people, in MiB.
+    fn in_mib(self) -> String {
+        let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
+        format!(
+            "{:>12}  MiB client, {:.0} server, {:.0} helper",
+            format!("{:.0}", mib(self.client)),
+            mib(self.server),
+            mib(self.helper)
+        )
+    }
 }
 
 /// One step of the program.
@@ -128,11 +153,9 @@ impl Report {
                 .collect(),
             messages: cost.messages,
             round_trips: cost.round_trips,
-            peak_memory: PeakMemory {
-                client: memory.client,
-                server: memory.server,
-                helper: memory.helper,
-            },
+            peak_memory: PartyBytes::of(&memory, |party| party.peak(1, 1)),
+            stock_memory: PartyBytes::of(&memory, |party| party.stock),
+            batch_memory: PartyBytes::of(&memory, |party| party.online),
             layers: layers(program, &cost),
             network,
             predicted_seconds: [LinkModel::LAN, LinkModel::WAN]
@@ -171,13 +194,11 @@ impl Report {
             grouped(self.bytes.offline)
         );
         let _ = writeln!(text, "  round trips  {:>12}", self.round_trips);
-        let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
+        let _ = writeln!(text, "  memory       {}", self.peak_memory.in_mib());
         let _ = writeln!(
             text,
-            "  memory       {:>12}  MiB client, {:.0} server, {:.0} helper",
-            format!("{:.0}", mib(self.peak_memory.client)),
-            mib(self.peak_memory.server),
-            mib(self.peak_memory.helper)
+            "  in stock     {}, for each inference",
+            self.stock_memory.in_mib()
         );
         for (link, seconds) in &self.predicted_seconds {
             let _ = writeln!(

@@ -13,7 +13,6 @@ mod emit;
 mod form;
 mod linear;
 mod max_pool;
-pub mod memory;
 mod need;
 mod scale;
 mod sign;

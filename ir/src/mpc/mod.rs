@@ -4,7 +4,7 @@
 //! shared (accumulators). Everything a party must know about sizes follows from it: the groups of
 //! a gate ([`gate`]), which sums it may take from a coarser accumulator ([`sums`]), the messages
 //! of a step ([`message`]), the rounds in which they travel ([`schedule`]) and what they cost
-//! ([`cost`], [`time`]). The [`emulate`] module runs a program in plain
+//! ([`cost`], [`memory`], [`time`]). The [`emulate`] module runs a program in plain
 //! integers, as the parties would compute it but for the rounding coins, and [`text`] writes a
 //! program down and reads it back.
 //!
@@ -14,6 +14,7 @@
 pub mod cost;
 pub mod emulate;
 pub mod gate;
+pub mod memory;
 pub mod message;
 pub mod op;
 mod program;

@@ -1,6 +1,7 @@
 //! The client's side of the data: images in units for the protocol, and what its results mean.
 
 use std::fs;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use trefoil_ir::mpc::{Op, Party, Program};
@@ -13,7 +14,7 @@ use super::progress::Progress;
 use crate::data::{DataSet, Preprocess, top1, write_logits};
 use crate::exec;
 use crate::report::{Report, Tally};
-use crate::session::{ClientSession, ImageRun, SessionError};
+use crate::session::{BatchRun, ClientSession, SessionError};
 use crate::wire::{AbortReason, Link};
 
 /// What the other parties are told where the client ends a session on its own account: always the
@@ -24,6 +25,10 @@ const NEUTRAL: AbortReason = AbortReason::Internal;
 pub struct Job {
     data: DataSet,
     repeat: usize,
+    /// Inferences that are prepared ahead.
+    stock: u32,
+    /// Images that are run together.
+    batch: u32,
     output: Option<PathBuf>,
     report: Option<PathBuf>,
 }
@@ -52,6 +57,8 @@ impl Job {
         let job = Self {
             data: data.expect_shape((c, h, w))?,
             repeat,
+            stock: args.stock,
+            batch: args.batch,
             output: args.output.clone(),
             report: args.report.clone(),
         };
@@ -96,16 +103,24 @@ impl Job {
         mut session: ClientSession<L>,
         party: &mut exec::Client,
     ) -> Result<(Results, Tally), CliError> {
-        let mut tally = Tally::new(party.plan().program());
+        let mut tally = Tally::default();
         tally.setup(session.setup());
         let mut results = Results::default();
         let progress = Progress::new(self.data.len() * self.repeat);
-        for pass in 0..self.repeat {
-            for index in 0..self.data.len() {
-                let run = self.one(&mut session, party, index)?;
-                tally.image(&run);
-                if pass == 0 {
-                    let line = results.add(self, party.plan(), index, &run.units);
+        let mut left = self.data.len() * self.repeat;
+        while left > 0 {
+            let first = self.data.len() * self.repeat - left;
+            let numbers = first..first + left.min(self.batch as usize);
+            let images = self.images(party.plan(), numbers.clone());
+            let images = images.inspect_err(|_| session.abort(NEUTRAL))?;
+            self.fill(&mut session, party, left, &mut tally)?;
+            let run = self.batch(&mut session, party, &images)?;
+            tally.batch(&run);
+            left -= images.len();
+            for (number, units) in numbers.zip(&run.units) {
+                // Repetitions are measured, and not shown again.
+                if number < self.data.len() {
+                    let line = results.add(self, party.plan(), number, units);
                     let printed = line.and_then(|line| progress.print(&line));
                     printed.inspect_err(|_| session.abort(NEUTRAL))?;
                 }
@@ -116,16 +131,40 @@ impl Job {
         Ok((results, tally))
     }
 
-    /// Runs one image. Where it fails the other parties have been told.
-    fn one<L: Link>(
+    /// Fills the stock where it does not suffice for the next batch, with no more than the images
+    /// that are left will take.
+    fn fill<L: Link>(
         &self,
         session: &mut ClientSession<L>,
         party: &mut exec::Client,
-        index: usize,
-    ) -> Result<ImageRun, CliError> {
-        let image = self.image(party.plan(), index);
-        let image = image.inspect_err(|_| session.abort(NEUTRAL))?;
-        session.infer(party, &image).map_err(client_error)
+        left: usize,
+        tally: &mut Tally,
+    ) -> Result<(), CliError> {
+        let batch = left.min(self.batch as usize);
+        if session.stock() >= batch {
+            return Ok(());
+        }
+        let wanted = left.min(self.stock.max(self.batch) as usize) - session.stock();
+        let count = u32::try_from(wanted).expect("no more than a stock or a batch, which have 32 bits");
+        tally.prepared(&session.prepare(party, count).map_err(client_error)?);
+        Ok(())
+    }
+
+    /// Reads and encodes images, counted through all repetitions.
+    fn images(&self, plan: &ClientPlan, numbers: Range<usize>) -> Result<Vec<Vec<i32>>, CliError> {
+        let index = |number| number % self.data.len();
+        numbers.map(|number| self.image(plan, index(number))).collect()
+    }
+
+    /// Runs images together. Where that fails the other parties have been told.
+    fn batch<L: Link>(
+        &self,
+        session: &mut ClientSession<L>,
+        party: &mut exec::Client,
+        images: &[Vec<i32>],
+    ) -> Result<BatchRun, CliError> {
+        let images: Vec<&[i32]> = images.iter().map(Vec::as_slice).collect();
+        session.run(party, &images).map_err(client_error)
     }
 
     /// Writes what was asked for, and a summary to the standard output.

@@ -20,7 +20,10 @@ pub fn server(args: &ServerArgs) -> Result<(), CliError> {
     let own = Identity::from(&plan);
     let party = exec::Server::new(plan);
     announce(&listener)?;
-    let options = options(&args.party, &args.listen);
+    let options = ServeOptions {
+        session_memory: args.session_memory,
+        ..options(&args.party, &args.listen)
+    };
     net::server::serve(&listener, helper, own, &party, &options, &stop, &log)?;
     Ok(())
 }

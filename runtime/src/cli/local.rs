@@ -18,9 +18,7 @@ use super::images::{Job, Results, check_folder, client_error};
 use super::{plans, set_threads};
 use crate::exec;
 use crate::report::Tally;
-use crate::session::{
-    ClientSession, Greeted, HelperSession, Identity, ImageRecord, ServerSession, SessionError,
-};
+use crate::session::{ClientSession, Greeted, HelperSession, Identity, Record, ServerSession, SessionError};
 use crate::trace::{Recorder, Trace, Traced};
 use crate::wire::{DelayedLink, Link, Traffic, WallClock, delayed_pair, pair};
 use crate::workers::on_own_threads;
@@ -110,7 +108,7 @@ impl Wires {
 /// What server and helper have to say.
 enum News {
     Setup(Traffic),
-    Image(Party, ImageRecord),
+    Done(Party, Record),
 }
 
 fn together(
@@ -151,7 +149,7 @@ fn together(
     for news in all_news {
         match news {
             News::Setup(traffic) => tally.setup_traffic(&traffic),
-            News::Image(party, record) => tally.party(party, &record),
+            News::Done(party, record) => tally.party(party, &record),
         }
     }
     Ok((results, tally))
@@ -172,7 +170,9 @@ fn serve(plan: ServerPlan, client: Wire, helper: Wire, tell: impl Fn(News)) -> R
     let own = Identity::from(&plan);
     let mut party = exec::Server::new(plan);
     let session = ServerSession::accept(&own, client, || Ok::<_, Infallible>(helper))?;
-    session.serve(&mut party, |record| tell(News::Image(Party::Server, record)))?;
+    // Here client and server are one, who asks for no more than there is.
+    let session = session.with_memory(u64::MAX);
+    session.serve(&mut party, |record| tell(News::Done(Party::Server, record)))?;
     Ok(())
 }
 
@@ -183,7 +183,7 @@ fn help(plan: HelperPlan, client: Wire, server: Wire, tell: impl Fn(News)) -> Re
     let session = HelperSession::open(client?, server?)?;
     // The client reports its own links; between server and helper there is one more.
     tell(News::Setup(session.server_setup().clone()));
-    session.serve(&mut party, |record| tell(News::Image(Party::Helper, record)))?;
+    session.serve(&mut party, |record| tell(News::Done(Party::Helper, record)))?;
     Ok(())
 }
 

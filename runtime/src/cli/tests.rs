@@ -59,8 +59,9 @@ fn local_writes_logits_and_a_report() {
     assert_eq!(report["bytes"]["online"], 6 * SHAPE.len());
     assert_eq!(report["round_trips"], 1);
     assert_eq!(report["links"]["client->server"]["total"], 4 * SHAPE.len());
-    // Input and reveal, begin and ready to two parties each.
-    assert_eq!(report["headers"], 16 * 6);
+    // Input and reveal; prepare, ready and run of two links each, and the helper's answer to the
+    // last; what prepare and run announce.
+    assert_eq!(report["headers"], 16 * 9 + 4 * 4);
     // Three hellos, three welcomes; of both ends of each pair its half of a secret and its proof.
     assert_eq!(report["setup"]["bytes"], 6 * 96 + 6 * 2 * 32);
     assert_eq!(report["setup"]["headers"], 16 * 18);
@@ -70,6 +71,54 @@ fn local_writes_logits_and_a_report() {
     }
     // The output is a map: it has no class to compare.
     assert!(report.get("top1").is_none());
+}
+
+/// The report and the logits of a run of `local`.
+fn ran(folder: &Path, more: &str) -> (serde_json::Value, Array4<f32>) {
+    let (output, report) = (folder.join("o.npy"), folder.join("r.json"));
+    let more = format!(
+        "--output {} --report {} {more}",
+        output.display(),
+        report.display()
+    );
+    local(folder, &more).unwrap();
+    let text = fs::read_to_string(&report).unwrap();
+    (serde_json::from_str(&text).unwrap(), read_npy(&output).unwrap())
+}
+
+#[test]
+fn stocks_and_batches_of_any_size_give_every_image_its_result() {
+    let (folder, images) = folder(1);
+    // By stock and batch: how many are in stock at most, and how many run together at most.
+    for (flags, stock, batch) in [
+        ("", 1, 1),
+        ("--stock 3", 3, 1),
+        ("--batch 2", 2, 2),
+        ("--stock 3 --batch 2", 3, 2),
+        // A stock smaller than a batch is as large as one; a batch beyond the images is all of them.
+        ("--stock 2 --batch 4", 4, 4),
+        ("--stock 100 --batch 64", 5, 5),
+        // Batches go on from one repetition to the next.
+        ("--batch 4 --repeat 3", 4, 4),
+    ] {
+        let (report, logits) = ran(folder.path(), flags);
+        assert_eq!(logits, images, "{flags}");
+        assert_eq!(
+            report["images"],
+            if flags.contains("repeat") { 15 } else { 5 },
+            "{flags}"
+        );
+        assert_eq!(
+            (&report["stock"], &report["batch"]),
+            (&stock.into(), &batch.into()),
+            "{flags}"
+        );
+        assert_eq!(report["bytes"]["total"], 6 * SHAPE.len(), "{flags}");
+        assert_eq!(report["round_trips"], 1, "{flags}");
+        assert!(report["throughput"]["total"].as_f64() > Some(0.0), "{flags}");
+        let (online, total) = (&report["throughput"]["online"], &report["throughput"]["total"]);
+        assert!(online.as_f64() >= total.as_f64(), "{flags}");
+    }
 }
 
 #[test]

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use trefoil_ir::mpc::schedule::Round;
 use trefoil_ir::mpc::{ConstId, Op, Party, Phase, Program, Stage, ValueId};
 use trefoil_ir::plan::ClientPlan;
 
 use super::prepared::{Prepared, has_messages};
 use super::store::{Memory, Store, Value};
-use super::{At, ExecError, INPUT_MASK, Measured, local};
+use super::{At, ExecError, INPUT_MASK, Measured, add_seconds, batch, flush, local};
 use crate::kernel::{self, Isa};
 use crate::pool;
 use crate::prg::{Purpose, StreamKey};
@@ -54,13 +55,39 @@ pub struct ClientStock {
     gates: BTreeMap<ValueId, GateStock>,
     /// The client's half of what is revealed.
     revealed: Vec<u16>,
-    memory: Memory,
+    /// Bytes of all of this.
+    bytes: u64,
+}
+
+impl ClientStock {
+    /// Which inference this serves.
+    pub fn inference(&self) -> u32 {
+        self.inference
+    }
+
+    /// Bytes that it takes.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    pub(super) fn wipe(&mut self) {
+        wipe(&mut self.input_mask);
+        wipe(&mut self.revealed);
+        self.gates.clear();
+    }
+
+    /// Whether nothing is left that [`wipe`](Self::wipe) should have wiped.
+    #[cfg(test)]
+    pub(super) fn is_wiped(&self) -> bool {
+        let mut gates = self.gates.values();
+        let gates = gates.all(|gate| gate.rs.is_empty() && gate.deal.is_empty());
+        gates && self.input_mask.is_empty() && self.revealed.is_empty()
+    }
 }
 
 impl Drop for ClientStock {
     fn drop(&mut self) {
-        wipe(&mut self.input_mask);
-        wipe(&mut self.revealed);
+        self.wipe();
     }
 }
 
@@ -121,78 +148,90 @@ impl Client {
             }
             self.measured.step_seconds[id.index()] += lap.end_step(helper, id, inference);
         }
-        server.flush().map_err(|e| {
-            At {
-                program,
-                inference,
-                step: ValueId(0),
-            }
-            .link(e)
-        })?;
-        let memory = offline.store.memory;
-        self.measured.peak_memory = memory.peak();
-        self.measured.offline_seconds = begin.end_phase(helper, Phase::Offline, inference);
+        flush(program, server)?;
         let Offline {
             input_mask,
             gates,
             revealed,
+            store,
             ..
         } = offline;
+        let mut memory = store.memory;
+        memory.add(4 * input_mask.len() + 2 * revealed.len());
+        self.measured.peak_memory = memory.peak();
+        self.measured.offline_seconds = begin.end_phase(helper, Phase::Offline, inference);
         Ok(ClientStock {
             inference,
             input_mask,
             gates,
             revealed,
-            memory,
+            bytes: memory.current().saturating_sub(prepared.bytes() as u64),
         })
     }
 
     /// Runs one inference on an image in units; returns the output in units.
     ///
     /// # Errors
-    /// If the link fails, a message is malformed, or the image has another size than the plan's.
+    /// As [`online_batch`](Self::online_batch).
     pub fn online(
         &mut self,
         key: &StreamKey,
-        mut stock: ClientStock,
+        stock: ClientStock,
         image: &[i32],
         server: &mut dyn Link,
     ) -> Result<Vec<i64>, ExecError> {
+        let mut outputs = self.online_batch(key, vec![stock], &[image], server)?;
+        Ok(outputs.pop().unwrap_or_default())
+    }
+
+    /// Runs several inferences through the same rounds, one on each image, in this order; the
+    /// server does so with the same inferences. Returns the outputs.
+    ///
+    /// # Errors
+    /// If the link fails, a message is malformed, an image has another size than the plan's, or
+    /// there are not as many images as stocks.
+    pub fn online_batch(
+        &mut self,
+        key: &StreamKey,
+        stocks: Vec<ClientStock>,
+        images: &[&[i32]],
+        server: &mut dyn Link,
+    ) -> Result<Vec<Vec<i64>>, ExecError> {
         let begin = Lap::start(server);
+        if stocks.len() != images.len() {
+            return Err(ExecError::Batch {
+                images: images.len(),
+                stocks: stocks.len(),
+            });
+        }
         let (plan, prepared) = (Arc::clone(&self.plan), Arc::clone(&self.prepared));
         let program: &Program = plan.program();
-        self.measured.step_seconds.resize(program.steps.len(), 0.0);
-        send_image(program, &stock, image, server)?;
-        let inference = stock.inference;
-        let mut online = Online {
-            program,
-            prepared: &prepared,
-            key,
-            stock: &mut stock,
-            gates: BTreeMap::new(),
-        };
-        let mut output = Vec::new();
-        for round in &prepared.schedule.rounds {
-            let mut received = Vec::with_capacity(round.server.len());
-            for slot in &round.server {
-                let payload = online.at(slot.step).receive(server, slot.stage)?;
-                received.push((slot.step, slot.stage, payload));
-            }
-            for (step, stage, payload) in received {
-                let lap = Lap::start(server);
-                if stage == Stage::Reveal {
-                    output = online.reveal(step, &payload, server)?;
-                } else {
-                    online.answer(step, stage, payload, server)?;
-                }
-                self.measured.step_seconds[step.index()] += lap.end_step(server, step, inference);
-            }
-            server.flush().map_err(|e| online.at(ValueId(0)).link(e))?;
+        let first = stocks.first().map_or(0, ClientStock::inference);
+        let online = |stock| Online::new(program, &prepared, key, stock);
+        let mut batch: Vec<Online<'_>> = stocks.into_iter().map(online).collect();
+        for (online, image) in batch.iter().zip(images) {
+            send_image(program, &online.stock, image, server)?;
         }
-        drop(online);
-        self.measured.peak_memory = self.measured.peak_memory.max(stock.memory.peak());
-        self.measured.online_seconds = begin.end_phase(server, Phase::Online, inference);
-        Ok(output)
+        for round in &prepared.schedule.rounds {
+            batch::round(program, &mut batch, &round.server, server, |image, link| {
+                image.answer_all(round, link)
+            })?;
+            flush(program, server)?;
+        }
+        self.settle(&batch);
+        self.measured.online_seconds = begin.end_phase(server, Phase::Online, first);
+        Ok(batch.into_iter().map(|online| online.output).collect())
+    }
+
+    /// Takes over what was measured of each image. What the client holds of one only shrinks while
+    /// it is online.
+    fn settle(&mut self, batch: &[Online<'_>]) {
+        let mut peak = self.prepared.bytes() as u64;
+        for online in batch {
+            add_seconds(&mut self.measured.step_seconds, &online.step_seconds);
+            peak += online.stock.bytes;
+        }
+        self.measured.peak_memory = self.measured.peak_memory.max(peak);
     }
 
     /// What the last inference took.
@@ -326,22 +365,65 @@ fn send_image(
     at.send(server, Stage::Input, section::of_u32s(&masked))
 }
 
-/// The online phase in progress.
+/// The online phase of one image in progress.
 struct Online<'a> {
     program: &'a Program,
     prepared: &'a Prepared,
     key: &'a StreamKey,
-    stock: &'a mut ClientStock,
+    stock: ClientStock,
     gates: BTreeMap<ValueId, (gate::Client<'a>, GateStock, StepStreams<'a>)>,
+    output: Vec<i64>,
+    step_seconds: Vec<f64>,
+}
+
+impl batch::Image for Online<'_> {
+    fn at(&self, step: ValueId) -> At<'_> {
+        At {
+            program: self.program,
+            inference: self.stock.inference,
+            step,
+        }
+    }
 }
 
 impl<'a> Online<'a> {
+    fn new(program: &'a Program, prepared: &'a Prepared, key: &'a StreamKey, stock: ClientStock) -> Self {
+        Self {
+            program,
+            prepared,
+            key,
+            stock,
+            gates: BTreeMap::new(),
+            output: Vec::new(),
+            step_seconds: vec![0.0; program.steps.len()],
+        }
+    }
+
     fn at(&self, step: ValueId) -> At<'a> {
         At {
             program: self.program,
             inference: self.stock.inference,
             step,
         }
+    }
+
+    /// The client's part of a round: receives the whole bundle, then answers it.
+    fn answer_all(&mut self, round: &Round, server: &mut dyn Link) -> Result<(), ExecError> {
+        let mut received = Vec::with_capacity(round.server.len());
+        for slot in &round.server {
+            let payload = self.at(slot.step).receive(server, slot.stage)?;
+            received.push((slot.step, slot.stage, payload));
+        }
+        for (step, stage, payload) in received {
+            let lap = Lap::start(server);
+            if stage == Stage::Reveal {
+                self.output = self.reveal(step, &payload, server)?;
+            } else {
+                self.answer(step, stage, payload, server)?;
+            }
+            self.step_seconds[step.index()] += lap.end_step(server, step, self.stock.inference);
+        }
+        Ok(())
     }
 
     /// M2 answers M1, M4 answers M3.
@@ -369,8 +451,6 @@ impl<'a> Online<'a> {
                 .map_err(|e| at.malformed(server, e))?;
             if layer.bytes(Stage::M3) > 0 {
                 self.gates.insert(id, (gate, stock, streams));
-            } else {
-                self.stock.memory.free(stock.bytes());
             }
             return at.send(server, Stage::M2, m2);
         }
@@ -378,7 +458,6 @@ impl<'a> Online<'a> {
         let m4 = gate
             .m4(Half::Top(&stock.rs), &stock.deal, &payload, &mut streams)
             .map_err(|e| at.malformed(server, e))?;
-        self.stock.memory.free(stock.bytes());
         pool::recycle(payload);
         at.send(server, Stage::M4, m4)
     }

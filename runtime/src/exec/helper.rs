@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use trefoil_ir::mpc::{Op, Party, Phase, Program, Stage, ValueId};
+use trefoil_ir::mpc::{Op, Party, Phase, Program, Stage};
 use trefoil_ir::plan::HelperPlan;
 use trefoil_ir::tensor::Tensor;
 
 use super::prepared::{Prepared, has_messages};
 use super::store::{Memory, Store, Value};
-use super::{At, ExecError, INPUT_MASK, Measured, local};
+use super::{At, ExecError, INPUT_MASK, Measured, flush, local};
 use crate::kernel::{self, Isa};
 use crate::prg::{StreamKey, weight_share};
 use crate::protocol::gate::{Exact, MaskSource, helper_deal, result_mask};
@@ -94,14 +94,7 @@ impl Helper {
             }
             self.measured.step_seconds[id.index()] = lap.end_step(client, id, inference);
         }
-        client.flush().map_err(|e| {
-            At {
-                program,
-                inference,
-                step: ValueId(0),
-            }
-            .link(e)
-        })?;
+        flush(program, client)?;
         self.measured.peak_memory = store.memory.peak();
         self.measured.offline_seconds = begin.end_phase(client, Phase::Offline, inference);
         Ok(())

@@ -2,13 +2,16 @@
 //!
 //! Each party has an offline phase, before the image is known, and (client and server) an online
 //! phase, which takes what the offline phase left in a *stock*. A stock serves one inference and is
-//! consumed by it. Sizes of all messages come from the plan.
+//! consumed by it. The online phases of several inferences can run as a *batch*: each round of
+//! theirs is one. Sizes of all messages come from the plan.
 //!
 //! - [`Client`], [`Server`], [`Helper`]: the parties
+//! - `batch`: a round of several images
 //! - `prepared`: constants packed for the kernels, groups and schedule, made once per plan
 //! - `local`: the steps without messages, the same for all parties but for what each may know
 //! - `store`: values alive, and the memory that they take
 
+mod batch;
 mod client;
 mod helper;
 mod local;
@@ -66,19 +69,46 @@ pub enum ExecError {
         /// Values expected.
         expected: usize,
     },
+    /// The caller gave another number of images than of prepared inferences.
+    #[error("the batch has {images} images and {stocks} prepared inferences: each image takes one")]
+    Batch {
+        /// Images given.
+        images: usize,
+        /// Prepared inferences given.
+        stocks: usize,
+    },
 }
 
-/// What an inference took at one party.
+/// What an inference, or several together, took at one party.
 #[derive(Clone, Debug, Default)]
 pub struct Measured {
     /// Seconds of the offline phase, waiting included.
     pub offline_seconds: f64,
     /// Seconds of the online phase, waiting included.
     pub online_seconds: f64,
-    /// Seconds of computation by step, waiting for messages not included.
+    /// Seconds of computation by step, waiting for messages not included. Of images that are
+    /// worked on side by side, the sum.
     pub step_seconds: Vec<f64>,
-    /// Most bytes of values, stock and packed weights at once.
+    /// Most bytes of values, stock and packed weights at once; of a batch, with the most of each
+    /// image, and without stocks that are not used in it.
     pub peak_memory: u64,
+}
+
+impl Measured {
+    /// Adds what was measured of other inferences, or in another phase.
+    pub fn merge(&mut self, other: &Measured) {
+        self.offline_seconds += other.offline_seconds;
+        self.online_seconds += other.online_seconds;
+        add_seconds(&mut self.step_seconds, &other.step_seconds);
+        self.peak_memory = self.peak_memory.max(other.peak_memory);
+    }
+}
+
+fn add_seconds(sums: &mut Vec<f64>, seconds: &[f64]) {
+    if sums.len() < seconds.len() {
+        sums.resize(seconds.len(), 0.0);
+    }
+    sums.iter_mut().zip(seconds).for_each(|(sum, s)| *sum += s);
 }
 
 fn tag(inference: u32, step: ValueId, stage: Stage) -> Tag {
@@ -144,6 +174,18 @@ impl At<'_> {
         let step = self.program.step(self.step);
         format!("{} \"{}\"", step.op.name(), step.origin)
     }
+}
+
+/// Sends what is buffered; there is no step that could be blamed for a failure.
+fn flush(program: &Program, link: &mut dyn Link) -> Result<(), ExecError> {
+    link.flush().map_err(|source| {
+        At {
+            program,
+            inference: 0,
+            step: ValueId(0),
+        }
+        .link(source)
+    })
 }
 
 /// The mask of the client's image.

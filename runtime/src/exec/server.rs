@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use trefoil_ir::mpc::schedule::{Round, Slot};
 use trefoil_ir::mpc::{ConstId, Kind, Op, Party, Phase, Program, Stage, ValueId};
 use trefoil_ir::plan::ServerPlan;
+use zeroize::Zeroizing;
 
 use super::prepared::{Prepared, has_messages};
 use super::store::{Memory, Store, Value};
-use super::{At, ExecError, Measured, local};
+use super::{At, ExecError, Measured, add_seconds, batch, flush, local};
 use crate::kernel::{self, Isa};
 use crate::pool;
 use crate::prg::StreamKey;
@@ -31,8 +33,23 @@ pub struct Server {
 /// once.
 pub struct ServerStock {
     inference: u32,
-    shares: BTreeMap<ValueId, Vec<u8>>,
+    /// Wiped when they were used or are dropped unused.
+    shares: BTreeMap<ValueId, Zeroizing<Vec<u8>>>,
     memory: Memory,
+    /// Bytes of the shares.
+    bytes: u64,
+}
+
+impl ServerStock {
+    /// Which inference this serves.
+    pub fn inference(&self) -> u32 {
+        self.inference
+    }
+
+    /// Bytes that it takes.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
 }
 
 impl Server {
@@ -76,10 +93,11 @@ impl Server {
             }
             .receive(client, Stage::MaskedShare)?;
             memory.add(share.len());
-            shares.insert(id, share);
+            shares.insert(id, Zeroizing::new(share));
         }
         self.measured = Measured {
             step_seconds: vec![0.0; program.steps.len()],
+            peak_memory: memory.peak(),
             ..Measured::default()
         };
         self.measured.offline_seconds = begin.end_phase(client, Phase::Offline, inference);
@@ -87,6 +105,7 @@ impl Server {
             inference,
             shares,
             memory,
+            bytes: memory.current().saturating_sub(self.prepared.bytes() as u64),
         })
     }
 
@@ -100,62 +119,53 @@ impl Server {
         stock: ServerStock,
         client: &mut dyn Link,
     ) -> Result<(), ExecError> {
+        self.online_batch(key, vec![stock], client)
+    }
+
+    /// Runs several inferences through the same rounds, in this order; the client does so with the
+    /// same inferences.
+    ///
+    /// # Errors
+    /// If the link fails or a message is malformed.
+    pub fn online_batch(
+        &mut self,
+        key: &StreamKey,
+        stocks: Vec<ServerStock>,
+        client: &mut dyn Link,
+    ) -> Result<(), ExecError> {
         let begin = Lap::start(client);
+        let first = stocks.first().map_or(0, ServerStock::inference);
         let (plan, prepared) = (Arc::clone(&self.plan), Arc::clone(&self.prepared));
         let program: &Program = plan.program();
-        self.measured.step_seconds.resize(program.steps.len(), 0.0);
-        let ServerStock {
-            inference,
-            shares,
-            memory,
-        } = stock;
-        let mut online = Online {
-            program,
-            prepared: &prepared,
-            key,
-            inference,
-            shares,
-            store: Store::new(program, memory),
-            gates: BTreeMap::new(),
-        };
+        let online = |stock| Online::new(program, &prepared, key, stock);
+        let mut batch: Vec<Online<'_>> = stocks.into_iter().map(online).collect();
         for round in &prepared.schedule.rounds {
-            for &id in &round.begin {
-                self.timed(inference, id, client, |client| online.begin(id, client))?;
-            }
-            for slot in &round.server {
-                let send = |client: &mut dyn Link| online.send(slot.step, slot.stage, client);
-                self.timed(inference, slot.step, client, send)?;
-            }
-            client.flush().map_err(|e| {
-                At {
-                    program,
-                    inference,
-                    step: ValueId(0),
-                }
-                .link(e)
+            batch::round(
+                program,
+                &mut batch,
+                &inputs(program, round),
+                client,
+                |image, link| image.open(round, link),
+            )?;
+            flush(program, client)?;
+            batch::round(program, &mut batch, &round.client, client, |image, link| {
+                image.close(round, link)
             })?;
-            for slot in &round.client {
-                let payload = online.at(slot.step).receive(client, slot.stage)?;
-                let take = |client: &mut dyn Link| online.take(slot.step, slot.stage, payload, client);
-                self.timed(inference, slot.step, client, take)?;
-            }
         }
-        self.measured.peak_memory = online.store.memory.peak();
-        self.measured.online_seconds = begin.end_phase(client, Phase::Online, inference);
+        self.settle(&batch);
+        self.measured.online_seconds = begin.end_phase(client, Phase::Online, first);
         Ok(())
     }
 
-    fn timed(
-        &mut self,
-        inference: u32,
-        id: ValueId,
-        client: &mut dyn Link,
-        work: impl FnOnce(&mut dyn Link) -> Result<(), ExecError>,
-    ) -> Result<(), ExecError> {
-        let lap = Lap::start(client);
-        let result = work(client);
-        self.measured.step_seconds[id.index()] += lap.end_step(client, id, inference);
-        result
+    /// Takes over what was measured of each image.
+    fn settle(&mut self, batch: &[Online<'_>]) {
+        let packed = self.prepared.bytes() as u64;
+        let mut peak = packed;
+        for online in batch {
+            add_seconds(&mut self.measured.step_seconds, &online.step_seconds);
+            peak += online.store.memory.peak().saturating_sub(packed);
+        }
+        self.measured.peak_memory = self.measured.peak_memory.max(peak);
     }
 
     /// What the last inference took.
@@ -164,18 +174,92 @@ impl Server {
     }
 }
 
-/// The online phase in progress.
+/// What the client sends ahead of a round that the image opens.
+fn inputs(program: &Program, round: &Round) -> Vec<Slot> {
+    let begin = round.begin.iter().copied();
+    let inputs = begin.filter(|&id| matches!(program.step(id).op, Op::Input(_)));
+    let stage = Stage::Input;
+    inputs.map(|step| Slot { step, stage }).collect()
+}
+
+/// The online phase of one image in progress.
 struct Online<'a> {
     program: &'a Program,
     prepared: &'a Prepared,
     key: &'a StreamKey,
     inference: u32,
-    shares: BTreeMap<ValueId, Vec<u8>>,
+    shares: BTreeMap<ValueId, Zeroizing<Vec<u8>>>,
     store: Store,
     gates: BTreeMap<ValueId, (gate::Server<'a>, StepStreams<'a>)>,
+    step_seconds: Vec<f64>,
+}
+
+impl batch::Image for Online<'_> {
+    fn at(&self, step: ValueId) -> At<'_> {
+        At {
+            program: self.program,
+            inference: self.inference,
+            step,
+        }
+    }
 }
 
 impl<'a> Online<'a> {
+    fn new(program: &'a Program, prepared: &'a Prepared, key: &'a StreamKey, stock: ServerStock) -> Self {
+        let ServerStock {
+            inference,
+            shares,
+            memory,
+            ..
+        } = stock;
+        Self {
+            program,
+            prepared,
+            key,
+            inference,
+            shares,
+            store: Store::new(program, memory),
+            gates: BTreeMap::new(),
+            step_seconds: vec![0.0; program.steps.len()],
+        }
+    }
+
+    /// The server's part of a round up to what it sends.
+    fn open(&mut self, round: &Round, client: &mut dyn Link) -> Result<(), ExecError> {
+        for &id in &round.begin {
+            self.timed(id, client, |online, client| online.begin(id, client))?;
+        }
+        for slot in &round.server {
+            self.timed(slot.step, client, |online, client| {
+                online.send(slot.step, slot.stage, client)
+            })?;
+        }
+        Ok(())
+    }
+
+    /// The server's part of a round from the answers on.
+    fn close(&mut self, round: &Round, client: &mut dyn Link) -> Result<(), ExecError> {
+        for slot in &round.client {
+            let payload = self.at(slot.step).receive(client, slot.stage)?;
+            self.timed(slot.step, client, |online, client| {
+                online.take(slot.step, slot.stage, payload, client)
+            })?;
+        }
+        Ok(())
+    }
+
+    fn timed(
+        &mut self,
+        id: ValueId,
+        client: &mut dyn Link,
+        work: impl FnOnce(&mut Self, &mut dyn Link) -> Result<(), ExecError>,
+    ) -> Result<(), ExecError> {
+        let lap = Lap::start(client);
+        let result = work(self, client);
+        self.step_seconds[id.index()] += lap.end_step(client, id, self.inference);
+        result
+    }
+
     fn at(&self, step: ValueId) -> At<'a> {
         At {
             program: self.program,
@@ -202,7 +286,7 @@ impl<'a> Online<'a> {
                 self.store.put(id, Value::Ring(hat));
             }
             Op::Truncate(_) | Op::TruncateSums(_) => {
-                let share = self
+                let mut share = self
                     .shares
                     .remove(&id)
                     .expect("the offline phase left every masked share");
@@ -211,7 +295,7 @@ impl<'a> Online<'a> {
                 let d = truncate::server(isa, s, &share, &mut self.streams(id))
                     .map_err(|e| self.at(id).malformed(client, e))?;
                 self.store.memory.free(share.len());
-                pool::recycle(share);
+                pool::recycle(std::mem::take(&mut *share));
                 self.store.put(id, Value::Ring(d));
                 self.store.used(self.program, id);
             }

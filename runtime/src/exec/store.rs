@@ -28,6 +28,10 @@ impl Memory {
         self.current = self.current.saturating_sub(bytes as u64);
     }
 
+    pub(super) fn current(&self) -> u64 {
+        self.current
+    }
+
     pub(super) fn peak(&self) -> u64 {
         self.peak
     }

@@ -2,6 +2,8 @@
 //! together again and compared with the op's meaning in plain integers, to the last unit (the
 //! rounding coins are known from R), and what passed on the links with what the program predicts.
 
+mod batch;
+
 use std::collections::BTreeMap;
 use std::thread;
 

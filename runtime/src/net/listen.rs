@@ -14,7 +14,7 @@ use super::address::loopback;
 use super::error::NetError;
 use super::stop::Stop;
 use super::tcp::TcpLink;
-use crate::session::SessionError;
+use crate::session::{SESSION_MEMORY, SessionError};
 use crate::wire::{AbortReason, Link};
 
 /// How often the listener looks for connections, results and signals.
@@ -37,6 +37,8 @@ pub struct ServeOptions {
     pub pair_timeout: Duration,
     /// Sessions at a time.
     pub sessions: usize,
+    /// Bytes that stock and batch of one session may take, at the server.
+    pub session_memory: u64,
     /// Serve one session and return its result.
     pub once: bool,
 }
@@ -48,6 +50,7 @@ impl Default for ServeOptions {
             hello_timeout: Duration::from_secs(5),
             pair_timeout: Duration::from_secs(20),
             sessions: 8,
+            session_memory: SESSION_MEMORY,
             once: false,
         }
     }

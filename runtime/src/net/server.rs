@@ -61,6 +61,7 @@ fn session(
     client.set_party(Party::Client);
     let id = session.id();
     log(format!("session {id} begins"));
+    let session = session.with_memory(options.session_memory);
     let images = on_own_threads(|| session.serve(&mut party.clone(), |_| ()))?;
     log(format!("session {id} ends after {images} images"));
     Ok(images)

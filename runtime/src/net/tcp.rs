@@ -10,7 +10,7 @@ use super::listen::Slot;
 use crate::pool;
 use crate::wire::frame::HEADER_BYTES;
 use crate::wire::link::frame_length;
-use crate::wire::{AbortReason, Header, Link, LinkError, Peer, Tag};
+use crate::wire::{AbortReason, FrameKind, Header, Link, LinkError, Peer, Tag};
 
 const BUFFER: usize = 1 << 16;
 
@@ -106,12 +106,16 @@ impl TcpLink {
         self.error(error, "send", limit)
     }
 
-    fn write_error(&self, error: io::Error) -> LinkError {
-        self.error(
+    fn write_error(&mut self, error: io::Error) -> LinkError {
+        let error = self.error(
             error,
             "read",
             "check that it still runs, or raise --timeout where the network is slow",
-        )
+        );
+        match error {
+            LinkError::PeerDisconnected { .. } => self.last_words().unwrap_or(error),
+            _ => error,
+        }
     }
 
     fn error(&self, source: io::Error, doing: &'static str, remedy: &'static str) -> LinkError {
@@ -131,6 +135,22 @@ impl TcpLink {
             | Kind::NotConnected
             | Kind::WriteZero => LinkError::PeerDisconnected { peer },
             _ => LinkError::Io { peer, source },
+        }
+    }
+
+    /// Why a peer that reads no more is gone: what it said before, if it said so.
+    fn last_words(&mut self) -> Option<LinkError> {
+        self.limit_all(LINGER);
+        loop {
+            let header = self.header().ok()?;
+            if header.tag.kind == FrameKind::Abort {
+                return Some(LinkError::PeerAborted {
+                    peer: self.peer.clone(),
+                    reason: AbortReason::from_code(header.tag.step),
+                });
+            }
+            let mut rest = Limited::new(&mut self.reader, self.deadline).take(header.length.into());
+            io::copy(&mut rest, &mut io::sink()).ok()?;
         }
     }
 

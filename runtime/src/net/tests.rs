@@ -24,6 +24,7 @@ fn options() -> ServeOptions {
         pair_timeout: Duration::from_secs(2),
         sessions: 8,
         once: false,
+        ..ServeOptions::default()
     }
 }
 
@@ -368,6 +369,55 @@ fn a_peer_that_does_not_read_is_given_up() {
     );
 }
 
+/// A client that is busy sending hears why the server reads no more.
+#[test]
+fn a_sender_hears_why_the_peer_left() {
+    let (mut link, mut peer) = bare(LONG);
+    link.send(DEAL, vec![0; 1 << 20]).unwrap();
+    let abort = Tag::abort(AbortReason::SessionMemory);
+    // A frame that was under way, then the reason; closed with much unread.
+    for (tag, payload) in [(DEAL, &[7; 3][..]), (abort, &[])] {
+        let length = payload.len() as u32;
+        peer.write_all(&Header { tag, length }.encode()).unwrap();
+        peer.write_all(payload).unwrap();
+    }
+    drop(peer);
+    let error = (0..100).find_map(|_| link.send(DEAL, vec![0; 1 << 20]).err());
+    let error = error.unwrap();
+    let reason = AbortReason::SessionMemory;
+    assert!(
+        matches!(error, LinkError::PeerAborted { reason: r, .. } if r == reason),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_client_that_wants_too_large_a_stock_is_told_and_the_next_is_served() {
+    let helper = Serving::helper(1, options());
+    let small = ServeOptions {
+        session_memory: 100_000,
+        ..options()
+    };
+    let server = Serving::server(helper.address, small);
+    let plan = client_plan(1);
+    let own = Identity::from(&plan);
+    let (to_server, to_helper) = (
+        link(Party::Server, server.address),
+        link(Party::Helper, helper.address),
+    );
+    let mut session = ClientSession::open(&own, to_server, to_helper).unwrap();
+    let error = session.prepare(&mut exec::Client::new(plan), 1000).err().unwrap();
+    let error = super::listen::sentence(&error);
+    assert!(
+        error.contains("take a smaller --stock or --batch, or start it with a higher --session-memory"),
+        "{error}"
+    );
+    server.saw("the client wants a stock of 1000 inferences");
+    classify(1, server.address, helper.address).unwrap();
+    server.stop().unwrap();
+    helper.stop().unwrap();
+}
+
 #[test]
 fn frames_are_flushed_before_a_receive() {
     let (mut link, mut peer) = bare(LONG);
@@ -376,9 +426,9 @@ fn frames_are_flushed_before_a_receive() {
         peer.read_exact(&mut frame).unwrap();
         peer.write_all(&frame).unwrap();
     });
-    let begin = Tag::of_inference(7, FrameKind::Begin);
-    link.send(begin, vec![]).unwrap();
-    assert!(link.receive(begin, 0).unwrap().is_empty());
+    let ready = Tag::of_inference(7, FrameKind::Ready);
+    link.send(ready, vec![]).unwrap();
+    assert!(link.receive(ready, 0).unwrap().is_empty());
     echo.join().unwrap();
 }
 

@@ -1,16 +1,21 @@
-//! The client's session: it opens both connections and leads through the images.
+//! The client's session: it opens both connections, keeps a stock of prepared inferences, and leads
+//! through the images.
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use trefoil_ir::mpc::{Party, Phase};
 
-use super::error::SessionError;
+use super::announce::{Announcement, Span};
+use super::error::{SessionError, failed, lost};
 use super::handshake::{Agreed, await_welcome, introduce, say_hello};
+use super::numbers::{AnnouncementError, Numbers};
+use super::server::with_stock;
 use super::statement::{Identity, SessionId};
-use super::{ImageRecord, Setup};
-use crate::exec;
+use super::{Record, Setup};
+use crate::exec::{self, ClientStock, Measured};
 use crate::prg::StreamKey;
-use crate::wire::{AbortReason, FrameKind, Link, LinkError, Metered, Tag, Traffic};
+use crate::wire::{AbortReason, FrameKind, Link, Metered, Tag, Traffic};
 
 /// An open session of the client's.
 pub struct ClientSession<L> {
@@ -18,20 +23,40 @@ pub struct ClientSession<L> {
     helper: Metered<L>,
     agreed: Agreed,
     key: StreamKey,
-    next: u32,
+    numbers: Numbers,
+    /// Of the numbers in stock, in order. Dropped with the session, and wiped then.
+    stock: VecDeque<ClientStock>,
     setup: Setup,
+}
+
+/// What the preparation of some inferences took.
+pub struct Preparation {
+    /// From the announcement until all three parties had prepared all of them.
+    pub time: Duration,
+    /// What the client measured and its links counted.
+    pub record: Record,
+}
+
+/// The results of images that were run together, and what they took.
+pub struct BatchRun {
+    /// What the program revealed of each image, in units.
+    pub units: Vec<Vec<i64>>,
+    /// From handing in the images to their results.
+    pub time: Duration,
+    /// What the client measured and its links counted.
+    pub record: Record,
 }
 
 /// One image's result, and what it took.
 pub struct ImageRun {
     /// What the program revealed, in units.
     pub units: Vec<i64>,
-    /// From the announcement of the image until all three parties had done their offline part.
-    pub offline: Duration,
-    /// From there to the result.
+    /// What its preparation took, unless it was taken from a stock.
+    pub preparation: Option<Preparation>,
+    /// From handing in the image to its result.
     pub online: Duration,
-    /// What the client measured and its links counted.
-    pub record: ImageRecord,
+    /// What the client measured of the online phase and its links counted.
+    pub record: Record,
 }
 
 impl<L: Link> ClientSession<L> {
@@ -52,7 +77,8 @@ impl<L: Link> ClientSession<L> {
                     helper,
                     agreed,
                     key,
-                    next: 0,
+                    numbers: Numbers::default(),
+                    stock: VecDeque::new(),
                     setup: Setup { traffic, time },
                 })
             }
@@ -74,17 +100,48 @@ impl<L: Link> ClientSession<L> {
         &self.setup
     }
 
-    /// Runs one image, given in units.
+    /// How many inferences are prepared and not yet run.
+    pub fn stock(&self) -> usize {
+        self.stock.len()
+    }
+
+    /// Prepares inferences, in addition to those in stock.
     ///
     /// # Errors
-    /// If a party fails. The session is over then: both parties are told, and no number is used
-    /// again.
+    /// If a party fails, or does not allow a stock as large as that. The session is over then: both
+    /// parties are told, and no number is used again.
+    pub fn prepare(&mut self, party: &mut exec::Client, count: u32) -> Result<Preparation, SessionError> {
+        let preparation = self.try_prepare(party, count);
+        preparation.inspect_err(|error| self.abort(error.reason()))
+    }
+
+    /// Runs images, given in units, together: each takes a prepared inference, and all of them take
+    /// the round trips of one.
+    ///
+    /// # Errors
+    /// If there are more of them than inferences in stock, a party fails, or does not allow a batch
+    /// as large as that. The session is over then: both parties are told.
+    pub fn run(&mut self, party: &mut exec::Client, images: &[&[i32]]) -> Result<BatchRun, SessionError> {
+        let run = self.try_run(party, images);
+        run.inspect_err(|error| self.abort(error.reason()))
+    }
+
+    /// Runs one image, given in units, and prepares an inference for it if none is in stock.
+    ///
+    /// # Errors
+    /// As [`prepare`](Self::prepare) and [`run`](Self::run).
     pub fn infer(&mut self, party: &mut exec::Client, image: &[i32]) -> Result<ImageRun, SessionError> {
-        let run = self.try_infer(party, image);
-        if let Err(error) = &run {
-            self.abort(error.reason());
-        }
-        run
+        let preparation = match self.stock() {
+            0 => Some(self.prepare(party, 1)?),
+            _ => None,
+        };
+        let mut run = self.run(party, &[image])?;
+        Ok(ImageRun {
+            units: run.units.pop().unwrap_or_default(),
+            preparation,
+            online: run.time,
+            record: run.record,
+        })
     }
 
     /// Gives the session up, telling both parties why.
@@ -93,58 +150,87 @@ impl<L: Link> ClientSession<L> {
         self.helper.abort(reason);
     }
 
-    /// Ends the session.
+    /// Ends the session. What is left in stock is wiped.
     ///
     /// # Errors
     /// If a party is gone already.
     pub fn end(mut self) -> Result<(), SessionError> {
-        self.announce(FrameKind::End, 0).map_err(link_error(self.next))
+        self.announce(Announcement::End)
     }
 
-    fn try_infer(&mut self, party: &mut exec::Client, image: &[i32]) -> Result<ImageRun, SessionError> {
-        let inference = self.next;
-        self.next = inference.checked_add(1).ok_or(SessionError::NumbersUsedUp)?;
-        let failed = |phase| {
-            move |source| SessionError::Exec {
-                inference,
-                phase,
-                source: Box::new(source),
-            }
-        };
-
+    fn try_prepare(&mut self, party: &mut exec::Client, count: u32) -> Result<Preparation, SessionError> {
         let start = Instant::now();
-        self.announce(FrameKind::Begin, inference)
-            .map_err(link_error(inference))?;
-        let stock = party
-            .offline(&self.key, inference, &mut self.server, &mut self.helper)
-            .map_err(failed(Phase::Offline))?;
-        let ready = Tag::of_inference(inference, FrameKind::Ready);
-        for link in [&mut self.server, &mut self.helper] {
-            link.receive(ready, 0).map_err(link_error(inference))?;
+        let span = self.numbers.to_prepare(count);
+        // Used up before the first message.
+        let inferences = self.numbers.prepare(span)?;
+        self.announce(Announcement::Prepare(span))?;
+        let (mut measured, mut held) = (Measured::default(), self.stock_bytes());
+        for inference in inferences {
+            let stock = party
+                .offline(&self.key, inference, &mut self.server, &mut self.helper)
+                .map_err(failed(inference, Phase::Offline))?;
+            measured.merge(&with_stock(party.measured(), held));
+            held += stock.bytes();
+            self.stock.push_back(stock);
         }
-        let offline = start.elapsed();
-
-        let start = Instant::now();
-        let units = party
-            .online(&self.key, stock, image, &mut self.server)
-            .map_err(failed(Phase::Online))?;
-        Ok(ImageRun {
-            units,
-            offline,
-            online: start.elapsed(),
-            record: ImageRecord {
-                measured: party.measured(),
-                traffic: self.take_traffic(),
-            },
+        for link in [&mut self.server, &mut self.helper] {
+            await_ready(link, span)?;
+        }
+        Ok(Preparation {
+            time: start.elapsed(),
+            record: self.record(Phase::Offline, span, measured),
         })
     }
 
-    fn announce(&mut self, kind: FrameKind, inference: u32) -> Result<(), LinkError> {
+    fn try_run(&mut self, party: &mut exec::Client, images: &[&[i32]]) -> Result<BatchRun, SessionError> {
+        let start = Instant::now();
+        let span = self
+            .numbers
+            .to_run(u32::try_from(images.len()).unwrap_or(u32::MAX));
+        let inferences = self.numbers.run(span)?;
+        if images.len() > self.stock.len() {
+            // A preparation has failed before, and the session is over.
+            return Err(AnnouncementError::NotPrepared {
+                first: span.first,
+                count: span.count,
+                stock: self.stock.len() as u32,
+            }
+            .into());
+        }
+        let batch = self.stock.drain(..inferences.len()).collect();
+        self.announce(Announcement::Run(span))?;
+        let units = party
+            .online_batch(&self.key, batch, images, &mut self.server)
+            .map_err(failed(span.first, Phase::Online))?;
+        let time = start.elapsed();
+        await_ready(&mut self.helper, span)?;
+        let measured = with_stock(party.measured(), self.stock_bytes());
+        Ok(BatchRun {
+            units,
+            time,
+            record: self.record(Phase::Online, span, measured),
+        })
+    }
+
+    fn announce(&mut self, announcement: Announcement) -> Result<(), SessionError> {
+        let next = self.numbers.run_so_far();
         for link in [&mut self.server, &mut self.helper] {
-            link.send(Tag::of_inference(inference, kind), Vec::new())?;
-            link.flush()?;
+            announcement.send(link).map_err(lost(next))?;
         }
         Ok(())
+    }
+
+    fn stock_bytes(&self) -> u64 {
+        self.stock.iter().map(ClientStock::bytes).sum()
+    }
+
+    fn record(&mut self, phase: Phase, span: Span, measured: Measured) -> Record {
+        Record {
+            phase,
+            inferences: span.count,
+            measured,
+            traffic: self.take_traffic(),
+        }
     }
 
     fn take_traffic(&mut self) -> Traffic {
@@ -175,6 +261,9 @@ fn shake_hands<L: Link>(
     Ok((agreed, secret.stream_key()))
 }
 
-fn link_error(inference: u32) -> impl Fn(LinkError) -> SessionError {
-    move |source| SessionError::Link { inference, source }
+/// Waits until a party has done what was announced.
+fn await_ready(link: &mut dyn Link, span: Span) -> Result<(), SessionError> {
+    let ready = Tag::of_inference(span.first, FrameKind::Ready);
+    link.receive(ready, 0).map_err(lost(span.first))?;
+    Ok(())
 }

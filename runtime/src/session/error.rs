@@ -4,6 +4,7 @@ use std::error::Error;
 
 use trefoil_ir::mpc::{Party, Phase};
 
+use super::numbers::AnnouncementError;
 use crate::exec::ExecError;
 use crate::prg::EntropyError;
 use crate::wire::{AbortReason, LinkError, Peer};
@@ -108,16 +109,16 @@ pub enum SessionError {
     /// The protocol failed at an image.
     #[error("image {inference} failed in its {phase} part")]
     Exec {
-        /// Which image.
+        /// Which image; of a batch, the first.
         inference: u32,
         /// Before or after its input was known.
         phase: Phase,
         /// How.
         source: Box<ExecError>,
     },
-    /// No inference number is left.
-    #[error("the session has used up its inference numbers: open another one")]
-    NumbersUsedUp,
+    /// The client announced what cannot be, or what this party does not allow.
+    #[error(transparent)]
+    Announcement(#[from] AnnouncementError),
 }
 
 impl SessionError {
@@ -132,7 +133,8 @@ impl SessionError {
             SessionError::SessionTaken { .. } => AbortReason::SessionTaken,
             SessionError::Handshake { source, .. } | SessionError::Link { source, .. } => source.reason(),
             SessionError::Exec { .. } => self.link_error().map_or(AbortReason::Internal, LinkError::reason),
-            SessionError::Entropy(_) | SessionError::NumbersUsedUp => AbortReason::Internal,
+            SessionError::Announcement(error) => error.reason(),
+            SessionError::Entropy(_) => AbortReason::Internal,
         }
     }
 
@@ -151,5 +153,19 @@ impl SessionError {
             error = current.source();
         }
         None
+    }
+}
+
+/// An error of a link, while this inference was next.
+pub(super) fn lost(inference: u32) -> impl Fn(LinkError) -> SessionError {
+    move |source| SessionError::Link { inference, source }
+}
+
+/// An error of the executor.
+pub(super) fn failed(inference: u32, phase: Phase) -> impl Fn(ExecError) -> SessionError {
+    move |source| SessionError::Exec {
+        inference,
+        phase,
+        source: Box::new(source),
     }
 }

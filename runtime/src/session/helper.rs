@@ -1,18 +1,21 @@
 //! The helper's session: two connections of one session id, two keys, and a stream of dealt
 //! randomness to the client. After the handshake the helper receives announcements only.
 
+use std::ops::Range;
 use std::time::Instant;
 
 use trefoil_ir::mpc::Phase;
 
-use super::error::SessionError;
+use super::announce::Announcement;
+use super::error::{SessionError, failed, lost};
 use super::handshake::{Agreed, Greeted};
-use super::server::begins;
+use super::numbers::Numbers;
+use super::server::ready;
 use super::statement::SessionId;
-use super::{ImageRecord, Setup};
-use crate::exec;
+use super::{Record, Setup};
+use crate::exec::{self, Measured};
 use crate::prg::StreamKey;
-use crate::wire::{FrameKind, Link, Metered, Tag, Traffic};
+use crate::wire::{Link, Metered, Traffic};
 
 /// An open session of the helper's.
 pub struct HelperSession<L> {
@@ -20,7 +23,6 @@ pub struct HelperSession<L> {
     agreed: Agreed,
     key_ch: StreamKey,
     key_sh: StreamKey,
-    next: u32,
     setup: Setup,
     server_setup: Traffic,
 }
@@ -44,7 +46,6 @@ impl<L: Link> HelperSession<L> {
             key_sh: server.secret.stream_key(),
             client: client.link,
             agreed: client.agreed,
-            next: 0,
             setup: Setup {
                 traffic,
                 time: start.elapsed(),
@@ -68,20 +69,21 @@ impl<L: Link> HelperSession<L> {
         &self.server_setup
     }
 
-    /// Deals for images until the client ends the session; `record` is called after each. Returns
-    /// how many there were.
+    /// Deals for images until the client ends the session; `record` is called after each stock.
+    /// Returns how many images were run.
     ///
     /// # Errors
     /// If the client fails or breaks the protocol. It is told.
     pub fn serve(
         mut self,
         party: &mut exec::Helper,
-        mut record: impl FnMut(ImageRecord),
+        mut record: impl FnMut(Record),
     ) -> Result<u32, SessionError> {
+        let mut numbers = Numbers::default();
         loop {
-            match self.try_image(party) {
-                Ok(Some(image)) => record(image),
-                Ok(None) => return Ok(self.next),
+            match self.follow(party, &mut numbers, &mut record) {
+                Ok(true) => {}
+                Ok(false) => return Ok(numbers.run_so_far()),
                 Err(error) => {
                     self.client.abort(error.reason());
                     return Err(error);
@@ -90,27 +92,39 @@ impl<L: Link> HelperSession<L> {
         }
     }
 
-    fn try_image(&mut self, party: &mut exec::Helper) -> Result<Option<ImageRecord>, SessionError> {
-        let inference = self.next;
-        let lost = |source| SessionError::Link { inference, source };
-        if !begins(&mut self.client, inference).map_err(lost)? {
-            return Ok(None);
+    /// Does what the client announces next; `false` if that is the end.
+    fn follow(
+        &mut self,
+        party: &mut exec::Helper,
+        numbers: &mut Numbers,
+        record: &mut impl FnMut(Record),
+    ) -> Result<bool, SessionError> {
+        let announcement = Announcement::receive(&mut self.client);
+        match announcement.map_err(lost(numbers.run_so_far()))? {
+            Announcement::End => return Ok(false),
+            Announcement::Prepare(span) => record(self.prepare(party, numbers.prepare(span)?)?),
+            // Nothing to be done: the answer tells the client that the helper is there.
+            Announcement::Run(span) => ready(&mut self.client, numbers.run(span)?.start)?,
         }
-        // Used up before the first message of the image.
-        self.next = inference.checked_add(1).ok_or(SessionError::NumbersUsedUp)?;
-        party
-            .offline(&self.key_ch, &self.key_sh, inference, &mut self.client)
-            .map_err(|source| SessionError::Exec {
-                inference,
-                phase: Phase::Offline,
-                source: Box::new(source),
-            })?;
-        let ready = Tag::of_inference(inference, FrameKind::Ready);
-        let sent = self.client.send(ready, Vec::new());
-        sent.and_then(|()| self.client.flush()).map_err(lost)?;
-        Ok(Some(ImageRecord {
-            measured: party.measured(),
+        Ok(true)
+    }
+
+    /// Nothing of an inference stays here, so that any number of them may be wanted: they are dealt
+    /// as fast as the client takes them.
+    fn prepare(&mut self, party: &mut exec::Helper, inferences: Range<u32>) -> Result<Record, SessionError> {
+        let mut measured = Measured::default();
+        for inference in inferences.clone() {
+            party
+                .offline(&self.key_ch, &self.key_sh, inference, &mut self.client)
+                .map_err(failed(inference, Phase::Offline))?;
+            measured.merge(&party.measured());
+        }
+        ready(&mut self.client, inferences.start)?;
+        Ok(Record {
+            phase: Phase::Offline,
+            inferences: inferences.end - inferences.start,
+            measured,
             traffic: self.client.take(),
-        }))
+        })
     }
 }

@@ -12,10 +12,14 @@
 //!    │                           │ ◀─────────────── welcome  │   same session id: H pairs the two;
 //!    │ ◀─────────────────────────┼──────────────── welcome   │   H's connection to S closes
 //!    │ ◀──────────────── welcome │                           │
-//!    │ begin(0) ───────────────▶ │                           │   one image after the other
-//!    │ begin(0) ─────────────────┼─────────────────────────▶ │
-//!    │            offline messages, then ready(0) of both    │
-//!    │            online messages                            │
+//!    │ prepare(0, 3) ──────────▶ │                           │   a stock of three inferences
+//!    │ prepare(0, 3) ────────────┼─────────────────────────▶ │
+//!    │        offline messages of 0, 1, 2; ready(0) of both  │
+//!    │ run(0, 2) ──────────────▶ │                           │   two of them as a batch
+//!    │ run(0, 2) ────────────────┼─────────────────────────▶ │
+//!    │        online messages, each round of both images     │
+//!    │ ◀─────────────────────────┼──────────────── ready(0)  │
+//!    │ run(2, 1) ...             │                           │
 //!    │ end ──────────────────────┼─────────────────────────▶ │
 //! ```
 //!
@@ -26,14 +30,19 @@
 //!   that it has. So nobody plays a role without its plan.
 //! * [`Agreed`] stands for all of that: only the handshake makes one, and only who has one starts.
 //! * Keys of masks are derived from the pair's secret.
+//! * The client decides how many inferences are prepared ahead and how many images run together;
+//!   the server keeps that within a limit of its own. The helper keeps nothing of an inference, and
+//!   hears of runs only so that it knows the client to be there.
 //! * A session is never resumed: its keys live no longer than the connection. Inference numbers
-//!   count up, and are used up before the first message of their image: no mask stream is ever
-//!   drawn twice, whatever fails in between.
+//!   count up, are used up before the first message of their image, and are run once: no mask stream
+//!   is ever drawn twice, whatever fails in between. What is left in stock at the end is wiped.
 
+mod announce;
 mod client;
 mod error;
 mod handshake;
 mod helper;
+mod numbers;
 mod pairing;
 mod server;
 mod statement;
@@ -43,25 +52,36 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
-pub use client::{ClientSession, ImageRun};
+pub use client::{BatchRun, ClientSession, ImageRun, Preparation};
 pub use error::SessionError;
 pub use handshake::{Agreed, Greeted};
 pub use helper::HelperSession;
+pub use numbers::{AnnouncementError, MOST_IN_STOCK};
 pub use pairing::{Pair, Pairing};
 pub use server::ServerSession;
 pub use statement::{Identity, PROTOCOL_VERSION, SessionId, Statement};
 
 use std::time::Duration;
 
+use trefoil_ir::mpc::Phase;
+
 use crate::exec::Measured;
 use crate::wire::Traffic;
 
-/// What a party has to say of one image, beside its result.
-#[derive(Default)]
-pub struct ImageRecord {
-    /// What the executor measured.
+/// Bytes that a session may take at a server for inferences in stock and images that are online,
+/// unless the server says otherwise.
+pub const SESSION_MEMORY: u64 = 1_000_000_000;
+
+/// What a party has to say of inferences that were prepared, or run, together.
+#[derive(Clone, Debug)]
+pub struct Record {
+    /// Whether they were prepared or run.
+    pub phase: Phase,
+    /// How many they were.
+    pub inferences: u32,
+    /// What the executor measured of all of them.
     pub measured: Measured,
-    /// What passed on this party's links.
+    /// What passed on this party's links for all of them.
     pub traffic: Traffic,
 }
 

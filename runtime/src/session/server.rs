@@ -1,24 +1,28 @@
 //! The server's session: it answers a client and opens its own connection to the helper.
 
+use std::collections::VecDeque;
 use std::error::Error;
 use std::time::Instant;
 
+use trefoil_ir::mpc::memory::Memory;
 use trefoil_ir::mpc::{Party, Phase};
 
-use super::error::SessionError;
+use super::announce::{Announcement, Span};
+use super::error::{SessionError, failed, lost};
 use super::handshake::{Agreed, Greeted, await_welcome, introduce, say_hello};
+use super::numbers::{Numbers, Room};
 use super::statement::{Identity, SessionId};
-use super::{ImageRecord, Setup};
-use crate::exec;
+use super::{Record, SESSION_MEMORY, Setup};
+use crate::exec::{self, Measured, ServerStock};
 use crate::prg::StreamKey;
-use crate::wire::{FrameKind, Link, LinkError, Metered, Tag, Traffic};
+use crate::wire::{FrameKind, Link, Metered, Tag, Traffic};
 
 /// An open session of the server's.
 pub struct ServerSession<L> {
     client: Metered<L>,
     agreed: Agreed,
     key: StreamKey,
-    next: u32,
+    memory: u64,
     setup: Setup,
 }
 
@@ -52,7 +56,7 @@ impl<L: Link> ServerSession<L> {
             client: client.link,
             agreed: client.agreed,
             key,
-            next: 0,
+            memory: SESSION_MEMORY,
             setup: Setup {
                 traffic,
                 time: start.elapsed(),
@@ -75,20 +79,35 @@ impl<L: Link> ServerSession<L> {
         &self.setup
     }
 
-    /// Serves images until the client ends the session; `record` is called after each. Returns
-    /// how many there were.
+    /// The session with another limit than [`SESSION_MEMORY`] on what stock and batch may take. A
+    /// single image is served whatever the limit.
+    #[must_use]
+    pub fn with_memory(mut self, bytes: u64) -> Self {
+        self.memory = bytes;
+        self
+    }
+
+    /// Serves images until the client ends the session; `record` is called after each stock and each
+    /// batch. Returns how many images were run.
     ///
     /// # Errors
-    /// If the client fails or breaks the protocol. It is told.
+    /// If the client fails, breaks the protocol, or wants more memory than a session may take. It
+    /// is told.
     pub fn serve(
         mut self,
         party: &mut exec::Server,
-        mut record: impl FnMut(ImageRecord),
+        mut record: impl FnMut(Record),
     ) -> Result<u32, SessionError> {
+        let predicted = Memory::predict(party.plan().program()).server;
+        let mut shelf = Shelf {
+            numbers: Numbers::default(),
+            stock: VecDeque::new(),
+            room: Room::new(self.memory, &predicted),
+        };
         loop {
-            match self.try_image(party) {
-                Ok(Some(image)) => record(image),
-                Ok(None) => return Ok(self.next),
+            match self.follow(party, &mut shelf) {
+                Ok(Some(done)) => record(done),
+                Ok(None) => return Ok(shelf.numbers.run_so_far()),
                 Err(error) => {
                     self.client.abort(error.reason());
                     return Err(error);
@@ -97,46 +116,94 @@ impl<L: Link> ServerSession<L> {
         }
     }
 
-    fn try_image(&mut self, party: &mut exec::Server) -> Result<Option<ImageRecord>, SessionError> {
-        let inference = self.next;
-        let lost = |source| SessionError::Link { inference, source };
-        if !begins(&mut self.client, inference).map_err(lost)? {
-            return Ok(None);
+    /// Does what the client announces next; nothing if that is the end.
+    fn follow(
+        &mut self,
+        party: &mut exec::Server,
+        shelf: &mut Shelf,
+    ) -> Result<Option<Record>, SessionError> {
+        let announcement = Announcement::receive(&mut self.client);
+        match announcement.map_err(lost(shelf.numbers.run_so_far()))? {
+            Announcement::Prepare(span) => self.prepare(party, shelf, span).map(Some),
+            Announcement::Run(span) => self.run(party, shelf, span).map(Some),
+            Announcement::End => Ok(None),
         }
-        // Used up before the first message of the image.
-        self.next = inference.checked_add(1).ok_or(SessionError::NumbersUsedUp)?;
-        let failed = |phase| {
-            move |source| SessionError::Exec {
-                inference,
-                phase,
-                source: Box::new(source),
-            }
-        };
-        let stock = party
-            .offline(inference, &mut self.client)
-            .map_err(failed(Phase::Offline))?;
-        let ready = Tag::of_inference(inference, FrameKind::Ready);
-        let sent = self.client.send(ready, Vec::new());
-        sent.and_then(|()| self.client.flush()).map_err(lost)?;
+    }
+
+    fn prepare(
+        &mut self,
+        party: &mut exec::Server,
+        shelf: &mut Shelf,
+        span: Span,
+    ) -> Result<Record, SessionError> {
+        let inferences = shelf.numbers.prepare(span)?;
+        shelf.room.for_stock(shelf.numbers.stock())?;
+        let (mut measured, mut held) = (Measured::default(), shelf.bytes());
+        for inference in inferences {
+            let stock = party
+                .offline(inference, &mut self.client)
+                .map_err(failed(inference, Phase::Offline))?;
+            measured.merge(&with_stock(party.measured(), held));
+            held += stock.bytes();
+            shelf.stock.push_back(stock);
+        }
+        ready(&mut self.client, span.first)?;
+        Ok(self.record(Phase::Offline, span, measured))
+    }
+
+    fn run(
+        &mut self,
+        party: &mut exec::Server,
+        shelf: &mut Shelf,
+        span: Span,
+    ) -> Result<Record, SessionError> {
+        let stock = shelf.numbers.stock();
+        let inferences = shelf.numbers.run(span)?;
+        shelf.room.for_batch(span.count, stock)?;
+        let batch: Vec<_> = shelf.stock.drain(..inferences.len()).collect();
         party
-            .online(&self.key, stock, &mut self.client)
-            .map_err(failed(Phase::Online))?;
+            .online_batch(&self.key, batch, &mut self.client)
+            .map_err(failed(inferences.start, Phase::Online))?;
         // The last message must not wait for the next receive.
-        self.client.flush().map_err(lost)?;
-        Ok(Some(ImageRecord {
-            measured: party.measured(),
+        self.client.flush().map_err(lost(inferences.start))?;
+        let measured = with_stock(party.measured(), shelf.bytes());
+        Ok(self.record(Phase::Online, span, measured))
+    }
+
+    fn record(&mut self, phase: Phase, span: Span, measured: Measured) -> Record {
+        Record {
+            phase,
+            inferences: span.count,
+            measured,
             traffic: self.client.take(),
-        }))
+        }
     }
 }
 
-/// Waits for the client: whether the image of this number begins, or the session ends.
-pub(super) fn begins(client: &mut dyn Link, inference: u32) -> Result<bool, LinkError> {
-    let begin = (Tag::of_inference(inference, FrameKind::Begin), 0);
-    let end = (Tag::control(FrameKind::End), 0);
-    client
-        .receive_one_of(&[begin, end])
-        .map(|(tag, _)| tag == begin.0)
+/// What a session has in stock at the server.
+struct Shelf {
+    numbers: Numbers,
+    /// Of the numbers in stock, in order. Dropped with the session, and wiped then.
+    stock: VecDeque<ServerStock>,
+    room: Room,
+}
+
+impl Shelf {
+    fn bytes(&self) -> u64 {
+        self.stock.iter().map(ServerStock::bytes).sum()
+    }
+}
+
+/// What was measured while so many bytes of other inferences were in stock.
+pub(super) fn with_stock(mut measured: Measured, bytes: u64) -> Measured {
+    measured.peak_memory += bytes;
+    measured
+}
+
+/// Tells the client that what it announced from this inference on is done.
+pub(super) fn ready(client: &mut dyn Link, first: u32) -> Result<(), SessionError> {
+    let sent = client.send(Tag::of_inference(first, FrameKind::Ready), Vec::new());
+    sent.and_then(|()| client.flush()).map_err(lost(first))
 }
 
 /// Agrees with the helper on a key; the connection is of no use afterwards.

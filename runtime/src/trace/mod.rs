@@ -19,7 +19,8 @@ pub(crate) mod tests;
 pub use clock::Lap;
 pub use link::Traced;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
 use trefoil_ir::mpc::time::Passage;
@@ -97,6 +98,7 @@ impl Trace {
         Recorder {
             trace: self.clone(),
             party,
+            own: Arc::default(),
         }
     }
 
@@ -113,6 +115,8 @@ impl Trace {
 pub struct Recorder {
     trace: Trace,
     party: Party,
+    /// The party's own thread: the first that had something to tell.
+    own: Arc<OnceLock<ThreadId>>,
 }
 
 impl Recorder {
@@ -178,9 +182,11 @@ impl Recorder {
     }
 
     fn party(&self, begin: Duration, end: Duration, what: What) {
-        let track = match rayon::current_thread_index() {
-            None => Track::Party(self.party),
-            Some(thread) => Track::Worker(self.party, thread),
+        let thread = thread::current().id();
+        let track = if thread == *self.own.get_or_init(|| thread) {
+            Track::Party(self.party)
+        } else {
+            Track::Worker(self.party, rayon::current_thread_index().unwrap_or(0))
         };
         self.add(Event {
             track,

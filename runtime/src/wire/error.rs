@@ -143,6 +143,8 @@ reasons! {
     PeerLost = 10: "it lost its connection to another party: look at that party's messages",
     /// A peer does not hold its role's plan.
     Stranger = 11: "its peer did not prove that it holds its own party's plan of this compilation: check the addresses, and give each party its own file",
+    /// A stock or a batch is too large.
+    SessionMemory = 12: "the stock or the batch is beyond the memory that it gives to a session: take a smaller --stock or --batch, or start it with a higher --session-memory",
 }
 
 #[cfg(test)]

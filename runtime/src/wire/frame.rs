@@ -31,9 +31,12 @@ pub enum FrameKind {
     Contribution,
     /// One end shows that it came to the same key.
     Proof,
-    /// The client announces an inference.
-    Begin,
-    /// Server and helper say that their offline part of it is done.
+    /// The client announces inferences that are to be prepared, from the tag's on.
+    Prepare,
+    /// The client announces prepared inferences that are to be run together, from the tag's on.
+    Run,
+    /// Server and helper say that they have prepared what was announced from the tag's inference
+    /// on; the helper also that it has heard of a run.
     Ready,
     /// The client has no further image.
     End,
@@ -43,7 +46,7 @@ pub enum FrameKind {
 
 impl FrameKind {
     /// All of them.
-    pub const ALL: [FrameKind; 18] = [
+    pub const ALL: [FrameKind; 19] = [
         FrameKind::Message(Stage::MaskedShare),
         FrameKind::Message(Stage::TruncationMask),
         FrameKind::Message(Stage::Deal),
@@ -58,7 +61,8 @@ impl FrameKind {
         FrameKind::Refuse,
         FrameKind::Contribution,
         FrameKind::Proof,
-        FrameKind::Begin,
+        FrameKind::Prepare,
+        FrameKind::Run,
         FrameKind::Ready,
         FrameKind::End,
         FrameKind::Abort,
@@ -81,11 +85,12 @@ impl FrameKind {
             FrameKind::Welcome => 0x82,
             FrameKind::Refuse => 0x83,
             FrameKind::Contribution => 0x84,
-            FrameKind::Begin => 0x85,
+            FrameKind::Prepare => 0x85,
             FrameKind::Ready => 0x86,
             FrameKind::End => 0x87,
             FrameKind::Abort => 0x88,
             FrameKind::Proof => 0x89,
+            FrameKind::Run => 0x8a,
         }
     }
 
@@ -102,7 +107,8 @@ impl FrameKind {
             FrameKind::Refuse => "refuse",
             FrameKind::Contribution => "contribution",
             FrameKind::Proof => "proof",
-            FrameKind::Begin => "begin",
+            FrameKind::Prepare => "prepare",
+            FrameKind::Run => "run",
             FrameKind::Ready => "ready",
             FrameKind::End => "end",
             FrameKind::Abort => "abort",
@@ -175,7 +181,9 @@ impl fmt::Display for Tag {
             FrameKind::Message(_) => {
                 write!(f, "`{word}` of step %{}, inference {}", self.step, self.inference)
             }
-            FrameKind::Begin | FrameKind::Ready => write!(f, "`{word}` of inference {}", self.inference),
+            FrameKind::Prepare | FrameKind::Run | FrameKind::Ready => {
+                write!(f, "`{word}` of inference {}", self.inference)
+            }
             _ => write!(f, "`{word}`"),
         }
     }

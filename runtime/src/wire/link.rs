@@ -89,6 +89,25 @@ pub trait Link: Send {
     /// # Errors
     /// As [`receive`](Link::receive).
     fn receive_one_of(&mut self, expected: &[(Tag, usize)]) -> Result<(Tag, Vec<u8>), LinkError> {
+        let is_one = |header: &Header| {
+            let is = |&(tag, length): &(Tag, usize)| {
+                tag == header.tag && length as u64 == u64::from(header.length)
+            };
+            expected.iter().any(is)
+        };
+        self.receive_if(&is_one, &|| words(expected))
+    }
+
+    /// Receives the next frame if `accepts` takes its header, before anything is allocated for it;
+    /// `expected` says which frames those are.
+    ///
+    /// # Errors
+    /// As [`receive`](Link::receive).
+    fn receive_if(
+        &mut self,
+        accepts: &dyn Fn(&Header) -> bool,
+        expected: &dyn Fn() -> String,
+    ) -> Result<(Tag, Vec<u8>), LinkError> {
         self.flush()?;
         let header = self.header()?;
         if header.tag.kind == FrameKind::Abort {
@@ -97,12 +116,15 @@ pub trait Link: Send {
                 reason: AbortReason::from_code(header.tag.step),
             });
         }
-        let matches =
-            |&&(tag, length): &&(Tag, usize)| tag == header.tag && length as u64 == u64::from(header.length);
-        match expected.iter().find(matches) {
-            Some(&(tag, length)) => self.body(length).map(|payload| (tag, payload)),
-            None => Err(misbehaved(self.peer(), expected, &header)),
+        if !accepts(&header) {
+            return Err(LinkError::PeerMisbehaved {
+                peer: self.peer().clone(),
+                expected: expected().into(),
+                got: describe(header.tag, u64::from(header.length)).into(),
+            });
         }
+        let payload = self.body(header.length as usize)?;
+        Ok((header.tag, payload))
     }
 
     /// Tells the peer why this end gives up, as far as that is still possible.
@@ -166,12 +188,11 @@ pub(crate) fn frame_length(tag: Tag, payload: &[u8]) -> Result<u32, LinkError> {
     })
 }
 
-fn misbehaved(peer: &Peer, expected: &[(Tag, usize)], got: &Header) -> LinkError {
-    let describe = |tag: Tag, length: u64| format!("{tag} with {length} bytes");
-    let expected: Vec<String> = expected.iter().map(|&(tag, n)| describe(tag, n as u64)).collect();
-    LinkError::PeerMisbehaved {
-        peer: peer.clone(),
-        expected: expected.join(" or ").into(),
-        got: describe(got.tag, u64::from(got.length)).into(),
-    }
+fn describe(tag: Tag, length: u64) -> String {
+    format!("{tag} with {length} bytes")
+}
+
+fn words(expected: &[(Tag, usize)]) -> String {
+    let each: Vec<String> = expected.iter().map(|&(tag, n)| describe(tag, n as u64)).collect();
+    each.join(" or ")
 }

@@ -192,9 +192,9 @@ mod tests {
     fn one_of_several_frames_may_come() {
         let (mut client, mut server) = ends();
         client.send(Tag::control(FrameKind::End), vec![]).unwrap();
-        let begin = (Tag::of_inference(2, FrameKind::Begin), 0);
+        let prepare = (Tag::of_inference(2, FrameKind::Prepare), 0);
         let end = (Tag::control(FrameKind::End), 0);
-        assert_eq!(server.receive_one_of(&[begin, end]).unwrap().0, end.0);
+        assert_eq!(server.receive_one_of(&[prepare, end]).unwrap().0, end.0);
     }
 
     #[test]

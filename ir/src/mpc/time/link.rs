@@ -15,6 +15,13 @@ pub struct LinkModel {
     pub round_trip: f64,
 }
 
+impl Default for LinkModel {
+    /// The ideal one.
+    fn default() -> Self {
+        Self::IDEAL
+    }
+}
+
 impl LinkModel {
     /// Machines of one data centre: 3 Gbit/s, 0.3 ms. Like [`WAN`](Self::WAN) the setting that papers
     /// of the field compare in (Rathee et al., CrypTFlow2, 2020).

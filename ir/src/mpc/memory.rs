@@ -1,0 +1,256 @@
+//! Predicted memory of each party: what it holds throughout, for each inference in stock, and for
+//! each image that is online.
+//!
+//! | party | constants | an inference in stock | while one is prepared | while an image is online |
+//! | --- | --- | --- | --- | --- |
+//! | client | F, multipliers, levels | what gates were dealt, as packed on the wire, and 2 bytes an element; masks of image and output | its masks and shares; a message | messages and gates of a round |
+//! | server | W, biases, multipliers, levels | the client's masked shares | | x - a and shares; messages and gates of a round |
+//! | helper | B | | its masks and shares; a message | |
+//!
+//! Masks and shares take 4 bytes an element and are held until their last use. The messages of a
+//! round are counted twice: as bytes that wait to be sent or read, and as what the gates that they
+//! belong to keep of them from one round to the next. Buffers of threads are not counted.
+
+use super::message::{Link, Party, Phase};
+use super::op::Op;
+use super::program::{ConstKind, Program, ValueId};
+use super::schedule::{Schedule, Slot};
+
+/// Predicted bytes of all parties.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Memory {
+    /// The client's.
+    pub client: PartyMemory,
+    /// The server's.
+    pub server: PartyMemory,
+    /// The helper's.
+    pub helper: PartyMemory,
+}
+
+/// Predicted bytes of one party.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PartyMemory {
+    /// Constants, held throughout.
+    pub constants: u64,
+    /// What each prepared inference leaves until it is run.
+    pub stock: u64,
+    /// What preparing an inference takes besides; one is prepared at a time.
+    pub offline: u64,
+    /// What each image takes while it is online, beside what is left of its stock.
+    pub online: u64,
+}
+
+/// Bytes of a ring element in memory.
+const WORD: u64 = 4;
+
+/// Bytes of half a ring element.
+const HALF: u64 = 2;
+
+impl Memory {
+    /// The memory of a program.
+    pub fn predict(program: &Program) -> Self {
+        let live = WORD * most_live_elements(program);
+        let of_round = 2 * largest_round(program);
+        let message = |from| largest_message(program, from);
+        Self {
+            client: PartyMemory {
+                constants: constants(program, Party::Client),
+                stock: client_stock(program),
+                offline: live + message(Party::Client).max(message(Party::Helper)),
+                online: of_round,
+            },
+            server: PartyMemory {
+                constants: constants(program, Party::Server),
+                stock: sent(program, Link::ClientToServer, Phase::Offline).sum(),
+                offline: 0,
+                online: live + of_round,
+            },
+            helper: PartyMemory {
+                constants: constants(program, Party::Helper),
+                stock: 0,
+                offline: live + message(Party::Helper),
+                online: 0,
+            },
+        }
+    }
+}
+
+impl PartyMemory {
+    /// The peak with so many inferences in stock, of which so many are run together.
+    pub fn peak(&self, stock: u64, batch: u64) -> u64 {
+        let working = self.offline.max(self.online.saturating_mul(batch));
+        let fixed = self.constants.saturating_add(working);
+        fixed.saturating_add(self.stock.saturating_mul(stock))
+    }
+}
+
+/// Elements of all values that are still needed, at the step where they are most. A step's result
+/// and its operands are live together.
+fn most_live_elements(program: &Program) -> u64 {
+    let size = |at: usize| program.steps[at].ty.shape.len() as u64;
+    let mut last_use: Vec<usize> = (0..program.steps.len()).collect();
+    for (at, step) in program.steps.iter().enumerate() {
+        step.args.iter().for_each(|a| last_use[a.index()] = at);
+    }
+    let mut ending: Vec<Vec<usize>> = vec![Vec::new(); program.steps.len()];
+    last_use
+        .iter()
+        .enumerate()
+        .for_each(|(at, &end)| ending[end].push(at));
+    let (mut live, mut most) = (0, 0);
+    for (at, ended) in ending.iter().enumerate() {
+        live += size(at);
+        most = most.max(live);
+        live -= ended.iter().map(|&e| size(e)).sum::<u64>();
+    }
+    most
+}
+
+/// Bytes of every message on this link in this phase.
+fn sent(program: &Program, link: Link, phase: Phase) -> impl Iterator<Item = u64> + '_ {
+    let messages = program.ids().flat_map(|id| program.messages(id));
+    let of_link = messages.filter(move |m| m.stage.link() == link && m.stage.phase() == phase);
+    of_link.map(|m| m.bytes() as u64)
+}
+
+/// The largest message that a party sends offline.
+fn largest_message(program: &Program, from: Party) -> u64 {
+    let links = Link::ALL.into_iter().filter(|link| link.from() == from);
+    let messages = links.flat_map(|link| sent(program, link, Phase::Offline));
+    messages.max().unwrap_or(0)
+}
+
+/// Bytes that pass in the largest round, both ways.
+fn largest_round(program: &Program) -> u64 {
+    let bytes = |slot: &Slot| {
+        let messages = program.messages(slot.step).into_iter();
+        let of_slot = messages.filter(|m| m.stage == slot.stage);
+        of_slot.map(|m| m.bytes() as u64).sum::<u64>()
+    };
+    let rounds = Schedule::new(program).rounds.into_iter();
+    let totals = rounds.map(|round| round.server.iter().chain(&round.client).map(bytes).sum());
+    totals.max().unwrap_or(0)
+}
+
+fn client_stock(program: &Program) -> u64 {
+    program.ids().map(|id| client_stock_of(program, id)).sum()
+}
+
+/// What the client keeps of a step until it is run.
+fn client_stock_of(program: &Program, id: ValueId) -> u64 {
+    let step = program.step(id);
+    let elements = |id: ValueId| program.ty(id).shape.len() as u64;
+    match &step.op {
+        Op::Input(_) => WORD * elements(id),
+        Op::Reveal(_) => HALF * elements(id),
+        Op::Requant(_) | Op::BlockRelu(_) | Op::Clip(_) | Op::Relu(_) | Op::Max(_) => {
+            let messages = program.messages(id);
+            let dealt = messages.iter().filter(|m| m.stage.link() == Link::HelperToClient);
+            let dealt = dealt.map(|m| m.bytes() as u64).sum();
+            // Channels that pass all together leave nothing.
+            let passes = messages.iter().all(|m| m.bytes() == 0);
+            if passes {
+                dealt
+            } else {
+                dealt + HALF * elements(step.args[0])
+            }
+        }
+        Op::Conv2d(_)
+        | Op::Conv2dSums(_)
+        | Op::Lift(_)
+        | Op::SumPool(_)
+        | Op::PoolSums(_)
+        | Op::Interpolate(_)
+        | Op::Add(_)
+        | Op::Concat(_)
+        | Op::Gather(_)
+        | Op::Pad(_)
+        | Op::Reshape(_)
+        | Op::Truncate(_)
+        | Op::TruncateSums(_) => 0,
+    }
+}
+
+fn constants(program: &Program, party: Party) -> u64 {
+    let holds = |kind: ConstKind| match party {
+        Party::Client => kind != ConstKind::Bias,
+        Party::Server => true,
+        Party::Helper => kind == ConstKind::Weight,
+    };
+    let held = program.constants.iter().filter(|c| holds(c.kind));
+    held.map(|c| WORD * c.len().unwrap_or(0) as u64).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mpc::op;
+    use crate::patch::Patch;
+    use crate::shape::{Shape, Window};
+
+    /// A convolution of 10 pixels to 3 channels, a ReLU, and its result revealed.
+    fn program() -> Program {
+        let mut program = Program::new("memory");
+        let shape = Shape::new(1, 2, 5);
+        let x = program.push(op::Input { shape }, &[], "x").unwrap();
+        let weight = program.declare(ConstKind::Weight, vec![3, 1, 1, 1]);
+        let bias = Some(program.declare(ConstKind::Bias, vec![3]));
+        let conv = op::Conv2d {
+            weight,
+            bias,
+            channels: 3,
+            window: Window::dense([1, 1]),
+            groups: 1,
+        };
+        let z = program.push(conv, &[x], "c").unwrap();
+        let keep = vec![15; 3];
+        let z = program.push(op::Truncate { keep }, &[z], "r").unwrap();
+        let patches = vec![Patch::PIXEL; 3];
+        let y = program.push(op::BlockRelu { patches }, &[z], "r").unwrap();
+        program.push(op::Reveal, &[y], "y").unwrap();
+        program
+            .verify()
+            .unwrap_or_else(|faults| panic!("{faults:?}"))
+            .into_inner()
+    }
+
+    #[test]
+    fn each_party_holds_what_the_table_says() {
+        let program = program();
+        let memory = Memory::predict(&program);
+        let gate = ValueId(3);
+        let of = |stage| {
+            let messages = program.messages(gate);
+            let message = messages.into_iter().find(|m| m.stage == stage);
+            message.map_or(0, |m| m.bytes() as u64)
+        };
+        use crate::mpc::Stage::{Deal, M1, M2, M3, M4};
+        let (elements, live) = (30, WORD * (30 + 30));
+        assert_eq!(
+            memory.client.stock,
+            WORD * 10 + of(Deal) + HALF * elements + HALF * elements
+        );
+        assert_eq!(memory.server.stock, WORD * elements);
+        assert_eq!(memory.helper.stock, 0);
+        assert_eq!(memory.client.offline, live + of(Deal).max(WORD * elements));
+        assert_eq!(memory.helper.offline, live + of(Deal));
+        let round = (of(M1) + of(M2)).max(of(M3) + of(M4));
+        assert_eq!(memory.client.online, 2 * round);
+        assert_eq!(memory.server.online, live + 2 * round);
+        let constants = [memory.client, memory.server, memory.helper].map(|party| party.constants);
+        assert_eq!(constants, [3 * WORD, 6 * WORD, 3 * WORD]);
+    }
+
+    #[test]
+    fn stocks_and_batches_add_up_and_do_not_overflow() {
+        let party = PartyMemory {
+            constants: 1000,
+            stock: 10,
+            offline: 50,
+            online: 20,
+        };
+        assert_eq!(party.peak(1, 1), 1000 + 10 + 50);
+        assert_eq!(party.peak(7, 4), 1000 + 70 + 80);
+        assert_eq!(party.peak(u64::MAX, u64::MAX), u64::MAX);
+    }
+}
