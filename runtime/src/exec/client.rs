@@ -18,7 +18,6 @@ use crate::protocol::layout::Half;
 use crate::protocol::streams::StepStreams;
 use crate::protocol::{section, truncate};
 use crate::trace::Lap;
-use crate::wipe::wipe;
 use crate::wire::Link;
 
 /// The client of one plan. Clones share the packed weights.
@@ -71,8 +70,8 @@ impl ClientStock {
     }
 
     pub(super) fn wipe(&mut self) {
-        wipe(&mut self.input_mask);
-        wipe(&mut self.revealed);
+        pool::recycle(std::mem::take(&mut self.input_mask));
+        pool::recycle(std::mem::take(&mut self.revealed));
         self.gates.clear();
     }
 
