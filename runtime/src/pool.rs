@@ -14,8 +14,9 @@ use crate::wipe::wipe;
 /// Smaller buffers are left to the allocator, which is good at them.
 const SMALLEST: usize = 1 << 14;
 
-/// Most buffers of one kind that wait to be used again.
+/// Most buffers of one kind that wait to be used again, and their bytes.
 const MOST: usize = 64;
+const MOST_BYTES: usize = 512 << 20;
 
 /// The free buffers of one kind.
 pub(crate) struct Pool<T>(Mutex<Vec<Vec<T>>>);
@@ -68,7 +69,8 @@ pub(crate) fn with_capacity<T: Pooled>(len: usize) -> Vec<T> {
     buffer
 }
 
-/// Wipes a buffer that is done with, and keeps it for others.
+/// Wipes a buffer that is done with, and keeps it for others. (Wiped is what it holds: a buffer that
+/// held secrets must not be shortened before.)
 pub(crate) fn recycle<T: Pooled>(mut buffer: Vec<T>) {
     wipe(&mut buffer);
     if buffer.capacity() * size_of::<T>() >= SMALLEST {
@@ -90,7 +92,8 @@ impl<T> Pool<T> {
     fn put(&self, buffer: Vec<T>) {
         let mut free = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         free.push(buffer);
-        if free.len() > MOST {
+        let bytes: usize = free.iter().map(|b| b.capacity() * size_of::<T>()).sum();
+        if free.len() > MOST || bytes > MOST_BYTES {
             let smallest = free.iter().enumerate().min_by_key(|(_, b)| b.capacity());
             if let Some((at, _)) = smallest {
                 let gone = free.swap_remove(at);

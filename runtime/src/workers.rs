@@ -2,6 +2,10 @@
 
 use rayon::{ThreadPoolBuilder, current_num_threads};
 
+/// A thread that waits for its part of one image takes up work of others meanwhile, on the same
+/// stack.
+const STACK: usize = 16 << 20;
+
 /// Does `work` on one of as many new threads as the current pool has; what it shares out, it shares
 /// with the others.
 ///
@@ -13,11 +17,8 @@ use rayon::{ThreadPoolBuilder, current_num_threads};
 pub(crate) fn on_own_threads<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     let threads = current_num_threads();
     let name = |at| format!("worker {at}");
-    match ThreadPoolBuilder::new()
-        .num_threads(threads)
-        .thread_name(name)
-        .build()
-    {
+    let builder = ThreadPoolBuilder::new().num_threads(threads);
+    match builder.thread_name(name).stack_size(STACK).build() {
         Ok(pool) => pool.install(work),
         // Without threads of its own it is slower, and nothing else.
         Err(_) => work(),

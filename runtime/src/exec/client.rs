@@ -269,6 +269,7 @@ impl Offline<'_> {
             Op::Truncate(op) => {
                 let share = self.store.take_ring(step.args[0]);
                 let sent = truncate::client_send(isa, &share, &mut streams);
+                pool::recycle(share);
                 at.send(server, Stage::MaskedShare, sent)?;
                 let message = at.receive(helper, Stage::TruncationMask)?;
                 let rs = truncate::client_receive(isa, op, &message, step.ty.shape.len())
@@ -279,6 +280,7 @@ impl Offline<'_> {
             Op::TruncateSums(_) => {
                 let share = self.store.take_ring(step.args[0]);
                 let sent = truncate::client_send(isa, &share, &mut streams);
+                pool::recycle(share);
                 at.send(server, Stage::MaskedShare, sent)?;
             }
             Op::Reveal(_) => self.revealed = self.low_half(step.args[0]),

@@ -283,6 +283,7 @@ impl<'a> Online<'a> {
                 let payload = self.at(id).receive(client, Stage::Input)?;
                 let hat = section::to_u32s(&payload, step.ty.shape.len())
                     .map_err(|e| self.at(id).malformed(client, e))?;
+                pool::recycle(payload);
                 self.store.put(id, Value::Ring(hat));
             }
             Op::Truncate(_) | Op::TruncateSums(_) => {
@@ -330,7 +331,9 @@ impl<'a> Online<'a> {
             _ => {
                 let half = self.operand(id).0.to_vec();
                 self.store.used(self.program, id);
-                section::of_u16s(&half)
+                let payload = section::of_u16s(&half);
+                pool::recycle(half);
+                payload
             }
         };
         self.at(id).send(client, stage, payload)

@@ -23,9 +23,11 @@ impl Aligned {
         let start = start.min(LINE_WORDS - 1);
         Aligned { words, start, len }
     }
+}
 
-    /// Overwrites the contents in a way that the compiler must not leave out.
-    pub(super) fn wipe(&mut self) {
+/// What is in it are weights, or values of a layer.
+impl Drop for Aligned {
+    fn drop(&mut self) {
         wipe(&mut self.words);
     }
 }

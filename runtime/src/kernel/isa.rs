@@ -74,6 +74,12 @@ impl Isa {
         best.unwrap_or(Isa::Scalar)
     }
 
+    /// Whether it is AVX-512, and the CPU runs it: what is asked where its instructions are called.
+    #[inline]
+    pub(crate) fn runs_avx512(self) -> bool {
+        self == Isa::Avx512 && self.is_available()
+    }
+
     /// 32-bit lanes of one vector (portable code pretends to have some).
     pub(super) fn lanes(self) -> usize {
         match self {

@@ -98,12 +98,6 @@ impl PackedWeights {
     }
 }
 
-impl Drop for PackedWeights {
-    fn drop(&mut self) {
-        self.words.wipe();
-    }
-}
-
 impl fmt::Debug for PackedWeights {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PackedWeights")

@@ -24,6 +24,12 @@ use crate::wipe::wipe;
 /// Fewest channels that one task handles.
 const CHANNELS: usize = 4;
 
+/// Words of a vector, of the widest instruction set.
+const LANES: usize = 16;
+
+/// Box sums that are taken at a time, in words.
+const BOXES: usize = 4096;
+
 /// Weights of a convolution's patch sums, arranged for one instruction set.
 pub struct PackedSums {
     isa: Isa,
@@ -55,7 +61,9 @@ struct Part {
     group: usize,
     /// Where each entry's sums go.
     starts: Vec<usize>,
-    /// `[in channels of a group, taps, entries]`
+    /// Whether the patches are the columns of the product, and the entries its rows.
+    by_patch: bool,
+    /// `[in channels of a group, taps, entries]`; filled up to whole vectors where entries are columns.
     weights: Vec<u32>,
 }
 
@@ -87,16 +95,29 @@ impl PackedSums {
             let of_patch = by_patch.entry(patch).or_default();
             of_patch.entry(channel / per_group).or_default().push(entry);
         }
-        let part = |(group, entries): (usize, Vec<usize>)| Part {
-            group,
-            starts: entries.iter().map(|&entry| starts[entry]).collect(),
-            weights: transposed(&entries, shape.depth(), weights),
+        let part = |patches: usize, group: usize, entries: &[usize]| {
+            let count = entries.len();
+            // The fewest vectors: those of columns are whole.
+            let by_patch = count * patches.div_ceil(LANES) <= patches * count.div_ceil(LANES);
+            let line = if by_patch { count } else { whole(count) };
+            Part {
+                group,
+                starts: entries.iter().map(|&entry| starts[entry]).collect(),
+                by_patch,
+                weights: transposed(entries, line, shape.depth(), weights),
+            }
         };
-        let classes = by_patch.into_iter().map(|(patch, of_patch)| Class {
-            spans: Spans::new(&geometry.reach(patch)),
-            taps: shape.kernel[0] * shape.kernel[1],
-            patches: patch.signs(h, w),
-            parts: of_patch.into_iter().map(part).collect(),
+        let classes = by_patch.into_iter().map(|(patch, of_patch)| {
+            let patches = patch.signs(h, w);
+            let parts = of_patch.iter();
+            Class {
+                spans: Spans::new(&geometry.reach(patch)),
+                taps: shape.kernel[0] * shape.kernel[1],
+                patches,
+                parts: parts
+                    .map(|(&group, entries)| part(patches, group, entries))
+                    .collect(),
+            }
         });
         Self {
             isa: isa.clamped(),
@@ -172,26 +193,59 @@ impl PackedSums {
     }
 }
 
-/// The weights of some entries, `[depth, entries]`.
-fn transposed(entries: &[usize], depth: usize, weights: &[u32]) -> Vec<u32> {
-    let mut lines = vec![0; depth * entries.len()];
+/// The weights of some entries, `[depth, entries]`, each line filled up to `line` words.
+fn transposed(entries: &[usize], line: usize, depth: usize, weights: &[u32]) -> Vec<u32> {
+    let mut lines = vec![0; depth * line];
     for (at, entry) in entries.iter().enumerate() {
         let row = &weights[entry * depth..][..depth];
-        let places = lines[at..].iter_mut().step_by(entries.len());
+        let places = lines[at..].iter_mut().step_by(line);
         places.zip(row).for_each(|(to, from)| *to = *from);
     }
     lines
 }
 
+/// Words of whole vectors for so many values.
+fn whole(count: usize) -> usize {
+    count.next_multiple_of(LANES)
+}
+
 impl Class {
-    /// Words for the box sums of one channel, one line of them, and all sums of a part.
+    /// Words for one line of prefix sums, the box sums of some channels, and all sums of a part.
     fn scratch_words(&self, prefixes: &Prefixes) -> usize {
-        let entries = self.parts.iter().map(|part| part.starts.len());
-        prefixes.width() + (self.taps + entries.max().unwrap_or(0)) * self.patches
+        let of_part = |part: &Part| {
+            let [rows, columns] = self.axes(part);
+            self.channels_at_once(part) * self.taps * self.box_line(part) + rows * columns
+        };
+        let most = self.parts.iter().map(of_part).max();
+        prefixes.width() + most.unwrap_or(0)
+    }
+
+    /// Rows and columns of a part's product, these in whole vectors.
+    fn axes(&self, part: &Part) -> [usize; 2] {
+        let entries = part.starts.len();
+        if part.by_patch {
+            [entries, whole(self.patches)]
+        } else {
+            [self.patches, whole(entries)]
+        }
+    }
+
+    /// Words of the box sums of one channel and tap.
+    fn box_line(&self, part: &Part) -> usize {
+        if part.by_patch {
+            whole(self.patches)
+        } else {
+            self.patches
+        }
+    }
+
+    /// Channels whose box sums are taken before they are multiplied: what fits the first-level cache.
+    fn channels_at_once(&self, part: &Part) -> usize {
+        (BOXES / (self.taps * self.box_line(part)).max(1)).max(1)
     }
 }
 
-/// Box sums times weights, channel after channel.
+/// Box sums times weights, some channels at a time.
 struct Product<'a> {
     class: &'a Class,
     part: &'a Part,
@@ -207,45 +261,78 @@ impl Loop for Product<'_> {
 
     #[inline(always)]
     fn run(self) {
-        let Class {
-            taps, patches, spans, ..
-        } = self.class;
-        let entries = self.part.starts.len();
+        let (class, part) = (self.class, self.part);
+        let ([rows, columns], box_line) = (class.axes(part), class.box_line(part));
+        let channels = class.channels_at_once(part);
+        let weight_line = if part.by_patch { rows } else { columns };
         let (line, rest) = self.scratch.split_at_mut(self.prefixes.width());
-        let (boxes, sums) = rest.split_at_mut(taps * patches);
-        let sums = &mut sums[..entries * patches];
+        let (boxes, rest) = rest.split_at_mut(channels * class.taps * box_line);
+        let sums = &mut rest[..rows * columns];
+        boxes.fill(0);
         sums.fill(0);
-        let weights = self.part.weights.chunks_exact(taps * entries);
-        let channels = self.prefix.chunks_exact(self.prefixes.len());
-        // The longer of the two axes is that of the vectors.
-        let by_patch = *patches >= entries;
-        for (weights, prefix) in weights.zip(channels) {
-            spans.take(prefix, line, boxes);
-            let lines = boxes.chunks_exact(*patches).zip(weights.chunks_exact(entries));
-            for (boxes, weights) in lines {
-                if by_patch {
-                    add_outer(sums, weights, boxes);
-                } else {
-                    add_outer(sums, boxes, weights);
-                }
+        let weights = part.weights.chunks(channels * class.taps * weight_line);
+        let prefixes = self.prefix.chunks(channels * self.prefixes.len());
+        for (weights, prefixes) in weights.zip(prefixes) {
+            let of_channels = prefixes.chunks_exact(self.prefixes.len());
+            for (prefix, boxes) in of_channels.zip(boxes.chunks_exact_mut(class.taps * box_line)) {
+                class.spans.take(prefix, line, boxes, box_line);
+            }
+            // Behind the last channels stand boxes of earlier ones, which no weights meet.
+            if part.by_patch {
+                add_product(sums, [weights, boxes], [rows, columns]);
+            } else {
+                add_product(sums, [boxes, weights], [rows, columns]);
             }
         }
-        if by_patch {
-            return self.out.copy_from_slice(sums);
-        }
-        for (patch, sums) in sums.chunks_exact(entries).enumerate() {
-            let places = self.out[patch..].iter_mut().step_by(*patches);
-            places.zip(sums).for_each(|(to, from)| *to = *from);
+        for (entry, out) in self.out.chunks_exact_mut(class.patches).enumerate() {
+            if part.by_patch {
+                out.copy_from_slice(&sums[entry * columns..][..class.patches]);
+            } else {
+                let column = sums[entry..].iter().step_by(columns);
+                out.iter_mut().zip(column).for_each(|(to, from)| *to = *from);
+            }
         }
     }
 }
 
-/// `sums[i][j] += rows[i] · columns[j]`
+/// `sums[i][j] += Σₖ left[k][i] · right[k][j]`, as far as both reach; columns are whole vectors.
 #[inline(always)]
-fn add_outer(sums: &mut [u32], rows: &[u32], columns: &[u32]) {
-    for (sums, row) in sums.chunks_exact_mut(columns.len()).zip(rows) {
-        for (sum, column) in sums.iter_mut().zip(columns) {
-            *sum = sum.wrapping_add(row.wrapping_mul(*column));
+fn add_product(sums: &mut [u32], [left, right]: [&[u32]; 2], [rows, columns]: [usize; 2]) {
+    for first in (0..columns).step_by(LANES) {
+        let mut row = 0;
+        while row + 4 <= rows {
+            add_tile::<4>(sums, [left, right], [rows, columns], [row, first]);
+            row += 4;
+        }
+        while row < rows {
+            add_tile::<1>(sums, [left, right], [rows, columns], [row, first]);
+            row += 1;
+        }
+    }
+}
+
+/// The same for `R` rows and the columns of one vector.
+#[inline(always)]
+fn add_tile<const R: usize>(
+    sums: &mut [u32],
+    [left, right]: [&[u32]; 2],
+    [rows, columns]: [usize; 2],
+    [row, first]: [usize; 2],
+) {
+    let mut tile = [[0u32; LANES]; R];
+    for (left, right) in left.chunks_exact(rows).zip(right.chunks_exact(columns)) {
+        let left: &[u32; R] = left[row..].first_chunk().expect("a tile is within the rows");
+        let right: &[u32; LANES] = right[first..].first_chunk().expect("and within the columns");
+        for (tile, factor) in tile.iter_mut().zip(left) {
+            for (sum, value) in tile.iter_mut().zip(right) {
+                *sum = sum.wrapping_add(factor.wrapping_mul(*value));
+            }
+        }
+    }
+    for (at, tile) in tile.iter().enumerate() {
+        let sums = &mut sums[(row + at) * columns + first..][..LANES];
+        for (sum, value) in sums.iter_mut().zip(tile) {
+            *sum = sum.wrapping_add(*value);
         }
     }
 }
@@ -314,7 +401,7 @@ pub fn pool_sums(
         let mut line = vec![0; prefixes.width()];
         let pixels = &x[channel * input.plane()..(channel + 1) * input.plane()];
         prefixes.fill(isa, pixels, &mut prefix);
-        spans.take(&prefix, &mut line, &mut boxes);
+        spans.take(&prefix, &mut line, &mut boxes, patches);
         let sum = |p: usize| boxes.iter().skip(p).step_by(patches);
         let sum = |p: usize| sum(p).fold(0u32, |s, v| s.wrapping_add(*v));
         out.extend((0..patches).map(|p| sum(p).wrapping_mul(multiplier[entry] as u32)));
@@ -381,11 +468,12 @@ impl Spans {
         lines.map(|line| size_of_val(line) + size_of_val(&line[..])).sum()
     }
 
-    /// Box sums of one channel, `[taps, patches]`, out of its prefix sums, of whose width `line` is.
+    /// Box sums of one channel, `[taps, patches]` in lines of `tap_line` words, out of its prefix sums,
+    /// of whose width `line` is.
     #[inline(always)]
-    fn take(&self, prefix: &[u32], line: &mut [u32], sums: &mut [u32]) {
+    fn take(&self, prefix: &[u32], line: &mut [u32], sums: &mut [u32], tap_line: usize) {
         let width = line.len();
-        let (grid_rows, grid_columns) = (self.rows[0].len(), self.columns[0].len());
+        let grid_columns = self.columns[0].len();
         for (ky, rows) in self.rows.iter().enumerate() {
             for (row, span) in rows.iter().enumerate() {
                 let from = &prefix[span.from * width..][..width];
@@ -395,7 +483,7 @@ impl Spans {
                 }
                 for (kx, columns) in self.columns.iter().enumerate() {
                     let tap = ky * self.columns.len() + kx;
-                    let sums = &mut sums[(tap * grid_rows + row) * grid_columns..][..grid_columns];
+                    let sums = &mut sums[tap * tap_line + row * grid_columns..][..grid_columns];
                     for (sum, span) in sums.iter_mut().zip(columns) {
                         *sum = line[span.to].wrapping_sub(line[span.from]);
                     }

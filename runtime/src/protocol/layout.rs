@@ -17,7 +17,7 @@ use crate::wire::bits::BitsError;
 /// The groups of a gate, with all that is worked out of them once.
 pub struct Layer {
     /// Which instructions to use.
-    pub isa: Isa,
+    pub(super) isa: Isa,
     /// The groups.
     pub groups: Vec<Placed>,
 }
@@ -34,7 +34,14 @@ pub struct Placed {
 
 impl Layer {
     /// A gate of these groups.
+    ///
+    /// # Panics
+    /// If a group with signs comes before one without. All groups read one stream of fresh masks: the
+    /// client in M2 for those without and in M4 for those with signs, the helper (and the client, where
+    /// it replays the stream) in one go, in the groups' order.
     pub fn new(isa: Isa, groups: Vec<Group>) -> Self {
+        let ordered = groups.is_sorted_by_key(|group| group.form.has_signs());
+        assert!(ordered, "groups come in the order in which fresh masks are drawn");
         let placed = |group: Group| Placed {
             places: Places::new(&group.channels, group.map[0] * group.map[1]),
             spreads: group.openings.iter().map(|o| Spread::new(o, group.map)).collect(),
@@ -337,7 +344,7 @@ pub struct Spread {
     map: [usize; 2],
     channels: Vec<Grid>,
     /// For each width of a patch the column of patches that each column of pixels is in.
-    columns: Vec<Vec<u16>>,
+    columns: Vec<Vec<u32>>,
 }
 
 /// The patches of one channel.
@@ -360,7 +367,7 @@ impl Spread {
             let known = widths.iter().position(|&known| known == w);
             let columns_at = known.unwrap_or_else(|| {
                 widths.push(w);
-                columns.push((0..width).map(|x| (x / w) as u16).collect());
+                columns.push((0..width).map(|x| (x / w) as u32).collect());
                 widths.len() - 1
             });
             Grid {
@@ -393,7 +400,7 @@ impl Spread {
             let columns = &self.columns[grid.columns_at][x..];
             let pixels = &mut pixels[at - start..];
             for (pixel, column) in pixels.iter_mut().zip(columns) {
-                *pixel = value(row + usize::from(*column));
+                *pixel = value(row + *column as usize);
             }
             at += columns.len();
         }
@@ -477,6 +484,18 @@ mod tests {
         let [first, second] = [&pixels[..35], &pixels[35..70]];
         assert_eq!((first[0], first[34]), (6, 1)); // bottom right corner: one row, one column
         assert_eq!((second[0], second[3], second[4], second[34]), (4, 4, 3, 3));
+    }
+
+    #[test]
+    #[should_panic(expected = "the order in which fresh masks are drawn")]
+    fn groups_come_in_the_order_in_which_fresh_masks_are_drawn() {
+        let patches = [Patch::Block { h: 2, w: 2 }, Patch::PIXEL, Patch::Identity];
+        let lower: Vec<Patch> = (0..9).map(|c| patches[c % 3]).collect();
+        let upper: Vec<Patch> = (0..9).map(|c| patches[c / 3]).collect();
+        let mut groups = groups(&lower, Some(&upper), Shape::new(9, 4, 4), false);
+        assert!(Layer::new(Isa::detect(), groups.clone()).groups.len() > 2);
+        groups.reverse();
+        Layer::new(Isa::detect(), groups);
     }
 
     #[test]

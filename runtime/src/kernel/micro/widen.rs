@@ -12,13 +12,11 @@ pub(crate) trait Loop {
     fn run(self) -> Self::Output;
 }
 
-/// Runs a loop in the form that was compiled for `isa`.
-///
-/// `isa` must be one that this CPU runs, as every [`Isa::clamped`] is.
+/// Runs a loop in the form that was compiled for `isa`, or the best below it that this CPU runs.
 pub(crate) fn widened<L: Loop>(isa: Isa, work: L) -> L::Output {
-    match isa {
+    match isa.clamped() {
         Isa::Scalar => work.run(),
-        // SAFETY: the CPU runs `isa`, see above.
+        // SAFETY: a clamped `Isa` is one that the CPU runs.
         #[cfg(target_arch = "x86_64")]
         Isa::Avx2 => unsafe { with_avx2(work) },
         // SAFETY: as above.

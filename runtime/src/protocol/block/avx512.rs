@@ -2,8 +2,7 @@
 //! The twins are in [`portable`](super::portable) and [`fields`](crate::wire::bits); tests compare
 //! them.
 //!
-//! Called only where [`Isa::Avx512`](crate::kernel::Isa) was found, which says that the machine has
-//! AVX-512 F, VL, BW and DQ. Packing of the protocol's two odd widths wants VBMI too, and says
+//! Called only where `Isa::runs_avx512` said yes: the machine has AVX-512 F, VL, BW and DQ. Packing of the protocol's two odd widths wants VBMI too, and says
 //! `false` where that is missing.
 #![allow(unsafe_code)]
 

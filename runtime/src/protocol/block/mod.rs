@@ -270,7 +270,7 @@ pub fn not(a: &mut Bits) {
 #[inline(always)]
 pub fn slice(isa: Isa, values: &Halves, planes: &mut [Bits]) {
     #[cfg(target_arch = "x86_64")]
-    if isa == Isa::Avx512 {
+    if isa.runs_avx512() {
         return avx512::slice(values, planes);
     }
     let _ = isa;
@@ -281,7 +281,7 @@ pub fn slice(isa: Isa, values: &Halves, planes: &mut [Bits]) {
 #[inline(always)]
 pub fn bit(isa: Isa, values: &Halves, bit: u32) -> Bits {
     #[cfg(target_arch = "x86_64")]
-    if isa == Isa::Avx512 {
+    if isa.runs_avx512() {
         return avx512::bit(values, bit);
     }
     let _ = isa;
@@ -292,7 +292,7 @@ pub fn bit(isa: Isa, values: &Halves, bit: u32) -> Bits {
 #[inline(always)]
 pub fn expand(isa: Isa, bits: &Bits, values: &mut Halves) {
     #[cfg(target_arch = "x86_64")]
-    if isa == Isa::Avx512 {
+    if isa.runs_avx512() {
         return avx512::expand(bits, values);
     }
     let _ = isa;

@@ -57,7 +57,7 @@ impl<'a> BlockWriter<'a> {
     pub fn halves(&mut self, values: &Halves, bits: u32) {
         let section = self.section(bits);
         #[cfg(target_arch = "x86_64")]
-        if self.isa == Isa::Avx512 && super::avx512::pack_u16(values, bits, self.count, section) {
+        if self.isa.runs_avx512() && super::avx512::pack_u16(values, bits, self.count, section) {
             return;
         }
         pack_u16(&values[..self.count], bits, section);
@@ -67,7 +67,7 @@ impl<'a> BlockWriter<'a> {
     pub fn words(&mut self, values: &Words, bits: u32) {
         let section = self.section(bits);
         #[cfg(target_arch = "x86_64")]
-        if self.isa == Isa::Avx512 && super::avx512::pack_u32(values, bits, self.count, section) {
+        if self.isa.runs_avx512() && super::avx512::pack_u32(values, bits, self.count, section) {
             return;
         }
         pack_u32(&values[..self.count], bits, section);
@@ -151,7 +151,7 @@ impl<'a> BlockReader<'a> {
     pub fn halves(&mut self, bits: u32, values: &mut Halves) -> Result<(), BitsError> {
         let section = self.section(bits)?;
         #[cfg(target_arch = "x86_64")]
-        if self.isa == Isa::Avx512 && super::avx512::unpack_u16(section, bits, self.count, values) {
+        if self.isa.runs_avx512() && super::avx512::unpack_u16(section, bits, self.count, values) {
             return Ok(());
         }
         unpack_u16(section, bits, &mut values[..self.count]);
@@ -165,7 +165,7 @@ impl<'a> BlockReader<'a> {
     pub fn words(&mut self, bits: u32, values: &mut Words) -> Result<(), BitsError> {
         let section = self.section(bits)?;
         #[cfg(target_arch = "x86_64")]
-        if self.isa == Isa::Avx512 && super::avx512::unpack_u32(section, bits, self.count, values) {
+        if self.isa.runs_avx512() && super::avx512::unpack_u32(section, bits, self.count, values) {
             return Ok(());
         }
         unpack_u32(section, bits, &mut values[..self.count]);

@@ -71,17 +71,8 @@ pub fn helper_deal(
     message
 }
 
-/// Whether every requantised group comes before every group with signs. All groups read one stream
-/// of fresh masks: the client in M2 for the former and in M4 for the latter, the helper (and the
-/// client, where it replays the stream) in one go, in the groups' order.
-fn requants_precede(layer: &Layer) -> bool {
-    let forms = layer.groups.iter().map(|placed| placed.group.form);
-    forms.is_sorted_by_key(|form| form.has_signs())
-}
-
 /// The client and the helper: the mask of the gate's result.
 pub fn result_mask(layer: &Layer, source: &MaskSource<'_>, client: &mut StepStreams<'_>) -> Vec<u32> {
-    debug_assert!(requants_precede(layer));
     let mut masks = pool::zeroed(source.rs.len());
     for placed in &layer.groups {
         match placed.group.form {
@@ -240,7 +231,6 @@ impl<'a> Client<'a> {
         levels: Levels<'a>,
         streams: &mut StepStreams<'_>,
     ) -> Result<(Self, Vec<u8>), BitsError> {
-        debug_assert!(requants_precede(layer));
         let isa = layer.isa;
         let (deal, of_m1) = (layer.parts(Stage::Deal, deal)?, layer.parts(Stage::M1, &m1)?);
         let mut message = pool::zeroed(layer.bytes(Stage::M2));
@@ -297,31 +287,5 @@ impl<'a> Client<'a> {
             }
         }
         Ok(message)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use trefoil_ir::mpc::gate::groups;
-    use trefoil_ir::patch::Patch;
-    use trefoil_ir::shape::Shape;
-
-    use super::*;
-    use crate::kernel::Isa;
-
-    #[test]
-    fn groups_come_in_the_order_in_which_fresh_masks_are_drawn() {
-        let patches = [Patch::Block { h: 2, w: 2 }, Patch::PIXEL, Patch::Identity];
-        let lower: Vec<Patch> = (0..9).map(|c| patches[c % 3]).collect();
-        let upper: Vec<Patch> = (0..9).map(|c| patches[c / 3]).collect();
-        for upper in [None, Some(&upper)] {
-            let groups = groups(&lower, upper, Shape::new(9, 4, 4), false);
-            let mut layer = Layer::new(Isa::detect(), groups);
-            let forms = layer.groups.iter().map(|placed| placed.group.form);
-            assert!(layer.groups.len() > 2 && forms.clone().any(|form| form == Form::Requant));
-            assert!(requants_precede(&layer));
-            layer.groups.reverse();
-            assert!(!requants_precede(&layer));
-        }
     }
 }

@@ -5,6 +5,7 @@ use trefoil_ir::mpc::gate::{BLOCK, Group, OPENED_BITS, PRODUCTS, Sign, table_pla
 
 use super::{Planes, of_opening, planes_of, takes_top_bit, wide_masks};
 use crate::kernel::Isa;
+use crate::pool;
 use crate::prg::Purpose;
 use crate::protocol::block::{self, Bits, BlockWriter, Halves, Masks, Step, ZEROS, and, expand, xor};
 use crate::protocol::compare::{MOST_PLANES, deal_products, deal_tables};
@@ -44,6 +45,8 @@ pub(in crate::protocol::gate) fn deal(
             (parts[at], full),
             kept,
         ));
+        drop(opening);
+        pool::recycle(sums);
     }
     let values = Values {
         half: source.rs,

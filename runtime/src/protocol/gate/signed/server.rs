@@ -8,6 +8,7 @@ use super::{
     takes_top_bit, wide_masks,
 };
 use crate::kernel::Isa;
+use crate::pool;
 use crate::prg::Purpose;
 use crate::protocol::block::{
     self, Bits, BlockReader, BlockWriter, Halves, Masks, Step, Words, ZEROS, expand, not, xor,
@@ -116,6 +117,7 @@ impl Server {
             let full = group.segment(Stage::M1, at).bytes(BLOCK);
             let kept = of_opening(group, at, &mut compared);
             never(block::write_and_keep(isa, &m1, count, (parts[at], full), kept));
+            pool::recycle(sums);
         }
         Self {
             compared,
