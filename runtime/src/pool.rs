@@ -15,7 +15,7 @@ use crate::wipe::wipe;
 const SMALLEST: usize = 1 << 14;
 
 /// Most buffers of one kind that wait to be used again, and their bytes.
-const MOST: usize = 64;
+const MOST: usize = 256;
 const MOST_BYTES: usize = 512 << 20;
 
 /// The free buffers of one kind.

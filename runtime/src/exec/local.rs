@@ -88,11 +88,13 @@ pub(super) fn run(
             .iter()
             .flat_map(|a| store.ring(*a).iter().copied())
             .collect(),
-        Op::Gather(op) => op.axis.gather(
-            store.ring(step.args[0]),
-            program.ty(step.args[0]).shape,
-            &op.index,
-        ),
+        Op::Gather(op) => {
+            let mut values = pool::with_capacity(shape.len());
+            let input = program.ty(step.args[0]).shape;
+            op.axis
+                .gather_onto(store.ring(step.args[0]), input, &op.index, &mut values);
+            values
+        }
         Op::Pad(op) => op
             .pad
             .apply(store.ring(step.args[0]), program.ty(step.args[0]).shape, shape, 0),

@@ -53,15 +53,25 @@ impl Axis {
     /// Picks `index` along this axis out of `values` of `shape`.
     pub fn gather<T: Copy>(self, values: &[T], shape: Shape, index: &[usize]) -> Vec<T> {
         let (outer, inner) = self.outer_inner(shape);
-        let size = self.size(shape);
         let mut result = Vec::with_capacity(outer * index.len() * inner);
+        self.gather_onto(values, shape, index, &mut result);
+        result
+    }
+
+    /// The same, behind what `result` holds.
+    pub fn gather_onto<T: Copy>(self, values: &[T], shape: Shape, index: &[usize], result: &mut Vec<T>) {
+        let (outer, inner) = self.outer_inner(shape);
+        let size = self.size(shape);
         for o in 0..outer {
+            let line = &values[o * size * inner..][..size * inner];
+            if inner == 1 {
+                result.extend(index.iter().map(|&at| line[at]));
+                continue;
+            }
             for &at in index {
-                let start = (o * size + at) * inner;
-                result.extend_from_slice(&values[start..start + inner]);
+                result.extend_from_slice(&line[at * inner..][..inner]);
             }
         }
-        result
     }
 }
 

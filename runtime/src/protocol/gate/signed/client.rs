@@ -105,7 +105,7 @@ impl Client {
             received,
         };
         for at in group.order().filter(|&at| at > 0) {
-            let kept = of_opening(group, at, &mut of_patches.0);
+            let kept = of_patches.of_opening(group, at);
             let m3 = M3Patches { signs: &signs, at };
             block::keep(isa, &m3, kept)?;
         }

@@ -35,12 +35,12 @@ pub mod server;
 use trefoil_ir::mpc::gate::{BLOCK, Form, Group, Opening, Sign};
 
 use crate::kernel::Isa;
+use crate::pool;
 use crate::prg::Purpose;
 use crate::protocol::block::{self, Bits, Halves, Masks, Step, Words, ZEROS, expand};
 use crate::protocol::layout::{Placed, Spread, pixel_levels, thresholds};
 use crate::protocol::low;
 use crate::protocol::streams::StepStreams;
-use crate::wipe::wipe;
 use crate::wire::bits::BitsError;
 
 use super::{Levels, never};
@@ -164,8 +164,8 @@ fn of_patches(open: &Halves, beta: &Halves, to: &mut Words) {
 
 /// What a block's pixels pick up of the signs of their patches.
 #[inline(always)]
-fn pick_up(spread: &Spread, signs: &[Words], block: usize, selector: &mut Selector) {
-    let (signs, mut both) = (signs.as_flattened(), [0; BLOCK]);
+fn pick_up(spread: &Spread, signs: &[u32], block: usize, selector: &mut Selector) {
+    let mut both = [0; BLOCK];
     spread.block(block, |at| signs[at], &mut both);
     let selectors = selector.open.iter_mut().zip(&mut selector.beta);
     for ((open, beta), both) in selectors.zip(&both) {
@@ -173,23 +173,29 @@ fn pick_up(spread: &Spread, signs: &[Words], block: usize, selector: &mut Select
     }
 }
 
-/// The signs of patches, block by block.
-struct OfPatches(Vec<Vec<Words>>);
+/// The signs of patches, in whole blocks.
+struct OfPatches(Vec<Vec<u32>>);
 
 impl OfPatches {
     /// Room for the group's signs that are not pixels'.
     fn of(group: &Group) -> Self {
         let room = |sign: &Sign| match sign.opening {
             0 => Vec::new(),
-            at => vec![[0; BLOCK]; block::blocks(group.openings[at].count())],
+            at => pool::zeroed(block::blocks(group.openings[at].count()) * BLOCK),
         };
         Self(group.signs.iter().map(room).collect())
+    }
+
+    /// Those of an opening.
+    fn of_opening(&mut self, group: &Group, at: usize) -> Vec<&mut [Words]> {
+        let kept = of_opening(group, at, &mut self.0).into_iter();
+        kept.map(|words| words.as_chunks_mut().0).collect()
     }
 }
 
 impl Drop for OfPatches {
     fn drop(&mut self) {
-        self.0.iter_mut().for_each(|words| wipe(words.as_flattened_mut()));
+        std::mem::take(&mut self.0).into_iter().for_each(pool::recycle);
     }
 }
 

@@ -152,7 +152,7 @@ impl Server {
         for at in group.order().filter(|&at| at > 0) {
             let full = group.segment(Stage::M3, at).bytes(BLOCK);
             let count = group.openings[at].count();
-            let kept = of_opening(group, at, &mut of_patches.0);
+            let kept = of_patches.of_opening(group, at);
             block::write_and_keep(isa, &signs(at, streams), count, (parts[at], full), kept)?;
         }
         let count = group.pixels();
