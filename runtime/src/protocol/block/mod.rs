@@ -14,7 +14,7 @@
 //! - [`Masks`]: a block's part of a stream
 //! - [`run`]: the jobs of one pass, on one thread or more
 //!
-//! Slicing, expanding and packing have a path for AVX-512 in [`avx512`], with the same results.
+//! Slicing, expanding and packing have a path for AVX-512, with the same results.
 
 #[cfg(target_arch = "x86_64")]
 mod avx512;
