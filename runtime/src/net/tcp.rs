@@ -214,6 +214,14 @@ impl Link for TcpLink {
         }
     }
 
+    fn be_patient(&mut self, times: u32) {
+        // Beyond any measure of patience there is none: a year is enough.
+        let longest = Duration::from_secs(365 * 24 * 3600);
+        let timeout = self.timeout.saturating_mul(times.max(1)).min(longest);
+        // On failure the last timeout stays.
+        let _ = self.reader.get_ref().set_read_timeout(Some(timeout));
+    }
+
     fn abort(&mut self, reason: AbortReason) {
         let sent = self.send(Tag::abort(reason), Vec::new());
         if sent.and_then(|()| self.flush()).is_ok() {

@@ -346,6 +346,26 @@ fn a_connection_may_end_anywhere() {
 }
 
 #[test]
+fn patience_is_for_a_time() {
+    let (mut link, mut peer) = bare(SHORT);
+    link.be_patient(100);
+    let frame = Header {
+        tag: Tag::control(FrameKind::End),
+        length: 0,
+    };
+    let sender = thread::spawn(move || {
+        thread::sleep(2 * SHORT);
+        peer.write_all(&frame.encode()).unwrap();
+        peer
+    });
+    link.receive(Tag::control(FrameKind::End), 0).unwrap();
+    let _peer = sender.join().unwrap();
+    link.be_patient(1);
+    let error = link.receive(Tag::control(FrameKind::End), 0).unwrap_err();
+    assert!(matches!(error, LinkError::Timeout { .. }), "{error}");
+}
+
+#[test]
 fn silence_ends_at_the_timeout_and_names_the_remedy() {
     let (mut link, peer) = bare(Duration::from_millis(50));
     let error = link.receive(DEAL, 4).unwrap_err().to_string();

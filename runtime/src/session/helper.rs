@@ -100,11 +100,17 @@ impl<L: Link> HelperSession<L> {
         record: &mut impl FnMut(Record),
     ) -> Result<bool, SessionError> {
         let announcement = Announcement::receive(&mut self.client);
+        self.client.be_patient(1);
         match announcement.map_err(lost(numbers.run_so_far()))? {
             Announcement::End => return Ok(false),
             Announcement::Prepare(span) => record(self.prepare(party, numbers.prepare(span)?)?),
             // Nothing to be done: the answer tells the client that the helper is there.
-            Announcement::Run(span) => ready(&mut self.client, numbers.run(span)?.start)?,
+            Announcement::Run(span) => {
+                let inferences = numbers.run(span)?;
+                ready(&mut self.client, inferences.start)?;
+                // Nothing is heard of the client until all of them are through.
+                self.client.be_patient(inferences.end - inferences.start);
+            }
         }
         Ok(true)
     }

@@ -71,6 +71,10 @@ impl<L: Link> Link for Traced<L> {
         self.link.abort(reason);
     }
 
+    fn be_patient(&mut self, times: u32) {
+        self.link.be_patient(times);
+    }
+
     fn waited(&self) -> Duration {
         self.link.waited()
     }

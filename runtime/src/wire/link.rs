@@ -135,6 +135,10 @@ pub trait Link: Send {
             .and_then(|()| self.flush());
     }
 
+    /// From now on waits `times` as long for a frame before it gives the peer up, where it would ever:
+    /// the peer is known to be at work of so many times the usual length.
+    fn be_patient(&mut self, _times: u32) {}
+
     /// Time that this end has spent waiting for frames, as far as the link counts it.
     fn waited(&self) -> Duration {
         Duration::ZERO
@@ -169,6 +173,10 @@ impl<L: Link + ?Sized> Link for Box<L> {
 
     fn abort(&mut self, reason: AbortReason) {
         (**self).abort(reason);
+    }
+
+    fn be_patient(&mut self, times: u32) {
+        (**self).be_patient(times);
     }
 
     fn waited(&self) -> Duration {

@@ -193,6 +193,10 @@ impl<L: Link> Link for Metered<L> {
         self.link.abort(reason);
     }
 
+    fn be_patient(&mut self, times: u32) {
+        self.link.be_patient(times);
+    }
+
     fn waited(&self) -> Duration {
         self.traffic.waiting
     }
