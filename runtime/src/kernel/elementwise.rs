@@ -1,4 +1,4 @@
-//! Sums, differences and scaling of whole tensors, modulo 2³².
+//! Sums and scaling of whole tensors, modulo 2³².
 //!
 //! Plain loops that the compiler vectorises, compiled once per instruction set. Memory sets the
 //! pace, so long tensors are shared among the threads of rayon's current pool.
@@ -17,15 +17,6 @@ const CHUNK: usize = 1 << 15;
 /// If the lengths differ.
 pub fn add_assign(isa: Isa, out: &mut [u32], x: &[u32]) {
     pairwise(isa, Op::Add, out, x);
-}
-
-/// `out[i] -= x[i]`
-///
-/// # Panics
-///
-/// If the lengths differ.
-pub fn sub_assign(isa: Isa, out: &mut [u32], x: &[u32]) {
-    pairwise(isa, Op::Sub, out, x);
 }
 
 /// `out[c, i] = x[c, i] · multipliers[c]`, where each channel has `plane` elements.
@@ -53,7 +44,6 @@ pub fn mul_channel(isa: Isa, out: &mut [u32], x: &[u32], multipliers: &[u32], pl
 #[derive(Clone, Copy)]
 enum Op {
     Add,
-    Sub,
     Scale(u32),
 }
 
@@ -82,7 +72,6 @@ impl Loop for Elementwise<'_> {
         let pairs = self.out.iter_mut().zip(self.x);
         match self.op {
             Op::Add => pairs.for_each(|(out, x)| *out = out.wrapping_add(*x)),
-            Op::Sub => pairs.for_each(|(out, x)| *out = out.wrapping_sub(*x)),
             Op::Scale(multiplier) => pairs.for_each(|(out, x)| *out = x.wrapping_mul(multiplier)),
         }
     }

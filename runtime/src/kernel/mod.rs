@@ -14,7 +14,7 @@
 //! | `pixels`, `channels` | the two blocked matrix products and their parallel tasks |
 //! | `depthwise` | one filter per channel, as a correlation of flat rows |
 //! | `sums` | patch sums of a convolution: box sums of the image, and a product with them |
-//! | `elementwise` | sums, differences and scaling of whole tensors |
+//! | `elementwise` | sums and scaling of whole tensors |
 //! | `micro` | the inner loops: scalar, AVX2, AVX-512; the only `unsafe` code of the module |
 //!
 //! Addition modulo 2³² is associative, so every instruction set, thread count and blocking gives
@@ -36,7 +36,7 @@ mod sums;
 #[cfg(test)]
 mod tests;
 
-pub use elementwise::{add_assign, mul_channel, sub_assign};
+pub use elementwise::{add_assign, mul_channel};
 pub use isa::{Isa, UnknownIsa};
 pub(crate) use micro::{Loop, widened};
 pub use pack::PackedWeights;

@@ -1,7 +1,7 @@
 //! The protocol: what each party computes and sends, without any I/O.
 //!
-//! The client's, server's and helper's sides of a step stand side by side in one file, with the
-//! messages numbered M1 to M4 as in `docs/PROTOCOL.md`. Nothing here knows sockets, plans or threads:
+//! The client's, server's and helper's sides of a step stand side by side, in one file or one folder,
+//! with the messages numbered M1 to M4 as in `docs/PROTOCOL.md`. Nothing here knows sockets or plans:
 //! values and payloads go in, values and payloads come out.
 //!
 //! - [`truncate`]: the first half of every gate on an accumulator
