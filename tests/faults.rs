@@ -3,7 +3,7 @@
 //! message of a small program; between processes for what only sockets and commands can do.
 
 #[path = "support/commands.rs"]
-#[allow(dead_code)]
+#[allow(dead_code)] // the end-to-end tests need more of it
 mod commands;
 #[path = "support/faulty.rs"]
 mod faulty;

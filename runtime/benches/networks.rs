@@ -3,10 +3,10 @@
 //! The environment variable `TREFOIL_BENCH_PLANS` names a folder whose subfolders each hold
 //! `client.plan`, `server.plan` and `helper.plan`, as `trefoil compile -o` writes them, and perhaps
 //! `input.npy`, of which the first image is taken; otherwise the image is random. A small network
-//! that needs no files is measured in any case.
+//! that needs no files is measured in any case. Times are the client's, as `trefoil-party` measures them.
 
-#[path = "support/inference.rs"]
-mod inference;
+#[path = "../../tests/support/parties.rs"]
+mod parties;
 #[allow(dead_code)] // the end-to-end tests need more of it
 #[path = "../../tests/support/plans.rs"]
 mod plans;
@@ -18,11 +18,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use criterion::{Criterion, SamplingMode};
-use inference::{Parties, Phases};
+use parties::Parties;
 use plans::Plans;
 use trefoil_ir::mpc::ValueId;
 use trefoil_ir::plan::{ClientPlan, HelperPlan, PlanError, ServerPlan};
 use trefoil_runtime::data::{DataSet, Preprocess};
+use trefoil_runtime::exec::Measured;
 
 const FOLDER: &str = "TREFOIL_BENCH_PLANS";
 
@@ -79,7 +80,7 @@ fn main() {
 }
 
 /// The part of an inference's time that is measured.
-type Part = fn(&Phases) -> Duration;
+type Part = fn(&Measured) -> f64;
 
 fn measure(criterion: &mut Criterion, name: &str, mut parties: Parties, folder: Option<&Path>) {
     let image = folder.and_then(
@@ -92,19 +93,26 @@ fn measure(criterion: &mut Criterion, name: &str, mut parties: Parties, folder: 
         },
     );
     let image = image.unwrap_or_else(|| {
-        let words = random::vector(parties.image_len(), 1);
+        let words = random::vector(parties.plan().program().ty(ValueId(0)).shape.len(), 1);
         words.into_iter().map(|word| word as i32 >> 19).collect()
     });
     let mut group = criterion.benchmark_group(name);
     group.sampling_mode(SamplingMode::Flat);
     let parts: [(&str, Part); 3] = [
-        ("offline", |phases| phases.offline),
-        ("online", |phases| phases.online),
-        ("total", Phases::total),
+        ("offline", |measured| measured.offline_seconds),
+        ("online", |measured| measured.online_seconds),
+        ("total", |measured| {
+            measured.offline_seconds + measured.online_seconds
+        }),
     ];
     for (part, time) in parts {
         group.bench_function(part, |bencher| {
-            bencher.iter_custom(|runs| (0..runs).map(|_| time(&parties.infer(&image))).sum());
+            let mut once = || {
+                let ran = parties.run(&image).expect("three parties of one compilation");
+                std::hint::black_box(ran.units);
+                Duration::from_secs_f64(time(&ran.measured))
+            };
+            bencher.iter_custom(|runs| (0..runs).map(|_| once()).sum());
         });
     }
     group.finish();
@@ -112,11 +120,11 @@ fn measure(criterion: &mut Criterion, name: &str, mut parties: Parties, folder: 
 
 fn synthetic() -> Parties {
     let plans = Plans::of(SYNTHETIC, 1);
-    let parties = parties(&plans.client, &plans.server, &plans.helper);
+    let parties = loaded(&plans.client, &plans.server, &plans.helper);
     parties.expect("what was just encoded is read back")
 }
 
-fn parties(client: &[u8], server: &[u8], helper: &[u8]) -> Result<Parties, PlanError> {
+fn loaded(client: &[u8], server: &[u8], helper: &[u8]) -> Result<Parties, PlanError> {
     let client = ClientPlan::decode(client)?;
     Ok(Parties::new(
         client,
@@ -152,7 +160,7 @@ fn read(folder: &Path) -> Result<Parties, String> {
     let file =
         |name: &str| fs::read(folder.join(name)).map_err(|error| format!("{name} cannot be read: {error}"));
     let files = (file("client.plan")?, file("server.plan")?, file("helper.plan")?);
-    parties(&files.0, &files.1, &files.2).map_err(|error| error.to_string())
+    loaded(&files.0, &files.1, &files.2).map_err(|error| error.to_string())
 }
 
 /// The first image of a file, in units.

@@ -4,10 +4,11 @@
 use std::collections::BTreeMap;
 use std::thread;
 
+use rayon::{ThreadPool, ThreadPoolBuilder};
 use trefoil_ir::mpc::cost::Cost;
 use trefoil_ir::mpc::{Party, Program, Stage};
 use trefoil_ir::plan::{ClientPlan, HelperPlan, ServerPlan};
-use trefoil_runtime::exec::{Client, Helper, Server};
+use trefoil_runtime::exec::{Client, Helper, Measured, Server};
 use trefoil_runtime::prg::{Seed, StreamKey};
 use trefoil_runtime::wire::{Metered, Traffic, pair};
 
@@ -19,6 +20,8 @@ pub(crate) struct Parties {
     /// The keys as each party holds them: of client and helper, of server and helper.
     client_helper: [StreamKey; 2],
     server_helper: [StreamKey; 2],
+    /// Threads of client, server and helper, as each session has its own.
+    threads: [ThreadPool; 3],
     next: u32,
 }
 
@@ -32,6 +35,8 @@ pub(crate) struct Ran {
     pub(crate) server: Traffic,
     /// What the helper's link to the client counted.
     pub(crate) helper: Traffic,
+    /// What the client measured.
+    pub(crate) measured: Measured,
 }
 
 impl Parties {
@@ -44,6 +49,7 @@ impl Parties {
             helper: Helper::new(helper),
             client_helper: [key(1), key(1)],
             server_helper: [key(2), key(2)],
+            threads: [(); 3].map(|()| ThreadPoolBuilder::new().build().expect("threads can be had")),
             next: 0,
         }
     }
@@ -71,17 +77,19 @@ impl Parties {
             helper,
             client_helper,
             server_helper,
+            threads: [of_client, of_server, of_helper],
             ..
         } = self;
         thread::scope(|scope| {
-            let helper = scope.spawn(|| {
+            let help = || {
                 let mut link = Metered::new(at_helper);
                 helper
                     .offline(&client_helper[1], &server_helper[1], inference, &mut link)
                     .map_err(|error| format!("helper: {error}"))?;
                 Ok::<_, String>(link.take())
-            });
-            let server = scope.spawn(|| {
+            };
+            let helper = scope.spawn(|| of_helper.install(help));
+            let serve = || {
                 let mut link = Metered::new(at_server);
                 let stock = server
                     .offline(inference, &mut link)
@@ -90,12 +98,14 @@ impl Parties {
                     .online(&server_helper[0], stock, &mut link)
                     .map_err(|e| format!("server: {e}"))?;
                 Ok::<_, String>(link.take())
-            });
+            };
+            let server = scope.spawn(|| of_server.install(serve));
             let (mut to_server, mut to_helper) = (Metered::new(to_server), Metered::new(to_helper));
             let key = &client_helper[0];
-            let units = client
-                .offline(key, inference, &mut to_server, &mut to_helper)
-                .and_then(|stock| client.online(key, stock, image, &mut to_server));
+            let units = of_client.install(|| {
+                let stock = client.offline(key, inference, &mut to_server, &mut to_helper)?;
+                client.online(key, stock, image, &mut to_server)
+            });
             let mut traffic = to_server.take();
             traffic.merge(&to_helper.take());
             // The other two wait for these ends.
@@ -107,6 +117,7 @@ impl Parties {
                 client: traffic,
                 server: server?,
                 helper: helper?,
+                measured: client.measured(),
             })
         })
     }

@@ -9,6 +9,8 @@ mod rounds;
 mod sums;
 mod verify;
 
+use std::fmt::Write as _;
+
 use super::emulate::{Emulator, IntMap, Outcome, Rounding};
 use super::{Op, Program, ValueId};
 use crate::nn::Verified;
@@ -26,10 +28,31 @@ fn parse(body: &str) -> (Program, Vec<Tensor<i32>>) {
 }
 
 /// A program that the verifier accepts.
-fn verified(body: &str) -> Verified<Program> {
+pub(super) fn verified(body: &str) -> Verified<Program> {
     let source = format!("program \"test\" {{\n{body}\n}}");
     let parsed = Program::parse_verified(&source, &TensorStore::new());
     parsed.unwrap_or_else(|errors| panic!("{errors}")).0
+}
+
+/// `layers` times lift, truncate and ReLU, from value 0, on a map of `side` x `side`.
+pub(super) fn chain(layers: usize, side: usize) -> String {
+    let mut body = format!("const c0 : multiplier[1]{{1}}\n%0 = input {{shape=[1, {side}, {side}]}}\n");
+    for layer in 0..layers {
+        let at = 3 * layer;
+        let _ = writeln!(
+            body,
+            "%{} = lift %{at} {{multiplier=c0}}
+             %{} = truncate %{} {{keep=[15]}}
+             %{} = block_relu %{} {{patches=[1x1]}}",
+            at + 1,
+            at + 2,
+            at + 1,
+            at + 3,
+            at + 2
+        );
+    }
+    let _ = writeln!(body, "%{} = reveal %{}", 3 * layers + 1, 3 * layers);
+    body
 }
 
 /// What a run came to, and the values of every step.

@@ -1,7 +1,5 @@
 //! Rounds: chains are as long as they must be, and branches share them.
 
-use std::fmt::Write;
-
 use super::*;
 use crate::mpc::schedule::{Round, Schedule};
 use crate::mpc::{Link, Stage};
@@ -14,37 +12,16 @@ fn slots(slots: &[crate::mpc::schedule::Slot]) -> Vec<(u32, Stage)> {
     slots.iter().map(|s| (s.step.0, s.stage)).collect()
 }
 
-/// `layers` times lift, truncate and ReLU, from value 0.
-fn chain(layers: usize) -> String {
-    let mut body = "const c0 : multiplier[1]{1}\n%0 = input {shape=[1, 4, 4]}\n".to_owned();
-    for layer in 0..layers {
-        let at = 3 * layer;
-        let _ = writeln!(
-            body,
-            "%{} = lift %{at} {{multiplier=c0}}
-             %{} = truncate %{} {{keep=[15]}}
-             %{} = block_relu %{} {{patches=[1x1]}}",
-            at + 1,
-            at + 2,
-            at + 1,
-            at + 3,
-            at + 2
-        );
-    }
-    let _ = writeln!(body, "%{} = reveal %{}", 3 * layers + 1, 3 * layers);
-    body
-}
-
 #[test]
 fn a_chain_of_layers_has_two_rounds_each_and_one_to_reveal() {
     for layers in 1..12 {
-        assert_eq!(rounds(&chain(layers)).len(), 2 * layers + 1);
+        assert_eq!(rounds(&chain(layers, 4)).len(), 2 * layers + 1);
     }
 }
 
 #[test]
 fn the_rounds_of_one_relu_are_those_of_the_protocol() {
-    let rounds = rounds(&chain(1));
+    let rounds = rounds(&chain(1, 4));
     let expected = [
         (vec![0, 1, 2, 3], vec![(3, Stage::M1)], vec![(3, Stage::M2)]),
         (vec![], vec![(3, Stage::M3)], vec![(3, Stage::M4)]),
@@ -132,7 +109,7 @@ fn a_gate_without_signs_and_one_that_passes_all_are_shorter() {
 
 #[test]
 fn every_online_message_stands_in_one_round_of_its_direction() {
-    let body = chain(5);
+    let body = chain(5, 4);
     let program = verified(&body);
     let schedule = Schedule::new(&program);
     let mut expected = Vec::new();

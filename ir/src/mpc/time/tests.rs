@@ -1,12 +1,9 @@
 //! Predictions against sums done by hand, and between the bounds that any schedule keeps.
 
-use std::fmt::Write;
-
 use proptest::prelude::*;
 
 use super::*;
-use crate::mpc::{Link, Program, Stage};
-use crate::text::TensorStore;
+use crate::mpc::{Link, Stage, tests};
 
 /// A machine that computes in no time.
 const INSTANT: Machine = Machine {
@@ -19,25 +16,7 @@ const INSTANT: Machine = Machine {
 
 /// `layers` times lift, truncate and ReLU on a map of 64 values.
 fn chain(layers: usize) -> Cost {
-    let mut body = "const c0 : multiplier[1]{1}\n%0 = input {shape=[1, 8, 8]}\n".to_owned();
-    for layer in 0..layers {
-        let at = 3 * layer;
-        let _ = writeln!(
-            body,
-            "%{} = lift %{at} {{multiplier=c0}}
-             %{} = truncate %{} {{keep=[15]}}
-             %{} = block_relu %{} {{patches=[1x1]}}",
-            at + 1,
-            at + 2,
-            at + 1,
-            at + 3,
-            at + 2
-        );
-    }
-    let _ = writeln!(body, "%{} = reveal %{}", 3 * layers + 1, 3 * layers);
-    let text = format!("program \"chain\" {{\n{body}}}\n");
-    let (program, _) = Program::parse_verified(&text, &TensorStore::new()).unwrap_or_else(|e| panic!("{e}"));
-    Cost::new(&program)
+    Cost::new(&tests::verified(&tests::chain(layers, 8)))
 }
 
 fn link(bits_per_second: f64, round_trip: f64) -> LinkModel {

@@ -238,27 +238,30 @@ impl Hostile {
     }
 }
 
+/// The server's side of a session.
+fn serve(client: MemoryLink, helper: MemoryLink) -> Result<u32, SessionError> {
+    let plan = server_plan(1);
+    let dial = || Ok::<_, io::Error>(helper);
+    let session = ServerSession::accept(&Identity::from(&plan), client, dial)?;
+    session.serve(&mut exec::Server::new(plan), |_| ())
+}
+
+/// The helper's.
+fn help(client: MemoryLink, server: MemoryLink) -> Result<u32, SessionError> {
+    let plan = helper_plan(1);
+    let own = Identity::from(&plan);
+    let (client, server) = (Greeted::new(client, &own), Greeted::new(server, &own));
+    HelperSession::open(client?, server?)?.serve(&mut exec::Helper::new(plan), |_| ())
+}
+
 /// What server and helper make of a client that speaks as it likes after its handshakes.
 fn attack(client: impl FnOnce(&mut Hostile) + Send) -> [SessionError; 2] {
     let (mut server, server_client) = ends(Client, Server);
     let (mut helper, helper_client) = ends(Client, Helper);
     let (server_helper, helper_server) = ends(Server, Helper);
     thread::scope(|scope| {
-        let serving = scope.spawn(move || {
-            let plan = server_plan(1);
-            let dial = || Ok::<_, io::Error>(server_helper);
-            let session = ServerSession::accept(&Identity::from(&plan), server_client, dial)?;
-            session.serve(&mut exec::Server::new(plan), |_| ())
-        });
-        let helping = scope.spawn(move || {
-            let plan = helper_plan(1);
-            let own = Identity::from(&plan);
-            let (client, server) = (
-                Greeted::new(helper_client, &own),
-                Greeted::new(helper_server, &own),
-            );
-            HelperSession::open(client?, server?)?.serve(&mut exec::Helper::new(plan), |_| ())
-        });
+        let serving = scope.spawn(move || serve(server_client, server_helper));
+        let helping = scope.spawn(move || help(helper_client, helper_server));
         let own = Identity::from(&client_plan(1));
         let session = SessionId::random().unwrap();
         let (to_server, to_helper) = (own.statement(Server, session), own.statement(Helper, session));
@@ -405,21 +408,8 @@ fn a_batch_lost_at_any_frame_ends_all_three() {
                 session.run(&mut party, &[&image(1), &image(2)])?;
                 session.end()
             });
-            let server = scope.spawn(move || {
-                let plan = server_plan(1);
-                let dial = || Ok::<_, io::Error>(server_helper);
-                let session = ServerSession::accept(&Identity::from(&plan), server_client, dial)?;
-                session.serve(&mut exec::Server::new(plan), |_| ())
-            });
-            let helper = scope.spawn(move || {
-                let plan = helper_plan(1);
-                let own = Identity::from(&plan);
-                let (client, server) = (
-                    Greeted::new(helper_client, &own),
-                    Greeted::new(helper_server, &own),
-                );
-                HelperSession::open(client?, server?)?.serve(&mut exec::Helper::new(plan), |_| ())
-            });
+            let server = scope.spawn(move || serve(server_client, server_helper));
+            let helper = scope.spawn(move || help(helper_client, helper_server));
             let (client, server, helper) = (client.join(), server.join(), helper.join());
             [
                 client.unwrap().is_ok(),

@@ -4,7 +4,7 @@ use trefoil_ir::mpc::Stage;
 use trefoil_ir::mpc::gate::{BLOCK, Field, Group, OPENED_BITS, PRODUCTS, table_planes};
 
 use super::{
-    OfPatches, Selector, negate_if, of_opening, of_patches, pick_up, planes_of, public_of, result_share,
+    OfPatches, Selector, negate_if, of_opening, of_patches, pick_up_all, planes_of, public_of, result_share,
     takes_top_bit, wide_masks,
 };
 use crate::kernel::Isa;
@@ -257,14 +257,9 @@ impl Step for M4<'_> {
             .read(0, block, [&mut m3, &mut deal], |sign, open, beta| {
                 (selectors[sign].open, selectors[sign].beta) = (*open, *beta);
             })?;
-        for (at, (sign, selector)) in group.signs.iter().zip(&mut selectors).enumerate() {
-            if sign.opening > 0 {
-                let spread = &self.placed.spreads[sign.opening];
-                pick_up(spread, &self.of_patches.0[at], block, selector);
-            }
-            if at < group.pixel_products() {
-                deal.halves(group.ring, &mut selector.product)?;
-            }
+        pick_up_all(self.placed, self.of_patches, block, &mut selectors);
+        for selector in &mut selectors[..group.pixel_products()] {
+            deal.halves(group.ring, &mut selector.product)?;
         }
         let (mut uv, mut value, mut opened) = ([0; BLOCK], [0; BLOCK], [0; BLOCK]);
         deal.words(32 - group.ring, &mut uv)?;

@@ -162,6 +162,17 @@ fn of_patches(open: &Halves, beta: &Halves, to: &mut Words) {
     }
 }
 
+/// What a block's pixels pick up of all signs that are not their own.
+#[inline(always)]
+fn pick_up_all(placed: &Placed, of_patches: &OfPatches, block: usize, selectors: &mut [Selector; 2]) {
+    let signs = placed.group.signs.iter().zip(&of_patches.0);
+    for ((sign, values), selector) in signs.zip(selectors) {
+        if sign.opening > 0 {
+            pick_up(&placed.spreads[sign.opening], values, block, selector);
+        }
+    }
+}
+
 /// What a block's pixels pick up of the signs of their patches.
 #[inline(always)]
 fn pick_up(spread: &Spread, signs: &[u32], block: usize, selector: &mut Selector) {

@@ -4,7 +4,7 @@ use trefoil_ir::mpc::gate::{BLOCK, Group, OPENED_BITS, PRODUCTS, table_planes};
 use trefoil_ir::mpc::{ACTIVATION_OFFSET, Stage};
 
 use super::{
-    OfPatches, Selector, negate_if, of_opening, of_patches, pick_up, planes_of, public_of, result_share,
+    OfPatches, Selector, negate_if, of_opening, of_patches, pick_up_all, planes_of, public_of, result_share,
     takes_top_bit, wide_masks,
 };
 use crate::kernel::Isa;
@@ -389,14 +389,9 @@ impl Step for M3Pixels<'_> {
         self.signs.write(block, &mut message, |sign, open, beta| {
             (selectors[sign].open, selectors[sign].beta) = (*open, *beta);
         })?;
-        for (at, (sign, selector)) in group.signs.iter().zip(&mut selectors).enumerate() {
-            if sign.opening > 0 {
-                let spread = &self.placed.spreads[sign.opening];
-                pick_up(spread, &self.of_patches.0[at], block, selector);
-            }
-            if let Some(products) = self.products.get(at) {
-                selector.product = products.halves(block);
-            }
+        pick_up_all(self.placed, self.of_patches, block, &mut selectors);
+        for (selector, products) in selectors.iter_mut().zip(&self.products) {
+            selector.product = products.halves(block);
         }
         let mut zs = [0; BLOCK];
         self.zs.load(&self.placed.places, block, &mut zs);
