@@ -320,10 +320,11 @@ fn announcements_that_cannot_be_are_refused_by_both() {
     ];
     for (announcements, words) in cases {
         let errors = attack(|hostile| {
-            for &(kind, first, count) in announcements {
+            for (at, &(kind, first, count)) in announcements.iter().enumerate() {
                 hostile.announce(kind, first, count);
-                if (kind, first, count) == (Run, 0, 1) && announcements.len() > 1 {
-                    hostile.input(0);
+                // After the last one, which is at fault, nobody may listen any more.
+                if kind == Run && at + 1 < announcements.len() {
+                    hostile.input(first);
                 }
             }
         });
