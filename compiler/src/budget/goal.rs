@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use thiserror::Error;
 use trefoil_ir::mpc::time::{LinkModel, LinkModelError};
+use trefoil_runtime::amount::{self, AmountError};
 
 /// A budget: what may be spent, and in what.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -46,6 +47,9 @@ pub enum GoalError {
     /// A share beyond everything, or below nothing.
     #[error("a budget of {0} is no share: give one from 0% to 100%")]
     Share(String),
+    /// The number of bytes or DReLUs.
+    #[error(transparent)]
+    Amount(#[from] AmountError),
     /// The link of a time.
     #[error(transparent)]
     Link(#[from] LinkModelError),
@@ -63,13 +67,13 @@ impl FromStr for Goal {
                 false => Err(GoalError::Share(text.to_owned())),
             };
         }
-        let (unit, amount) = text.split_once('=').ok_or_else(form)?;
+        let (unit, spent) = text.split_once('=').ok_or_else(form)?;
         match unit.trim() {
-            "relus" => count(amount, "").map(Goal::Relus).ok_or_else(form),
-            "bytes" => count(amount, "B").map(Goal::Bytes).ok_or_else(form),
-            "online-bytes" => count(amount, "B").map(Goal::OnlineBytes).ok_or_else(form),
+            "relus" => Ok(Goal::Relus(amount::count(spent)?)),
+            "bytes" => Ok(Goal::Bytes(amount::bytes(spent)?)),
+            "online-bytes" => Ok(Goal::OnlineBytes(amount::bytes(spent)?)),
             "seconds" => {
-                let (seconds, link) = amount.split_once('@').unwrap_or((amount, "lan"));
+                let (seconds, link) = spent.split_once('@').unwrap_or((spent, "lan"));
                 let seconds = seconds.trim().parse::<f64>().ok();
                 let seconds = seconds.filter(|s| s.is_finite() && *s > 0.0).ok_or_else(form)?;
                 Ok(Goal::Seconds(seconds, link.trim().parse()?))
@@ -77,27 +81,6 @@ impl FromStr for Goal {
             _ => Err(form()),
         }
     }
-}
-
-/// A number with k, M or G (thousands) or Ki, Mi, Gi (1024s), then the unit, which may be left out.
-fn count(text: &str, unit: &str) -> Option<u64> {
-    let text = text.trim();
-    let text = text.strip_suffix(unit).unwrap_or(text);
-    let factors = [
-        ("Ki", 1024.0),
-        ("Mi", 1_048_576.0),
-        ("Gi", 1_073_741_824.0),
-        ("k", 1e3),
-        ("M", 1e6),
-        ("G", 1e9),
-    ];
-    let scaled = factors
-        .iter()
-        .find_map(|(suffix, factor)| Some((text.strip_suffix(suffix)?, *factor)));
-    let (number, factor) = scaled.unwrap_or((text, 1.0));
-    let value = number.trim().parse::<f64>().ok()? * factor;
-    // Above 2^53 a float no longer counts single bytes, and nobody has such a budget.
-    (0.0..=9e15).contains(&value).then_some(value.round() as u64)
 }
 
 #[cfg(test)]
@@ -114,6 +97,7 @@ mod tests {
             ("bytes=60MB", Goal::Bytes(60_000_000)),
             ("bytes=1.5MiB", Goal::Bytes(1_572_864)),
             ("online-bytes=20kB", Goal::OnlineBytes(20_000)),
+            ("bytes=1TB", Goal::Bytes(1_000_000_000_000)),
             ("seconds=0.5@lan", Goal::Seconds(0.5, LinkModel::LAN)),
             ("seconds=2@wan", Goal::Seconds(2.0, LinkModel::WAN)),
         ] {
@@ -129,16 +113,24 @@ mod tests {
             "%",
             "x%",
             "bytes",
-            "bytes=",
-            "bytes=-1",
-            "bytes=nan",
-            "bytes=1TB",
-            "relus=5B",
             "seconds=0@lan",
             "seconds=inf",
             "watts=3",
         ] {
             assert!(matches!(text.parse::<Goal>(), Err(GoalError::Form(_))), "{text}");
+        }
+        for text in [
+            "bytes=",
+            "bytes=-1",
+            "bytes=nan",
+            "online-bytes=1e30",
+            "relus=5B",
+            "bytes=99EB",
+        ] {
+            assert!(
+                matches!(text.parse::<Goal>(), Err(GoalError::Amount(_))),
+                "{text}"
+            );
         }
         assert!(matches!("101%".parse::<Goal>(), Err(GoalError::Share(_))));
         assert!(matches!("-1%".parse::<Goal>(), Err(GoalError::Share(_))));

@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use clap::ValueEnum;
 use trefoil_runtime::data::DataSet;
+use trefoil_runtime::terminal::Bar;
 
 use super::compile::{Relu6, read_assignment};
 use super::files::read_preprocess;
 use super::print::say;
-use super::progress::bar;
 use crate::calibrate::catalogue::Catalogue;
 use crate::calibrate::profile::{Header, Method, Shard};
 use crate::driver::calibrate::{MeasureOptions, measure};
@@ -80,9 +80,9 @@ pub(super) fn run(arguments: Arguments) -> Result<()> {
     let folder = arguments.output.clone();
     let options = options(arguments)?;
     let share = options.shard.range(options.data.len()).len();
-    let bar = bar(share, "measuring");
-    let measured = measure(&options, |done, _| bar.set_position(done as u64))?;
-    bar.finish_and_clear();
+    let bar = Bar::new(share, "measuring");
+    let measured = measure(&options, |done, _| bar.at(done))?;
+    bar.clear();
     let options: usize = measured.header.layers.iter().map(|layer| layer.options()).sum();
     say!(
         "{}: {} options of {} signs, {} images ({} measured now)",

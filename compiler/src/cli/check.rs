@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
+use trefoil_runtime::terminal;
 
 use super::Format;
 use super::print::say;
@@ -60,7 +61,7 @@ pub(super) fn run(arguments: Arguments) -> Result<()> {
         );
     }
     for warning in &imported.warnings {
-        eprintln!("warning: {warning}");
+        terminal::warning(warning);
     }
     Ok(())
 }

@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
+use trefoil_runtime::terminal::Bar;
 
 use super::files::{open_data, preprocess_of, read_owner};
 use super::print::say;
-use super::progress::bar;
 use crate::driver::evaluate::{LayerComparison, compare};
 
 #[derive(Debug, clap::Args)]
@@ -25,9 +25,9 @@ pub(super) fn run(arguments: Arguments) -> Result<()> {
         preprocess.as_ref(),
         owner.program.steps[0].ty.shape,
     )?;
-    let bar = bar(data.len(), "comparing");
-    let layers = compare(&owner, &data, |done| bar.set_position(done as u64))?;
-    bar.finish_and_clear();
+    let bar = Bar::new(data.len(), "comparing");
+    let layers = compare(&owner, &data, |done| bar.at(done))?;
+    bar.clear();
     say!(
         "{:>6} {:<12} {:<40} {:>10} {:>10} {:>10} {:>7}  range used",
         "step",

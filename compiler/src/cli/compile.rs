@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 use super::budget::BudgetArguments;
 use super::files::{OWNER_FILE, read_preprocess, write_private};
 use super::print::say;
-use super::progress::{Calibrating, bar};
+use super::progress::Calibrating;
 use crate::calibrate::profile::Profile;
 use crate::driver::compile::PatchSource;
 use crate::driver::{CompileOptions, Compiled, compile};
@@ -93,9 +93,9 @@ pub(super) fn run(arguments: Arguments) -> Result<()> {
             failed = Some(error);
         }
     })?;
-    let mut progress = Calibrating(bar(options.calibration.len(), "calibrating"));
+    let mut progress = Calibrating::new(options.calibration.len());
     let compiled = compile(&options, &mut dump, &mut progress)?;
-    progress.0.finish_and_clear();
+    progress.0.clear();
     drop(dump);
     if let Some(error) = failed {
         return Err(error);

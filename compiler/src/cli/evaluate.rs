@@ -6,10 +6,10 @@ use anyhow::{Result, bail};
 use clap::ValueEnum;
 use trefoil_ir::nn::eval::FeatureMap;
 use trefoil_runtime::data::{DataSet, top1, write_logits};
+use trefoil_runtime::terminal::{self, Bar};
 
 use super::files::{open_data, preprocess_of, read_owner, read_preprocess};
 use super::print::say;
-use super::progress::bar;
 use crate::driver::evaluate::{Fixed, Float, Network, run as run_network};
 use crate::import::{ImportOptions, import_file};
 use crate::pass::with_patches;
@@ -59,7 +59,7 @@ pub(super) fn run(arguments: Arguments) -> Result<()> {
         let data = open_data(&arguments.data, preprocess.as_ref(), network.input())?;
         report(network, &data, rank, &arguments)?;
         for breach in fixed.breaches() {
-            eprintln!("warning: {breach}");
+            terminal::warning(breach);
         }
         return Ok(());
     }
@@ -89,9 +89,9 @@ pub(super) fn run(arguments: Arguments) -> Result<()> {
 }
 
 fn report(network: &dyn Network, data: &DataSet, rank: usize, arguments: &Arguments) -> Result<()> {
-    let bar = bar(data.len(), "evaluating");
-    let rows = run_network(network, data, |done| bar.set_position(done as u64))?;
-    bar.finish_and_clear();
+    let bar = Bar::new(data.len(), "evaluating");
+    let rows = run_network(network, data, |done| bar.at(done))?;
+    bar.clear();
     let shape = rows[0].shape();
     say!("images {}", rows.len());
     if data.has_labels() && shape.plane() == 1 {

@@ -94,7 +94,7 @@ pub fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            trefoil_runtime::terminal::error(error.as_ref());
             ExitCode::FAILURE
         }
     }

@@ -1,19 +1,13 @@
 //! Printing to standard output.
 
 use std::fmt::Arguments;
-use std::io::{ErrorKind, Write};
 
 use anyhow::{Context, Result};
+use trefoil_runtime::terminal;
 
-/// Prints a line. A reader that has closed the pipe (`trefoil inspect F | head`) has seen enough:
-/// that is no error, and ends nothing but the printing.
+/// Prints a line.
 pub(super) fn line(text: Arguments<'_>) -> Result<()> {
-    match writeln!(std::io::stdout(), "{text}") {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            Err(error).context("standard output cannot be written to")
-        }
-        _ => Ok(()),
-    }
+    terminal::line(text).context("standard output cannot be written to")
 }
 
 /// `println!` for commands: returns early from the calling function if it cannot print.

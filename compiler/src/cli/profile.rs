@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Subcommand;
+use trefoil_runtime::terminal::Bar;
 
 use super::print::say;
-use super::progress::bar;
 use crate::calibrate::profile::{Profile, Sign, merge};
 use crate::driver::calibrate::agreement;
 use crate::driver::report::grouped;
@@ -95,11 +95,11 @@ fn show(profile: &Profile) -> Result<()> {
 fn check(arguments: &Check) -> Result<()> {
     let profile = Profile::open(&arguments.profile)?;
     let options = arguments.model.options(&profile.header)?;
-    let bar = bar(options.data.len(), "measuring");
+    let bar = Bar::new(options.data.len(), "measuring");
     let agreement = agreement(&options, &profile, arguments.sample, |done| {
-        bar.set_position(done as u64);
+        bar.at(done);
     })?;
-    bar.finish_and_clear();
+    bar.clear();
     for (layer, (correlation, count)) in profile.header.layers.iter().zip(&agreement.layers) {
         // Options that all change nothing have no order.
         let shown = match correlation.is_nan() {

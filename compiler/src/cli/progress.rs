@@ -1,27 +1,24 @@
-//! Progress bars, on a terminal only.
+//! What the driver tells, as a bar.
 
-use indicatif::{ProgressBar, ProgressStyle};
+use trefoil_runtime::terminal::Bar;
 
 use crate::driver::compile::Progress;
 
-/// A bar over `length` items; hidden where standard error is no terminal.
-pub(super) fn bar(length: usize, what: &'static str) -> ProgressBar {
-    let style = ProgressStyle::with_template("{msg} [{bar:40}] {pos}/{len}, {eta} left")
-        .expect("the template is well-formed")
-        .progress_chars("=> ");
-    ProgressBar::new(length as u64)
-        .with_style(style)
-        .with_message(what)
-}
-
 /// A bar over calibration images.
-pub(super) struct Calibrating(pub(super) ProgressBar);
+pub(super) struct Calibrating(pub(super) Bar);
+
+impl Calibrating {
+    /// A bar over so many images.
+    pub(super) fn new(images: usize) -> Self {
+        Self(Bar::new(images, "calibrating"))
+    }
+}
 
 impl Progress for Calibrating {
     fn calibrated(&mut self, done: usize, of: usize) {
-        self.0.set_position(done as u64);
+        self.0.at(done);
         if done == of {
-            self.0.finish_and_clear();
+            self.0.clear();
         }
     }
 }

@@ -13,7 +13,7 @@ use super::compile::{Relu6, read_secret};
 use super::evaluate::Level;
 use super::files::{read_preprocess, write_private};
 use super::print::say;
-use super::progress::{Calibrating, bar};
+use super::progress::Calibrating;
 use crate::budget::Goal;
 use crate::calibrate::profile::Profile;
 use crate::driver::CompileOptions;
@@ -97,10 +97,10 @@ pub(super) fn run(arguments: Arguments) -> Result<()> {
     while let Some((series, patches)) = candidates.pop_front() {
         let is_uniform = matches!(patches, PatchSource::Uniform { .. });
         let options = options(&arguments, &profiles[0].1, preprocess.clone(), patches)?;
-        let mut progress = Calibrating(bar(options.calibration.len(), "calibrating"));
+        let mut progress = Calibrating::new(options.calibration.len());
         let in_emulator = arguments.level == Level::Fixed;
         let measured = point(&options, &series, labelled.as_ref(), in_emulator, &mut progress);
-        progress.0.finish_and_clear();
+        progress.0.clear();
         let (mut point, compiled) = match measured {
             Ok(measured) => measured,
             // A budget that cannot be met is a gap in the line; anything else ends the sweep.

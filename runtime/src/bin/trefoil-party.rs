@@ -7,10 +7,10 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    match trefoil_runtime::cli::run().map_err(anyhow::Error::new) {
+    match trefoil_runtime::cli::run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            trefoil_runtime::terminal::error(&error);
             ExitCode::FAILURE
         }
     }

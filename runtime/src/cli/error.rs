@@ -60,7 +60,7 @@ pub enum CliError {
         /// What the operating system said.
         source: io::Error,
     },
-    /// The standard output is closed.
+    /// The standard output takes nothing, though it is not closed.
     #[error("cannot write to the standard output")]
     Stdout(#[source] io::Error),
     /// The network.

@@ -10,11 +10,12 @@ use trefoil_ir::shape::Shape;
 
 use super::args::ImageArgs;
 use super::error::CliError;
-use super::progress::Progress;
+use super::print;
 use crate::data::{DataSet, Preprocess, top1, write_logits};
 use crate::exec;
 use crate::report::{Report, Tally};
 use crate::session::{BatchRun, ClientSession, SessionError};
+use crate::terminal::Bar;
 use crate::wire::{AbortReason, Link};
 
 /// What the other parties are told where the client ends a session on its own account: always the
@@ -106,7 +107,7 @@ impl Job {
         let mut tally = Tally::default();
         tally.setup(session.setup());
         let mut results = Results::default();
-        let progress = Progress::new(self.data.len() * self.repeat);
+        let bar = Bar::new(self.data.len() * self.repeat, "images");
         let mut left = self.data.len() * self.repeat;
         while left > 0 {
             let first = self.data.len() * self.repeat - left;
@@ -121,10 +122,10 @@ impl Job {
                 // Repetitions are measured, and not shown again.
                 if number < self.data.len() {
                     let line = results.add(self, party.plan(), number, units);
-                    let printed = line.and_then(|line| progress.print(&line));
+                    let printed = line.and_then(|line| bar.suspend(|| print(&line)));
                     printed.inspect_err(|_| session.abort(NEUTRAL))?;
                 }
-                progress.step();
+                bar.step();
             }
         }
         session.end().map_err(client_error)?;
@@ -179,7 +180,7 @@ impl Job {
         if let Some(path) = &self.report {
             write_report(path, &report)?;
         }
-        super::progress::print(&report.summary())
+        print(&report.summary())
     }
 
     fn image(&self, plan: &ClientPlan, index: usize) -> Result<Vec<i32>, CliError> {

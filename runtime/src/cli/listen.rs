@@ -2,12 +2,13 @@
 
 use super::args::{HelperArgs, ListenArgs, PartyArgs, ServerArgs};
 use super::error::CliError;
-use super::progress::print;
+use super::print;
 use super::{plans, set_threads};
 use crate::exec;
 use crate::net::address::loopback;
 use crate::net::{self, Listener, ServeOptions, Stop};
 use crate::session::Identity;
+use crate::terminal;
 
 /// Runs `server`.
 ///
@@ -65,5 +66,5 @@ fn options(party: &PartyArgs, listen: &ListenArgs) -> ServeOptions {
 }
 
 fn log(line: String) {
-    eprintln!("{line}");
+    terminal::note(format_args!("{line}"));
 }

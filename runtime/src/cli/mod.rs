@@ -4,7 +4,6 @@
 //! * [`plans`]: plan files, read and checked
 //! * [`images`]: what the client feeds in and makes of the results
 //! * [`client`], [`listen`], [`local`]: the commands
-//! * [`progress`]: a bar on a terminal
 
 pub mod args;
 pub mod client;
@@ -13,7 +12,6 @@ pub mod images;
 pub mod listen;
 pub mod local;
 pub mod plans;
-pub mod progress;
 
 #[cfg(test)]
 mod tests;
@@ -23,6 +21,8 @@ pub use error::CliError;
 use clap::Parser;
 
 use args::{Args, Command};
+
+use crate::terminal;
 
 /// Runs the command that the process was called with. Wrong usage ends the process with code 2.
 ///
@@ -39,6 +39,11 @@ fn dispatch(args: Args) -> Result<(), CliError> {
         Command::Server(args) => listen::server(&args),
         Command::Helper(args) => listen::helper(&args),
     }
+}
+
+/// Writes a line of results.
+fn print(line: &str) -> Result<(), CliError> {
+    terminal::line(format_args!("{line}")).map_err(CliError::Stdout)
 }
 
 /// Sets the number of computing threads, which is otherwise that of the cores.

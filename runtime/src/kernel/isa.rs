@@ -1,5 +1,6 @@
 //! Which vector instructions the kernels may use on this machine.
 
+use std::fmt;
 use std::str::FromStr;
 use std::sync::OnceLock;
 
@@ -106,6 +107,16 @@ impl Isa {
     }
 }
 
+impl fmt::Display for Isa {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Isa::Scalar => "scalar",
+            Isa::Avx2 => "avx2",
+            Isa::Avx512 => "avx512",
+        })
+    }
+}
+
 impl FromStr for Isa {
     type Err = UnknownIsa;
 
@@ -127,6 +138,9 @@ mod tests {
     fn names_parse_in_either_case() {
         assert_eq!("AVX512".parse(), Ok(Isa::Avx512));
         assert_eq!("scalar".parse(), Ok(Isa::Scalar));
+        for isa in Isa::ALL {
+            assert_eq!(isa.to_string().parse(), Ok(isa));
+        }
         let error = "sse".parse::<Isa>().unwrap_err();
         assert!(error.to_string().contains("use scalar, avx2 or avx512"));
     }

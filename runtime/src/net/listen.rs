@@ -217,13 +217,7 @@ impl<H: Fn(TcpLink) -> Outcome + Sync> Service<'_, H> {
 
 /// An error and its causes, as one line.
 pub fn sentence(error: &dyn Error) -> String {
-    let mut line = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        line = format!("{line}: {cause}");
-        source = cause.source();
-    }
-    line
+    crate::terminal::print::chain(error)
 }
 
 /// The open connections of a listener.
