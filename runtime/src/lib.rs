@@ -4,12 +4,15 @@
 //! [`wire`] (payloads and links) know nothing of each other; [`protocol`] says what each party
 //! computes and sends; [`exec`] walks a plan with it; [`session`] agrees on keys; [`net`] alone
 //! knows sockets; [`cli`] is the command line of `trefoil-party`. [`data`] reads images and labels,
-//! for the compiler too; [`terminal`] and [`amount`] are what both commands have in common before a person; [`report`] and [`trace`] say what a run took. There is no ONNX code in this crate.
+//! for the compiler too; [`terminal`] and [`amount`] are what both commands have in common before a
+//! person; [`report`] and [`trace`] say what a run took; [`files`] writes what is private. There is no
+//! ONNX code in this crate.
 
 pub mod amount;
 pub mod cli;
 pub mod data;
 pub mod exec;
+pub mod files;
 pub mod kernel;
 pub mod net;
 mod pool;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use clap::ValueEnum;
+use trefoil_ir::text::printable;
 use trefoil_runtime::data::DataSet;
 use trefoil_runtime::terminal::Bar;
 
@@ -111,7 +112,7 @@ fn options(arguments: Arguments) -> Result<MeasureOptions> {
         relu6_as_relu: arguments.relu6 == Relu6::AsRelu,
         assignment: read_assignment(arguments.assignment.as_deref())?,
         data: data.take(arguments.images.unwrap_or(usize::MAX)),
-        data_name: arguments.data.to_string_lossy().into_owned(),
+        data_name: printable(&arguments.data.to_string_lossy()).into_owned(),
         catalogue,
         method: match arguments.distortion {
             Distortion::Exact => Method::Exact,

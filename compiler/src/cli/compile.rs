@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 use trefoil_ir::plan::{ClientPlan, HelperPlan, SecretSeed, ServerPlan};
+use trefoil_ir::text::printable;
 use trefoil_runtime::data::{DataSet, Preprocess};
+use trefoil_runtime::files::create_private_folder;
 use zeroize::Zeroizing;
 
 use super::budget::BudgetArguments;
@@ -81,7 +83,8 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: Arguments) -> Result<()> {
     let folder = arguments.output.clone();
-    fs::create_dir_all(&folder).with_context(|| format!("the folder {} cannot be made", folder.display()))?;
+    create_private_folder(&folder)
+        .with_context(|| format!("the folder {} cannot be made", folder.display()))?;
     let dumps = arguments.dump_after.clone();
     let options = options(arguments)?;
     let names: Vec<&str> = dumps.iter().map(String::as_str).collect();
@@ -167,7 +170,7 @@ fn read_classes(path: Option<&Path>) -> Result<Vec<String>> {
     let text = fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?;
     Ok(text
         .lines()
-        .map(|line| line.trim().to_owned())
+        .map(|line| printable(line.trim()).into_owned())
         .filter(|line| !line.is_empty())
         .collect())
 }

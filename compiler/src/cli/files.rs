@@ -1,37 +1,19 @@
 //! Reading and writing files of a compilation.
 
 use std::fs;
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use trefoil_ir::plan::Owner;
 use trefoil_runtime::data::{DataSet, Preprocess};
+use trefoil_runtime::files;
 
 /// Name of the owner's record within a folder of plans.
 pub(super) const OWNER_FILE: &str = "owner.plan";
 
 /// Writes a file that only its owner may read, whole or not at all.
 pub(super) fn write_private(path: &Path, bytes: &[u8]) -> Result<()> {
-    let temporary = temporary_beside(path);
-    let write = || -> std::io::Result<()> {
-        let mut options = fs::OpenOptions::new();
-        options.write(true).create_new(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let mut file = options.open(&temporary)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&temporary, path)
-    };
-    write()
-        .inspect_err(|_| drop(fs::remove_file(&temporary)))
-        .with_context(|| format!("{} cannot be written", path.display()))
-}
-
-fn temporary_beside(path: &Path) -> PathBuf {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    path.with_file_name(format!(".{name}.{}.tmp", std::process::id()))
+    files::write_private(path, bytes).with_context(|| format!("{} cannot be written", path.display()))
 }
 
 /// Reads a preprocessing description with its text.

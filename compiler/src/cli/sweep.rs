@@ -7,6 +7,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result, anyhow, bail};
 use trefoil_ir::Patch;
 use trefoil_runtime::data::{DataSet, Preprocess};
+use trefoil_runtime::files::create_private_folder;
 
 use super::budget::{Assign, Clips, patch};
 use super::compile::{Relu6, read_secret};
@@ -89,7 +90,7 @@ pub(super) fn run(arguments: Arguments) -> Result<()> {
     let profiles = named_profiles(&arguments.profiles)?;
     let labelled = labelled(&arguments, preprocess.as_ref().map(|(p, _)| p))?;
     if let Some(folder) = &arguments.assignments {
-        std::fs::create_dir_all(folder)
+        create_private_folder(folder)
             .with_context(|| format!("the folder {} cannot be made", folder.display()))?;
     }
     let mut points = Vec::new();

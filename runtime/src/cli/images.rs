@@ -13,6 +13,7 @@ use super::error::CliError;
 use super::print;
 use crate::data::{DataSet, Preprocess, top1, write_logits};
 use crate::exec;
+use crate::files::write_private;
 use crate::report::{Report, Tally};
 use crate::session::{BatchRun, ClientSession, SessionError};
 use crate::terminal::Bar;
@@ -276,7 +277,7 @@ pub fn check_folder(path: &Path) -> Result<(), CliError> {
 }
 
 fn write_report(path: &Path, report: &Report) -> Result<(), CliError> {
-    fs::write(path, report.to_json() + "\n").map_err(|source| CliError::Write {
+    write_private(path, report.to_json() + "\n").map_err(|source| CliError::Write {
         path: path.to_owned(),
         source,
     })

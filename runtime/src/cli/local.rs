@@ -3,7 +3,6 @@
 //! same times as over a network.
 
 use std::convert::Infallible;
-use std::fs;
 use std::path::Path;
 use std::sync::mpsc::channel;
 use std::thread::{self, ScopedJoinHandle};
@@ -17,6 +16,7 @@ use super::error::CliError;
 use super::images::{Job, Results, check_folder, client_error};
 use super::{plans, set_threads};
 use crate::exec;
+use crate::files::write_private;
 use crate::report::Tally;
 use crate::session::{ClientSession, Greeted, HelperSession, Identity, Record, ServerSession, SessionError};
 use crate::trace::{Recorder, Trace, Traced};
@@ -49,7 +49,7 @@ pub fn run(args: &LocalArgs) -> Result<(), CliError> {
 }
 
 fn write_trace(path: &Path, trace: &Trace, program: &Program) -> Result<(), CliError> {
-    fs::write(path, trace.to_json(program)).map_err(|source| CliError::Write {
+    write_private(path, trace.to_json(program)).map_err(|source| CliError::Write {
         path: path.to_owned(),
         source,
     })

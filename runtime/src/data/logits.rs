@@ -1,17 +1,16 @@
 //! Writes logits, and reads the class off them.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufWriter, Write};
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::io::{self, Write};
+use std::path::Path;
 
 use super::error::DataError;
 use super::npy;
+use crate::files::PrivateFile;
 
 /// Writes one row per image as a float32 `.npy` of shape `[rows, shape...]`.
 ///
 /// `shape` is that of one row without the batch: `[classes]` or `[C, H, W]`. The file appears
-/// under its name only when it is complete.
+/// under its name only when it is complete, and only its owner may read it.
 pub fn write_logits(path: impl AsRef<Path>, rows: &[Vec<f32>], shape: &[usize]) -> Result<(), DataError> {
     let path = path.as_ref();
     let row_len = shape.iter().try_fold(1_usize, |len, &n| len.checked_mul(n));
@@ -23,7 +22,12 @@ pub fn write_logits(path: impl AsRef<Path>, rows: &[Vec<f32>], shape: &[usize]) 
         });
     }
     let full_shape: Vec<usize> = [rows.len()].iter().chain(shape).copied().collect();
-    replace(path, |file| write_array(file, rows, &full_shape)).map_err(|source| DataError::Write {
+    let write = || {
+        let mut file = PrivateFile::create(path)?;
+        write_array(&mut file, rows, &full_shape)?;
+        file.commit()
+    };
+    write().map_err(|source| DataError::Write {
         path: path.to_owned(),
         source,
     })
@@ -51,43 +55,10 @@ fn write_array(file: &mut impl Write, rows: &[Vec<f32>], shape: &[usize]) -> io:
     Ok(())
 }
 
-/// Writes beside `path` and renames, so that a reader never sees half a file.
-fn replace(path: &Path, write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>) -> io::Result<()> {
-    let unfinished = Unfinished(beside(path)?);
-    let file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .open(&unfinished.0)?;
-    let mut writer = BufWriter::new(file);
-    write(&mut writer)?;
-    let file = writer.into_inner().map_err(io::IntoInnerError::into_error)?;
-    file.sync_all()?;
-    fs::rename(&unfinished.0, path)
-}
-
-/// A name in the same folder that no other writer uses.
-fn beside(path: &Path) -> io::Result<PathBuf> {
-    static NEXT: AtomicU64 = AtomicU64::new(0);
-    let name = path.file_name().ok_or(io::ErrorKind::InvalidFilename)?;
-    let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    let mut hidden = std::ffi::OsString::from(".");
-    hidden.push(name);
-    hidden.push(format!(".{}-{number}.tmp", std::process::id()));
-    Ok(path.with_file_name(hidden))
-}
-
-/// Removes what a failed write left behind; after the rename there is nothing to remove.
-struct Unfinished(PathBuf);
-
-impl Drop for Unfinished {
-    fn drop(&mut self) {
-        // There is nobody to tell, and the error that led here says more.
-        let _ = fs::remove_file(&self.0);
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use ndarray::{Array2, Array4};
     use ndarray_npy::read_npy;
 

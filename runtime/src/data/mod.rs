@@ -50,5 +50,6 @@ pub use dataset::DataSet;
 pub use error::{DataError, ImageProblem, LabelsError, NpyError, PreprocessError};
 pub use labels::{LabelLine, Labels, UNLABELLED, read_labels};
 pub use logits::{top1, write_logits};
+pub use npy::read_npy_header;
 pub use preprocess::Preprocess;
 pub use tensor::{ImageShape, ImageTensor};

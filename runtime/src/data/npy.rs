@@ -20,6 +20,17 @@ use header::Header;
 
 const MAGIC: &[u8; 6] = b"\x93NUMPY";
 
+/// Reads the header of an array, and leaves the reader at its elements: the shape, and the bytes of all
+/// elements. A file may say anything: compare before you allocate.
+///
+/// # Errors
+/// If it is no `.npy` array, or of an element type that is not numbers.
+pub fn read_npy_header(reader: &mut impl Read) -> Result<(Vec<usize>, u64), NpyError> {
+    let header = Header::read(reader)?;
+    let bytes = header.byte_len()?;
+    Ok((header.shape, bytes))
+}
+
 /// Whether a file begins as `.npy` files do.
 pub(super) fn is_npy(path: &Path) -> io::Result<bool> {
     let mut start = Vec::new();

@@ -9,14 +9,17 @@
 //! An exact measurement has one "probe", the root of the distortion.
 
 use std::fs;
-use std::io::{self, BufReader, BufWriter, Write};
+use std::io::{self, BufReader, Read};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use ndarray::{Array1, Array2, Array4, Dimension};
-use ndarray_npy::{NpzReader, NpzWriter, ReadableElement};
+use ndarray_npy::{NpzWriter, ReadNpyExt, ReadableElement};
+use trefoil_runtime::data::read_npy_header;
+use trefoil_runtime::files::PrivateFile;
+use zip::ZipArchive;
 
-use super::header::{Header, Layer};
+use super::header::{Header, Layer, MOST_IMAGES};
 use super::{ProfileError, damaged, io_error};
 
 /// What some images gave.
@@ -90,6 +93,17 @@ impl ChunkReader {
         })
     }
 
+    /// Compares the shapes of all arrays with the header, which thereby states no more than there is.
+    pub(super) fn check(&mut self, header: &Header) -> Result<(), ProfileError> {
+        for (k, layer) in header.layers.iter().enumerate() {
+            let (channels, patches) = (layer.channels, layer.patches.len());
+            let vectors = [self.images, self.probes, channels, patches];
+            self.npz.check(&format!("vectors_{k}"), &vectors)?;
+            self.npz.check(&format!("sums_{k}"), &[channels, patches])?;
+        }
+        Ok(())
+    }
+
     pub(super) fn layer(&mut self, k: usize, layer: &Layer) -> Result<LayerChunk, ProfileError> {
         let (channels, patches) = (layer.channels, layer.patches.len());
         let vectors = (self.images, self.probes, channels, patches);
@@ -109,17 +123,23 @@ impl ChunkReader {
     }
 }
 
-/// An npz file with its path, for errors.
+/// An npz file with its path, for errors. Members lie in it as they are: what is compressed is refused.
 pub(super) struct Npz {
     path: PathBuf,
-    reader: NpzReader<BufReader<fs::File>>,
+    length: u64,
+    archive: ZipArchive<BufReader<fs::File>>,
 }
 
 impl Npz {
     pub(super) fn open(path: PathBuf) -> Result<Self, ProfileError> {
         let file = fs::File::open(&path).map_err(io_error(&path, "read"))?;
-        let reader = NpzReader::new(BufReader::new(file)).map_err(|e| damaged(&path, e.to_string()))?;
-        Ok(Self { path, reader })
+        let length = file.metadata().map_err(io_error(&path, "read"))?.len();
+        let archive = ZipArchive::new(BufReader::new(file)).map_err(|e| damaged(&path, e.to_string()))?;
+        Ok(Self {
+            path,
+            length,
+            archive,
+        })
     }
 
     /// An array that must have this shape.
@@ -128,36 +148,43 @@ impl Npz {
         name: &str,
         shape: D,
     ) -> Result<ndarray::Array<T, D>, ProfileError> {
-        let read = self.reader.by_name::<ndarray::OwnedRepr<T>, D>(name);
-        let array = read.map_err(|e| damaged(&self.path, format!("\"{name}\": {e}")))?;
-        if array.raw_dim() != shape {
-            let what = format!(
-                "\"{name}\" has the shape {:?} and the header says {:?}",
-                array.shape(),
-                shape.slice()
-            );
+        self.check(name, shape.slice())?;
+        let read = self.member(name).map(ndarray::Array::<T, D>::read_npy);
+        read?.map_err(|e| damaged(&self.path, format!("\"{name}\": {e}")))
+    }
+
+    /// Refuses an array of another shape, or one that is longer than the file: what only its header
+    /// says takes no memory.
+    pub(super) fn check(&mut self, name: &str, shape: &[usize]) -> Result<(), ProfileError> {
+        let header = read_npy_header(&mut self.member(name)?);
+        let (found, bytes) = header.map_err(|e| damaged(&self.path, format!("\"{name}\": {e}")))?;
+        if found != shape {
+            let what = format!("\"{name}\" has the shape {found:?} and the header says {shape:?}");
             return Err(damaged(&self.path, what));
         }
-        Ok(array)
+        if bytes > self.length {
+            return Err(damaged(&self.path, format!("\"{name}\" is longer than the file")));
+        }
+        Ok(())
+    }
+
+    fn member(&mut self, name: &str) -> Result<impl Read + '_, ProfileError> {
+        let member = self.archive.by_name(&format!("{name}.npy"));
+        member.map_err(|e| damaged(&self.path, format!("\"{name}\": {e}")))
     }
 }
 
-/// Writes a file under another name first, so that it is there whole or not at all.
+/// Writes a file that is there whole or not at all.
 pub(super) fn write_whole(
     path: &Path,
-    fill: impl FnOnce(&mut BufWriter<fs::File>) -> io::Result<()>,
+    fill: impl FnOnce(&mut PrivateFile) -> io::Result<()>,
 ) -> Result<(), ProfileError> {
-    let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
-    let write = || -> io::Result<()> {
-        let mut file = BufWriter::new(fs::File::create(&temporary)?);
+    let write = || {
+        let mut file = PrivateFile::create(path)?;
         fill(&mut file)?;
-        file.flush()?;
-        file.get_ref().sync_all()?;
-        fs::rename(&temporary, path)
+        file.commit()
     };
-    write()
-        .inspect_err(|_| drop(fs::remove_file(&temporary)))
-        .map_err(io_error(path, "written"))
+    write().map_err(io_error(path, "written"))
 }
 
 fn parse_name(name: &str) -> Option<Range<usize>> {
@@ -166,5 +193,5 @@ fn parse_name(name: &str) -> Option<Range<usize>> {
         .strip_suffix(".npz")?
         .split_once('-')?;
     let (start, end) = (start.parse().ok()?, end.parse().ok()?);
-    (start < end).then_some(start..end)
+    (start < end && end <= MOST_IMAGES).then_some(start..end)
 }

@@ -8,12 +8,16 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use trefoil_ir::Patch;
 use trefoil_ir::nn::Graph;
+use trefoil_ir::text::is_printable;
 
 use super::{ProfileError, damaged, io_error};
 use crate::calibrate::distortion::Sign;
 
 /// Version of the folder's form.
 const FORMAT: u32 = 1;
+
+/// Beyond so many images no measurement ends; it keeps products of sizes far from overflow.
+pub(super) const MOST_IMAGES: usize = 1 << 28;
 
 const FILE: &str = "profile.json";
 
@@ -213,8 +217,7 @@ impl Header {
 
     /// What later code relies on; a file can say anything.
     fn check(&self) -> Result<(), String> {
-        /// Beyond this no measurement ends; it keeps products of sizes far from overflow.
-        const MOST: usize = 1 << 28;
+        const MOST: usize = MOST_IMAGES;
         if self.format != FORMAT {
             return Err(format!(
                 "its form is {}, and this program reads {FORMAT}",
@@ -226,6 +229,13 @@ impl Header {
         }
         if self.shard.of == 0 || !(1..=self.shard.of).contains(&self.shard.index) {
             return Err("the shard is none".to_owned());
+        }
+        let mut names = [&self.model, &self.digest, &self.data].into_iter();
+        let mut inner = self.layers.iter().map(|layer| &layer.name);
+        let mut values = self.values.iter().flat_map(|value| [&value.name, &value.op]);
+        let printable = |name: &String| is_printable(name);
+        if !(names.all(printable) && inner.all(printable) && values.all(printable)) {
+            return Err("a name holds a character that acts on a terminal".to_owned());
         }
         for layer in &self.layers {
             let [h, w] = layer.map;

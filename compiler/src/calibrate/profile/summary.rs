@@ -51,8 +51,11 @@ impl Summary {
             });
         }
         let channels = header.values.iter().map(|v| v.channels).sum();
-        let mut min = Array1::from_elem(channels, f32::INFINITY);
-        let mut max = Array1::from_elem(channels, f32::NEG_INFINITY);
+        // The chunks are looked at first: what the header states must be there to be summed up.
+        for images in &chunks {
+            ChunkReader::open(folder, images, header)?.check(header)?;
+        }
+        let [mut min, mut max] = ChunkReader::open(folder, &chunks[0], header)?.ranges(channels)?;
         let mut layers: Vec<Moments> = header.layers.iter().map(Moments::new).collect();
         for images in &chunks {
             let mut reader = ChunkReader::open(folder, images, header)?;

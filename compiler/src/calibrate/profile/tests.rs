@@ -252,3 +252,55 @@ fn damage_is_named() {
         assert!(matches!(error, ProfileError::Damaged { .. }), "{to}: {error}");
     }
 }
+
+/// What a header claims is neither allocated nor counted with: not by the arrays', not by the
+/// profile's own, not by a chunk's name.
+#[test]
+fn claims_cost_no_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    measure(folder.path(), Shard::WHOLE, false, &[0, 7])
+        .finish()
+        .unwrap();
+    let refused = || {
+        let error = match Profile::open(folder.path()) {
+            Err(error) => error,
+            Ok(profile) => profile.vectors().map(drop).unwrap_err(),
+        };
+        assert!(matches!(error, ProfileError::Damaged { .. }), "{error}");
+        // The summary, too, is only made of what is there.
+        let header = Header::read(folder.path());
+        header.is_err() || Summary::of_chunks(folder.path(), &header.unwrap()).is_err()
+    };
+    let distortion = folder.path().join(summary::FILE);
+    let chunk = Chunk::path(folder.path(), &(0..7));
+    for (path, from) in [(&distortion, "(3, 3)"), (&chunk, "(7, 2, 3, 3)")] {
+        let whole = std::fs::read(path).unwrap();
+        let at = whole
+            .windows(from.len())
+            .position(|w| w == from.as_bytes())
+            .unwrap();
+        let mut forged = whole.clone();
+        // It reaches into the header's padding.
+        let claim: &[u8] = if from.len() == 6 {
+            b"(3, 3333333333), }"
+        } else {
+            b"(7, 222222, 33333, 3), }"
+        };
+        forged[at..at + claim.len()].copy_from_slice(claim);
+        std::fs::write(path, &forged).unwrap();
+        refused();
+        std::fs::write(path, &whole).unwrap();
+    }
+    let path = folder.path().join("profile.json");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let patches = "\"channels\": 2";
+    for claim in ["\"channels\": 268435455", "\"channels\": 200000000"] {
+        std::fs::write(&path, text.replacen(patches, claim, 1)).unwrap();
+        assert!(refused(), "{claim}");
+    }
+    std::fs::write(&path, text).unwrap();
+    assert!(Profile::open(folder.path()).unwrap().vectors().is_ok());
+    let chunks = Chunk::list(folder.path()).unwrap();
+    std::fs::write(folder.path().join("images-000007-18446744073709551615.npz"), "").unwrap();
+    assert_eq!(Chunk::list(folder.path()).unwrap(), chunks);
+}

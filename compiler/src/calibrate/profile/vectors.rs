@@ -27,6 +27,9 @@ struct LayerVectors {
 impl Vectors {
     pub(super) fn read(folder: &Path, header: &Header) -> Result<Self, ProfileError> {
         let chunks = Chunk::list(folder)?;
+        for chunk in &chunks {
+            ChunkReader::open(folder, chunk, header)?.check(header)?;
+        }
         let images: usize = chunks.iter().map(Range::len).sum();
         let dims = images * header.probes;
         let mut layers: Vec<LayerVectors> = header

@@ -1,8 +1,11 @@
 //! Writing profiles: chunk by chunk, and of shards.
 
-use std::fs;
+use std::fs::File;
+use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+
+use trefoil_runtime::files::{PrivateFile, create_private_folder};
 
 use super::chunk::Chunk;
 use super::header::{Header, Shard};
@@ -23,7 +26,7 @@ impl Writer {
     /// # Errors
     /// If there is one and `resume` is not set, or it measures something else.
     pub fn open(folder: &Path, header: Header, resume: bool) -> Result<Self, ProfileError> {
-        fs::create_dir_all(folder).map_err(io_error(folder, "written"))?;
+        create_private_folder(folder).map_err(io_error(folder, "written"))?;
         match Header::read(folder) {
             Err(ProfileError::Missing { .. }) => header.write(folder)?,
             Err(error) => return Err(error),
@@ -158,8 +161,14 @@ pub fn merge(shards: &[PathBuf], into: &Path) -> Result<Header, ProfileError> {
     let writer = Writer::open(into, header.clone(), false)?;
     for (images, folder) in &chunks {
         let (from, to) = (Chunk::path(folder, images), Chunk::path(into, images));
-        fs::copy(&from, &to).map_err(io_error(&to, "written"))?;
+        copy(&from, &to).map_err(io_error(&to, "written"))?;
     }
     writer.finish()?;
     Ok(header)
+}
+
+fn copy(from: &Path, to: &Path) -> io::Result<()> {
+    let mut file = PrivateFile::create(to)?;
+    io::copy(&mut File::open(from)?, &mut file)?;
+    file.commit()
 }
