@@ -1,6 +1,7 @@
 //! Shapes of one image's values and the geometry of sliding windows.
 
 use std::fmt;
+use std::ops::Range;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -33,14 +34,15 @@ impl Shape {
         Self::new(n, 1, 1)
     }
 
-    /// Pixels of one channel.
+    /// Pixels of one channel; of a shape that is not [sane](Self::is_sane) `usize::MAX` stands for
+    /// what no number holds.
     pub const fn plane(&self) -> usize {
-        self.h * self.w
+        self.h.saturating_mul(self.w)
     }
 
-    /// Number of elements.
+    /// Number of elements, with the same reserve.
     pub const fn len(&self) -> usize {
-        self.c * self.h * self.w
+        self.c.saturating_mul(self.plane())
     }
 
     /// Whether the shape has no element at all (no valid value has such a shape).
@@ -48,18 +50,10 @@ impl Shape {
         self.len() == 0
     }
 
-    /// Whether every dimension is positive and the element count within [`MAX_ELEMENTS`].
+    /// Whether every dimension is positive and the element count within [`MAX_ELEMENTS`]. What a file
+    /// states is asked this before anything else is done with it.
     pub fn is_sane(&self) -> bool {
-        !self.is_degenerate()
-            && self
-                .c
-                .checked_mul(self.h)
-                .and_then(|n| n.checked_mul(self.w))
-                .is_some_and(|n| n <= MAX_ELEMENTS)
-    }
-
-    fn is_degenerate(&self) -> bool {
-        self.c == 0 || self.h == 0 || self.w == 0
+        (1..=MAX_ELEMENTS).contains(&self.len())
     }
 }
 
@@ -157,6 +151,41 @@ impl Window {
         (index < size).then_some(index)
     }
 
+    /// The taps of window `at` that read the map along `axis`, whose size is `size`: those before lie
+    /// in the padding in front, those behind in the padding at the end.
+    pub fn taps_inside(&self, axis: usize, at: usize, size: usize) -> Range<usize> {
+        let (start, pad) = (at * self.stride[axis], self.pads[axis]);
+        let first_at = |position: usize| position.saturating_sub(start).div_ceil(self.dilation[axis]);
+        let end = first_at(size + pad).min(self.kernel[axis]);
+        first_at(pad).min(end)..end
+    }
+
+    /// How many taps all `out` windows along an axis of `size` have inside together. Takes no longer
+    /// for large maps.
+    pub fn taps_of_all(&self, axis: usize, size: usize, out: usize) -> u64 {
+        let taps = 0..self.kernel[axis];
+        taps.map(|tap| self.windows_inside(axis, tap, size, out).len() as u64)
+            .sum()
+    }
+
+    /// The windows, of `out` along `axis`, whose tap number `tap` reads the map.
+    pub fn windows_inside(&self, axis: usize, tap: usize, size: usize, out: usize) -> Range<usize> {
+        let (shift, pad) = (tap * self.dilation[axis], self.pads[axis]);
+        let first_from = |position: usize| position.saturating_sub(shift).div_ceil(self.stride[axis]);
+        let end = first_from(size + pad).min(out);
+        first_from(pad).min(end)..end
+    }
+
+    /// Whether every one of `out` windows along `axis` has a tap inside a map of `size`. Takes no
+    /// longer for large maps: a window that begins inside the map has its first tap there.
+    pub fn every_window_sees(&self, axis: usize, size: usize, out: usize) -> bool {
+        let (stride, pad) = (self.stride[axis], self.pads[axis]);
+        let begin_before = pad.div_ceil(stride).min(out);
+        // The last window is the last to begin, at the end of the map or behind it.
+        let last_begins_inside = (out - 1) * stride < size + pad;
+        last_begins_inside && (0..begin_before).all(|at| !self.taps_inside(axis, at, size).is_empty())
+    }
+
     /// How far apart the rows and columns of a map of `h` x `w` are that one tap reads. A stride
     /// beyond the map, with which it reads but one, counts as the map's size.
     pub fn step_within(&self, h: usize, w: usize) -> [usize; 2] {
@@ -192,6 +221,80 @@ mod tests {
         };
         assert_eq!(window.output(7, 8), Ok([3, 4]));
         assert!(window.output(1, 1).is_err());
+    }
+
+    #[test]
+    fn no_shape_wraps() {
+        let huge = 1 << 57;
+        for shape in [
+            Shape::new(1, huge, huge),
+            Shape::new(huge, 2, huge),
+            Shape::new(3, usize::MAX, 1),
+        ] {
+            assert_eq!(shape.len(), usize::MAX, "{shape}");
+            assert!(!shape.is_sane());
+        }
+        // 0 times what does not fit is still nothing.
+        assert!(Shape::new(0, huge, huge).is_empty());
+        assert!(Shape::new(1, 1 << 14, 1 << 14).is_sane());
+        assert!(!Shape::new(2, 1 << 14, 1 << 14).is_sane() && !Shape::new(0, 1, 1).is_sane());
+    }
+
+    /// All windows over short axes, against one tap after another.
+    #[test]
+    fn taps_inside_are_those_that_have_a_source() {
+        let each = |check: &dyn Fn(Window, usize)| {
+            for all in 0..4 * 4 * 4 * 9 * 5 * 6 {
+                // The digits of a number in mixed radix.
+                let mut rest = all;
+                let mut next = |radix: usize| {
+                    let digit = rest % radix;
+                    rest /= radix;
+                    digit
+                };
+                let [kernel, stride, dilation] = [next(4) + 1, next(4) + 1, next(4) + 1];
+                let [before, after, size] = [next(9), next(5), next(6) + 1];
+                let window = Window {
+                    kernel: [kernel; 2],
+                    stride: [stride; 2],
+                    dilation: [dilation; 2],
+                    pads: [before, before, after, after],
+                };
+                check(window, size);
+            }
+        };
+        each(&|window, size| {
+            let Ok([out, _]) = window.output(size, size) else {
+                return;
+            };
+            let inside = |at: usize| -> Vec<usize> {
+                (0..window.kernel[0])
+                    .filter(|&tap| window.source(0, at, tap, size).is_some())
+                    .collect()
+            };
+            let all: Vec<Vec<usize>> = (0..out).map(inside).collect();
+            for (at, taps) in all.iter().enumerate() {
+                assert!(
+                    window.taps_inside(0, at, size).eq(taps.iter().copied()),
+                    "{window:?} {size} {at}"
+                );
+            }
+            let count: usize = all.iter().map(Vec::len).sum();
+            assert_eq!(
+                window.taps_of_all(0, size, out),
+                count as u64,
+                "{window:?} {size}"
+            );
+            let seen = all.iter().all(|taps| !taps.is_empty());
+            assert_eq!(window.every_window_sees(0, size, out), seen, "{window:?} {size}");
+            for tap in 0..window.kernel[0] {
+                let reads = (0..out).filter(|&at| all[at].contains(&tap));
+                assert!(
+                    window.windows_inside(0, tap, size, out).eq(reads),
+                    "{window:?} {size} {tap}"
+                );
+            }
+        });
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! ONNX import: from the protobuf of opsets 9 to 21, as either exporter of PyTorch writes it, to
 //! the NN graph.
 //!
-//! `model` decodes the file within limits, `structure` checks names and sorts the nodes,
+//! `model` decodes the file within limits, `names` makes its names printable, `structure` checks them and sorts the nodes,
 //! `build` walks over them: every value is either a constant or a view of a graph node under
 //! ONNX dimensions (`value`), so shapes are known throughout and constant subgraphs fold on the
 //! way (`constant`). Each operator has an importer in `op/`; `op/mod.rs` lists them, with the
@@ -18,6 +18,7 @@ mod error;
 mod external;
 mod input;
 mod model;
+mod names;
 mod op;
 mod site;
 mod skim;
@@ -34,6 +35,7 @@ use std::fmt;
 use std::path::Path;
 
 use trefoil_ir::nn::{Graph, Verified};
+use trefoil_ir::text::printable;
 
 use crate::pass::Assignment;
 
@@ -110,7 +112,7 @@ pub fn import_file(path: &Path, options: &ImportOptions) -> Result<Imported, Imp
     let mut imported = import_bytes(&bytes, path.parent(), options)?;
     if let Some(stem) = path.file_stem() {
         let mut graph = imported.graph.into_inner();
-        graph.name = stem.to_string_lossy().into_owned();
+        graph.name = printable(&stem.to_string_lossy()).into_owned();
         imported.graph = graph.verify().map_err(ImportError::Unsound)?;
     }
     Ok(imported)

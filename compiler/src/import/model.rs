@@ -8,7 +8,7 @@ use prost::Message;
 use tract_onnx::pb::{GraphProto, ModelProto, StringStringEntryProto};
 
 use super::error::{ImportError, ModelError};
-use super::{Warning, skim};
+use super::{Warning, names, skim};
 
 /// Protobuf itself allows no more.
 const MAX_FILE: u64 = 1 << 31;
@@ -56,7 +56,8 @@ pub(super) fn decode(bytes: &[u8], warnings: &mut Vec<Warning>) -> Result<Model,
     if !skim::is_within(bytes, MAX_MESSAGES) {
         return Err(ModelError::TooManyMessages);
     }
-    let model = ModelProto::decode(bytes).map_err(|e| ModelError::Protobuf(e.to_string()))?;
+    let mut model = ModelProto::decode(bytes).map_err(|e| ModelError::Protobuf(e.to_string()))?;
+    names::make_printable(&mut model);
     let opset = opset(&model);
     let producer = format!("{} {}", model.producer_name, model.producer_version);
     let graph = model

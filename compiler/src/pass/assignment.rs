@@ -20,6 +20,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use thiserror::Error;
 use trefoil_ir::Patch;
+use trefoil_ir::text::printable;
 
 /// Patches by ReLU name.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -74,6 +75,8 @@ impl Assignment {
         let mut layers = BTreeMap::new();
         let mut faults = Vec::new();
         for (name, value) in entries {
+            // As the importer has it.
+            let name = printable(&name).into_owned();
             match layer(&value) {
                 Ok(_) if layers.contains_key(&name) => faults.push(AssignmentFault::Twice { name }),
                 Ok(choice) => {
@@ -139,7 +142,7 @@ fn layer(value: &Value) -> Result<LayerChoice, String> {
         return choice(value).map(LayerChoice::Every);
     };
     if let Some(key) = signs.keys().find(|k| !["lower", "upper"].contains(&k.as_str())) {
-        return Err(format!("the key \"{key}\""));
+        return Err(format!("the key \"{}\"", printable(key)));
     }
     let sign = |key| signs.get(key).map(choice).transpose();
     Ok(LayerChoice::Signs {
@@ -169,7 +172,7 @@ fn pair(value: &Value) -> Option<[u64; 2]> {
 
 /// A value as an error shows it: the first characters.
 fn excerpt(value: &Value) -> String {
-    let text = value.to_string();
+    let text = printable(&value.to_string()).into_owned();
     match text.char_indices().nth(40) {
         Some((end, _)) => format!("`{}…`", &text[..end]),
         None => format!("`{text}`"),

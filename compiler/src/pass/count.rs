@@ -14,7 +14,6 @@ use std::collections::HashMap;
 
 use serde::Serialize;
 use trefoil_ir::Shape;
-use trefoil_ir::nn::eval::for_each_window;
 use trefoil_ir::nn::op::MaxPool;
 use trefoil_ir::nn::{Graph, Node, NodeId, Op};
 
@@ -109,8 +108,11 @@ pub fn count(imported: &Graph, current: &Graph) -> Counts {
     counts.drelus_at_1x1 = counts.relus.iter().map(|r| r.drelus_at_1x1).sum();
     counts.drelus = counts.relus.iter().map(|r| r.drelus).sum();
     counts.signs = counts.relus.iter().map(|r| r.signs).sum();
-    counts.comparisons = counts.max_pools.iter().map(|p| p.comparisons).sum();
-    counts.macs = counts.layers.iter().map(|l| l.macs).sum();
+    // A few large windows, or one large weight that many layers share, are beyond any number.
+    let pools = counts.max_pools.iter();
+    counts.comparisons = pools.fold(0, |sum, pool| sum.saturating_add(pool.comparisons));
+    let layers = counts.layers.iter();
+    counts.macs = layers.fold(0, |sum, layer| sum.saturating_add(layer.macs));
     counts
 }
 
@@ -155,16 +157,17 @@ fn max_pool_count(graph: &Graph, id: NodeId) -> Option<MaxPoolCount> {
         name: node.origin.name.clone(),
         map: [node.shape.h, node.shape.w],
         channels: node.shape.c,
-        comparisons: node.shape.c * comparisons(op, input, node.shape),
+        comparisons: node.shape.c.saturating_mul(comparisons(op, input, node.shape)),
     })
 }
 
+/// For each window one less than its taps: a window's taps are those of its rows times those of its
+/// columns, and so are those of all windows together.
 fn comparisons(op: &MaxPool, input: Shape, output: Shape) -> usize {
-    let mut total = 0;
-    for_each_window(&op.window, input, output, |taps| {
-        total += taps.len().saturating_sub(1)
-    });
-    total
+    let rows = op.window.taps_of_all(0, input.h, output.h);
+    let columns = op.window.taps_of_all(1, input.w, output.w);
+    let taps = rows.saturating_mul(columns);
+    usize::try_from(taps).map_or(usize::MAX, |taps| taps.saturating_sub(output.plane()))
 }
 
 fn layer_count(node: &Node) -> Option<LayerCount> {
@@ -179,7 +182,7 @@ fn layer_count(node: &Node) -> Option<LayerCount> {
         op: node.op.name(),
         output: [c, h, w],
         weights: weight.len(),
-        macs: weight.len() as u64 * node.shape.plane() as u64,
+        macs: (weight.len() as u64).saturating_mul(node.shape.plane() as u64),
     })
 }
 

@@ -14,9 +14,10 @@ use super::gate::Group;
 use super::op::Op;
 use super::program::{ConstId, ConstKind, Program, ValueId};
 use super::sums::{Origins, SumList};
-use crate::nn::Verified;
+use crate::nn::{UNPRINTABLE, Verified};
 use crate::patch::Patch;
 use crate::shape::Shape;
+use crate::text::is_printable;
 
 /// One fault of a program.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,6 +78,7 @@ impl Check<'_> {
             self.fault(None, "a program has at most 16777215 steps and as many constants");
             return;
         }
+        self.names();
         self.constants();
         if !self.operands_precede() {
             return; // every later check walks along operands
@@ -108,6 +110,18 @@ impl Check<'_> {
             constant: Some(constant),
             message: format!("the constant {constant} {what}"),
         });
+    }
+
+    /// Every name goes into messages, reports and logs.
+    fn names(&mut self) {
+        if !is_printable(&self.program.name) {
+            self.fault(None, format!("the name of the program {UNPRINTABLE}"));
+        }
+        for id in self.program.ids() {
+            if !is_printable(&self.program.step(id).origin) {
+                self.fault(id, format!("the name of its origin {UNPRINTABLE}"));
+            }
+        }
     }
 
     fn constants(&mut self) {

@@ -13,4 +13,5 @@ mod verify;
 
 pub use graph::{Graph, GraphError, Node, NodeId, Origin};
 pub use op::Op;
+pub(crate) use verify::UNPRINTABLE;
 pub use verify::{Diagnostic, Verified};

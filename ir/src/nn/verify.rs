@@ -6,8 +6,9 @@ use std::fmt;
 use std::ops::Deref;
 
 use super::{Graph, NodeId, Op};
+use crate::shape::Shape;
 use crate::tensor::Tensor;
-use crate::text::Attr;
+use crate::text::{Attr, is_printable};
 
 /// One fault of a graph.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,6 +78,9 @@ fn check(graph: &Graph) -> Vec<Diagnostic> {
     faults
 }
 
+/// Of a name: why it is none.
+pub(crate) const UNPRINTABLE: &str = "holds a character that acts on a terminal instead of being shown";
+
 fn fault(faults: &mut Vec<Diagnostic>, node: impl Into<Option<NodeId>>, message: impl Into<String>) {
     faults.push(Diagnostic {
         node: node.into(),
@@ -102,16 +106,25 @@ fn check_ends(graph: &Graph, faults: &mut Vec<Diagnostic>) {
 fn check_order(graph: &Graph, faults: &mut Vec<Diagnostic>) {
     let order = graph.order();
     if order.len() < graph.len() {
-        let stuck = graph.ids().into_iter().find(|id| !order.contains(id));
+        let mut ordered = vec![false; graph.id_bound()];
+        order.iter().for_each(|id| ordered[id.index()] = true);
+        let stuck = graph.ids().into_iter().find(|id| !ordered[id.index()]);
         fault(faults, stuck, "the value depends on itself");
     }
 }
 
-/// ReLUs are addressed by name in assignments and profiles.
+/// ReLUs are addressed by name in assignments and profiles; every name goes into messages.
 fn check_names(graph: &Graph, faults: &mut Vec<Diagnostic>) {
+    if !is_printable(&graph.name) {
+        fault(faults, None, format!("the name of the graph {UNPRINTABLE}"));
+    }
     let mut seen = HashMap::new();
     for id in graph.ids() {
         let node = graph.node(id);
+        if !is_printable(&node.origin.name) {
+            fault(faults, id, format!("the name {UNPRINTABLE}"));
+            continue;
+        }
         let is_relu = matches!(node.op, Op::Relu(_) | Op::BlockRelu(_) | Op::Clip(_));
         if is_relu && let Some(first) = seen.insert(node.origin.name.clone(), id) {
             let name = &node.origin.name;
@@ -126,7 +139,11 @@ fn check_names(graph: &Graph, faults: &mut Vec<Diagnostic>) {
 
 fn check_types(graph: &Graph, id: NodeId, faults: &mut Vec<Diagnostic>) {
     let node = graph.node(id);
+    check_shapes(graph, id, faults);
     let shapes: Vec<_> = graph.inputs(id).iter().map(|&i| graph.node(i).shape).collect();
+    if !shapes.iter().all(Shape::is_sane) {
+        return; // reported at the operand: rules rely on what is true of every shape
+    }
     match node.op.infer(&shapes) {
         Ok(shape) if shape == node.shape => {}
         Ok(shape) => fault(
@@ -138,6 +155,25 @@ fn check_types(graph: &Graph, id: NodeId, faults: &mut Vec<Diagnostic>) {
     }
     if node.range.as_ref().is_some_and(|r| r.len() != node.shape.c) {
         fault(faults, id, "the range does not hold one number per channel");
+    }
+}
+
+/// A file can state any shape, and says itself on which map DReLUs are counted.
+fn check_shapes(graph: &Graph, id: NodeId, faults: &mut Vec<Diagnostic>) {
+    let node = graph.node(id);
+    if !node.shape.is_sane() {
+        fault(
+            faults,
+            id,
+            format!("the value of shape {} is empty or beyond all measure", node.shape),
+        );
+    }
+    if node.origin.counted_on.is_some_and(|map| !map.is_sane()) {
+        fault(
+            faults,
+            id,
+            "the map on which its DReLUs are counted is empty or beyond all measure",
+        );
     }
 }
 
@@ -170,8 +206,8 @@ fn check_tensor(tensor: &Tensor, name: &str, id: NodeId, faults: &mut Vec<Diagno
 mod tests {
     use super::*;
     use crate::nn::Origin;
-    use crate::nn::op::{Affine, Input, Output, Relu};
-    use crate::shape::Shape;
+    use crate::nn::op::{Affine, Flatten, Input, MaxPool, Output, Relu};
+    use crate::shape::Window;
 
     #[test]
     fn all_faults_are_collected() {
@@ -196,6 +232,54 @@ mod tests {
         ] {
             assert!(text.iter().any(|t| t.contains(expected)), "{expected}: {text:?}");
         }
+    }
+
+    /// Shapes as a forged file can state them: no rule may work with one, least of all in a loop.
+    #[test]
+    fn shapes_beyond_all_measure_are_faults_and_reach_no_rule() {
+        let huge = Shape::new(1 << 20, 1 << 57, 1 << 57);
+        for (op, name) in [
+            (
+                Op::from(MaxPool {
+                    window: Window::dense([1, 1]),
+                }),
+                "pool",
+            ),
+            (Op::from(Flatten), "flat"),
+        ] {
+            let mut graph = Graph::new("forged");
+            let input = Input {
+                shape: Shape::new(1, 2, 2),
+            };
+            let x = graph.add(input, &[], Origin::named("x")).unwrap();
+            let a = graph.add(op, &[x], Origin::named(name)).unwrap();
+            let b = graph.add(Output { rank: 4 }, &[a], Origin::named("y")).unwrap();
+            graph.node_mut(x).shape = huge;
+            graph.node_mut(b).origin.counted_on = Some(huge);
+            let faults = graph.verify().unwrap_err();
+            let count = |text: &str| faults.iter().filter(|f| f.message.contains(text)).count();
+            assert_eq!(count("beyond all measure"), 2, "{faults:?}");
+            assert_eq!(count("must be"), 1, "the input's own shape: {faults:?}");
+        }
+    }
+
+    /// Legal shapes, and as much work as a loop over them would be: 2^28 windows a node.
+    #[test]
+    fn large_maps_take_no_longer_than_small_ones() {
+        let mut graph = Graph::new("long");
+        let shape = Shape::new(1, 1 << 28, 1);
+        let mut at = graph.add(Input { shape }, &[], Origin::named("x")).unwrap();
+        for number in 0..2000 {
+            let window = Window {
+                pads: [1, 0, 1, 0],
+                ..Window::dense([3, 1])
+            };
+            at = graph
+                .add(MaxPool { window }, &[at], Origin::named(format!("{number}")))
+                .unwrap();
+        }
+        graph.add(Output { rank: 4 }, &[at], Origin::named("y")).unwrap();
+        assert!(graph.verify().is_ok());
     }
 
     #[test]

@@ -9,6 +9,7 @@ use crate::nn::{self, Graph, Verified};
 use crate::patch::Patch;
 use crate::shape::Shape;
 use crate::tensor::Tensor;
+use crate::text::is_printable;
 
 /// What all three parties know.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -329,6 +330,9 @@ fn check_ends(program: &Program, input: &InputEncoding, output: &OutputDecoding)
     }
     if output.unit.len() != revealed.c || !positive(&output.unit) {
         return Err("the output's units are not one positive number per channel".into());
+    }
+    if !output.classes.iter().all(|class| is_printable(class)) {
+        return Err(format!("the name of a class {}", nn::UNPRINTABLE));
     }
     check_tail(&output.tail, revealed)
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::lex::is_treacherous;
+use super::printable::is_treacherous;
 
 /// More faults than this are counted, not kept.
 pub const MAX_DIAGNOSTICS: usize = 100;

@@ -2,6 +2,7 @@
 //! a fault in one line says nothing about the next.
 
 use super::diag::{Fault, Span};
+use super::printable::{is_treacherous, push_escaped};
 
 /// A token and where it stands.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -193,22 +194,12 @@ pub(super) fn quote(text: &str) -> String {
     for c in text.chars() {
         match c {
             '"' | '\\' => result.extend(['\\', c]),
-            '\n' => result.push_str("\\n"),
-            '\r' => result.push_str("\\r"),
-            '\t' => result.push_str("\\t"),
-            c if is_treacherous(c) => result.push_str(&format!("\\u{{{:x}}}", u32::from(c))),
+            c if is_treacherous(c) => push_escaped(&mut result, c),
             c => result.push(c),
         }
     }
     result.push('"');
     result
-}
-
-/// Whether a character would act on a terminal instead of being shown.
-pub(super) fn is_treacherous(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}')
 }
 
 #[cfg(test)]

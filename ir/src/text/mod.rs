@@ -46,7 +46,7 @@
 //! [`parse_module`], whose [`Reporter`] takes the faults that only the language can know. All faults
 //! of a text are reported at once ([`Diagnostics`]), and tests of verifiers are texts themselves
 //! ([`filetest`]). No text can make the reader panic, recurse deeply or hold more than the
-//! limits in [`parse`] and [`store`] allow.
+//! limits in [`parse`] and [`store`] allow. Names are [`printable`] wherever they come from.
 
 pub mod ast;
 pub mod attr;
@@ -55,6 +55,7 @@ pub mod filetest;
 mod lex;
 pub mod parse;
 pub mod print;
+mod printable;
 pub mod store;
 
 #[cfg(test)]
@@ -65,4 +66,5 @@ pub use attr::{Attr, AttrError, Attrs};
 pub use diag::{Diagnostic, Diagnostics, Reporter, Span, did_you_mean, edit_distance};
 pub use parse::{Parsed, parse_module};
 pub use print::TextOptions;
+pub use printable::{is_printable, printable, printable_lines};
 pub use store::{Literal, Number, Scalar, TensorStore};

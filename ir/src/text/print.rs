@@ -52,7 +52,13 @@ impl Module {
 
 /// A comment on one line, without characters that act on a terminal.
 fn quiet(comment: &str) -> String {
-    let shown = |c| if super::lex::is_treacherous(c) { ' ' } else { c };
+    let shown = |c| {
+        if super::printable::is_treacherous(c) {
+            ' '
+        } else {
+            c
+        }
+    };
     comment.chars().map(shown).collect()
 }
 

@@ -4,6 +4,8 @@ use std::ffi::OsStr;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use trefoil_ir::text::printable;
+
 use super::error::{DataError, ImageProblem, LabelsError, NpyError};
 use super::labels::{LabelLine, Labels, UNLABELLED, read_labels};
 use super::npy::{self, NpyArray};
@@ -102,7 +104,7 @@ impl DataSet {
     /// An image's file name, or its number in an array.
     pub fn name(&self, index: usize) -> String {
         match &self.source {
-            Source::Pictures(files, _) => files.get(index).cloned(),
+            Source::Pictures(files, _) => files.get(index).map(|file| printable(file).into_owned()),
             Source::Floats(_) | Source::Bytes(..) => None,
         }
         .unwrap_or_else(|| index.to_string())
@@ -255,7 +257,7 @@ impl DataSet {
     fn at(&self, index: usize, source: ImageProblem) -> DataError {
         let path = self.path.display();
         let name = match &self.source {
-            Source::Pictures(files, _) => format!("`{path}/{}`", files[index]),
+            Source::Pictures(files, _) => format!("`{path}/{}`", printable(&files[index])),
             Source::Floats(_) | Source::Bytes(..) => format!("image {index} of `{path}`"),
         };
         DataError::Image { name, source }

@@ -6,6 +6,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use trefoil_ir::text::printable;
+
 use super::tensor::ImageShape;
 
 /// Where reading images or labels, or writing logits, failed.
@@ -249,7 +251,10 @@ pub enum LabelsError {
         line: usize,
     },
     /// A file that is not there.
-    #[error("line {line} names `{file}`, which is not a file in the data folder; correct or remove the line")]
+    #[error(
+        "line {line} names `{}`, which is not a file in the data folder; correct or remove the line",
+        printable(file)
+    )]
     MissingFile {
         /// The line, counted from 1.
         line: usize,
@@ -258,7 +263,8 @@ pub enum LabelsError {
     },
     /// A name that leads out of the folder.
     #[error(
-        "line {line} names `{file}`, which lies outside the data folder; name files relative to it, without `..`"
+        "line {line} names `{}`, which lies outside the data folder; name files relative to it, without `..`",
+        printable(file)
     )]
     OutsideFolder {
         /// The line, counted from 1.

@@ -1,11 +1,15 @@
 //! Lines: results on the standard output; notes, warnings and errors on the standard error, coloured
 //! where that is a terminal and neither `NO_COLOR` nor `TERM=dumb` says otherwise.
+//!
+//! Whatever comes this way may hold names of a stranger's files: but for line breaks and tabs, no
+//! character of it acts on a terminal ([`printable_lines`]).
 
 use std::error::Error;
 use std::fmt::{Arguments, Display};
 use std::io::{self, ErrorKind, Write};
 
 use clap::builder::styling::{AnsiColor, Style};
+use trefoil_ir::text::printable_lines;
 
 /// As clap's own errors.
 const ERROR: Style = AnsiColor::Red.on_default().bold();
@@ -17,8 +21,9 @@ const WARNING: Style = AnsiColor::Yellow.on_default().bold();
 /// # Errors
 /// If the line cannot be written for another reason, such as a full disk.
 pub fn line(text: Arguments<'_>) -> io::Result<()> {
+    let text = text.to_string();
     let mut out = io::stdout().lock();
-    open_or_closed(writeln!(out, "{text}").and_then(|()| out.flush()))
+    open_or_closed(writeln!(out, "{}", printable_lines(&text)).and_then(|()| out.flush()))
 }
 
 fn open_or_closed(written: io::Result<()>) -> io::Result<()> {
@@ -31,17 +36,26 @@ fn open_or_closed(written: io::Result<()>) -> io::Result<()> {
 /// Writes a line to the standard error. That it cannot be written is nothing that anybody could be
 /// told.
 pub fn note(text: Arguments<'_>) {
-    let _ = writeln!(anstream::stderr().lock(), "{text}");
+    let text = text.to_string();
+    let _ = writeln!(anstream::stderr().lock(), "{}", printable_lines(&text));
 }
 
 /// Writes `warning: TEXT` to the standard error.
 pub fn warning(text: impl Display) {
-    note(format_args!("{WARNING}warning:{WARNING:#} {text}"));
+    styled(WARNING, "warning:", &text.to_string());
 }
 
 /// Writes `error: TEXT` to the standard error, the causes behind it.
 pub fn error(error: &dyn Error) {
-    note(format_args!("{ERROR}error:{ERROR:#} {}", chain(error)));
+    styled(ERROR, "error:", &chain(error));
+}
+
+fn styled(style: Style, word: &str, text: &str) {
+    let _ = writeln!(
+        anstream::stderr().lock(),
+        "{style}{word}{style:#} {}",
+        printable_lines(text)
+    );
 }
 
 /// An error and its causes, as one line. Many errors, of libraries above all, say their cause and

@@ -155,15 +155,6 @@ pub fn backward(
     FeatureMap::new(input, result)
 }
 
-/// The output positions along `axis` whose tap `tap` lies inside an axis of `size`.
-fn valid(window: &Window, axis: usize, tap: usize, size: usize, out: usize) -> std::ops::Range<usize> {
-    let stride = window.stride[axis];
-    let (shift, pad) = (tap * window.dilation[axis], window.pads[axis]);
-    let start = pad.saturating_sub(shift).div_ceil(stride).min(out);
-    let end = (size + pad).saturating_sub(shift).div_ceil(stride).min(out);
-    start..end.max(start)
-}
-
 /// Depthwise and other narrow groups: a matrix product would be all overhead.
 fn direct<T: Real>(
     source: &[T],
@@ -179,8 +170,8 @@ fn direct<T: Real>(
         for tap in 0..in_c * kh * kw {
             let factor = weight[o * in_c * kh * kw + tap];
             let (c, ky, kx) = (tap / (kh * kw), tap / kw % kh, tap % kw);
-            let columns = valid(window, 1, kx, shape.w, output.w);
-            for y in valid(window, 0, ky, shape.h, output.h) {
+            let columns = window.windows_inside(1, kx, shape.w, output.w);
+            for y in window.windows_inside(0, ky, shape.h, output.h) {
                 let row = y * window.stride[0] + ky * window.dilation[0] - window.pads[0];
                 let from = &source[(c * shape.h + row) * shape.w..][..shape.w];
                 let to = &mut out[y * output.w..][..output.w];
@@ -205,8 +196,8 @@ fn im2col<T: Real>(
     columns.resize(in_c * kh * kw * output.plane(), T::default());
     for (tap, row_of_taps) in columns.chunks_mut(output.plane()).enumerate() {
         let (c, ky, kx) = (tap / (kh * kw), tap / kw % kh, tap % kw);
-        let inside = valid(window, 1, kx, shape.w, output.w);
-        for y in valid(window, 0, ky, shape.h, output.h) {
+        let inside = window.windows_inside(1, kx, shape.w, output.w);
+        for y in window.windows_inside(0, ky, shape.h, output.h) {
             let row = y * window.stride[0] + ky * window.dilation[0] - window.pads[0];
             let from = &source[(c * shape.h + row) * shape.w..][..shape.w];
             let to = &mut row_of_taps[y * output.w..][..output.w];
@@ -255,12 +246,12 @@ fn scatter(
 ) {
     let [kh, kw] = window.kernel;
     let (c, ky, kx) = (tap / (kh * kw), tap / kw % kh, tap % kw);
-    let columns = valid(window, 1, kx, input.w, output.w);
+    let columns = window.windows_inside(1, kx, input.w, output.w);
     if columns.is_empty() {
         return;
     }
     let first = columns.start * window.stride[1] + kx * window.dilation[1] - window.pads[1];
-    for y in valid(window, 0, ky, input.h, output.h) {
+    for y in window.windows_inside(0, ky, input.h, output.h) {
         let row = y * window.stride[0] + ky * window.dilation[0] - window.pads[0];
         let to = &mut target[(c * input.h + row) * input.w..][first..input.w];
         let from = &from[y * output.w..][columns.clone()];

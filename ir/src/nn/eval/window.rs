@@ -6,21 +6,19 @@ use crate::shape::{Shape, Window};
 /// Calls `visit` with the indices (into one channel) that each window of the output reads, in
 /// row-major order; padding is left out.
 pub fn for_each_window(window: &Window, input: Shape, output: Shape, mut visit: impl FnMut(&[usize])) {
-    let sources = |axis: usize, at: usize, size: usize| -> Vec<usize> {
-        (0..window.kernel[axis])
-            .filter_map(|tap| window.source(axis, at, tap, size))
-            .collect()
+    // The rows or columns that a window reads.
+    let sources = |axis: usize, at: usize, size: usize| {
+        let taps = window.taps_inside(axis, at, size);
+        let [step, start] = [window.dilation[axis], at * window.stride[axis]];
+        taps.map(move |tap| start + tap * step - window.pads[axis])
     };
-    let columns: Vec<Vec<usize>> = (0..output.w).map(|x| sources(1, x, input.w)).collect();
     let mut taps = Vec::new();
     for y in 0..output.h {
-        let rows = sources(0, y, input.h);
-        for column in &columns {
+        for x in 0..output.w {
             taps.clear();
-            taps.extend(
-                rows.iter()
-                    .flat_map(|r| column.iter().map(move |c| r * input.w + c)),
-            );
+            for row in sources(0, y, input.h) {
+                taps.extend(sources(1, x, input.w).map(|column| row * input.w + column));
+            }
             visit(&taps);
         }
     }

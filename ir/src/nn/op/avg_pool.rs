@@ -24,15 +24,15 @@ impl AvgPool {
     /// What each window's sum is divided by, in row-major order of the output map.
     pub fn divisors(&self, input: Shape, out: [usize; 2]) -> Vec<usize> {
         let counted = |axis: usize, at: usize, size: usize| {
-            let (before, after) = (self.window.pads[axis], self.window.pads[axis + 2]);
+            if !self.include_pad {
+                return self.window.taps_inside(axis, at, size).len();
+            }
+            // As if the map were as large as the padding that counts.
+            let [before, after] = [self.window.pads[axis], self.window.pads[axis + 2]];
             let end = before + size + after - self.overhang[axis];
-            (0..self.window.kernel[axis])
-                .filter(|&tap| {
-                    let position = at * self.window.stride[axis] + tap * self.window.dilation[axis];
-                    let inside = (before..before + size).contains(&position);
-                    inside || (self.include_pad && position < end)
-                })
-                .count()
+            let left = end.saturating_sub(at * self.window.stride[axis]);
+            left.div_ceil(self.window.dilation[axis])
+                .min(self.window.kernel[axis])
         };
         let rows: Vec<usize> = (0..out[0]).map(|y| counted(0, y, input.h)).collect();
         let columns: Vec<usize> = (0..out[1]).map(|x| counted(1, x, input.w)).collect();

@@ -67,18 +67,11 @@ impl Rule for MaxPool {
 
 /// Refuses windows that lie in the padding altogether: they have neither maximum nor mean.
 pub(super) fn check_no_empty_window(window: &Window, input: Shape, out: [usize; 2]) -> Result<(), OpError> {
-    for (axis, size) in [input.h, input.w].into_iter().enumerate() {
-        // The first tap at or behind the padding; it is inside unless it jumps over the map.
-        let inside = |at: usize| {
-            let missing = window.pads[axis].saturating_sub(at * window.stride[axis]);
-            let tap = missing.div_ceil(window.dilation[axis]);
-            tap < window.kernel[axis] && window.source(axis, at, tap, size).is_some()
-        };
-        if !(0..out[axis]).all(inside) {
-            return mismatch("a window lies in the padding altogether");
-        }
+    let sizes = [input.h, input.w];
+    if (0..2).all(|axis| window.every_window_sees(axis, sizes[axis], out[axis])) {
+        return Ok(());
     }
-    Ok(())
+    mismatch("a window lies in the padding altogether")
 }
 
 pub(super) fn window_attrs(window: &Window) -> Attrs {
