@@ -1,7 +1,14 @@
 //! Interpolation to another map size.
 
+mod position;
+#[cfg(test)]
+mod tests;
+
+use std::cmp::Ordering;
+
 use serde::{Deserialize, Serialize};
 
+use self::position::Position;
 use super::{Arity, OpError, Rule, mismatch};
 use crate::nn::eval::FeatureMap;
 use crate::shape::Shape;
@@ -50,8 +57,8 @@ pub struct Tap {
 pub struct Resize {
     /// Height and width of the output.
     pub size: [usize; 2],
-    /// Output size over input size as the model states it, where coordinates need it (ONNX
-    /// `scales` may differ from the ratio of the sizes).
+    /// Output size over input size as the model states it, where coordinates need it. It may differ
+    /// from the ratio of the sizes; where it is that ratio, rounded to f32, the ratio itself counts.
     pub scales: [f32; 2],
     /// Interpolation.
     pub mode: ResizeMode,
@@ -63,8 +70,9 @@ impl Resize {
     /// The one or two input positions, with weights, of each output position along `axis`
     /// (0 rows, 1 columns) of an input of `size`.
     pub fn taps(&self, axis: usize, size: usize) -> Vec<Vec<Tap>> {
+        let position = |at| Position::new(self.coordinates, at, size, self.size[axis], self.scales[axis]);
         (0..self.size[axis])
-            .map(|at| self.taps_at(self.source(axis, at, size), size))
+            .map(|at| self.taps_at(position(at), size))
             .collect()
     }
 
@@ -76,49 +84,40 @@ impl Resize {
         Some(self.taps(axis, size).iter().map(|taps| taps[0].index).collect())
     }
 
-    fn source(&self, axis: usize, at: usize, size: usize) -> f64 {
-        let (x, out, scale) = (at as f64, self.size[axis], f64::from(self.scales[axis]));
-        match self.coordinates {
-            Coordinates::HalfPixel => (x + 0.5) / scale - 0.5,
-            Coordinates::PytorchHalfPixel if out > 1 => (x + 0.5) / scale - 0.5,
-            Coordinates::AlignCorners if out > 1 => x * (size - 1) as f64 / (out - 1) as f64,
-            Coordinates::PytorchHalfPixel | Coordinates::AlignCorners => 0.0,
-            Coordinates::Asymmetric => x / scale,
-        }
-    }
-
-    fn taps_at(&self, position: f64, size: usize) -> Vec<Tap> {
-        let last = (size - 1) as f64;
-        let one = |p: f64| {
-            vec![Tap {
-                index: p.clamp(0.0, last) as usize,
-                weight: 1.0,
-            }]
-        };
+    fn taps_at(&self, position: Position, size: usize) -> Vec<Tap> {
+        let floor = position.floor();
+        let side = position.beside_middle();
         match self.mode {
-            ResizeMode::NearestFloorHalf => one((position - 0.5).ceil()),
-            ResizeMode::NearestCeilHalf => one((position + 0.5).floor()),
-            ResizeMode::NearestFloor => one(position.floor()),
-            ResizeMode::NearestCeil => one(position.ceil()),
-            ResizeMode::Bilinear => {
-                let p = position.clamp(0.0, last);
-                let (low, fraction) = (p.floor(), p - p.floor());
-                if fraction == 0.0 {
-                    return one(low);
-                }
-                vec![
-                    Tap {
-                        index: low as usize,
-                        weight: 1.0 - fraction,
-                    },
-                    Tap {
-                        index: low as usize + 1,
-                        weight: fraction,
-                    },
-                ]
-            }
+            ResizeMode::NearestFloorHalf => one(floor + i64::from(side == Ordering::Greater), size),
+            ResizeMode::NearestCeilHalf => one(floor + i64::from(side != Ordering::Less), size),
+            ResizeMode::NearestFloor => one(floor, size),
+            ResizeMode::NearestCeil => one(position.ceil(), size),
+            ResizeMode::Bilinear => two(position, size),
         }
     }
+}
+
+/// The pixel itself, or the edge that lies before it.
+fn one(at: i64, size: usize) -> Vec<Tap> {
+    let index = at.clamp(0, size as i64 - 1) as usize;
+    vec![Tap { index, weight: 1.0 }]
+}
+
+/// The pixels before and behind a position, or the one that it is at.
+fn two(position: Position, size: usize) -> Vec<Tap> {
+    let (floor, fraction) = (position.floor(), position.fraction());
+    if fraction == 0.0 || floor < 0 || floor + 1 >= size as i64 {
+        return one(floor, size);
+    }
+    let before = Tap {
+        index: floor as usize,
+        weight: 1.0 - fraction,
+    };
+    let behind = Tap {
+        index: floor as usize + 1,
+        weight: fraction,
+    };
+    vec![before, behind]
 }
 
 impl From<ResizeMode> for Attr {
