@@ -19,6 +19,7 @@ use trefoil_ir::nn::eval::{FeatureMap, ImageShapeError};
 use trefoil_ir::nn::{Graph, NodeId};
 
 use self::observe::{Fault, Observer};
+use crate::pass::Interval;
 
 /// What was seen on the calibration images. It belongs to the very graph it was made with, since
 /// passes number nodes anew.
@@ -101,6 +102,18 @@ impl Calibration {
             .iter()
             .map(ChannelRange::magnitude)
             .collect()
+    }
+
+    /// Between which numbers all channels of a node will lie, with so many bits of room for what was
+    /// not seen.
+    pub fn foreseen(&self, id: NodeId, head_room: f64) -> Interval {
+        let channels = &self.channels[id.index()];
+        let most = self.magnitudes(id).into_iter().fold(0.0, f32::max);
+        let room = most * (head_room.exp2() - 1.0) as f32;
+        Interval {
+            min: channels.iter().fold(f32::INFINITY, |m, c| m.min(c.min)) - room,
+            max: channels.iter().fold(f32::NEG_INFINITY, |m, c| m.max(c.max)) + room,
+        }
     }
 
     /// Writes the magnitudes into the graph, as its nodes' [ranges](trefoil_ir::nn::Node::range).

@@ -95,20 +95,16 @@ fn range(channel: &[f32]) -> ChannelRange {
 
 fn sums(gate: &Gate, value: &FeatureMap) -> PatchSums {
     let shape = value.shape();
-    let lower = value
-        .channels()
-        .zip(&gate.lower)
-        .map(|(x, patch)| largest_sum(x, *patch, shape));
-    let upper = gate.upper.as_ref().map(|(high, patches)| {
+    let of = |limit: f32, patches: &[Patch]| {
         let of_channel = |(x, patch): (&[f32], &Patch)| {
-            let shifted: Vec<f32> = x.iter().map(|x| x - high).collect();
+            let shifted: Vec<f32> = x.iter().map(|x| x - limit).collect();
             largest_sum(&shifted, *patch, shape)
         };
         value.channels().zip(patches).map(of_channel).collect()
-    });
+    };
     PatchSums {
-        lower: lower.collect(),
-        upper,
+        lower: of(gate.low, &gate.lower),
+        upper: gate.upper.as_ref().map(|(high, patches)| of(*high, patches)),
     }
 }
 

@@ -8,7 +8,7 @@ use thiserror::Error;
 use trefoil_ir::Patch;
 use trefoil_ir::mpc::emulate::{Emulator, IntMap, Rounding};
 use trefoil_ir::nn::eval::FeatureMap;
-use trefoil_ir::nn::{Graph, Verified};
+use trefoil_ir::nn::{Graph, NodeId, Verified};
 use trefoil_ir::plan::{Owner, SecretSeed};
 use trefoil_runtime::data::{DataError, DataSet, ImageTensor, Preprocess};
 
@@ -21,7 +21,7 @@ use crate::calibrate::profile::Profile;
 use crate::calibrate::{Calibration, CalibrationError, Calibrator};
 use crate::import::{self, ImportError, ImportOptions, Imported};
 use crate::lower::{LowerError, LowerOptions, Lowered, lower};
-use crate::pass::{self, Assignment, Dump, PassError, PassFailure, PassOptions};
+use crate::pass::{self, Assignment, Dump, Foreseen, PassError, PassFailure, PassOptions};
 use crate::split::{Plans, split};
 
 /// What the user chose.
@@ -137,10 +137,12 @@ pub fn compile(
 ) -> Result<Compiled, CompileError> {
     let imported = import::import_file(&options.model, &options.import)?;
     let (assignment, budget) = patches(&imported, options)?;
-    let pass_options = PassOptions {
+    let mut pass_options = PassOptions {
         relu6_as_relu: options.relu6_as_relu,
         assignment,
+        ..PassOptions::default()
     };
+    pass_options.foreseen = foresee(&imported.graph, &pass_options, options, progress)?;
     let passed = pass::run(imported.graph.clone(), &pass_options, dump)?;
     let assignment = pass::assignment_for_imported(&imported.graph, &pass_options)?;
     let calibration = calibrate(&passed.graph, &options.calibration, progress)?;
@@ -240,6 +242,27 @@ fn patches(
         }
     };
     Ok((Some(assigned.assignment), Some(assigned.report)))
+}
+
+/// What the operands of open gates are foreseen to be. Most networks have none, and are calibrated
+/// once.
+fn foresee(
+    imported: &Verified<Graph>,
+    pass_options: &PassOptions,
+    options: &CompileOptions,
+    progress: &mut dyn Progress,
+) -> Result<Foreseen, CompileError> {
+    if pass::open_gates(imported).is_empty() {
+        return Ok(Foreseen::new());
+    }
+    let graph = pass::run_for_ranges(imported.clone(), pass_options)?;
+    let calibration = calibrate(&graph, &options.calibration, progress)?;
+    let of_gate = |id: NodeId| {
+        let operand = graph.inputs(id)[0];
+        let interval = calibration.foreseen(operand, options.head_room);
+        (graph.node(id).origin.name.clone(), interval)
+    };
+    Ok(pass::open_gates(&graph).into_iter().map(of_gate).collect())
 }
 
 fn calibrate(

@@ -36,6 +36,7 @@ impl Trial {
         let options = PassOptions {
             relu6_as_relu,
             assignment: assignment.cloned(),
+            ..PassOptions::default()
         };
         let passed = pass::run(imported.clone(), &options, &mut Dump::none())?;
         let lowered = lower(&passed.graph, &made_up(&passed.graph), &LowerOptions::default())?;

@@ -19,11 +19,12 @@ mod writer;
 
 use prost::Message;
 use tract_onnx::pb::{ModelProto, OperatorSetIdProto, StringStringEntryProto};
+use trefoil_ir::Patch;
 use trefoil_ir::nn::{Graph, Op, Verified};
 
 pub use error::ExportError;
 
-use crate::pass::{Assignment, Gate};
+use crate::pass::{Assignment, Gate, with_shifted_patches};
 use writer::Writer;
 
 /// Key of the metadata that hold the assignment.
@@ -38,6 +39,8 @@ pub(crate) const BLOCK: &str = "block";
 const OPSET: i64 = 13;
 /// The opset in which average pools got dilations.
 const OPSET_WITH_DILATED_POOLS: i64 = 19;
+/// A shift by more would round the values away.
+const FARTHEST_SHIFT: f32 = 4096.0;
 /// Protobuf allows no more bytes.
 const MAX_BYTES: usize = i32::MAX as usize;
 
@@ -54,6 +57,7 @@ pub struct ExportOptions {
 /// # Errors
 /// If the weights fill more than two gigabytes, or an operator cannot be told in ONNX.
 pub fn export(graph: &Verified<Graph>, options: &ExportOptions) -> Result<Vec<u8>, ExportError> {
+    let graph = &shifted(graph)?;
     let weights = weight_bytes(graph);
     if weights > MAX_BYTES {
         return Err(ExportError::TooLarge(weights));
@@ -69,6 +73,22 @@ pub fn export(graph: &Verified<Graph>, options: &ExportOptions) -> Result<Vec<u8
         return Err(ExportError::TooLarge(size));
     }
     Ok(model.encode_to_vec())
+}
+
+/// The network with patches on gates from zero alone, as clusters have them.
+fn shifted(graph: &Graph) -> Result<Graph, ExportError> {
+    for id in graph.ids() {
+        let node = graph.node(id);
+        let is_shared = |gate: &Gate| gate.lower.iter().any(|p| !p.is_pixel() && *p != Patch::Identity);
+        let gate = Gate::of(node).filter(|gate| gate.low.abs() > FARTHEST_SHIFT && is_shared(gate));
+        if let Some(gate) = gate {
+            return Err(ExportError::FarLimit {
+                name: node.origin.name.clone(),
+                low: gate.low,
+            });
+        }
+    }
+    Ok(with_shifted_patches(graph)?)
 }
 
 fn model(graph: &Graph, options: &ExportOptions) -> Result<ModelProto, ExportError> {

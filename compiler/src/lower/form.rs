@@ -128,10 +128,10 @@ impl Forms {
 /// The gate that a node is, unless it gates nothing; an upper sign only where there is one.
 pub(super) fn gate(graph: &Graph, id: NodeId) -> Option<Gate> {
     let passes = |patches: &[Patch]| patches.iter().all(|p| *p == Patch::Identity);
-    let Gate { lower, upper } = Gate::of(graph.node(id))?;
+    let Gate { low, lower, upper } = Gate::of(graph.node(id))?;
     let upper = upper.filter(|(_, patches)| !passes(patches));
     let nothing = passes(&lower) && upper.is_none();
-    (!nothing).then_some(Gate { lower, upper })
+    (!nothing).then_some(Gate { low, lower, upper })
 }
 
 /// Row and column that each output pixel copies, if the interpolation only copies.
@@ -229,6 +229,7 @@ impl Analysis<'_> {
             Op::Input(_) | Op::Relu(_) | Op::BlockRelu(_) | Op::Clip(_) | Op::MaxPool(_) => Ok(false),
             Op::BatchNorm(_)
             | Op::Affine(_)
+            | Op::Clamp(_)
             | Op::Softmax(_)
             | Op::ArgMax(_)
             | Op::Output(_)

@@ -30,6 +30,7 @@ pub(super) fn non_negative(graph: &Graph, order: &[NodeId]) -> Vec<bool> {
             | Op::Linear(_)
             | Op::BatchNorm(_)
             | Op::Affine(_)
+            | Op::Clamp(_)
             | Op::Softmax(_)
             | Op::ArgMax(_)
             | Op::Output(_) => false,

@@ -94,6 +94,7 @@ pub(super) fn summable(graph: &Graph, forms: &Forms, root: NodeId) -> bool {
         | Op::MaxPool(_)
         | Op::BatchNorm(_)
         | Op::Affine(_)
+        | Op::Clamp(_)
         | Op::Softmax(_)
         | Op::ArgMax(_)
         | Op::Output(_) => false,

@@ -89,6 +89,7 @@ impl Layer<'_> {
             Some((high, _)) => Some((high, self.patches(upper)?)),
         };
         Some(Gate {
+            low: gate.low,
             lower: below?,
             upper: above,
         })

@@ -39,7 +39,7 @@ fn bounds_of(graph: &Graph, id: NodeId, table: &[Bounds]) -> Bounds {
     };
     let node = graph.node(id);
     match &node.op {
-        Op::Relu(_) | Op::BlockRelu(_) | Op::Clip(_) => {
+        Op::Relu(_) | Op::BlockRelu(_) | Op::Clip(_) | Op::Clamp(_) => {
             Gate::of(node).map_or(operands, |g| gated(&g, operands))
         }
         // Maxima, means and choices of pixels; the zeros of a pad lie within both bounds.
@@ -68,6 +68,13 @@ fn bounds_of(graph: &Graph, id: NodeId, table: &[Bounds]) -> Bounds {
 /// b1 = 1 give high - x > 0), and any gate keeps what is non-negative so. An upper sign of each
 /// pixel's own lets nothing above `high` through, but shared ones promise nothing.
 fn gated(gate: &Gate, operand: Bounds) -> Bounds {
+    if gate.low != 0.0 {
+        return Bounds {
+            // x and both limits are positive, and shared signs choose among sums of them.
+            non_negative: gate.low > 0.0 && gate.lower.iter().all(|p| p.is_pixel()),
+            at_most: None,
+        };
+    }
     let at_most = match &gate.upper {
         None => operand.at_most,
         Some((high, patches)) if patches.iter().all(|p| p.is_pixel()) => Some(*high),

@@ -52,6 +52,7 @@ fn local(graph: &mut Graph, id: NodeId) -> Result<bool, PassError> {
         | Op::Relu(_)
         | Op::BlockRelu(_)
         | Op::Clip(_)
+        | Op::Clamp(_)
         | Op::Add(_)
         | Op::Softmax(_)
         | Op::ArgMax(_)
@@ -206,11 +207,13 @@ fn gates(graph: &mut Graph) -> Result<Changed, PassError> {
 }
 
 fn gate(graph: &mut Graph, id: NodeId, bounds: &[Bounds]) -> Result<bool, PassError> {
-    let Some(mut gate) = Gate::of(graph.node(id)) else {
+    // Gates with another lower limit are there only while values are measured.
+    let from_zero = |id: NodeId| Gate::of(graph.node(id)).filter(|gate| gate.low == 0.0);
+    let Some(mut gate) = from_zero(id) else {
         return Ok(false);
     };
     let operand = graph.inputs(id)[0];
-    let before = Gate::of(graph.node(operand));
+    let before = from_zero(operand);
     if only_user(graph, operand).is_some() && before.as_ref().is_some_and(|b| does_its_work(&gate, b)) {
         bypass(graph, operand);
         return Ok(true);

@@ -1,15 +1,17 @@
 //! ReLU, Block-ReLU and clip as one thing: patches of a lower and perhaps an upper sign.
 
-use trefoil_ir::nn::op::{BlockRelu, Clip, Relu};
+use trefoil_ir::nn::op::{BlockRelu, Clamp, Clip, Relu};
 use trefoil_ir::nn::{Graph, GraphError, Node, NodeId, Op};
 use trefoil_ir::{Patch, Patches, Shape};
 
 use super::rewrite;
 
-/// A gate: `y = b0 x - b1 (x - high)`, or `y = b0 x` without an upper sign.
+/// A gate: `y = low + b0 (x - low) - b1 (x - high)`, without the last summand if there is no upper sign.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Gate {
-    /// Patches of the sign of x, one per channel.
+    /// The lower limit: 0 for all gates but clamps.
+    pub low: f32,
+    /// Patches of the sign of x - low, one per channel.
     pub lower: Patches,
     /// Upper limit and patches of the sign of x - high, one per channel.
     pub upper: Option<(f32, Patches)>,
@@ -20,16 +22,24 @@ impl Gate {
     pub fn of(node: &Node) -> Option<Self> {
         match &node.op {
             Op::Relu(_) => Some(Self {
+                low: 0.0,
                 lower: vec![Patch::PIXEL; node.shape.c],
                 upper: None,
             }),
             Op::BlockRelu(op) => Some(Self {
+                low: 0.0,
                 lower: op.patches.clone(),
                 upper: None,
             }),
             Op::Clip(op) => Some(Self {
+                low: 0.0,
                 lower: op.lower.clone(),
                 upper: Some((op.high, op.upper.clone())),
+            }),
+            Op::Clamp(op) => Some(Self {
+                low: op.low,
+                lower: op.lower.clone(),
+                upper: op.high.map(|high| (high, op.upper.clone())),
             }),
             _ => None,
         }
@@ -39,6 +49,7 @@ impl Gate {
     pub fn into_op(self) -> Option<Op> {
         let is_identity = |patches: &Patches| patches.iter().all(|p| *p == Patch::Identity);
         match self.upper {
+            _ if self.low != 0.0 => self.into_clamp(),
             Some((high, upper)) if !is_identity(&upper) => Some(Op::Clip(Clip {
                 high,
                 lower: self.lower,
@@ -48,6 +59,21 @@ impl Gate {
             _ if self.lower.iter().all(Patch::is_pixel) => Some(Op::Relu(Relu)),
             _ => Some(Op::BlockRelu(BlockRelu { patches: self.lower })),
         }
+    }
+
+    fn into_clamp(self) -> Option<Op> {
+        let gates = self.patch_lists().flatten().any(|p| *p != Patch::Identity);
+        let (high, upper) = match self.upper {
+            Some((high, upper)) => (Some(high), upper),
+            None => (None, vec![Patch::Identity; self.lower.len()]),
+        };
+        let clamp = Clamp {
+            low: self.low,
+            high,
+            lower: self.lower,
+            upper,
+        };
+        gates.then_some(Op::Clamp(clamp))
     }
 
     /// Makes node `id` this gate, or removes the node if nothing is gated.
@@ -110,6 +136,7 @@ mod tests {
 
     fn clip(lower: Patch, upper: Patch) -> Gate {
         Gate {
+            low: 0.0,
             lower: vec![lower; 2],
             upper: Some((6.0, vec![upper; 2])),
         }

@@ -7,7 +7,7 @@ use trefoil_ir::nn::{Diagnostic, Graph, Verified};
 
 use super::{
     Assignment, Changed, PassError, PassOptions, affine_to_conv, assign, drop_redundant, fold_batch_norm,
-    merge_pads, move_relu, normal_form, relu6_as_relu,
+    merge_pads, move_relu, normal_form, relu6_as_relu, settle_clamps,
 };
 
 /// A pass: its name, what it is for, and the function.
@@ -21,7 +21,8 @@ pub struct Pass {
 
 /// All passes, in the order in which they run.
 ///
-/// Why this order: patches are assigned while every ReLU still has its imported name and map.
+/// Why this order: patches are assigned while every ReLU still has its imported name and map, and
+/// clamps become gates from zero at once, since all later passes know only those.
 /// Redundant nodes go next, since they stand between convolutions and batch norms. Batch norms
 /// fold before pads merge: `pad, batch norm, convolution` folds only while the convolution itself
 /// pads nothing. Gates move behind max-pools once merged pads no longer separate the two. What is
@@ -36,6 +37,11 @@ pub const PASSES: &[Pass] = &[
         name: "assign",
         summary: "ReLUs get the patches of the assignment",
         run: assign::run,
+    },
+    Pass {
+        name: "settle_clamps",
+        summary: "clamps become gates from zero, without limits that no value comes near",
+        run: settle_clamps::run,
     },
     Pass {
         name: "drop_redundant",
@@ -90,8 +96,11 @@ pub fn run(
     run_list(PASSES, graph, options, dump)
 }
 
-/// Passes that take gates away from where the model has them.
-const MOVING: [&str; 2] = ["move_relu", "normal_form"];
+/// Passes that take gates away from where the model has them, or ask what values are like.
+const MOVING: [&str; 3] = ["settle_clamps", "move_relu", "normal_form"];
+
+/// Passes that give gates their patches.
+const PATCHING: [&str; 2] = ["relu6_as_relu", "assign"];
 
 /// Runs the passes that leave every gate its imported name and map: what a profile is measured on.
 /// Without an assignment each pixel keeps its own sign.
@@ -106,9 +115,20 @@ pub fn run_for_profile(
     let options = PassOptions {
         relu6_as_relu,
         assignment,
+        ..PassOptions::default()
     };
     let passes = PASSES.iter().filter(|pass| !MOVING.contains(&pass.name));
     Ok(run_list(passes, graph, &options, &mut Dump::none())?.graph)
+}
+
+/// Runs the passes that give gates their patches, and no others: what ranges are measured on where
+/// passes ask for them ([`open_gates`](super::open_gates)).
+///
+/// # Errors
+/// If a pass fails or leaves a graph that the verifier refuses.
+pub fn run_for_ranges(graph: Verified<Graph>, options: &PassOptions) -> Result<Verified<Graph>, PassFailure> {
+    let passes = PASSES.iter().filter(|pass| PATCHING.contains(&pass.name));
+    Ok(run_list(passes, graph, options, &mut Dump::none())?.graph)
 }
 
 fn run_list<'p>(

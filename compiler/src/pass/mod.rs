@@ -30,6 +30,7 @@ mod normal_form;
 mod patched;
 mod relu6_as_relu;
 mod rewrite;
+mod settle_clamps;
 mod suggest;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -37,9 +38,13 @@ pub(crate) mod testing;
 pub(crate) use assignment::Entries;
 pub use assignment::{Assignment, AssignmentError, AssignmentFault, Choice, LayerChoice};
 pub use gate::Gate;
-pub use manager::{Cause, Dump, PASSES, Pass, PassFailure, Passed, UnknownPass, run, run_for_profile};
+pub use manager::{
+    Cause, Dump, PASSES, Pass, PassFailure, Passed, UnknownPass, run, run_for_profile, run_for_ranges,
+};
 pub(crate) use patched::patches_by_name;
 pub use patched::{assignment_for_imported, with_patches};
+pub(crate) use settle_clamps::with_shifted_patches;
+pub use settle_clamps::{Foreseen, Interval, open_gates};
 
 use thiserror::Error;
 use trefoil_ir::nn::{Graph, GraphError, NodeId};
@@ -51,6 +56,8 @@ pub struct PassOptions {
     pub relu6_as_relu: bool,
     /// The patches of each ReLU (`--assignment`); without it every pixel keeps its own sign.
     pub assignment: Option<Assignment>,
+    /// What the operands of open gates are foreseen to be; limits of which nothing is known stay.
+    pub foreseen: Foreseen,
 }
 
 /// Whether a pass has changed the graph.

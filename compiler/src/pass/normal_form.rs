@@ -2,7 +2,7 @@
 //!
 //! Behind it holds, besides what the verifier checks:
 //!
-//! - no batch norm and no affine map is left;
+//! - no batch norm, affine map or clamp is left;
 //! - every gate has its simplest operator: a ReLU where every pixel has its own sign, a Block-ReLU
 //!   where there is no upper sign, and none gates nothing at all;
 //! - every convolution and linear layer has a bias;
@@ -27,10 +27,10 @@ pub(super) fn run(graph: &mut Graph, _: &PassOptions) -> Result<Changed, PassErr
 
 fn check(graph: &Graph, id: NodeId) -> Result<(), PassError> {
     match &graph.node(id).op {
-        Op::BatchNorm(_) | Op::Affine(_) => Err(PassError::unsupported(
+        Op::BatchNorm(_) | Op::Affine(_) | Op::Clamp(_) => Err(PassError::unsupported(
             graph,
             id,
-            "an affine map is left that an earlier pass should have replaced; please report this network",
+            "an affine map or clamp is left that an earlier pass should have replaced; please report this network",
         )),
         Op::Softmax(_) | Op::ArgMax(_) if !is_tail(graph, id) => Err(PassError::unsupported(
             graph,

@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 
-use trefoil_ir::nn::op::{BlockRelu, Clip};
+use trefoil_ir::nn::op::{BlockRelu, Clamp, Clip};
 use trefoil_ir::nn::{Graph, Op};
 use trefoil_ir::{Patch, Patches};
 
@@ -21,6 +21,12 @@ pub fn with_patches(graph: &Graph, assignment: &Assignment) -> Result<Graph, Pas
     for (id, gate) in resolve(graph, assignment)? {
         let op = match gate.upper {
             _ if gate.is_pixelwise() && matches!(graph.node(id).op, Op::Relu(_)) => continue,
+            upper if gate.low != 0.0 => Op::Clamp(Clamp {
+                low: gate.low,
+                high: upper.as_ref().map(|(high, _)| *high),
+                upper: upper.map_or_else(|| vec![Patch::Identity; gate.lower.len()], |(_, upper)| upper),
+                lower: gate.lower,
+            }),
             None => Op::BlockRelu(BlockRelu { patches: gate.lower }),
             Some((high, upper)) => Op::Clip(Clip {
                 high,
@@ -111,6 +117,7 @@ mod tests {
         PassOptions {
             relu6_as_relu,
             assignment: Some(Assignment::parse(text).unwrap()),
+            ..PassOptions::default()
         }
     }
 

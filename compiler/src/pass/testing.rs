@@ -6,8 +6,8 @@ use std::cmp::Ordering;
 use proptest::test_runner::{Config, RngSeed};
 use trefoil_ir::nn::eval::{self, FeatureMap};
 use trefoil_ir::nn::op::{
-    Add, Affine, AvgPool, BatchNorm, BlockRelu, Clip, Concat, Conv2d, Coordinates, Flatten, GlobalAvgPool,
-    Input, Linear, MaxPool, Output, Pad, Relu, Resize, ResizeMode, Slice,
+    Add, Affine, AvgPool, BatchNorm, BlockRelu, Clamp, Clip, Concat, Conv2d, Coordinates, Flatten,
+    GlobalAvgPool, Input, Linear, MaxPool, Output, Pad, Relu, Resize, ResizeMode, Slice,
 };
 use trefoil_ir::nn::{Graph, NodeId, Op, Origin};
 use trefoil_ir::{Patch, Patches, Shape, Tensor, Window};
@@ -372,9 +372,18 @@ fn random_window(net: &mut Net, x: NodeId) -> Option<NodeId> {
 fn random_gate(net: &mut Net, x: NodeId) -> Option<NodeId> {
     let shape = net.shape(x);
     let (lower, upper) = (net.patches(shape), net.patches(shape));
-    Some(match net.rng.below(5) {
+    Some(match net.rng.below(6) {
         0 | 1 => net.relu(x),
         2 => net.clip(x, 0.7),
+        5 => net.op(
+            Clamp {
+                low: -0.4,
+                high: Some(0.6),
+                lower,
+                upper,
+            },
+            &[x],
+        ),
         3 => net.block(x, lower),
         _ => net.op(
             Clip {

@@ -125,7 +125,10 @@ fn check_names(graph: &Graph, faults: &mut Vec<Diagnostic>) {
             fault(faults, id, format!("the name {UNPRINTABLE}"));
             continue;
         }
-        let is_relu = matches!(node.op, Op::Relu(_) | Op::BlockRelu(_) | Op::Clip(_));
+        let is_relu = matches!(
+            node.op,
+            Op::Relu(_) | Op::BlockRelu(_) | Op::Clip(_) | Op::Clamp(_)
+        );
         if is_relu && let Some(first) = seen.insert(node.origin.name.clone(), id) {
             let name = &node.origin.name;
             fault(

@@ -33,7 +33,7 @@ impl Layer {
         let node = graph.node(site.node);
         let gate = Gate::of(node).expect("a site is a ReLU or a clip");
         let (present, threshold) = match site.sign {
-            Sign::Lower => (gate.lower, 0.0),
+            Sign::Lower => (gate.lower, gate.low),
             Sign::Upper => {
                 let (high, patches) = gate.upper.expect("the site of an upper sign is a clip");
                 (patches, high)
@@ -85,7 +85,7 @@ impl Layer {
 
 /// One channel of a site on one image.
 pub(super) struct Channel {
-    /// x, or x - high for an upper sign: what the sign is taken of.
+    /// x - low, or x - high for an upper sign: what the sign is taken of.
     pub(super) value: Vec<f32>,
     /// The present bits.
     pub(super) bits: Vec<bool>,

@@ -3,7 +3,7 @@
 
 use proptest::prelude::*;
 use trefoil_ir::nn::eval::{self, FeatureMap, Tape};
-use trefoil_ir::nn::op::{BlockRelu, Clip};
+use trefoil_ir::nn::op::{BlockRelu, Clamp, Clip};
 use trefoil_ir::{Shape, Window};
 
 use super::*;
@@ -34,6 +34,13 @@ fn changed(graph: &Graph, site: &Site, channel: usize, patch: Patch) -> Graph {
         (Sign::Upper, None) => panic!("the gate has no upper sign"),
     }
     let op: Op = match gate.upper {
+        upper if gate.low != 0.0 => Clamp {
+            low: gate.low,
+            high: upper.as_ref().map(|(high, _)| *high),
+            upper: upper.map_or_else(|| vec![Patch::Identity; gate.lower.len()], |(_, upper)| upper),
+            lower: gate.lower,
+        }
+        .into(),
         Some((high, upper)) => Clip {
             high,
             lower: gate.lower,
@@ -132,10 +139,11 @@ proptest! {
                     let signed = found.signed[probe * map.c * options + i];
                     assert_close(f64::from(signed), expected, size * largest);
                 }
-                let shift = match (site.sign, &graph.node(site.node).op) {
-                    (Sign::Upper, Op::Clip(clip)) => f64::from(clip.high),
-                    _ => 0.0,
-                };
+                let gate = Gate::of(graph.node(site.node)).unwrap();
+                let shift = f64::from(match (site.sign, gate.upper) {
+                    (Sign::Upper, Some((high, _))) => high,
+                    _ => gate.low,
+                });
                 let x = value_of(&graph, &image, graph.inputs(site.node)[0]);
                 let z: Vec<f64> = x[c * map.plane()..][..map.plane()].iter().map(|x| x - shift).collect();
                 assert_close(f64::from(found.largest_sum[i]), largest_sum(&z, patch, map), size);

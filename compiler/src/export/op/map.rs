@@ -2,7 +2,7 @@
 
 use tract_onnx::pb::AttributeProto;
 use trefoil_ir::nn::NodeId;
-use trefoil_ir::nn::op::{Axis, Clip, Coordinates, Pad, Resize, ResizeMode, Slice};
+use trefoil_ir::nn::op::{Axis, Clamp, Clip, Coordinates, Pad, Resize, ResizeMode, Slice};
 
 use crate::export::error::ExportError;
 use crate::export::proto::{int, word};
@@ -20,6 +20,18 @@ pub(super) fn clip(w: &mut Writer<'_>, id: NodeId, op: &Clip) {
     let low = w.floats(&format!("{}/low", w.name(id)), &[], &[0.0]);
     let high = w.floats(&format!("{}/high", w.name(id)), &[], &[op.high]);
     w.emit("Clip", id, &[&x.name, &low, &high], x.rank, vec![]);
+}
+
+/// Clip from another limit; its pixels share no sign.
+pub(super) fn clamp(w: &mut Writer<'_>, id: NodeId, op: &Clamp) {
+    let x = w.value(w.inputs(id)[0]);
+    let low = w.floats(&format!("{}/low", w.name(id)), &[], &[op.low]);
+    let high = op
+        .high
+        .map(|high| w.floats(&format!("{}/high", w.name(id)), &[], &[high]));
+    let limits = [Some(&x.name), Some(&low), high.as_ref()];
+    let inputs: Vec<&str> = limits.into_iter().flatten().map(String::as_str).collect();
+    w.emit("Clip", id, &inputs, x.rank, vec![]);
 }
 
 /// Add.

@@ -24,6 +24,7 @@ pub(super) fn write(w: &mut Writer<'_>, id: NodeId) -> Result<(), ExportError> {
         Op::BlockRelu(op) => block_relu::write(w, id, &op.patches, None),
         Op::Clip(op) if op.lower.iter().chain(&op.upper).all(Patch::is_pixel) => map::clip(w, id, op),
         Op::Clip(op) => block_relu::write(w, id, &op.lower, Some((op.high, &op.upper))),
+        Op::Clamp(op) => map::clamp(w, id, op),
         Op::MaxPool(op) => window::max_pool(w, id, op),
         Op::AvgPool(op) => window::avg_pool(w, id, op),
         Op::GlobalAvgPool(_) => window::global_avg_pool(w, id),

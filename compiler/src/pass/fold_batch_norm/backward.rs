@@ -31,6 +31,7 @@ pub(super) fn can_take(graph: &Graph, id: NodeId, map: &PerChannel, reach: usize
         | Op::Relu(_)
         | Op::BlockRelu(_)
         | Op::Clip(_)
+        | Op::Clamp(_)
         | Op::Slice(_)
         | Op::Pad(_)
         | Op::Softmax(_)

@@ -32,6 +32,7 @@ fn user_can_take(graph: &Graph, id: NodeId, map: &PerChannel, reach: usize) -> b
         | Op::Relu(_)
         | Op::BlockRelu(_)
         | Op::Clip(_)
+        | Op::Clamp(_)
         | Op::Add(_)
         | Op::Concat(_)
         | Op::Slice(_)

@@ -7,6 +7,7 @@ mod arg_max;
 mod avg_pool;
 mod batch_norm;
 mod block_relu;
+mod clamp;
 mod clip;
 mod concat;
 mod conv2d;
@@ -28,6 +29,7 @@ pub use arg_max::ArgMax;
 pub use avg_pool::AvgPool;
 pub use batch_norm::BatchNorm;
 pub use block_relu::BlockRelu;
+pub use clamp::Clamp;
 pub use clip::Clip;
 pub use concat::Concat;
 pub use conv2d::Conv2d;
@@ -234,4 +236,6 @@ operators! {
     ArgMax,
     /// What the client learns.
     Output,
+    /// min(max(x, low), high), each sign with its own patches.
+    Clamp,
 }

@@ -89,7 +89,7 @@ impl Dice {
 
     fn op(&mut self, shape: Shape) -> Op {
         let c = shape.c;
-        match self.below(18) {
+        match self.below(19) {
             0 => {
                 let groups = if self.chance() { c } else { 1 };
                 let out = groups * (1 + self.below(3));
@@ -191,6 +191,22 @@ impl Dice {
             }
             .into(),
             16 => Softmax.into(),
+            17 => {
+                let low = self.real();
+                let high = self.chance().then(|| low + low.abs() + 1.0);
+                let upper = match high {
+                    Some(_) => self.patches(shape),
+                    None => vec![Patch::Identity; c],
+                };
+                let lower = self.patches(shape);
+                Clamp {
+                    low,
+                    high,
+                    lower,
+                    upper,
+                }
+                .into()
+            }
             _ => ArgMax.into(),
         }
     }

@@ -220,9 +220,20 @@ fn gates() {
             lower: dice.patches(shape),
             upper: dice.patches(shape),
         };
+        let is_limited = dice.below(2) == 0;
+        let clamp = Clamp {
+            low: -0.3,
+            high: is_limited.then_some(0.5),
+            lower: dice.patches(shape),
+            upper: match is_limited {
+                true => dice.patches(shape),
+                false => vec![Patch::Identity; shape.c],
+            },
+        };
         check(Relu, &[shape], Piecewise, dice)
             && check(block, &[shape], Piecewise, dice)
             && check(clip, &[shape], Piecewise, dice)
+            && check(clamp, &[shape], Piecewise, dice)
     });
 }
 
