@@ -18,7 +18,7 @@ use super::structure::{Structure, node_name};
 use super::tensor::{check_finite, load};
 use super::twin::{self, Twin};
 use super::value::{Constant, Value, View};
-use super::{ImportOptions, Imported, Warning, input};
+use super::{ImportOptions, Imported, Warning, input, schema};
 
 /// Builds the graph of a model.
 pub(super) fn build(
@@ -143,6 +143,10 @@ impl Builder<'_> {
 
     fn outputs(&mut self, node: &NodeProto, name: &str) -> Result<Vec<Value>, Trouble> {
         let importer = op::importer(node)?;
+        // A cluster's gate is our own, with bounds as attributes whatever the opset.
+        if !self.twin.is_some_and(|twin| twin.has(node)) {
+            schema::check(node, self.opset)?;
+        }
         let operands = self.operands(node)?;
         let values = || operands.iter().flatten().map(|o| &o.value);
         if values().any(|v| *v == Value::Unknown) {
@@ -367,7 +371,7 @@ fn check_output_type(source: &GraphProto, name: &str, graph: &Graph, view: &View
 
 /// ReLUs are addressed by their names, so a second one of a name gets a number.
 fn make_names_unique(graph: &mut Graph, warnings: &mut Vec<Warning>) {
-    let relu = |op: &Op| matches!(op, Op::Relu(_) | Op::Clip(_) | Op::BlockRelu(_));
+    let relu = |op: &Op| matches!(op, Op::Relu(_) | Op::Clip(_) | Op::Clamp(_) | Op::BlockRelu(_));
     let relus: Vec<NodeId> = graph
         .ids()
         .into_iter()

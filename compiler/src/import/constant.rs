@@ -5,6 +5,8 @@
 //! is fixed, every such chain is constant. A chain is folded node by node, so that each step can
 //! be checked: a hostile file may ask for terabytes with a few bytes.
 
+mod cast;
+
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -33,7 +35,7 @@ const MAX_TOTAL: usize = 1 << 28;
 
 /// Operators that tract is asked to work out: those of which shapes and weights are made, none
 /// of which draws random numbers, loops or computes for long.
-const FOLDABLE: &[&str] = &[
+pub(super) const FOLDABLE: &[&str] = &[
     "Abs",
     "Add",
     "And",
@@ -127,6 +129,9 @@ impl Folder {
         check_attributes(node)?;
         if let ("Reshape", [Some(data), Some(shape)]) = (node.op_type.as_str(), operands) {
             return reshape(node, data, shape);
+        }
+        if let ("Cast", [Some(data)]) = (node.op_type.as_str(), operands) {
+            return cast::cast(node, data);
         }
         bound::check_indices(node, operands)?;
         self.spend(bound::elements(node, operands), operands)?;

@@ -14,7 +14,7 @@ use super::value::shape_text;
 #[derive(Debug, Error)]
 pub enum ImportError {
     /// The file cannot be read.
-    #[error("cannot read {}: {source}", path.display())]
+    #[error("cannot read {}", path.display())]
     File {
         /// The file.
         path: PathBuf,
@@ -25,7 +25,7 @@ pub enum ImportError {
     #[error(transparent)]
     Model(#[from] ModelError),
     /// A constant of the file is at fault.
-    #[error("the initializer \"{name}\" cannot be used: {source}")]
+    #[error("the initializer \"{name}\" cannot be used")]
     Initializer {
         /// Its name.
         name: String,
@@ -33,7 +33,7 @@ pub enum ImportError {
         source: Box<TensorError>,
     },
     /// One node is at fault.
-    #[error("the node \"{name}\" ({op}) cannot be imported: {source}")]
+    #[error("the node \"{name}\" ({op}) cannot be imported")]
     Node {
         /// Its name.
         name: String,
@@ -187,7 +187,7 @@ pub enum TensorError {
     Segment,
     /// Stored outside of the file.
     #[error("its external data {0}")]
-    External(#[from] ExternalError),
+    External(ExternalError),
     /// NaN or infinite.
     #[error("it holds {value} at position {}, which is not a finite number", shape_text(.position))]
     NotFinite {
@@ -263,7 +263,7 @@ pub enum NodeError {
     #[error("operand {0} is missing")]
     MissingOperand(usize),
     /// A constant is at fault.
-    #[error("the constant \"{name}\" cannot be used: {source}")]
+    #[error("the constant \"{name}\" cannot be used")]
     Constant {
         /// The value's name.
         name: String,
@@ -276,6 +276,13 @@ pub enum NodeError {
     /// Constants cannot be worked out.
     #[error("its constant value cannot be worked out: {0}")]
     Fold(String),
+}
+
+// By hand, for the sentence holds its cause: as a source it would be printed twice.
+impl From<ExternalError> for TensorError {
+    fn from(error: ExternalError) -> Self {
+        TensorError::External(error)
+    }
 }
 
 impl From<GraphError> for NodeError {

@@ -5,7 +5,7 @@
 //! `build` walks over them: every value is either a constant or a view of a graph node under
 //! ONNX dimensions (`value`), so shapes are known throughout and constant subgraphs fold on the
 //! way (`constant`). Each operator has an importer in `op/`; `op/mod.rs` lists them, with the
-//! remedies for those that have none.
+//! remedies for those that have none, and `schema` what each takes.
 //!
 //! Files that carry an assignment of patches (`twin`) give the plain network and the assignment.
 //!
@@ -20,6 +20,7 @@ mod input;
 mod model;
 mod names;
 mod op;
+mod schema;
 mod site;
 mod skim;
 mod structure;

@@ -224,17 +224,6 @@ impl Site<'_> {
         let name = self.operand(at)?.name.clone();
         Ok(Refusal::Invalid(NodeError::Constant { name, source }))
     }
-
-    /// Refuses operands beyond the `most`th.
-    pub(super) fn at_most(&self, most: usize) -> Result<(), Refusal> {
-        if self.operands.len() <= most {
-            return Ok(());
-        }
-        invalid(format!(
-            "{} operands are given, and the operator takes at most {most}",
-            self.operands.len()
-        ))
-    }
 }
 
 /// The graph.

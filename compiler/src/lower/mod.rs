@@ -100,7 +100,7 @@ pub enum LowerError {
     #[error("the network's output does not depend on its input, so there is nothing to compute in secret")]
     NoInput,
     /// A layer cannot be lowered.
-    #[error("{op} \"{name}\": {source}")]
+    #[error("{op} \"{name}\" cannot be lowered")]
     Layer {
         /// The layer's operator.
         op: &'static str,

@@ -81,7 +81,7 @@ pub struct Node {
 
 /// A node could not be added or changed.
 #[derive(Debug, Error, PartialEq)]
-#[error("{op} \"{name}\": {source}")]
+#[error("{op} \"{name}\" does not fit its operands")]
 pub struct GraphError {
     op: &'static str,
     name: String,

@@ -5,7 +5,7 @@
 
 use trefoil_ir::Tensor;
 use trefoil_ir::nn::NodeId;
-use trefoil_ir::nn::op::{Affine, Clip, Relu};
+use trefoil_ir::nn::op::{Affine, Clamp, Clip, Relu};
 
 use crate::import::error::{Refusal, invalid, unsupported};
 use crate::import::site::{Outcome, Site};
@@ -42,7 +42,6 @@ pub(in crate::import) struct Clipped {
 
 /// Relu.
 pub(super) fn relu(site: &mut Site<'_>) -> Outcome {
-    site.at_most(1)?;
     let bounds = Bounds {
         low: 0.0,
         ..Bounds::NONE
@@ -52,7 +51,6 @@ pub(super) fn relu(site: &mut Site<'_>) -> Outcome {
 
 /// Clip: bounds as attributes before opset 11, as operands since.
 pub(super) fn clip(site: &mut Site<'_>) -> Outcome {
-    site.at_most(3)?;
     let attribute = |name, default: f32| match site.has(name) {
         true => site.float(name, default),
         false => Ok(default),
@@ -142,8 +140,7 @@ fn bound(site: &mut Site<'_>, at: usize, bounds: Bounds) -> Outcome {
     Ok(vec![Value::map(node, dims)])
 }
 
-/// Adds the nodes of a clip: a Relu or a Clip from 0, with shifts around it where the bounds are
-/// others.
+/// Adds the nodes of a clip: a Relu or Clip where the lower bound is 0, a Clamp where it is another.
 fn cut(site: &mut Site<'_>, clipped: &Clipped) -> Result<NodeId, Refusal> {
     let Clipped {
         source,
@@ -151,48 +148,57 @@ fn cut(site: &mut Site<'_>, clipped: &Clipped) -> Result<NodeId, Refusal> {
     } = *clipped;
     // Exporters write an absent bound as the largest number of the type.
     let bounded = |bound: f32| bound.abs() < f32::MAX;
-    let channels = site.shape(source).c;
     if low >= f32::MAX || high <= f32::MIN {
         return invalid("the bounds leave no finite number");
     }
     match (bounded(low), bounded(high)) {
         (false, false) => Ok(source),
-        (true, false) => {
-            let shifted = shift(site, "shift", source, 1.0, -low)?;
-            let relu = site.add(Relu, &[shifted])?;
-            shift(site, "unshift", relu, 1.0, low)
-        }
+        (true, false) if low == 0.0 => site.add(Relu, &[source]),
+        (true, false) => clamp(site, source, low, None),
         (false, true) => {
-            // min(x, high) = high - relu(high - x)
-            let mirrored = shift(site, "shift", source, -1.0, high)?;
-            let relu = site.add(Relu, &[mirrored])?;
-            shift(site, "unshift", relu, -1.0, high)
+            // min(x, high) = -max(-x, -high)
+            let mirrored = scale(site, "mirror", source, -1.0, 0.0)?;
+            let cut = match high {
+                0.0 => site.add(Relu, &[mirrored])?,
+                _ => clamp(site, mirrored, -high, None)?,
+            };
+            scale(site, "unmirror", cut, -1.0, 0.0)
         }
-        (true, true) if low < high => {
-            let shifted = shift(site, "shift", source, 1.0, -low)?;
-            site.expand(channels)?;
-            let clip = site.add(Clip::pixelwise(high - low, channels), &[shifted])?;
-            shift(site, "unshift", clip, 1.0, low)
+        (true, true) if low >= high => {
+            site.warn(format!(
+                "its lower bound {low} is not below its upper bound {high}: its result is {high}, whatever the image"
+            ));
+            scale(site, "constant", source, 0.0, high)
         }
-        (true, true) => invalid(format!(
-            "the lower bound {low} is not below the upper bound {high}, so that the result is constant"
-        )),
+        (true, true) if low == 0.0 => {
+            let channels = channels(site, source)?;
+            site.add(Clip::pixelwise(high, channels), &[source])
+        }
+        (true, true) => clamp(site, source, low, Some(high)),
     }
 }
 
-/// `factor * x + summand`, or x itself where that is the same.
-fn shift(
+/// Channels of a value, for each of which a number is made.
+fn channels(site: &mut Site<'_>, source: NodeId) -> Result<usize, Refusal> {
+    let channels = site.shape(source).c;
+    site.expand(channels)?;
+    Ok(channels)
+}
+
+fn clamp(site: &mut Site<'_>, source: NodeId, low: f32, high: Option<f32>) -> Result<NodeId, Refusal> {
+    let channels = channels(site, source)?;
+    site.add(Clamp::pixelwise(low, high, channels), &[source])
+}
+
+/// `factor * x + summand`.
+fn scale(
     site: &mut Site<'_>,
     suffix: &str,
     source: NodeId,
     factor: f32,
     summand: f32,
 ) -> Result<NodeId, Refusal> {
-    if factor == 1.0 && summand == 0.0 {
-        return Ok(source);
-    }
-    let channels = site.shape(source).c;
-    site.expand(channels)?;
+    let channels = channels(site, source)?;
     let op = Affine {
         scale: Tensor::vector(vec![factor; channels]),
         bias: Tensor::vector(vec![summand; channels]),

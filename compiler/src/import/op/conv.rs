@@ -10,7 +10,6 @@ use crate::import::value::{Value, shape_text};
 
 /// Conv, two-dimensional, with constant weights.
 pub(super) fn conv(site: &mut Site<'_>) -> Outcome {
-    site.at_most(3)?;
     let weight = site.weight(1)?;
     let kernel = match *weight.dims() {
         [_, _, kh, kw] => [kh, kw],

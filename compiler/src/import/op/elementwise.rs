@@ -89,7 +89,6 @@ pub(super) fn div(site: &mut Site<'_>) -> Outcome {
 
 /// Neg.
 pub(super) fn neg(site: &mut Site<'_>) -> Outcome {
-    site.at_most(1)?;
     let view = site.view(0)?;
     affine(site, view, PerChannel::One(-1.0), |v| (v, 0.0))
 }
@@ -120,7 +119,6 @@ pub(super) fn sum(site: &mut Site<'_>) -> Outcome {
 }
 
 fn pair(site: &Site<'_>) -> Result<Pair, Refusal> {
-    site.at_most(2)?;
     Ok(match (site.value(0)?, site.value(1)?) {
         (Value::Map(a), Value::Map(b)) => Pair::Views(a.clone(), b.clone()),
         (Value::Map(view), _) => Pair::WithConstant {

@@ -39,7 +39,6 @@ pub(super) fn constant(site: &mut Site<'_>) -> Outcome {
 
 /// ConstantOfShape.
 pub(super) fn constant_of_shape(site: &mut Site<'_>) -> Outcome {
-    site.at_most(1)?;
     let Some(shape) = site.int_list(0)? else {
         return invalid("the shape is missing");
     };
@@ -63,7 +62,6 @@ pub(super) fn constant_of_shape(site: &mut Site<'_>) -> Outcome {
 
 /// Shape, or a part of it.
 pub(super) fn shape(site: &mut Site<'_>) -> Outcome {
-    site.at_most(1)?;
     let dims = dims(site)?;
     let rank = dims.len() as i64;
     let clamp = |at: i64| if at < 0 { at.saturating_add(rank) } else { at }.clamp(0, rank) as usize;
@@ -75,7 +73,6 @@ pub(super) fn shape(site: &mut Site<'_>) -> Outcome {
 
 /// Size.
 pub(super) fn size(site: &mut Site<'_>) -> Outcome {
-    site.at_most(1)?;
     let count = volume(&dims(site)?).unwrap_or(0);
     Ok(vec![Value::Constant(Constant::Int(single(count as i64)?))])
 }

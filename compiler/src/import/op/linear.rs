@@ -11,7 +11,6 @@ use crate::import::value::{Value, View, shape_text};
 
 /// Gemm: `alpha * x * W + beta * bias`, W perhaps transposed.
 pub(super) fn gemm(site: &mut Site<'_>) -> Outcome {
-    site.at_most(3)?;
     if site.flag("transA", false)? {
         return unsupported(
             "its first operand is transposed (transA=1)",
@@ -33,7 +32,6 @@ pub(super) fn gemm(site: &mut Site<'_>) -> Outcome {
 
 /// MatMul of a vector and a constant matrix.
 pub(super) fn mat_mul(site: &mut Site<'_>) -> Outcome {
-    site.at_most(2)?;
     let input = vector(site)?;
     let weight = matrix(&site.weight(1)?, false)?;
     finish(site, &input, Linear { weight, bias: None })

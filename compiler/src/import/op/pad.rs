@@ -8,7 +8,6 @@ use crate::import::value::Value;
 
 /// Pad: amounts are an attribute before opset 11 and an operand since.
 pub(super) fn pad(site: &mut Site<'_>) -> Outcome {
-    site.at_most(4)?;
     let view = site.view(0)?;
     let rank = view.dims.len();
     let mode = site.string("mode", "constant")?;

@@ -3,32 +3,33 @@
 use tract_onnx::pb::tensor_proto::DataType;
 use trefoil_ir::nn::Op;
 
-use crate::import::error::unsupported;
+use crate::import::error::{invalid, unsupported};
 use crate::import::site::{Outcome, Site, attribute_error};
 use crate::import::value::{Constant, Value};
 
 /// Identity.
 pub(super) fn identity(site: &mut Site<'_>) -> Outcome {
-    site.at_most(1)?;
     Ok(vec![site.value(0)?.clone()])
 }
 
 /// Dropout, which does nothing at inference.
 pub(super) fn dropout(site: &mut Site<'_>) -> Outcome {
-    site.at_most(3)?;
-    let training = match site.is_given(2) {
-        true => matches!(site.constant(2)?, Some(Constant::Bool(t)) if t.values() == [true]),
-        false => false,
+    let training = match site.constant(2)? {
+        Some(Constant::Bool(flag)) => flag.values() != [false],
+        Some(Constant::Float(_) | Constant::Int(_)) => return invalid("operand 2 must be true or false"),
+        None => false,
     };
-    if training {
-        site.warn("the dropout is in training mode: it is left out, as at inference");
+    if training && site.scalar(1)? != Some(0.0) {
+        return unsupported(
+            "it is in training mode, in which it drops values at random",
+            "export the model in eval mode (`model.eval()`, without `training=TrainingMode.TRAINING`)",
+        );
     }
     Ok(vec![site.value(0)?.clone()])
 }
 
 /// Cast of a value to float32, which it is already, or of an index to an integer.
 pub(super) fn cast(site: &mut Site<'_>) -> Outcome {
-    site.at_most(1)?;
     let view = site.view(0)?;
     let Some(to) = i32::try_from(site.int("to", 0)?)
         .ok()

@@ -1,19 +1,17 @@
 //! MaxPool and AveragePool.
 
 use trefoil_ir::nn::op::{AvgPool, MaxPool};
-use trefoil_ir::shape::Window;
 
-use super::window;
+use super::window::{self, Fitted};
 use crate::import::error::{Refusal, invalid};
 use crate::import::site::{Outcome, Site};
 use crate::import::value::Value;
 
 /// MaxPool, its values only.
 pub(super) fn max_pool(site: &mut Site<'_>) -> Outcome {
-    site.at_most(1)?;
     let image = site.image(0)?;
     let fitted = window::window(site, site.shape(image.node), None)?;
-    check_pads(&fitted.window)?;
+    check_pads(&fitted)?;
     let op = MaxPool {
         window: fitted.window,
     };
@@ -27,10 +25,9 @@ pub(super) fn max_pool(site: &mut Site<'_>) -> Outcome {
 
 /// AveragePool.
 pub(super) fn average_pool(site: &mut Site<'_>) -> Outcome {
-    site.at_most(1)?;
     let image = site.image(0)?;
     let fitted = window::window(site, site.shape(image.node), None)?;
-    check_pads(&fitted.window)?;
+    check_pads(&fitted)?;
     let op = AvgPool {
         window: fitted.window,
         include_pad: site.flag("count_include_pad", false)?,
@@ -44,11 +41,15 @@ pub(super) fn average_pool(site: &mut Site<'_>) -> Outcome {
     )])
 }
 
-/// A pad as large as the window would make windows that see nothing.
-fn check_pads(window: &Window) -> Result<(), Refusal> {
-    let extent = window.extent();
-    if (0..4).all(|side| window.pads[side] < extent[side % 2]) {
+/// A pad as large as the kernel, its dilation not counted, is refused by runtimes: windows may see
+/// nothing. What `ceil_mode` adds is none.
+fn check_pads(Fitted { window, overhang }: &Fitted) -> Result<(), Refusal> {
+    let stated = [0, 1, 2, 3].map(|side| match side {
+        0 | 1 => window.pads[side],
+        _ => window.pads[side] - overhang[side - 2],
+    });
+    if (0..4).all(|side| stated[side] < window.kernel[side % 2]) {
         return Ok(());
     }
-    invalid("a pad reaches the size of the window")
+    invalid("a pad reaches the size of the kernel")
 }

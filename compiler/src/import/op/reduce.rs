@@ -5,7 +5,7 @@ use trefoil_ir::nn::op::{AvgPool, GlobalAvgPool, MaxPool};
 use trefoil_ir::shape::{Shape, Window};
 
 use super::reshape::view_as;
-use crate::import::error::{Refusal, unsupported};
+use crate::import::error::{Refusal, invalid, unsupported};
 use crate::import::site::{Outcome, Site, axes};
 use crate::import::value::{Value, View, shape_text};
 
@@ -37,8 +37,13 @@ pub(super) fn reduce_max(site: &mut Site<'_>) -> Outcome {
 }
 
 fn global(site: &mut Site<'_>, of: Of) -> Outcome {
-    site.at_most(1)?;
     let view = site.channelled(0)?;
+    if view.dims.len() < 3 {
+        return invalid(format!(
+            "it pools a value of shape {}, which is no map",
+            shape_text(&view.dims)
+        ));
+    }
     let mut dims = view.dims.clone();
     dims.iter_mut().skip(2).for_each(|d| *d = 1);
     let node = over(site, view.node, of, [true, true])?;
@@ -47,7 +52,6 @@ fn global(site: &mut Site<'_>, of: Of) -> Outcome {
 
 /// Axes are an attribute before opset 18 and an operand since.
 fn reduce(site: &mut Site<'_>, of: Of) -> Outcome {
-    site.at_most(2)?;
     let view = site.view(0)?;
     let rank = view.dims.len();
     let keep = site.flag("keepdims", true)?;

@@ -5,14 +5,14 @@ use trefoil_ir::nn::Op;
 use trefoil_ir::nn::op;
 
 use crate::import::error::{Refusal, invalid, unsupported};
-use crate::import::site::{Outcome, Site, axes, axis, size};
+use crate::import::site::{Outcome, Site, attribute_error, axes, axis, size};
 use crate::import::value::{Value, View, shape_text, volume};
 
 /// Flatten.
 pub(super) fn flatten(site: &mut Site<'_>) -> Outcome {
-    site.at_most(1)?;
     let view = site.view(0)?;
     let at = match site.int("axis", 1)? {
+        at if at < 0 && site.opset < 11 => return attribute_error("axis", "0 or more before opset 11"),
         // The rank itself is allowed here.
         at if at == view.dims.len() as i64 => view.dims.len(),
         at => axis(at, view.dims.len())?,
@@ -24,7 +24,6 @@ pub(super) fn flatten(site: &mut Site<'_>) -> Outcome {
 
 /// Reshape.
 pub(super) fn reshape(site: &mut Site<'_>) -> Outcome {
-    site.at_most(2)?;
     let view = site.view(0)?;
     let Some(wanted) = site.int_list(1)? else {
         return invalid("the new shape is missing");
@@ -36,7 +35,6 @@ pub(super) fn reshape(site: &mut Site<'_>) -> Outcome {
 
 /// Squeeze: axes are an attribute before opset 13 and an operand since.
 pub(super) fn squeeze(site: &mut Site<'_>) -> Outcome {
-    site.at_most(2)?;
     let view = site.view(0)?;
     let squeezed = match site.list("axes", 1)? {
         Some(list) => axes(&list, view.dims.len())?,
@@ -55,7 +53,6 @@ pub(super) fn squeeze(site: &mut Site<'_>) -> Outcome {
 
 /// Unsqueeze: axes are an attribute before opset 13 and an operand since.
 pub(super) fn unsqueeze(site: &mut Site<'_>) -> Outcome {
-    site.at_most(2)?;
     let view = site.view(0)?;
     let Some(list) = site.list("axes", 1)? else {
         return invalid("the axes are missing");
@@ -80,7 +77,6 @@ pub(super) fn unsqueeze(site: &mut Site<'_>) -> Outcome {
 
 /// Transpose, if only axes of size one change places.
 pub(super) fn transpose(site: &mut Site<'_>) -> Outcome {
-    site.at_most(1)?;
     let view = site.view(0)?;
     let rank = view.dims.len();
     let perm = match site.ints("perm")? {

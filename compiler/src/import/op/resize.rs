@@ -15,38 +15,59 @@ struct Target {
 
 /// Upsample of opset 9, which counts from the corner.
 pub(super) fn upsample(site: &mut Site<'_>) -> Outcome {
-    site.at_most(2)?;
-    resize_from_corner(site)
+    if site.opset > 9 {
+        return invalid("opset 10 has given the operator up: use Resize");
+    }
+    let target = target_from_corner(site)?;
+    if target.scales.iter().any(|scale| *scale < 1.0) {
+        return invalid("a scale is below 1, and the operator only enlarges");
+    }
+    resize_from_corner(site, &target, ResizeMode::NearestFloor)
 }
 
-/// Resize; in opset 10 it is the Upsample of opset 9.
+/// Resize; in opset 10 it is the Upsample of opset 9, and may shrink as well.
 pub(super) fn resize(site: &mut Site<'_>) -> Outcome {
     if site.opset < 11 {
-        site.at_most(2)?;
-        return resize_from_corner(site);
+        let target = target_from_corner(site)?;
+        // Runtimes take the pixel behind where they shrink, and the one before where they enlarge.
+        let [_, _, sh, sw] = target.scales;
+        let nearest = match sh.min(sw) < 1.0 {
+            true => ResizeMode::NearestCeil,
+            false => ResizeMode::NearestFloor,
+        };
+        if sh.min(sw) < 1.0 && sh.max(sw) > 1.0 {
+            return unsupported(
+                "it shrinks one side of the map and enlarges the other",
+                "export the model with opset 11 or later",
+            );
+        }
+        return resize_from_corner(site, &target, nearest);
     }
-    site.at_most(4)?;
     refuse_rare_forms(site)?;
     let view = site.image(0)?;
     let target = target(site, &view)?;
     let mode = mode(site)?;
-    let coordinates = coordinates(site)?;
+    let coordinates = coordinates(site, &view, &target)?;
     finish(site, view, &target, mode, coordinates)
 }
 
-fn resize_from_corner(site: &mut Site<'_>) -> Outcome {
+fn target_from_corner(site: &Site<'_>) -> Result<Target, Refusal> {
     let view = site.image(0)?;
     let scales = match site.floats("scales")? {
         Some(scales) => scales,
         None => numbers(site, 1)?.unwrap_or_default(),
     };
-    let target = scaled(&view, &all_axes(), &scales)?;
+    scaled(&view, &all_axes(), &scales)
+}
+
+fn resize_from_corner(site: &mut Site<'_>, target: &Target, nearest: ResizeMode) -> Outcome {
+    let view = site.image(0)?;
     let mode = match site.string("mode", "nearest")?.as_str() {
-        "nearest" => ResizeMode::NearestFloor,
-        "linear" | "bilinear" => ResizeMode::Bilinear,
+        "nearest" => nearest,
+        "linear" => ResizeMode::Bilinear,
         other => return refuse_mode(other),
     };
-    finish(site, view, &target, mode, Coordinates::Asymmetric)
+    finish(site, view, target, mode, Coordinates::Asymmetric)
 }
 
 fn finish(
@@ -74,9 +95,29 @@ fn finish(
         mode,
         coordinates,
     };
+    if view.dims[2..] == [h, w] {
+        return same_size(view, &op);
+    }
     let node = site.add(op, &[view.node])?;
     let Shape { c, h, w } = site.shape(node);
     Ok(vec![Value::map(node, vec![n, c, h, w])])
+}
+
+/// A resize to the size that the map has: runtimes copy it, whatever the scales say.
+fn same_size(view: View, op: &Resize) -> Outcome {
+    let is_copy = |axis: usize| {
+        let taps = op.taps(axis, op.size[axis]);
+        taps.iter()
+            .enumerate()
+            .all(|(at, taps)| taps.len() == 1 && taps[0].index == at)
+    };
+    if is_copy(0) && is_copy(1) {
+        return Ok(vec![Value::Map(view)]);
+    }
+    unsupported(
+        "its scales leave the map as large as it is and move its pixels all the same, which runtimes do not",
+        "resize to another size, or with scales of 1",
+    )
 }
 
 /// Forms that no exporter of ours writes and the graph does not know.
@@ -103,7 +144,8 @@ fn target(site: &Site<'_>, view: &View) -> Result<Target, Refusal> {
     let sizes = site.int_list(3)?.filter(|s| !s.is_empty());
     let scales = numbers(site, 2)?.filter(|s| !s.is_empty());
     match (sizes, scales) {
-        (Some(sizes), _) => sized(view, &along, &sizes),
+        (Some(_), Some(_)) => invalid("both sizes and scales are given"),
+        (Some(sizes), None) => sized(view, &along, &sizes),
         (None, Some(scales)) => scaled(view, &along, &scales),
         (None, None) => invalid("neither sizes nor scales are given"),
     }
@@ -188,12 +230,15 @@ fn refuse_mode<T>(mode: &str) -> Result<T, Refusal> {
     )
 }
 
-fn coordinates(site: &Site<'_>) -> Result<Coordinates, Refusal> {
+fn coordinates(site: &Site<'_>, view: &View, target: &Target) -> Result<Coordinates, Refusal> {
+    let is_ratio = |axis: usize| target.sizes[axis] as f32 / view.dims[axis] as f32 == target.scales[axis];
     match site
         .string("coordinate_transformation_mode", "half_pixel")?
         .as_str()
     {
         "half_pixel" => Ok(Coordinates::HalfPixel),
+        // The two differ only where the sizes are rounded.
+        "half_pixel_symmetric" if is_ratio(2) && is_ratio(3) => Ok(Coordinates::HalfPixel),
         "pytorch_half_pixel" => Ok(Coordinates::PytorchHalfPixel),
         "align_corners" => Ok(Coordinates::AlignCorners),
         "asymmetric" => Ok(Coordinates::Asymmetric),

@@ -5,12 +5,11 @@ use trefoil_ir::nn::op::{Axis, Slice};
 
 use super::reshape::view_as;
 use crate::import::error::{Refusal, invalid, unsupported};
-use crate::import::site::{Outcome, Site, axes, axis, index, size};
+use crate::import::site::{Outcome, Site, attribute_error, axes, axis, index, size};
 use crate::import::value::{Value, View, shape_text};
 
 /// Slice: bounds are attributes before opset 10 and operands since.
 pub(super) fn slice(site: &mut Site<'_>) -> Outcome {
-    site.at_most(5)?;
     let view = site.view(0)?;
     let (Some(starts), Some(ends)) = (site.list("starts", 1)?, site.list("ends", 2)?) else {
         return invalid("starts or ends are missing");
@@ -37,13 +36,23 @@ pub(super) fn slice(site: &mut Site<'_>) -> Outcome {
 
 /// Split: sizes are an attribute before opset 13 and an operand since; by default equal parts.
 pub(super) fn split(site: &mut Site<'_>) -> Outcome {
-    site.at_most(2)?;
     let view = site.view(0)?;
     let along = axis(site.int("axis", 0)?, view.dims.len())?;
     let (dim, outputs) = (view.dims[along], site.proto.output.len());
+    let counted = site.has("num_outputs");
+    if counted && site.int("num_outputs", 0)? != outputs as i64 {
+        return attribute_error("num_outputs", "the number of results");
+    }
     let sizes: Vec<usize> = match site.list("split", 1)? {
+        Some(_) if counted => return invalid("both sizes and a number of parts are given"),
+        None if site.opset >= 18 && !counted => {
+            return invalid("neither the sizes of its parts nor their number is given");
+        }
         Some(sizes) => sizes.iter().map(|&s| size(s)).collect::<Result<_, _>>()?,
         None => {
+            if site.opset < 18 && !dim.is_multiple_of(outputs.max(1)) {
+                return invalid(format!("an axis of size {dim} has no {outputs} equal parts"));
+            }
             // The last part may be smaller.
             let part = dim.div_ceil(outputs.max(1));
             let end = |i: usize| (i * part).min(dim);
@@ -78,7 +87,6 @@ pub(super) fn split(site: &mut Site<'_>) -> Outcome {
 
 /// Gather with constant indices that a slice can express: one, or several at equal distances.
 pub(super) fn gather(site: &mut Site<'_>) -> Outcome {
-    site.at_most(2)?;
     let view = site.view(0)?;
     let along = axis(site.int("axis", 0)?, view.dims.len())?;
     let Some((indices, is_single)) = site.constant(1)?.and_then(|c| {

@@ -9,7 +9,6 @@ use crate::import::value::{Value, View, shape_text};
 
 /// Softmax over the channels.
 pub(super) fn softmax(site: &mut Site<'_>) -> Outcome {
-    site.at_most(1)?;
     let view = site.channelled(0)?;
     // Before opset 13 the axis and all behind it were one.
     let flattens = site.opset < 13;
@@ -30,7 +29,6 @@ pub(super) fn softmax(site: &mut Site<'_>) -> Outcome {
 
 /// ArgMax over the channels.
 pub(super) fn arg_max(site: &mut Site<'_>) -> Outcome {
-    site.at_most(1)?;
     let view = site.channelled(0)?;
     let along = axis(site.int("axis", 0)?, view.dims.len())?;
     if along != 1 {

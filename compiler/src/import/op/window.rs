@@ -69,7 +69,18 @@ fn pads(site: &Site<'_>, window: &Window, map: [usize; 2]) -> Result<[usize; 4],
         Some(&[top, left, bottom, right]) => [size(top)?, size(left)?, size(bottom)?, size(right)?],
         Some(_) => return attribute_error("pads", "four sizes"),
     };
+    let auto = site.string("auto_pad", "NOTSET")?;
+    let is_auto = !matches!(auto.as_str(), "NOTSET" | "");
+    if is_auto && explicit != [0; 4] {
+        return invalid("both `pads` and `auto_pad` say how it is padded");
+    }
     let extent = window.extent();
+    if auto.starts_with("SAME") && extent != window.kernel {
+        return unsupported(
+            "it is dilated and leaves its padding to the runtime (auto_pad), in which runtimes differ",
+            "state the amounts in `pads`",
+        );
+    }
     // The amount that gives ceil(map / stride) windows; the odd pixel goes below and right, or
     // above and left.
     let same = |lower: bool| {
@@ -81,7 +92,7 @@ fn pads(site: &Site<'_>, window: &Window, map: [usize; 2]) -> Result<[usize; 4],
         });
         [top, left, bottom, right]
     };
-    match site.string("auto_pad", "NOTSET")?.as_str() {
+    match auto.as_str() {
         "NOTSET" | "" => Ok(explicit),
         "VALID" => Ok([0; 4]),
         "SAME_UPPER" => Ok(same(false)),

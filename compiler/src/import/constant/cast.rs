@@ -1,0 +1,128 @@
+//! Cast of a constant. Constants are held as f32, i64 and bool, so that a cast to any other type is
+//! worked out only where that type holds the very number.
+
+use tract_onnx::pb::NodeProto;
+use tract_onnx::pb::tensor_proto::DataType;
+use trefoil_ir::Tensor;
+
+use super::fold_error;
+use crate::import::error::Refusal;
+use crate::import::tensor::tensor;
+use crate::import::value::Constant;
+
+pub(super) fn cast(node: &NodeProto, data: &Constant) -> Result<Vec<Constant>, Refusal> {
+    let to = node.attribute.iter().find(|a| a.name == "to").map(|a| a.i);
+    let to = to.and_then(|to| DataType::try_from(i32::try_from(to).ok()?).ok());
+    let whole = |range: std::ops::RangeInclusive<i64>| ints(data, range).map(Constant::Int);
+    let constant = match to {
+        Some(DataType::Float | DataType::Double) => Some(Constant::Float(floats(data)?)),
+        Some(DataType::Float16) => halves(data).map(Constant::Float),
+        Some(DataType::Int64) => whole(i64::MIN..=i64::MAX),
+        Some(DataType::Int32) => whole(i32::MIN.into()..=i32::MAX.into()),
+        Some(DataType::Int16) => whole(i16::MIN.into()..=i16::MAX.into()),
+        Some(DataType::Int8) => whole(i8::MIN.into()..=i8::MAX.into()),
+        Some(DataType::Uint8) => whole(0..=u8::MAX.into()),
+        Some(DataType::Uint16) => whole(0..=u16::MAX.into()),
+        Some(DataType::Uint32) => whole(0..=u32::MAX.into()),
+        Some(DataType::Bool) => Some(Constant::Bool(bools(data)?)),
+        _ => return fold_error("it converts to a type that is not supported"),
+    };
+    match constant {
+        Some(constant) => Ok(vec![constant]),
+        None => fold_error("a number does not fit the type that it is converted to"),
+    }
+}
+
+fn with<T>(data: &Constant, values: Vec<T>) -> Result<Tensor<T>, Refusal> {
+    tensor(data.dims().to_vec(), values).or_else(|error| fold_error(error.to_string()))
+}
+
+fn floats(data: &Constant) -> Result<Tensor, Refusal> {
+    with(data, data.floats())
+}
+
+/// The numbers, if half precision holds them exactly: 11 binary digits, the last of which counts no
+/// less than 2^-24.
+fn halves(data: &Constant) -> Option<Tensor> {
+    let is_half = |v: &f32| {
+        let step = (v.abs().log2().floor() - 10.0).max(-24.0).exp2();
+        *v == 0.0 || (v.abs() <= 65504.0 && (v / step).fract() == 0.0)
+    };
+    let values = data.floats();
+    if !values.iter().all(is_half) {
+        return None;
+    }
+    tensor(data.dims().to_vec(), values).ok()
+}
+
+/// The numbers without what stands behind the point, if all are in range.
+fn ints(data: &Constant, range: std::ops::RangeInclusive<i64>) -> Option<Tensor<i64>> {
+    let whole = |v: &f32| {
+        // Every f32 below 2^63 in magnitude is an i64 once it is whole.
+        let is_held = v.abs() < 9.2e18;
+        is_held.then(|| v.trunc() as i64)
+    };
+    let values: Vec<i64> = match data {
+        Constant::Int(tensor) => tensor.values().to_vec(),
+        Constant::Float(tensor) => tensor.values().iter().map(whole).collect::<Option<_>>()?,
+        Constant::Bool(tensor) => tensor.values().iter().map(|&v| v.into()).collect(),
+    };
+    if !values.iter().all(|v| range.contains(v)) {
+        return None;
+    }
+    tensor(data.dims().to_vec(), values).ok()
+}
+
+fn bools(data: &Constant) -> Result<Tensor<bool>, Refusal> {
+    let values = match data {
+        Constant::Int(tensor) => tensor.values().iter().map(|&v| v != 0).collect(),
+        Constant::Float(tensor) => tensor.values().iter().map(|&v| v != 0.0).collect(),
+        Constant::Bool(tensor) => tensor.values().to_vec(),
+    };
+    with(data, values)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::import::testing::{int, node, with as attributed};
+
+    fn to(kind: DataType, data: &Constant) -> Option<Constant> {
+        let cast_node = attributed(node("Cast", &["a"], &["y"]), vec![int("to", kind as i64)]);
+        cast(&cast_node, data).ok().map(|mut values| values.remove(0))
+    }
+
+    #[test]
+    fn numbers_are_cut_off_and_must_fit() {
+        let given = Constant::Float(Tensor::vector(vec![6.6, -10.5, 0.2]));
+        let whole = Constant::int_vector(vec![6, -10, 0]);
+        assert_eq!(to(DataType::Int64, &given), Some(whole.clone()));
+        assert_eq!(to(DataType::Int8, &given), Some(whole));
+        assert_eq!(to(DataType::Uint8, &given), None);
+        let large = Constant::Float(Tensor::vector(vec![3e9]));
+        assert_eq!(to(DataType::Int32, &large), None);
+        assert_eq!(
+            to(DataType::Uint32, &large),
+            Some(Constant::int_vector(vec![3_000_000_000]))
+        );
+        for beyond in [1e19, f32::NAN, f32::INFINITY] {
+            assert_eq!(
+                to(DataType::Int64, &Constant::Float(Tensor::vector(vec![beyond]))),
+                None
+            );
+        }
+        let truth = Constant::Bool(Tensor::vector(vec![true, true, true]));
+        assert_eq!(to(DataType::Bool, &given), Some(truth));
+    }
+
+    #[test]
+    fn half_precision_must_hold_the_number() {
+        let held = [0.5f32, -65504.0, 2f32.powi(-24), 2047.0, 0.333_251_95, -0.0];
+        let held = Constant::Float(Tensor::vector(held.to_vec()));
+        assert_eq!(to(DataType::Float16, &held), Some(held.clone()));
+        for rounded in [0.1f32, 2049.0, 65505.0, 2f32.powi(-25), f32::NAN, f32::INFINITY] {
+            let constant = Constant::Float(Tensor::vector(vec![rounded]));
+            assert_eq!(to(DataType::Float16, &constant), None, "{rounded}");
+        }
+    }
+}

@@ -1,0 +1,235 @@
+//! Forms in which files have been read as another network than they are.
+
+use tract_onnx::pb::tensor_proto::{DataLocation, DataType};
+use trefoil_ir::nn::op::Clamp;
+
+use super::*;
+
+fn refusal(opset: i64, nodes: Vec<NodeProto>, initializer: Vec<TensorProto>) -> String {
+    said(import(opset, nodes, initializer).unwrap_err())
+}
+
+fn number(name: &str, value: f32) -> TensorProto {
+    floats(name, &[], &[value])
+}
+
+#[test]
+fn bounds_are_exact_however_far_they_are() {
+    let limits = [
+        -3.4e38f32, -1e30, -1e9, -1e4, -100.0, -3.0, 0.0, 5.0, 1e4, 1e9, 1e30, 3.4e38,
+    ];
+    for low in limits {
+        for high in limits.into_iter().filter(|high| *high > low) {
+            let clip = node("Clip", &["x", "low", "high"], &["y"]);
+            let chain = vec![
+                node("Min", &["x", "high"], &["a"]),
+                node("Relu", &["a"], &["b"]),
+                node("Max", &["low", "b"], &["y"]),
+            ];
+            let bounds = || vec![number("low", low), number("high", high)];
+            let expected =
+                |cut: &dyn Fn(f32) -> f32| -> Vec<f32> { image().values().iter().map(|&x| cut(x)).collect() };
+            let got = compute(13, vec![clip], bounds());
+            assert_eq!(got, expected(&|x| x.max(low).min(high)), "{low} {high}");
+            let got = compute(13, chain, bounds());
+            assert_eq!(got, expected(&|x| x.min(high).max(0.0).max(low)), "{low} {high}");
+        }
+    }
+}
+
+#[test]
+fn a_clip_keeps_its_bounds_in_the_graph() {
+    let clip = node("Clip", &["x", "low", "high"], &["y"]);
+    let imported = import(13, vec![clip], vec![number("low", -1e9), number("high", 6.0)]).unwrap();
+    assert_eq!(ops(&imported), ["input", "clamp", "output"]);
+    let graph = &imported.graph;
+    let op = &graph.node(graph.order()[1]).op;
+    assert_eq!(*op, Op::Clamp(Clamp::pixelwise(-1e9, Some(6.0), 2)));
+    // The largest numbers of the type stand for no bounds.
+    let open = with(
+        node("Clip", &["x"], &["y"]),
+        vec![float("min", f32::MIN), float("max", f32::MAX)],
+    );
+    assert_eq!(ops(&import(9, vec![open], vec![]).unwrap()), ["input", "output"]);
+}
+
+#[test]
+fn crossed_bounds_make_a_constant() {
+    for (low, high) in [(1.0, -1.0), (2.0, 2.0), (0.0, 0.0), (1e9, -1e9)] {
+        let clip = node("Clip", &["x", "low", "high"], &["y"]);
+        let imported = import(13, vec![clip], vec![number("low", low), number("high", high)]).unwrap();
+        assert!(imported.warnings[0].to_string().contains("whatever the image"));
+        let got = run(&imported.graph, &image()).unwrap().into_values();
+        assert_eq!(got, [high; 48], "{low} {high}");
+    }
+}
+
+#[test]
+fn training_mode_is_refused_in_every_form() {
+    let statistics = || {
+        let channel = |name: &str| floats(name, &[2], &[1.0, 2.0]);
+        ["g", "b", "m", "v"].map(channel).to_vec()
+    };
+    let norm = |results: &[&str], attributes| {
+        with(
+            node("BatchNormalization", &["x", "g", "b", "m", "v"], results),
+            attributes,
+        )
+    };
+    let five = ["y", "mean", "var", "saved_mean", "saved_var"];
+    for (opset, node) in [
+        (14, norm(&["y"], vec![int("training_mode", 1)])),
+        (15, norm(&["y", "mean", "var"], vec![int("training_mode", 1)])),
+        (15, norm(&["y", "mean"], vec![])),
+        (9, norm(&five, vec![float("momentum", 0.9)])),
+        (9, norm(&["y", "", "", "", "saved"], vec![])),
+    ] {
+        let refusal = refusal(opset, vec![node], statistics());
+        assert!(
+            refusal.contains("training mode") && refusal.contains("model.eval()"),
+            "{refusal}"
+        );
+    }
+    for (opset, node) in [
+        (
+            14,
+            norm(&["y"], vec![int("training_mode", 0), float("momentum", 0.9)]),
+        ),
+        (9, norm(&["y", "", "", "", ""], vec![])),
+    ] {
+        assert!(import(opset, vec![node], statistics()).is_ok());
+    }
+    let odd = norm(&["y"], vec![int("is_test", 0)]);
+    assert!(refusal(9, vec![odd], statistics()).contains("no attribute `is_test` in opset 9"));
+}
+
+#[test]
+fn a_dropout_that_drops_is_refused() {
+    let truth = |value: i32| TensorProto {
+        name: "t".to_owned(),
+        data_type: DataType::Bool as i32,
+        int32_data: vec![value],
+        ..TensorProto::default()
+    };
+    let dropout = |inputs: &[&str]| vec![node("Dropout", inputs, &["y", "mask"])];
+    let refusal = refusal(13, dropout(&["x", "", "t"]), vec![truth(1)]);
+    assert!(refusal.contains("drops values at random"), "{refusal}");
+    for (inputs, flag, ratio) in [
+        (["x", "", "t"], 0, 0.5),
+        (["x", "r", "t"], 1, 0.0),
+        (["x", "r", "t"], 0, 0.5),
+    ] {
+        let constants = vec![truth(flag), number("r", ratio)];
+        assert!(import(13, dropout(&inputs), constants).is_ok(), "{inputs:?}");
+    }
+}
+
+#[test]
+fn windows_that_runtimes_see_differently_are_refused() {
+    let pool = |attributes: Vec<_>| {
+        let all = [vec![ints("kernel_shape", &[2, 2])], attributes].concat();
+        vec![with(node("MaxPool", &["x"], &["y"]), all)]
+    };
+    let dilated = vec![ints("dilations", &[2, 2]), string("auto_pad", "SAME_UPPER")];
+    assert!(refusal(13, pool(dilated), vec![]).contains("state the amounts in `pads`"));
+    let both = vec![ints("pads", &[1, 1, 1, 1]), string("auto_pad", "VALID")];
+    assert!(refusal(13, pool(both), vec![]).contains("both `pads` and `auto_pad`"));
+    // Large against the kernel, though not against its dilated extent.
+    let wide = vec![ints("pads", &[2, 0, 0, 0]), ints("dilations", &[3, 3])];
+    assert!(refusal(13, pool(wide), vec![]).contains("a pad reaches the size of the kernel"));
+    for bad in [
+        ints("strides", &[0, 1]),
+        ints("dilations", &[1, -1]),
+        ints("pads", &[0, -1, 0, 0]),
+    ] {
+        assert!(import(13, pool(vec![bad]), vec![]).is_err());
+    }
+    let same = vec![string("auto_pad", "SAME_LOWER"), int("ceil_mode", 1)];
+    assert!(import(13, pool(same), vec![]).is_ok());
+}
+
+#[test]
+fn resizes_go_by_sizes_or_scales_alone() {
+    let resize = |inputs: &[&str], attributes| vec![with(node("Resize", inputs, &["y"]), attributes)];
+    let sizes = |h, w| indices("s", &[1, 2, h, w]);
+    let scales = |h, w| floats("k", &[4], &[1.0, 1.0, h, w]);
+    let both = resize(&["x", "", "k", "s"], vec![]);
+    let constants = || vec![sizes(8, 12), scales(2.0, 2.0)];
+    assert!(refusal(13, both, constants()).contains("both sizes and scales"));
+    // By sizes the symmetric coordinates are the plain ones.
+    let symmetric = || vec![string("coordinate_transformation_mode", "half_pixel_symmetric")];
+    let got = compute(19, resize(&["x", "", "", "s"], symmetric()), vec![sizes(3, 5)]);
+    assert_eq!(
+        got,
+        compute(19, resize(&["x", "", "", "s"], vec![]), vec![sizes(3, 5)])
+    );
+    let odd = refusal(19, resize(&["x", "", "k"], symmetric()), vec![scales(0.9, 0.9)]);
+    assert!(odd.contains("half_pixel_symmetric"), "{odd}");
+    // 4 * 1.2 rows are 4 rows, which runtimes copy.
+    let still = refusal(13, resize(&["x", "", "k"], vec![]), vec![scales(1.2, 1.1)]);
+    assert!(still.contains("leave the map as large as it is"), "{still}");
+    let corners = vec![string("coordinate_transformation_mode", "align_corners")];
+    assert_eq!(
+        compute(13, resize(&["x", "", "k"], corners), vec![scales(1.2, 1.1)]),
+        image().values()
+    );
+}
+
+#[test]
+fn the_resize_of_opset_10_takes_the_pixel_behind_where_it_shrinks() {
+    let resize = |op| vec![node(op, &["x", "k"], &["y"])];
+    let scales = |h, w| vec![floats("k", &[4], &[1.0, 1.0, h, w])];
+    let row = compute(10, resize("Resize"), scales(1.0, 0.7));
+    // Positions 0, 1.43, 2.86, 4.29 of 6.
+    assert_eq!(row[..4], [-24.0, -22.0, -21.0, -19.0]);
+    let row = compute(10, resize("Resize"), scales(1.0, 1.5));
+    assert_eq!(
+        row[..9],
+        [-24.0, -24.0, -23.0, -22.0, -22.0, -21.0, -20.0, -20.0, -19.0]
+    );
+    assert!(refusal(10, resize("Resize"), scales(2.0, 0.5)).contains("opset 11 or later"));
+    assert!(refusal(9, resize("Upsample"), scales(1.0, 0.5)).contains("only enlarges"));
+    assert!(refusal(10, resize("Upsample"), scales(1.0, 2.0)).contains("use Resize"));
+}
+
+#[test]
+fn splits_say_into_how_many_parts() {
+    let split = |attributes| {
+        vec![
+            with(node("Split", &["x"], &["a", "b"]), attributes),
+            node("Add", &["a", "b"], &["y"]),
+        ]
+    };
+    let axis = || int("axis", 3);
+    assert!(import(18, split(vec![axis(), int("num_outputs", 2)]), vec![]).is_ok());
+    assert!(refusal(18, split(vec![axis(), int("num_outputs", 3)]), vec![]).contains("`num_outputs`"));
+    assert!(refusal(18, split(vec![axis()]), vec![]).contains("neither the sizes"));
+    assert!(import(13, split(vec![axis()]), vec![]).is_ok());
+}
+
+/// What is wrong is said once, however many errors it went through.
+#[test]
+fn a_cause_is_printed_once() {
+    let pool = with(
+        node("MaxPool", &["x"], &["y"]),
+        vec![ints("kernel_shape", &[9, 9])],
+    );
+    let bad_weight = floats("w", &[2, 2], &[1.0, f32::NAN, 0.0, 0.0]);
+    let external = TensorProto {
+        data_location: Some(DataLocation::External as i32),
+        ..floats("w", &[2, 2, 1, 1], &[])
+    };
+    let conv = || node("Conv", &["x", "w"], &["y"]);
+    for error in [
+        refusal(13, vec![pool], vec![]),
+        refusal(13, vec![conv()], vec![bad_weight]),
+        refusal(13, vec![conv()], vec![external]),
+    ] {
+        let parts: Vec<&str> = error.split(": ").collect();
+        let twice = parts
+            .iter()
+            .enumerate()
+            .find(|(at, part)| parts[..*at].contains(part));
+        assert_eq!(twice, None, "{error}");
+    }
+}
