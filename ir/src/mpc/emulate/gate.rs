@@ -162,7 +162,11 @@ impl Emulation<'_> {
             let positive = |(p, (exact, units)): (usize, (&i64, &i64))| {
                 let threshold = limit.of(area(p), sums.apart);
                 let distance = exact.saturating_sub(threshold * UNIT);
-                self.record(Bound::PatchSum, c, exact.saturating_abs().max(distance.saturating_abs()));
+                self.record(
+                    Bound::PatchSum,
+                    c,
+                    exact.saturating_abs().max(distance.saturating_abs()),
+                );
                 is_positive(units - threshold, WIDE)
             };
             let patches = sums.exact.iter().zip(&sums.units).enumerate();
@@ -189,7 +193,11 @@ impl Emulation<'_> {
                 // D and R of a sum are the sums of those of its pixels.
                 let masks: Vec<i64> = masks[channel].iter().map(|&r| i64::from(r)).collect();
                 let masks = add_up(patch, w, &masks);
-                exact.iter().zip(masks).map(|(&z, r)| truncate(z, r as u32)).collect()
+                exact
+                    .iter()
+                    .zip(masks)
+                    .map(|(&z, r)| truncate(z, r as u32))
+                    .collect()
             }
         };
         PatchSums {

@@ -42,7 +42,10 @@ fn a_whole_number_of_units_is_rounded_up_once_in_65536() {
         let values = (0..256).flat_map(|seed| coins(units << 16, seed));
         let up: Vec<i64> = values.filter(|&v| v != units).collect();
         // Of 2^18 four, and never fifteen.
-        assert!((1..15).contains(&up.len()) && up.iter().all(|&v| v == units + 1), "{up:?}");
+        assert!(
+            (1..15).contains(&up.len()) && up.iter().all(|&v| v == units + 1),
+            "{up:?}"
+        );
     }
 }
 

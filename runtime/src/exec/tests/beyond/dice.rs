@@ -118,10 +118,7 @@ impl Dice {
                 let size = [shape.h + self.below(3), shape.w + self.below(3)];
                 let resize = nn::op::Resize {
                     size,
-                    scales: [
-                        size[0] as f32 / shape.h as f32,
-                        size[1] as f32 / shape.w as f32,
-                    ],
+                    scales: [size[0] as f32 / shape.h as f32, size[1] as f32 / shape.w as f32],
                     mode: ResizeMode::Bilinear,
                     coordinates: Coordinates::HalfPixel,
                 };
