@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
+use trefoil_runtime::amount::counted;
 
 /// Exit code where values left their ranges and `--strict` was given.
 const BEYOND_RANGES: u8 = 3;
@@ -17,7 +18,7 @@ pub(super) struct Strict {
 
 /// Values left their ranges, and that was to be an error.
 #[derive(Debug, thiserror::Error)]
-#[error("values left their ranges on {0} images, which --strict does not let pass")]
+#[error("values left their ranges on {}, which --strict does not let pass", counted(*.0, "image"))]
 struct BeyondRanges(usize);
 
 impl Strict {
@@ -38,5 +39,20 @@ pub(super) fn exit_code(error: &anyhow::Error) -> ExitCode {
     match error.downcast_ref() {
         Some(BeyondRanges(_)) => ExitCode::from(BEYOND_RANGES),
         None => ExitCode::FAILURE,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn images_beyond_the_ranges_pass_unless_strict() {
+        let check = |strict, images| Strict { strict }.check(images);
+        assert!(check(false, 5).is_ok() && check(true, 0).is_ok());
+        let error = check(true, 1).unwrap_err();
+        assert_eq!(exit_code(&error), ExitCode::from(3));
+        assert!(error.to_string().contains("on 1 image,"), "{error}");
+        assert_eq!(exit_code(&anyhow::anyhow!("another")), ExitCode::FAILURE);
     }
 }

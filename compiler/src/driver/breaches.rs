@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use trefoil_ir::mpc::emulate::{Bound, Outcome};
 use trefoil_ir::mpc::{Program, ValueId};
+use trefoil_runtime::amount::counted;
 
 use crate::lower::ENOUGH_IMAGES;
 
@@ -114,8 +115,12 @@ impl Breaches {
         }
         let name = |layer: &BreachedLayer| {
             format!(
-                "{} \"{}\" (%{}; {} on {} images)",
-                layer.op, layer.name, layer.step, layer.bound, layer.images
+                "{} \"{}\" (%{}; {} on {})",
+                layer.op,
+                layer.name,
+                layer.step,
+                layer.bound,
+                counted(layer.images, "image")
             )
         };
         let named: Vec<String> = layers.iter().take(NAMED).map(name).collect();
@@ -124,13 +129,14 @@ impl Breaches {
             more => format!(" and {more} more"),
         };
         let advice = if calibrated < ENOUGH_IMAGES {
-            format!("calibrate with more images ({ENOUGH_IMAGES} or more; {calibrated} were taken)")
+            format!("calibrate with {ENOUGH_IMAGES} images or more (the ranges are those of {calibrated})")
         } else {
             "raise --head-room".to_owned()
         };
         Some(format!(
-            "values left their ranges on {images} of {of} images, and there the parties compute something else than \
+            "values left their ranges on {images} of {}, and there the parties compute something else than \
              the network: most in {}{more}: {advice}",
+            counted(of, "image"),
             named.join(", "),
         ))
     }
@@ -188,13 +194,10 @@ mod tests {
         let (program, beyond) = breaches(&[17_000]);
         let few = beyond.warning(&program, 3).unwrap();
         assert!(
-            few.contains("100 or more; 3 were taken") && few.contains("1 of 1 images"),
+            few.contains("calibrate with 100 images or more (the ranges are those of 3)"),
             "{few}"
         );
-        assert!(
-            few.contains("truncate \"first\" (%2; Accumulator on 1 images)"),
-            "{few}"
-        );
+        assert!(few.contains("on 1 of 1 image, and"), "{few}");
         let enough = beyond.warning(&program, 100).unwrap();
         assert!(enough.ends_with("raise --head-room"), "{enough}");
     }
