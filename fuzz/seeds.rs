@@ -111,6 +111,7 @@ fn plans() -> [(&'static str, Vec<u8>); 4] {
         input,
         output,
         preprocess: None,
+        calibration_images: 1,
     };
     [
         ("client", ClientPlan::encode(&public, &client)),

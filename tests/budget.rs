@@ -9,7 +9,7 @@ use std::process::Command;
 
 use serde_json::Value;
 use support::commands::{Ended, LIMIT, REFUSAL_LIMIT, party_beside, run};
-use support::folder::{digits, read_floats};
+use support::folder::{digits, read_floats, write_images};
 use tempfile::TempDir;
 use trefoil_runtime::data::top1;
 
@@ -290,6 +290,43 @@ fn a_sweep_tabulates_and_draws() {
             .starts_with("<svg")
     );
     assert_eq!(fs::read_dir(bench.path("assignments")).unwrap().count(), 3);
+}
+
+#[test]
+fn a_sweep_counts_the_images_beyond_the_ranges() {
+    let bench = Bench::profiled();
+    let one = bench.path("one.npy");
+    write_images(&one, [3, 8, 8], vec![0.5; 192]);
+    let sweep = |flags: &[&str]| {
+        let mut sweep = Command::new(TREFOIL);
+        sweep.arg("sweep").arg(digits("digits.onnx"));
+        sweep.arg("--profile").arg(bench.path("profile"));
+        sweep.arg("--preprocess").arg(digits("preprocess.toml"));
+        sweep.arg("--data").arg(digits("test_x.npy"));
+        sweep.arg("--labels").arg(digits("test_y.npy"));
+        sweep.args(["--images", "20", "--budget", "100%", "--budget", "50%"]);
+        run(sweep.arg("-o").arg(bench.path("sweep.csv")).args(flags), LIMIT)
+    };
+    let breaches = || -> Vec<String> {
+        let csv = fs::read_to_string(bench.path("sweep.csv")).unwrap();
+        let last = |line: &str| line.rsplit(',').next().unwrap().to_owned();
+        csv.lines().map(last).collect()
+    };
+    sweep(&["--strict"]).succeeded();
+    assert_eq!(breaches(), ["breaches", "0", "0"]);
+    let narrow = ["--calibration", one.to_str().unwrap(), "--head-room", "0"];
+    let ended = sweep(&narrow).succeeded();
+    let found = breaches();
+    assert!(
+        found[1..].iter().all(|n| n.parse::<usize>().unwrap() > 10),
+        "{found:?}"
+    );
+    assert!(ended.stdout.contains(" of 20 images"), "{}", ended.stdout);
+    for words in ["1 calibration image", "values left their ranges on"] {
+        assert!(ended.stderr.contains(words), "{}", ended.stderr);
+    }
+    let strict = sweep(&[&narrow[..], &["--strict"]].concat());
+    assert_eq!(strict.code, Some(3), "{}", strict.stderr);
 }
 
 #[test]

@@ -467,6 +467,98 @@ fn evaluation_gives_the_recorded_logits_at_both_levels() {
     }
 }
 
+/// A program that most images break: ranges of one image, and nothing above them.
+fn narrow(folder: &Path) -> Ended {
+    compile_into(folder, &["--calibration-images", "1", "--head-room", "0"])
+}
+
+/// Ends with the exit code of `--strict`, and a sentence.
+#[track_caller]
+fn is_strict(command: &mut Command) {
+    let ended = run(command.arg("--strict"), LIMIT);
+    assert_eq!(ended.code, Some(3), "{}\n{}", ended.stdout, ended.stderr);
+    assert!(
+        ended.stderr.contains("error: values left their ranges on"),
+        "{}",
+        ended.stderr
+    );
+}
+
+#[test]
+fn evaluation_says_what_the_parties_compute_beyond_the_ranges() {
+    const MOST: &str = "500";
+    let folder = tempfile::tempdir().unwrap();
+    let warnings = narrow(folder.path()).stdout;
+    assert!(warnings.contains("1 calibration"), "{warnings}");
+    let of = |command: &str| {
+        let mut trefoil = trefoil();
+        trefoil.arg(command).arg(folder.path());
+        trefoil.arg("--data").arg(digits("test_x.npy"));
+        trefoil.arg("--labels").arg(digits("test_y.npy"));
+        trefoil.args(["--images", MOST]);
+        trefoil
+    };
+    let ended = run(&mut of("evaluate"), LIMIT).succeeded();
+    let breaches = ended.stdout.lines().find_map(|l| l.strip_prefix("breaches "));
+    let (images, _) = breaches.unwrap().split_once(" of 500 images").unwrap();
+    let images: usize = images.parse().unwrap();
+    assert!(images > 100, "{}", ended.stdout);
+    let warnings: Vec<&str> = ended.stderr.lines().filter(|l| l.contains("warning: ")).collect();
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert!(
+        warnings[0].contains("calibrate with 100 images or more (the ranges are those of 1)"),
+        "{warnings:?}"
+    );
+
+    let json = run(of("evaluate").args(["--format", "json"]), LIMIT)
+        .succeeded()
+        .stdout;
+    let json: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["breaches"]["images"], images);
+    assert!(json["breaches"]["layers"][0]["values"].as_u64() > Some(0));
+    let emulated = json["top1"].as_f64().unwrap();
+    assert!(
+        emulated < 0.97,
+        "{emulated} of 0.992: the ranges are too wide for this test"
+    );
+    let mut local = party("local");
+    local.arg("--plans").arg(folder.path());
+    local.arg("--data").arg(digits("test_x.npy"));
+    local.arg("--labels").arg(digits("test_y.npy"));
+    local.args(["--images", MOST]);
+    local.arg("--report").arg(folder.path().join("measured.json"));
+    run(&mut local, LIMIT).succeeded();
+    let report = self::json(&folder.path().join("measured.json"));
+    let measured = report["top1"].as_f64().unwrap();
+    // The same function of the same images, with other coins.
+    assert!(
+        (measured - emulated).abs() < 0.03,
+        "evaluate {emulated}, the parties {measured}"
+    );
+
+    let layers = run(of("compare").args(["--images", "10"]), LIMIT)
+        .succeeded()
+        .stdout;
+    assert!(
+        layers.contains("BREACH") && layers.contains(" of 10 images"),
+        "{layers}"
+    );
+    is_strict(&mut of("evaluate"));
+    is_strict(of("compare").args(["--images", "10"]));
+    run(of("evaluate").args(["--level", "f32", "--strict"]), LIMIT).succeeded();
+}
+
+#[test]
+fn a_strict_compilation_passes_where_its_own_images_do() {
+    let folder = tempfile::tempdir().unwrap();
+    compile_into(folder.path(), &["--strict"]);
+    let breaches = &json(&folder.path().join("report.json"))["breaches"];
+    assert_eq!(
+        (&breaches["images"], &breaches["of"]),
+        (&Value::from(0), &Value::from(16))
+    );
+}
+
 #[test]
 fn the_comparison_names_every_layer_and_finds_no_breach() {
     let folder = compiled();

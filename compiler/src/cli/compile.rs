@@ -15,6 +15,7 @@ use super::budget::BudgetArguments;
 use super::files::{OWNER_FILE, read_preprocess, write_private};
 use super::print::say;
 use super::progress::Calibrating;
+use super::strict::Strict;
 use crate::calibrate::profile::Profile;
 use crate::driver::compile::PatchSource;
 use crate::driver::{CompileOptions, Compiled, compile};
@@ -72,6 +73,8 @@ pub(super) struct Arguments {
         allow_negative_numbers = true
     )]
     head_room: f64,
+    #[command(flatten)]
+    strict: Strict,
     /// Writes the graph after this pass to DIR/after-PASS.tir; may be given several times.
     #[arg(long, value_name = "PASS")]
     dump_after: Vec<String>,
@@ -86,6 +89,7 @@ pub(super) fn run(arguments: Arguments) -> Result<()> {
     create_private_folder(&folder)
         .with_context(|| format!("the folder {} cannot be made", folder.display()))?;
     let dumps = arguments.dump_after.clone();
+    let strict = arguments.strict;
     let options = options(arguments)?;
     let names: Vec<&str> = dumps.iter().map(String::as_str).collect();
     let mut failed = None;
@@ -103,6 +107,7 @@ pub(super) fn run(arguments: Arguments) -> Result<()> {
     if let Some(error) = failed {
         return Err(error);
     }
+    strict.check(compiled.report.breaches.images)?;
     write(&folder, &compiled)?;
     say!("{}", compiled.report.summary().trim_end());
     Ok(())

@@ -4,12 +4,16 @@ use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 use clap::ValueEnum;
+use serde::Serialize;
 use trefoil_ir::nn::eval::FeatureMap;
 use trefoil_runtime::data::{DataSet, top1, write_logits};
 use trefoil_runtime::terminal::{self, Bar};
 
+use super::Format;
 use super::files::{open_data, preprocess_of, read_owner, read_preprocess};
 use super::print::say;
+use super::strict::Strict;
+use crate::driver::breaches::BreachReport;
 use crate::driver::evaluate::{Fixed, Float, Network, run as run_network};
 use crate::import::{ImportOptions, import_file};
 use crate::pass::with_patches;
@@ -38,6 +42,11 @@ pub(super) struct Arguments {
     /// In which arithmetic; fixed point for a compiled model unless stated.
     #[arg(long, value_enum)]
     level: Option<Level>,
+    /// How the figures are printed.
+    #[arg(long, value_enum, default_value = "text")]
+    format: Format,
+    #[command(flatten)]
+    strict: Strict,
     /// Writes the logits, float32 [N, classes] or [N, C, H, W].
     #[arg(long, value_name = "O.npy")]
     output: Option<PathBuf>,
@@ -57,11 +66,21 @@ pub(super) fn run(arguments: Arguments) -> Result<()> {
             Level::Fixed => &fixed,
         };
         let data = open_data(&arguments.data, preprocess.as_ref(), network.input())?;
-        report(network, &data, rank, &arguments)?;
-        for breach in fixed.breaches() {
-            terminal::warning(breach);
+        let rows = run_all(network, &data)?;
+        let level = arguments.level.unwrap_or(Level::Fixed);
+        let breaches = (level == Level::Fixed).then(|| fixed.breaches());
+        report(
+            &rows,
+            &data,
+            breaches.as_ref().map(|b| b.report(&owner.program)),
+            &arguments,
+        )?;
+        write(rows, rank, &arguments)?;
+        let Some(breaches) = breaches else { return Ok(()) };
+        if let Some(warning) = breaches.warning(&owner.program, owner.calibration_images) {
+            terminal::warning(warning);
         }
-        return Ok(());
+        return arguments.strict.check(breaches.images());
     }
     if arguments.level == Some(Level::Fixed) {
         bail!(
@@ -85,32 +104,92 @@ pub(super) fn run(arguments: Arguments) -> Result<()> {
         preprocess.as_ref().map(|(p, _)| p),
         network.input(),
     )?;
-    report(&network, &data, imported.output_dims.len(), &arguments)
+    let rows = run_all(&network, &data)?;
+    report(&rows, &data, None, &arguments)?;
+    write(rows, imported.output_dims.len(), &arguments)
 }
 
-fn report(network: &dyn Network, data: &DataSet, rank: usize, arguments: &Arguments) -> Result<()> {
+fn run_all(network: &dyn Network, data: &DataSet) -> Result<Vec<FeatureMap>> {
     let bar = Bar::new(data.len(), "evaluating");
     let rows = run_network(network, data, |done| bar.at(done))?;
     bar.clear();
-    let shape = rows[0].shape();
-    say!("images {}", rows.len());
-    if data.has_labels() && shape.plane() == 1 {
+    Ok(rows)
+}
+
+/// What is printed.
+#[derive(Debug, Serialize)]
+struct Evaluation {
+    images: usize,
+    /// None where there are no labels of classes.
+    #[serde(flatten)]
+    accuracy: Option<Accuracy>,
+    /// Where values left their ranges; none in floats.
+    breaches: Option<BreachReport>,
+}
+
+#[derive(Debug, Serialize)]
+struct Accuracy {
+    labelled: usize,
+    correct: usize,
+    top1: f64,
+}
+
+impl Accuracy {
+    fn of(rows: &[FeatureMap], data: &DataSet) -> Option<Self> {
+        if !data.has_labels() || rows[0].shape().plane() > 1 {
+            return None;
+        }
         let right = |(at, row): &(usize, &FeatureMap)| data.label(*at) == Some(top1(row.values()) as i64);
         let labelled = (0..rows.len()).filter(|&at| data.label(at).is_some()).count();
         let correct = rows.iter().enumerate().filter(right).count();
-        say!(
-            "top1 {:.4} ({correct} of {labelled})",
-            correct as f64 / labelled.max(1) as f64
-        );
+        Some(Self {
+            labelled,
+            correct,
+            top1: correct as f64 / labelled.max(1) as f64,
+        })
     }
-    if let Some(path) = &arguments.output {
-        let dims = if rank == 2 && shape.plane() == 1 {
-            vec![shape.c]
-        } else {
-            vec![shape.c, shape.h, shape.w]
-        };
-        let rows: Vec<Vec<f32>> = rows.into_iter().map(FeatureMap::into_values).collect();
-        write_logits(path, &rows, &dims)?;
+}
+
+fn report(
+    rows: &[FeatureMap],
+    data: &DataSet,
+    breaches: Option<BreachReport>,
+    arguments: &Arguments,
+) -> Result<()> {
+    let evaluation = Evaluation {
+        images: rows.len(),
+        accuracy: Accuracy::of(rows, data),
+        breaches,
+    };
+    if arguments.format == Format::Json {
+        say!("{}", serde_json::to_string_pretty(&evaluation)?);
+        return Ok(());
+    }
+    say!("images {}", evaluation.images);
+    if let Some(Accuracy {
+        labelled,
+        correct,
+        top1,
+    }) = evaluation.accuracy
+    {
+        say!("top1 {top1:.4} ({correct} of {labelled})");
+    }
+    if let Some(BreachReport { images, of, .. }) = evaluation.breaches {
+        say!("breaches {images} of {of} images");
     }
     Ok(())
+}
+
+fn write(rows: Vec<FeatureMap>, rank: usize, arguments: &Arguments) -> Result<()> {
+    let Some(path) = &arguments.output else {
+        return Ok(());
+    };
+    let shape = rows[0].shape();
+    let dims = if rank == 2 && shape.plane() == 1 {
+        vec![shape.c]
+    } else {
+        vec![shape.c, shape.h, shape.w]
+    };
+    let rows: Vec<Vec<f32>> = rows.into_iter().map(FeatureMap::into_values).collect();
+    Ok(write_logits(path, &rows, &dims)?)
 }

@@ -12,6 +12,7 @@ mod inspect;
 mod print;
 mod profile;
 mod progress;
+mod strict;
 mod sweep;
 
 use std::path::PathBuf;
@@ -95,7 +96,7 @@ pub fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             trefoil_runtime::terminal::error(error.as_ref());
-            ExitCode::FAILURE
+            strict::exit_code(&error)
         }
     }
 }

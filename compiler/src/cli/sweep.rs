@@ -1,6 +1,6 @@
 //! `trefoil sweep`.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -8,6 +8,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use trefoil_ir::Patch;
 use trefoil_runtime::data::{DataSet, Preprocess};
 use trefoil_runtime::files::create_private_folder;
+use trefoil_runtime::terminal;
 
 use super::budget::{Assign, Clips, patch};
 use super::compile::{Relu6, read_secret};
@@ -15,12 +16,13 @@ use super::evaluate::Level;
 use super::files::{read_preprocess, write_private};
 use super::print::say;
 use super::progress::Calibrating;
+use super::strict::Strict;
 use crate::budget::Goal;
 use crate::calibrate::profile::Profile;
 use crate::driver::CompileOptions;
 use crate::driver::compile::PatchSource;
 use crate::driver::plot::draw;
-use crate::driver::sweep::{Point, SweepError, paired_difference, point, to_csv};
+use crate::driver::sweep::{Measured, Point, SweepError, paired_difference, point, to_csv};
 use crate::import::ImportOptions;
 
 #[derive(Debug, clap::Args)]
@@ -74,6 +76,8 @@ pub(super) struct Arguments {
     /// Bits of room above the ranges that the calibration images show.
     #[arg(long, value_name = "BITS", default_value_t = 1.0)]
     head_room: f64,
+    #[command(flatten)]
+    strict: Strict,
     /// Folder to write each point's assignment to.
     #[arg(long, value_name = "DIR")]
     assignments: Option<PathBuf>,
@@ -93,7 +97,7 @@ pub(super) fn run(arguments: Arguments) -> Result<()> {
         create_private_folder(folder)
             .with_context(|| format!("the folder {} cannot be made", folder.display()))?;
     }
-    let mut points = Vec::new();
+    let (mut points, mut said, mut beyond) = (Vec::new(), BTreeSet::new(), 0);
     let mut candidates = candidates(&arguments, &profiles);
     while let Some((series, patches)) = candidates.pop_front() {
         let is_uniform = matches!(patches, PatchSource::Uniform { .. });
@@ -102,7 +106,11 @@ pub(super) fn run(arguments: Arguments) -> Result<()> {
         let in_emulator = arguments.level == Level::Fixed;
         let measured = point(&options, &series, labelled.as_ref(), in_emulator, &mut progress);
         progress.0.clear();
-        let (mut point, compiled) = match measured {
+        let Measured {
+            mut point,
+            compiled,
+            warnings,
+        } = match measured {
             Ok(measured) => measured,
             // A budget that cannot be met is a gap in the line; anything else ends the sweep.
             Err(SweepError::Compile(error)) if is_out_of_reach(&error) => {
@@ -115,7 +123,13 @@ pub(super) fn run(arguments: Arguments) -> Result<()> {
             .iter()
             .find(|p: &&Point| p.series != point.series && same_cost(p, &point));
         point.difference = first.and_then(|first| paired_difference(&point.right, &first.right));
-        say!("{}", line(&point));
+        say!("{}", line(&point, labelled.as_ref()));
+        beyond += compiled.report.breaches.images + point.breaches.unwrap_or(0);
+        for warning in warnings {
+            if said.insert(warning.clone()) {
+                terminal::warning(format_args!("{} {}: {warning}", point.series, point.goal));
+            }
+        }
         if let (Some(folder), Some(assignment)) = (&arguments.assignments, &compiled.assignment) {
             let name = format!("{series}-{}.json", point.goal).replace(['%', '/', ' ', ':'], "_");
             write_private(&folder.join(name), assignment.to_json().as_bytes())?;
@@ -131,7 +145,8 @@ pub(super) fn run(arguments: Arguments) -> Result<()> {
     if points.is_empty() {
         bail!("none of the budgets can be met");
     }
-    plot(arguments.plot.as_deref(), &points)
+    plot(arguments.plot.as_deref(), &points)?;
+    arguments.strict.check(beyond)
 }
 
 fn is_out_of_reach(error: &crate::driver::CompileError) -> bool {
@@ -226,11 +241,17 @@ fn labelled(arguments: &Arguments, preprocess: Option<&Preprocess>) -> Result<Op
     Ok(Some(data.take(arguments.images.unwrap_or(usize::MAX))))
 }
 
-fn line(point: &Point) -> String {
+fn line(point: &Point, labelled: Option<&DataSet>) -> String {
     let top1 =
         |x: Option<f64>, name: &str| x.map_or_else(String::new, |x| format!("  {name} {:.2}%", 100.0 * x));
+    let breaches = |images: usize| {
+        format!(
+            "  breaches {images} of {} images",
+            labelled.map_or(0, DataSet::len)
+        )
+    };
     format!(
-        "{:9} {:>12}  {:>6.2}% of DReLUs  {:>11} bytes ({} online)  {:.3} s on lan  distortion {:.3e}{}{}{}",
+        "{:9} {:>12}  {:>6.2}% of DReLUs  {:>11} bytes ({} online)  {:.3} s on lan  distortion {:.3e}{}{}{}{}",
         point.series,
         point.goal,
         100.0 * point.share,
@@ -242,7 +263,8 @@ fn line(point: &Point) -> String {
         top1(point.top1, "fixed"),
         point
             .difference
-            .map_or_else(String::new, |(d, half)| format!("  {d:+.2} +- {half:.2}"))
+            .map_or_else(String::new, |(d, half)| format!("  {d:+.2} +- {half:.2}")),
+        point.breaches.map_or_else(String::new, breaches)
     )
 }
 

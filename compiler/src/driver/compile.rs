@@ -13,7 +13,7 @@ use trefoil_ir::plan::{Owner, SecretSeed};
 use trefoil_runtime::data::{DataError, DataSet, ImageTensor, Preprocess};
 
 use super::assign::{AssignError, AssignOptions, BudgetReport, Strategy, assign, uniform};
-use super::evaluate::breach;
+use super::breaches::Breaches;
 use super::report::Report;
 use crate::budget::Goal;
 use crate::budget::menu::ClipSigns;
@@ -158,7 +158,8 @@ pub fn compile(
     let mut warnings: Vec<String> = imported.warnings.iter().map(ToString::to_string).collect();
     warnings.extend(word_on_carried(&imported, options));
     warnings.extend(lowered.warnings.iter().map(ToString::to_string));
-    warnings.extend(breaches(&lowered, &options.calibration)?);
+    let breaches = breaches(&lowered, &options.calibration)?;
+    warnings.extend(breaches.warning(&lowered.program, calibration.images));
     let mut report = Report::new(
         &imported.graph,
         &passed.graph,
@@ -167,6 +168,7 @@ pub fn compile(
         warnings,
     );
     report.budget = budget;
+    report.breaches = breaches.report(&lowered.program);
     let mut graph = passed.graph.into_inner();
     calibration.annotate(&mut graph);
     let owner = Owner {
@@ -179,6 +181,7 @@ pub fn compile(
         input: plans.client.input.clone(),
         output: plans.client.output.clone(),
         preprocess: text,
+        calibration_images: calibration.images,
     };
     Ok(Compiled {
         plans,
@@ -314,10 +317,9 @@ fn check_classes(classes: &[String], lowered: &Lowered) -> Result<(), CompileErr
 /// so this finds faults of scales, not unseen inputs.
 const CHECKED_IMAGES: usize = 16;
 
-fn breaches(lowered: &Lowered, data: &DataSet) -> Result<Vec<String>, CompileError> {
+fn breaches(lowered: &Lowered, data: &DataSet) -> Result<Breaches, CompileError> {
     let emulator = Emulator::new(&lowered.program, &lowered.constants);
     let shape = lowered.program.steps[0].ty.shape;
-    let mut found = std::collections::BTreeMap::new();
     let images: Result<Vec<ImageTensor>, _> =
         (0..data.len().min(CHECKED_IMAGES)).map(|i| data.get(i)).collect();
     let outcomes: Vec<_> = images?
@@ -328,11 +330,7 @@ fn breaches(lowered: &Lowered, data: &DataSet) -> Result<Vec<String>, CompileErr
             emulator.run(&map, Rounding::Nearest, |_, _| {})
         })
         .collect();
-    for outcome in &outcomes {
-        for (id, bound, usage) in outcome.breaches() {
-            *found.entry((id, bound)).or_insert(0) += usage.breaches;
-        }
-    }
-    let sentence = |(place, count)| breach(&lowered.program, place, count, outcomes.len());
-    Ok(found.into_iter().map(sentence).collect())
+    let mut breaches = Breaches::default();
+    outcomes.iter().for_each(|outcome| breaches.add(outcome));
+    Ok(breaches)
 }

@@ -7,8 +7,10 @@
 //! - [`sweep`]: the trade-off over many budgets, and its [`plot`]
 //! - [`report`]: what a compilation costs, for people and for `report.json`
 //! - [`evaluate`]: running a network in floats, or a compiled one in the emulator
+//! - [`breaches`]: on which images its values leave their ranges
 
 pub mod assign;
+pub mod breaches;
 pub mod calibrate;
 pub mod compile;
 pub mod evaluate;

@@ -93,6 +93,7 @@ mod tests {
             top1_f32: None,
             top1,
             difference: None,
+            breaches: None,
             right: Vec::new(),
         }
     }

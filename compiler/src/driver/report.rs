@@ -12,6 +12,7 @@ use trefoil_ir::nn::Graph;
 use trefoil_ir::plan::Public;
 
 use super::assign::BudgetReport;
+use super::breaches::{BreachReport, Breaches};
 use crate::pass::count::{Counts, count};
 
 /// The contents of `report.json`.
@@ -56,6 +57,8 @@ pub struct Report {
     /// What the patches were chosen for, if a budget or uniform patches were asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub budget: Option<BudgetReport>,
+    /// What left its range on the first calibration images.
+    pub breaches: BreachReport,
     /// What the user should know.
     pub warnings: Vec<String>,
 }
@@ -162,6 +165,7 @@ impl Report {
                 .map(|link| (link.to_string(), Seconds::predict(&cost, &link)))
                 .into(),
             budget: None,
+            breaches: Breaches::default().report(program),
             warnings,
         }
     }

@@ -37,9 +37,22 @@ pub struct Point {
     /// of its 95% confidence interval. The same images are run, so that the difference is known
     /// better than either figure.
     pub difference: Option<(f64, f64)>,
+    /// Labelled images of which a value left its range, if they were run in the emulator: on them the
+    /// parties compute something else.
+    pub breaches: Option<usize>,
     /// Which labelled images are right, in floats.
     #[serde(skip)]
     pub right: Vec<bool>,
+}
+
+/// A point, and what it was measured on.
+pub struct Measured {
+    /// The point.
+    pub point: Point,
+    /// The compilation.
+    pub compiled: Compiled,
+    /// What the user should know of both.
+    pub warnings: Vec<String>,
 }
 
 /// The difference of two accuracies on the same images in points, and half the width of its 95%
@@ -70,7 +83,7 @@ pub fn point(
     data: Option<&DataSet>,
     in_emulator: bool,
     progress: &mut dyn Progress,
-) -> Result<(Point, Compiled), SweepError> {
+) -> Result<Measured, SweepError> {
     let compiled = compile(options, &mut Dump::none(), progress)?;
     let report = &compiled.report;
     let seconds = report.predicted_seconds.get("lan").map_or(f64::NAN, |s| s.total);
@@ -86,16 +99,26 @@ pub fn point(
         top1_f32: None,
         top1: None,
         difference: None,
+        breaches: None,
         right: Vec::new(),
     };
+    let mut warnings = report.warnings.clone();
     if let Some(data) = data {
         point.right = right(data, &run(&Float::new(&compiled.owner.graph), data, |_| {})?);
         point.top1_f32 = share(&point.right);
         if in_emulator {
-            point.top1 = share(&right(data, &run(&Fixed::new(&compiled.owner), data, |_| {})?));
+            let fixed = Fixed::new(&compiled.owner);
+            point.top1 = share(&right(data, &run(&fixed, data, |_| {})?));
+            let breaches = fixed.breaches();
+            point.breaches = Some(breaches.images());
+            warnings.extend(breaches.warning(&compiled.owner.program, compiled.owner.calibration_images));
         }
     }
-    Ok((point, compiled))
+    Ok(Measured {
+        point,
+        compiled,
+        warnings,
+    })
 }
 
 /// Why a trade-off cannot be measured.
@@ -131,7 +154,7 @@ fn share(right: &[bool]) -> Option<f64> {
 
 /// The points as a table for programs: one line each, under a line of names.
 pub fn to_csv(points: &[Point]) -> String {
-    let mut text = "series,goal,share,drelus,bytes,online_bytes,seconds_lan,distortion,top1_f32,top1,difference,half_width\n".to_owned();
+    let mut text = "series,goal,share,drelus,bytes,online_bytes,seconds_lan,distortion,top1_f32,top1,difference,half_width,breaches\n".to_owned();
     for p in points {
         let number = |x: Option<f64>| x.map_or_else(String::new, |x| format!("{x:.4}"));
         let distortion = if p.distortion.is_nan() {
@@ -142,7 +165,7 @@ pub fn to_csv(points: &[Point]) -> String {
         // Writing to a string cannot fail. Goals hold commas where they name a link.
         let _ = writeln!(
             text,
-            "{},\"{}\",{:.6},{},{},{},{:.6},{},{},{},{},{}",
+            "{},\"{}\",{:.6},{},{},{},{:.6},{},{},{},{},{},{}",
             p.series,
             p.goal,
             p.share,
@@ -154,7 +177,8 @@ pub fn to_csv(points: &[Point]) -> String {
             number(p.top1_f32),
             number(p.top1),
             number(p.difference.map(|(d, _)| d)),
-            number(p.difference.map(|(_, half)| half))
+            number(p.difference.map(|(_, half)| half)),
+            p.breaches.map_or_else(String::new, |images| images.to_string()),
         );
     }
     text

@@ -225,7 +225,7 @@ fn check(graph: &Graph, calibration: &Calibration, options: &LowerOptions) -> Re
 }
 
 /// Ten images were too few for one bit of head-room in trials, a hundred enough.
-const ENOUGH_IMAGES: usize = 100;
+pub(crate) const ENOUGH_IMAGES: usize = 100;
 
 fn calibration_warnings(graph: &Graph, calibration: &Calibration, options: &LowerOptions) -> Vec<Warning> {
     let images = calibration.images;

@@ -55,7 +55,7 @@ impl Trial {
             .count()
     }
 
-    fn emulate(&self, image: &FeatureMap, rounding: Rounding) -> Outcome {
+    fn emulate(&self, image: &FeatureMap, rounding: Rounding<'_>) -> Outcome {
         let units = self.lowered.input.encode(image.values(), image.shape()).unwrap();
         let image = IntMap::new(image.shape(), units.into_iter().map(i64::from).collect());
         Emulator::new(&self.lowered.program, &self.lowered.constants).run(&image, rounding, |id, value| {
@@ -95,7 +95,7 @@ impl Trial {
     }
 
     /// The largest error on the calibration images, in units of the output. No bound may break.
-    pub(super) fn error(&self, rounding: Rounding) -> f64 {
+    pub(super) fn error(&self, rounding: Rounding<'_>) -> f64 {
         let revealed = tail::split_off(&self.graph).revealed;
         let mut worst = 0.0f64;
         for image in &self.images {

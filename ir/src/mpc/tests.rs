@@ -1,5 +1,6 @@
 //! Programs written as text, put through the verifier, the emulator, the schedule and the costs.
 
+mod beyond;
 mod breach;
 mod cost;
 mod emulate;
@@ -69,7 +70,7 @@ impl Run {
     }
 }
 
-fn run_with(body: &str, image: &[i64], rounding: Rounding) -> Run {
+fn run_with(body: &str, image: &[i64], rounding: Rounding<'_>) -> Run {
     let (program, constants) = parse(body);
     let shape = match &program.steps[0].op {
         Op::Input(input) => input.shape,

@@ -202,6 +202,8 @@ pub struct Owner {
     pub output: OutputDecoding,
     /// Preprocessing of images, as the TOML text of its description.
     pub preprocess: Option<String>,
+    /// How many images the ranges were taken from.
+    pub calibration_images: usize,
 }
 
 /// A part that can be checked against the program.

@@ -23,7 +23,7 @@ use crate::wire::{FrameKind, Header, Link, LinkError, MemoryLink, Peer, Tag, pai
 /// Every form of gate, on maps whose sizes no vector divides: pixels, small patches, large ones with
 /// sums from apart, identities; clips with one sign, two of one patch and two of several; maxima, and
 /// gates on activations. Convolutions with a stride, one filter a channel, in groups, and 1x1.
-const GATES: &str = r#"program "gates" {
+pub(super) const GATES: &str = r#"program "gates" {
   const c0 : weight[22,3,3,3] random(1, 3000)
   const c1 : bias[22] random(2, 10000000)
   const c2 : weight[4,3,3,3] random(3, 60)
@@ -93,7 +93,8 @@ fn the_bits_are_right() {
     check(build(GATES));
 }
 
-fn build(text: &str) -> Build {
+/// The program of a text, with the values that stand in it.
+pub(super) fn build(text: &str) -> Build {
     let parsed = Program::parse_verified(text, &TensorStore::new());
     let (program, values) = parsed.unwrap_or_else(|faults| panic!("{faults}"));
     let values = values.into_iter().map(|value| value.expect("values are written"));
@@ -111,18 +112,18 @@ fn image(shape: Shape) -> Vec<i32> {
 }
 
 /// All that a run consists of.
-struct Ran {
-    output: Vec<i64>,
+pub(super) struct Ran {
+    pub(super) output: Vec<i64>,
     /// What client, server and helper stored.
-    stored: [Stored; 3],
+    pub(super) stored: [Stored; 3],
     /// What was sent: client to server, client to helper, server to client, helper to client.
-    sent: [Vec<Frame>; 4],
+    pub(super) sent: [Vec<Frame>; 4],
 }
 
-type Frame = (Tag, Vec<u8>);
+pub(super) type Frame = (Tag, Vec<u8>);
 
 /// One inference with kernels of one instruction set, each party in a pool of its own.
-fn run(build: &Build, image: &[i32], isa: Isa, threads: usize) -> Ran {
+pub(super) fn run(build: &Build, image: &[i32], isa: Isa, threads: usize) -> Ran {
     let Plans {
         client,
         server,

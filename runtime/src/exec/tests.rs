@@ -3,6 +3,7 @@
 //! rounding coins are known from R), and what passed on the links with what the program predicts.
 
 mod batch;
+mod beyond;
 mod build;
 
 use std::collections::BTreeMap;
@@ -224,8 +225,7 @@ fn window(kernel: usize, stride: usize, pads: [usize; 4]) -> Window {
     }
 }
 
-#[test]
-fn a_residual_network_with_mixed_patches() {
+fn residual_network() -> Build {
     let (mut b, x) = Build::new(Shape::new(3, 9, 7));
     let z = b.conv(x, 6, window(3, 1, [1; 4]), 1);
     let tr = b.push(
@@ -249,11 +249,15 @@ fn a_residual_network_with_mixed_patches() {
     let sum = b.push(op::Add, &[z, residual]);
     let y = b.relu(sum);
     let z = b.conv(y, 5, window(1, 2, [0; 4]), 1);
-    check(b.reveal(z));
+    b.reveal(z)
 }
 
 #[test]
-fn every_local_op_and_branches_that_share_rounds() {
+fn a_residual_network_with_mixed_patches() {
+    check(residual_network());
+}
+
+fn local_ops() -> Build {
     let (mut b, x) = Build::new(Shape::new(4, 8, 6));
     let left = b.conv(
         x,
@@ -313,11 +317,15 @@ fn every_local_op_and_branches_that_share_rounds() {
     let pooled = b.push(op::Requant, &[pooled]);
     let flat = b.push(op::Reshape, &[pooled]);
     let logits = b.conv(flat, 10, Window::dense([1, 1]), 1);
-    check(b.reveal(logits));
+    b.reveal(logits)
 }
 
 #[test]
-fn clips_maxima_and_gates_on_activations() {
+fn every_local_op_and_branches_that_share_rounds() {
+    check(local_ops());
+}
+
+fn clips_and_maxima() -> Build {
     let (mut b, x) = Build::new(Shape::new(5, 7, 7));
     let z = b.conv(x, 5, window(3, 1, [1; 4]), 1);
     let tr = b.truncate(z, 16);
@@ -362,11 +370,15 @@ fn clips_maxima_and_gates_on_activations() {
         &[one],
     );
     let max = b.push(op::Max { non_negative: true }, &[one, rolled]);
-    check(b.reveal(max));
+    b.reveal(max)
 }
 
 #[test]
-fn a_residual_network_with_large_patches() {
+fn clips_maxima_and_gates_on_activations() {
+    check(clips_and_maxima());
+}
+
+fn large_patches() -> Build {
     let block = |h, w| Patch::Block { h, w };
     let (mut b, x) = Build::new(Shape::new(3, 19, 13));
     // Ragged patches, the whole map, and small ones in between.
@@ -407,11 +419,15 @@ fn a_residual_network_with_large_patches() {
     let sums = b.push(op::TruncateSums, &[sums]);
     let y = b.push(op::BlockRelu { patches }, &[z, sums]);
     let z = b.conv(y, 5, window(1, 2, [0; 4]), 1);
-    check(b.reveal(z));
+    b.reveal(z)
 }
 
 #[test]
-fn clips_with_large_patches_of_parts() {
+fn a_residual_network_with_large_patches() {
+    check(large_patches());
+}
+
+fn clips_of_parts() -> Build {
     let block = |h, w| Patch::Block { h, w };
     let (mut b, x) = Build::new(Shape::new(4, 11, 9));
     let lower = vec![
@@ -460,5 +476,10 @@ fn clips_with_large_patches_of_parts() {
         upper,
     };
     let y = b.push(clip, &[z, sums]);
-    check(b.reveal(y));
+    b.reveal(y)
+}
+
+#[test]
+fn clips_with_large_patches_of_parts() {
+    check(clips_of_parts());
 }

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{OpError, Rule, invalid};
-use crate::mpc::emulate::{Emulation, IntMap, SignOperand, Threshold};
+use crate::mpc::emulate::{Emulation, GateOperand, IntMap, Limit};
 use crate::mpc::gate::{self, Group};
 use crate::mpc::message::Message;
 use crate::mpc::program::Constant;
@@ -90,19 +90,9 @@ impl Rule for BlockRelu {
 
     fn emulate(&self, emulation: &mut Emulation<'_>, args: &[&IntMap], ty: &Type) -> IntMap {
         let mut values = Vec::with_capacity(ty.shape.len());
-        let operand = SignOperand::new(args, &self.patches, None);
+        let operand = GateOperand::new(args, &self.patches, None);
         for (c, &patch) in self.patches.iter().enumerate() {
-            let below = match emulation.signs(&operand, c, patch, &[Threshold::ZERO]) {
-                Some(mut signs) => signs.remove(0),
-                None => vec![true; ty.shape.plane()],
-            };
-            values.extend(
-                args[0]
-                    .channel(c)
-                    .iter()
-                    .zip(below)
-                    .map(|(z, b)| if b { *z } else { 0 }),
-            );
+            values.extend(emulation.gate(&operand, c, [patch, Patch::Identity], Limit::default()));
         }
         let result = IntMap::new(ty.shape, values);
         emulation.check_activation(&result);

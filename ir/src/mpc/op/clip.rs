@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::block_relu::check_operands;
 use super::{OpError, Rule, constant, invalid};
-use crate::mpc::emulate::{Emulation, IntMap, SignOperand, Threshold};
+use crate::mpc::emulate::{Emulation, GateOperand, IntMap, Limit};
 use crate::mpc::gate::{self, Group};
 use crate::mpc::message::Message;
 use crate::mpc::program::{ConstId, ConstKind, Constant};
@@ -82,55 +82,17 @@ impl Rule for Clip {
     fn emulate(&self, emulation: &mut Emulation<'_>, args: &[&IntMap], ty: &Type) -> IntMap {
         let levels = emulation.constant(self.level);
         let sum_levels = self.sum_level.map(|l| emulation.constant(l));
-        let operand = SignOperand::new(args, &self.lower, Some(&self.upper));
+        let operand = GateOperand::new(args, &self.lower, Some(&self.upper));
         let mut values = Vec::with_capacity(ty.shape.len());
         for (c, &level) in levels.iter().enumerate() {
-            let high = i64::from(level);
-            let threshold = Threshold {
-                level: high,
+            let limit = Limit {
+                level: i64::from(level),
                 sum_level: sum_levels.map_or(0, |l| i64::from(l[c])),
             };
-            let (below, above) = self.signs(emulation, &operand, c, threshold);
-            let gate = |((z, b0), b1): ((&i64, bool), bool)| match (b0, b1) {
-                (false, false) => 0,
-                (true, false) => *z,
-                (false, true) => high - z,
-                (true, true) => high,
-            };
-            values.extend(args[0].channel(c).iter().zip(below).zip(above).map(gate));
+            values.extend(emulation.gate(&operand, c, [self.lower[c], self.upper[c]], limit));
         }
         let result = IntMap::new(ty.shape, values);
         emulation.check_activation(&result);
         result
-    }
-}
-
-impl Clip {
-    /// The signs of z and of z - high on channel `c`.
-    fn signs(
-        &self,
-        emulation: &mut Emulation<'_>,
-        operand: &SignOperand<'_>,
-        c: usize,
-        high: Threshold,
-    ) -> (Vec<bool>, Vec<bool>) {
-        let constant = |sign: bool| vec![sign; operand.value().shape().plane()];
-        if self.lower[c] == self.upper[c] {
-            return match emulation
-                .signs(operand, c, self.lower[c], &[Threshold::ZERO, high])
-                .map(<[_; 2]>::try_from)
-            {
-                Some(Ok([below, above])) => (below, above),
-                _ => (constant(true), constant(false)),
-            };
-        }
-        let mut one = |patch, level, identity| match emulation.signs(operand, c, patch, &[level]) {
-            Some(mut signs) => signs.remove(0),
-            None => constant(identity),
-        };
-        (
-            one(self.lower[c], Threshold::ZERO, true),
-            one(self.upper[c], high, false),
-        )
     }
 }

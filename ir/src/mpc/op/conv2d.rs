@@ -84,7 +84,9 @@ impl Rule for Conv2d {
         if let Some(bias) = self.bias {
             let bias = emulation.constant(bias);
             for (channel, b) in values.chunks_mut(ty.shape.plane()).zip(bias) {
-                channel.iter_mut().for_each(|v| *v += i64::from(*b));
+                channel
+                    .iter_mut()
+                    .for_each(|v| *v = v.wrapping_add(i64::from(*b)));
             }
         }
         IntMap::new(ty.shape, values)

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{OpError, Rule, invalid};
-use crate::mpc::emulate::{Emulation, IntMap};
+use crate::mpc::emulate::{Emulation, IntMap, reduce};
 use crate::mpc::message::{Message, Section, Stage};
 use crate::mpc::program::Constant;
 use crate::mpc::types::Type;
@@ -48,8 +48,8 @@ impl Rule for Input {
     }
 
     fn emulate(&self, emulation: &mut Emulation<'_>, _: &[&IntMap], _: &Type) -> IntMap {
-        let image = emulation.image().clone();
-        emulation.check_activation(&image);
-        image
+        let image = emulation.image();
+        emulation.check_activation(image);
+        IntMap::new(image.shape(), image.values().iter().map(|&x| reduce(x)).collect())
     }
 }

@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{OpError, Rule, invalid};
-use crate::mpc::emulate::{Emulation, IntMap};
+use crate::mpc::emulate::{Emulation, IntMap, reduce};
 use crate::mpc::gate::{self, Group, NARROW, WIDE};
 use crate::mpc::message::Message;
 use crate::mpc::program::Constant;
@@ -64,7 +64,8 @@ impl Rule for Max {
                 emulation.check_non_negative(arg);
             }
         }
+        let maximum = |(x, y): (&i64, &i64)| reduce(y + Emulation::relu(x - y, self.ring()));
         let pairs = args[0].values().iter().zip(args[1].values());
-        IntMap::new(ty.shape, pairs.map(|(a, b)| *a.max(b)).collect())
+        IntMap::new(ty.shape, pairs.map(maximum).collect())
     }
 }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{OpError, Rule, invalid, unary};
 use crate::mpc::emulate::{Emulation, IntMap};
-use crate::mpc::gate::{self, Group};
+use crate::mpc::gate::{self, Group, NARROW};
 use crate::mpc::message::Message;
 use crate::mpc::program::Constant;
 use crate::mpc::types::{Kind, Type};
@@ -62,7 +62,7 @@ impl Rule for Relu {
                 args[0]
                     .channel(c)
                     .iter()
-                    .map(|&x| if pass { x } else { x.max(0) }),
+                    .map(|&x| if pass { x } else { Emulation::relu(x, NARROW) }),
             );
         }
         IntMap::new(ty.shape, values)

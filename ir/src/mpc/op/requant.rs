@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{OpError, Rule, unary};
-use crate::mpc::emulate::{Emulation, IntMap};
+use crate::mpc::emulate::{Emulation, GateOperand, IntMap, Limit};
 use crate::mpc::gate::{self, Group};
 use crate::mpc::message::Message;
 use crate::mpc::program::Constant;
@@ -42,7 +42,9 @@ impl Rule for Requant {
     }
 
     fn emulate(&self, emulation: &mut Emulation<'_>, args: &[&IntMap], ty: &Type) -> IntMap {
-        let result = IntMap::new(ty.shape, args[0].values().to_vec());
+        let operand = GateOperand::new(args, &[], None);
+        let channel = |c| emulation.gate(&operand, c, [Patch::Identity; 2], Limit::default());
+        let result = IntMap::new(ty.shape, (0..ty.shape.c).flat_map(channel).collect());
         emulation.check_activation(&result);
         result
     }

@@ -46,6 +46,7 @@ impl Rule for Reveal {
     }
 
     fn emulate(&self, _: &mut Emulation<'_>, args: &[&IntMap], ty: &Type) -> IntMap {
-        IntMap::new(ty.shape, args[0].values().to_vec())
+        let values = args[0].values().iter();
+        IntMap::new(ty.shape, values.map(|&x| Emulation::reveal(x)).collect())
     }
 }

@@ -73,11 +73,8 @@ impl Rule for Truncate {
         ]
     }
 
-    fn emulate(&self, emulation: &mut Emulation<'_>, args: &[&IntMap], ty: &Type) -> IntMap {
+    fn emulate(&self, emulation: &mut Emulation<'_>, args: &[&IntMap], _: &Type) -> IntMap {
         emulation.check_accumulator(args[0]);
-        // A value beyond its bound wraps, as it does for the parties.
-        let wrapped: Vec<i64> = args[0].values().iter().map(|&z| i64::from(z as i32)).collect();
-        let rounded = wrapped.iter().map(|&z| emulation.round(z)).collect();
-        IntMap::new(ty.shape, rounded).with_exact(wrapped)
+        emulation.truncate(args[0])
     }
 }

@@ -40,10 +40,7 @@ impl Rule for TruncateSums {
         }]
     }
 
-    fn emulate(&self, emulation: &mut Emulation<'_>, args: &[&IntMap], ty: &Type) -> IntMap {
-        // A sum beyond its bound wraps, as it does for the parties; the gate tells its channel.
-        let exact = args[0].values().to_vec();
-        let rounded = exact.iter().map(|&z| emulation.round(i64::from(z as i32)));
-        IntMap::new(ty.shape, rounded.collect()).with_exact(exact)
+    fn emulate(&self, emulation: &mut Emulation<'_>, args: &[&IntMap], _: &Type) -> IntMap {
+        emulation.truncate_sums(args[0])
     }
 }

@@ -247,9 +247,17 @@ proptest! {
         prop_assert_eq!(&mixed[..16], &small[..]);
         prop_assert_eq!(&mixed[16..], &naive(&huge, &image)[..]);
     }
+
+    #[test]
+    fn values_too_large_for_floats_take_it_too(seed in any::<u64>(), bits in 14u32..31) {
+        let image: Vec<i64> = random(seed, 1 << bits).take(128).map(i64::from).collect();
+        // Sums of up to 2^36: they leave 53 bits where the image leaves 17.
+        let weights: Vec<i32> = random(seed ^ 1, 1 << 30).take(72).collect();
+        prop_assert_eq!(&first_channel(seed, &weights, &image)[16..], &naive(&weights, &image)[..]);
+    }
 }
 
-/// A 3x3 convolution of 8 channels of 4x4 pixels, padded by one.
+/// A 3x3 convolution of 8 channels of 4x4 pixels, padded by one, modulo 2^32.
 fn naive(weights: &[i32], image: &[i64]) -> Vec<i64> {
     let pixel = |c: usize, y: i64, x: i64| {
         let inside = (0..4).contains(&y) && (0..4).contains(&x);
@@ -264,7 +272,7 @@ fn naive(weights: &[i32], image: &[i64]) -> Vec<i64> {
             let (c, dy, dx) = (tap / 9, (tap / 3 % 3) as i64 - 1, (tap % 3) as i64 - 1);
             i128::from(weights[tap]) * pixel(c, y + dy, x + dx)
         });
-        i64::try_from(taps.sum::<i128>()).expect("within 64 bits")
+        i64::from(taps.sum::<i128>() as i32)
     };
     (0..16).map(|i| at(i / 4, i % 4)).collect()
 }

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::mpc::cost::Cost;
-use crate::mpc::emulate::{Emulator, IntMap, Rounding};
+use crate::mpc::emulate::{Emulator, IntMap, Masks, Rounding};
 use crate::text::store::random;
 use dice::Dice;
 
@@ -178,6 +178,30 @@ fn random_programs_hold_every_op_and_some_are_sound() {
     assert!(sound.count() > 10);
 }
 
+/// Masks of which the low halves, the coins, and the shares come from seeds of their own.
+#[derive(Debug)]
+struct Shares {
+    coins: u64,
+    shares: u64,
+}
+
+impl Shares {
+    fn word(seed: u64, step: ValueId, element: usize) -> u32 {
+        let seed = seed ^ u64::from(step.0) << 32 ^ (element as u64) << 8;
+        random(seed, i32::MAX).next().unwrap() as u32
+    }
+}
+
+impl Masks for Shares {
+    fn truncation(&self, step: ValueId, element: usize) -> u32 {
+        Self::word(self.shares, step, element) << 16 | Self::word(self.coins, step, element) & 0xffff
+    }
+
+    fn result(&self, step: ValueId, element: usize) -> u32 {
+        Self::word(self.shares, step, element)
+    }
+}
+
 proptest! {
     #[test]
     fn any_program_reads_back(seed in any::<u64>(), inline in 0usize..20, messages in any::<bool>()) {
@@ -209,6 +233,24 @@ proptest! {
         prop_assert_eq!(Some(outcome.output.shape()), program.output().map(|id| program.ty(id).shape));
         let cost = Cost::new(&program);
         prop_assert_eq!(cost.bytes().total, cost.steps.iter().map(|s| s.bytes.total).sum::<u64>());
+    }
+
+    #[test]
+    fn how_values_are_shared_matters_on_images_with_a_breach_alone(seed in any::<u64>(), bits in 0u32..20) {
+        let mut dice = Dice::new(seed);
+        let Ok(program) = dice.program().verify() else { return Ok(()) };
+        let constants: Vec<_> = dice.values(&program, 1 << bits);
+        let image = random(seed, 1 << 13).take(program.ty(ValueId(0)).shape.len());
+        let image = IntMap::new(program.ty(ValueId(0)).shape, image.map(i64::from).collect());
+        let run = |shares| {
+            let mut values = Vec::new();
+            let masks = Shares { coins: seed, shares };
+            let emulator = Emulator::new(&program, &constants);
+            let outcome = emulator.run(&image, Rounding::Masks(&masks), |_, map| values.push(map.values().to_vec()));
+            (outcome.breaches().count(), values)
+        };
+        let [(breaches, one), (_, other)] = [run(1), run(2)];
+        prop_assert!(breaches > 0 || one == other, "{}", program.to_text());
     }
 
     #[test]

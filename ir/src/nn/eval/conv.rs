@@ -3,6 +3,8 @@
 //! Generic over f32 and f64: the emulator runs the integer convolutions through f64, which is
 //! exact as long as no partial sum reaches 2^53.
 
+use std::num::Wrapping;
+
 use super::FeatureMap;
 use crate::shape::{Shape, Window};
 
@@ -65,12 +67,13 @@ macro_rules! real {
 real!(f32, matrixmultiply::sgemm);
 real!(f64, matrixmultiply::dgemm);
 
-/// Exact where f64 might not be; plain loops, since only pathological weights come here.
-impl Real for i64 {
-    fn gemm_strided(m: usize, k: usize, n: usize, a: &[i64], step: [usize; 2], b: &[i64], c: &mut [i64]) {
+/// Exact modulo 2^64 where f64 might not be exact; plain loops, since only pathological weights and
+/// values come here.
+impl Real for Wrapping<i64> {
+    fn gemm_strided(m: usize, k: usize, n: usize, a: &[Self], step: [usize; 2], b: &[Self], c: &mut [Self]) {
         assert!(a.len() == m * k && b.len() == k * n && c.len() == m * n);
         for (row, c) in c.chunks_mut(n).enumerate() {
-            c.fill(0);
+            c.fill(Wrapping(0));
             for (column, b) in b.chunks(n).enumerate() {
                 let factor = a[row * step[0] + column * step[1]];
                 c.iter_mut().zip(b).for_each(|(c, b)| *c += factor * b);

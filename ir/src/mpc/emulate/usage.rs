@@ -1,0 +1,102 @@
+//! Bounds, and the use that a run makes of them.
+
+use std::collections::BTreeMap;
+
+use super::{Emulation, IntMap};
+use crate::mpc::{ACCUMULATOR_BOUND, ACTIVATION_BOUND, PATCH_SUM_BOUND, ValueId};
+
+/// Which bound a value broke.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Bound {
+    /// An activation left 2^14 units.
+    Activation,
+    /// An accumulator left 2^30 - 2^17.
+    Accumulator,
+    /// A patch sum left 2^31 - 2^17.
+    PatchSum,
+    /// An operand that the program declares non-negative is negative.
+    NonNegative,
+}
+
+impl Bound {
+    /// The limit in integer steps.
+    pub fn limit(self) -> i64 {
+        match self {
+            Bound::Activation => ACTIVATION_BOUND,
+            Bound::Accumulator => ACCUMULATOR_BOUND,
+            Bound::PatchSum => PATCH_SUM_BOUND,
+            Bound::NonNegative => 0,
+        }
+    }
+}
+
+/// Use of one bound at one step.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Usage {
+    /// Largest magnitude as a fraction of the limit; above 1 is a breach.
+    pub largest: f64,
+    /// Channel in which it occurred.
+    pub channel: usize,
+    /// Values beyond the limit.
+    pub breaches: usize,
+}
+
+/// What came of a run.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// What the client learns, in units.
+    pub output: IntMap,
+    /// Use of every bound that was checked.
+    pub usage: BTreeMap<(ValueId, Bound), Usage>,
+}
+
+impl Outcome {
+    /// The bounds that were broken.
+    pub fn breaches(&self) -> impl Iterator<Item = (ValueId, Bound, Usage)> {
+        self.usage
+            .iter()
+            .filter(|(_, u)| u.breaches > 0)
+            .map(|(&(id, bound), &u)| (id, bound, u))
+    }
+}
+
+impl Emulation<'_> {
+    /// Checks the bound of accumulators.
+    pub fn check_accumulator(&mut self, z: &IntMap) {
+        self.check(Bound::Accumulator, z);
+    }
+
+    /// Checks the bound of activations.
+    pub fn check_activation(&mut self, x: &IntMap) {
+        self.check(Bound::Activation, x);
+    }
+
+    /// Checks that no value is negative.
+    pub fn check_non_negative(&mut self, x: &IntMap) {
+        if let Some(at) = x.values().iter().position(|&v| v < 0) {
+            self.record(Bound::NonNegative, at / x.shape().plane(), 1);
+        }
+    }
+
+    fn check(&mut self, bound: Bound, map: &IntMap) {
+        for c in 0..map.shape().c {
+            let magnitudes = || map.channel(c).iter().map(|v| v.saturating_abs());
+            let largest = magnitudes().max().unwrap_or(0);
+            self.record(bound, c, largest);
+            if largest > bound.limit() {
+                let others = magnitudes().filter(|v| *v > bound.limit()).count() - 1;
+                self.usage.entry((self.current, bound)).or_default().breaches += others;
+            }
+        }
+    }
+
+    pub(super) fn record(&mut self, bound: Bound, channel: usize, magnitude: i64) {
+        let usage = self.usage.entry((self.current, bound)).or_default();
+        let fraction = magnitude as f64 / bound.limit().max(1) as f64;
+        if fraction > usage.largest {
+            usage.largest = fraction;
+            usage.channel = channel;
+        }
+        usage.breaches += usize::from(magnitude > bound.limit());
+    }
+}
