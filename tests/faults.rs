@@ -222,10 +222,24 @@ impl Site {
     }
 
     fn client(&self, server: &str, helper: &str) -> Command {
+        self.client_of("x.npy", server, helper)
+    }
+
+    fn client_of(&self, images: &str, server: &str, helper: &str) -> Command {
         let mut client = self.party("client");
         client
             .args(["--server", server, "--helper", helper, "--data"])
-            .arg(self.path("x.npy"));
+            .arg(self.path(images));
+        client
+    }
+
+    /// A client with so many images that it will not come to their end; its session has begun.
+    fn long(&self, server: &str, helper: &str) -> Running {
+        let [c, h, w] = IMAGE;
+        let many = ndarray::Array4::<f32>::zeros((20_000, c, h, w));
+        ndarray_npy::write_npy(self.path("many.npy"), &many).unwrap();
+        let mut client = Running::start(&mut self.client_of("many.npy", server, helper));
+        client.line("");
         client
     }
 }
@@ -361,12 +375,13 @@ fn plans_of_another_compilation_are_refused_and_the_next_client_is_served() {
     run(&mut site.client(&server_address, &helper_address), LIMIT).succeeded();
 }
 
+/// More clients than places: those that find none ask again.
 #[test]
-fn two_clients_at_once() {
+fn many_clients_at_once() {
     let site = Site::new(1);
-    let (_helper, helper_address) = site.helper(&[]);
-    let (_server, server_address) = site.server(&helper_address, &[]);
-    let clients: Vec<Running> = (0..3)
+    let (_helper, helper_address) = site.helper(&["--sessions", "2"]);
+    let (_server, server_address) = site.server(&helper_address, &["--sessions", "2"]);
+    let clients: Vec<Running> = (0..10)
         .map(|_| Running::start(&mut site.client(&server_address, &helper_address)))
         .collect();
     for client in clients {
@@ -379,15 +394,42 @@ fn a_second_client_of_a_server_that_serves_one_is_told_so() {
     let site = Site::new(1);
     let (_helper, helper_address) = site.helper(&[]);
     let (_server, server_address) = site.server(&helper_address, &["--sessions", "1"]);
-    // A client that has begun to say hello.
-    let mut first = TcpStream::connect(&server_address).unwrap();
-    first.write_all(&[0x81]).unwrap();
-    thread::sleep(Duration::from_millis(200));
-    let message = run(&mut site.client(&server_address, &helper_address), REFUSAL_LIMIT).refused();
+    let first = site.long(&server_address, &helper_address);
+    // It asks again, and gives up in the end.
+    let mut second = site.client(&server_address, &helper_address);
+    let message = run(second.args(["--timeout", "2"]), REFUSAL_LIMIT).refused();
     assert!(message.contains("as many sessions as it may"), "{message}");
-    drop(first);
-    thread::sleep(Duration::from_millis(1000));
-    run(&mut site.client(&server_address, &helper_address), LIMIT).succeeded();
+    // With more patience it has the place when the first one leaves.
+    let second = Running::start(&mut site.client(&server_address, &helper_address));
+    thread::sleep(Duration::from_millis(200));
+    first.signal("KILL");
+    second.wait(LIMIT).succeeded();
+}
+
+#[test]
+fn a_party_that_is_stopped_amid_a_session_says_so() {
+    let site = Site::new(1);
+    for stopped in 0..2 {
+        let (helper, helper_address) = site.helper(&["--grace", "0.5"]);
+        let (server, server_address) = site.server(&helper_address, &["--grace", "0.5"]);
+        let client = site.long(&server_address, &helper_address);
+        let (first, other) = if stopped == 0 {
+            (server, helper)
+        } else {
+            (helper, server)
+        };
+        first.signal("TERM");
+        let message = client.wait(REFUSAL_LIMIT).refused();
+        assert!(message.contains("it is being stopped"), "{message}");
+        let log = first.wait(REFUSAL_LIMIT).succeeded().stderr;
+        assert!(
+            log.contains("stopping: running sessions (1) may go on for 0.5 seconds"),
+            "{log}"
+        );
+        other.signal("TERM");
+        let log = other.wait(REFUSAL_LIMIT).succeeded().stderr;
+        assert!(log.contains("stopping: no session runs"), "{log}");
+    }
 }
 
 /// Kills one party in the middle of a long run; the others must end with errors of their own, and
@@ -395,35 +437,22 @@ fn a_second_client_of_a_server_that_serves_one_is_told_so() {
 #[test]
 fn parties_that_are_killed_amid_a_session() {
     let site = Site::new(1);
-    let [c, h, w] = IMAGE;
-    let many = ndarray::Array4::<f32>::zeros((20_000, c, h, w));
-    ndarray_npy::write_npy(site.path("many.npy"), &many).unwrap();
-    let long = |server: &str, helper: &str| {
-        let mut client = site.party("client");
-        client
-            .args(["--server", server, "--helper", helper, "--data"])
-            .arg(site.path("many.npy"));
-        let mut client = Running::start(&mut client);
-        client.line("");
-        client
-    };
-
     let (mut helper, helper_address) = site.helper(&[]);
     let (server, server_address) = site.server(&helper_address, &[]);
-    let client = long(&server_address, &helper_address);
+    let client = site.long(&server_address, &helper_address);
     server.signal("KILL");
     let message = client.wait(REFUSAL_LIMIT).refused();
     assert!(message.contains("the client gives up"), "{message}");
     drop(server);
 
     let (mut server, server_address) = site.server(&helper_address, &[]);
-    let client = long(&server_address, &helper_address);
+    let client = site.long(&server_address, &helper_address);
     client.signal("KILL");
     drop(client);
     thread::sleep(Duration::from_millis(200));
     assert!(server.is_alive() && helper.is_alive(), "they serve on");
 
-    let client = long(&server_address, &helper_address);
+    let client = site.long(&server_address, &helper_address);
     helper.signal("KILL");
     client.wait(REFUSAL_LIMIT).refused();
     assert!(server.is_alive(), "it serves on");

@@ -124,11 +124,16 @@ impl Running {
         self.line("listening on ")
     }
 
+    /// The process's number.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Asks the process to end, with this signal.
     pub(crate) fn signal(&self, name: &str) {
         let kill = Command::new("kill")
             .arg(format!("-{name}"))
-            .arg(self.child.id().to_string())
+            .arg(self.id().to_string())
             .status();
         assert!(
             kill.is_ok_and(|status| status.success()),

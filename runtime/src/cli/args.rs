@@ -88,9 +88,12 @@ pub struct PartyArgs {
     /// This party's plan.
     #[arg(long, value_name = "FILE")]
     pub plan: PathBuf,
-    /// Gives a peer up that is silent for so many seconds.
+    /// Gives a peer up that is silent for so many seconds, or slower than 8 kB a second beyond them.
     #[arg(long, value_name = "S", default_value = "60", value_parser = seconds)]
     pub timeout: Duration,
+    /// Ends a session after so many seconds.
+    #[arg(long, value_name = "S", default_value = "14400", value_parser = seconds)]
+    pub session_time: Duration,
     /// Computing threads; as many as cores by default.
     #[arg(long, value_name = "N", value_parser = positive)]
     pub threads: Option<usize>,
@@ -108,6 +111,12 @@ pub struct ListenArgs {
     /// Serves at most so many sessions at a time.
     #[arg(long, value_name = "N", default_value = "8", value_parser = positive)]
     pub sessions: usize,
+    /// Ends a session whose client asks for nothing for so many seconds.
+    #[arg(long, value_name = "S", default_value = "30", value_parser = seconds)]
+    pub idle_time: Duration,
+    /// Lets sessions go on for so many seconds after a request to stop.
+    #[arg(long, value_name = "S", default_value = "8", value_parser = seconds)]
+    pub grace: Duration,
 }
 
 /// Arguments of `server`.
@@ -198,6 +207,8 @@ mod tests {
             "local --plans d --data x --link wan",
             "server --plan p --listen 127.0.0.1:0 --helper 127.0.0.1:7002 --once --timeout 2.5 --threads 1",
             "helper --plan p --listen 127.0.0.1:0 --once",
+            "helper --plan p --listen 127.0.0.1:0 --session-time 60 --idle-time 5 --grace 0.5",
+            "client --plan p --server a:1 --helper b:2 --data x --session-time 1e5",
             "client --plan p --server a:1 --helper b:2 --data x --labels l --output o --report r --images 1",
             "local --plans d --data x --stock 4 --batch 2",
             "client --plan p --server a:1 --helper b:2 --data x --stock 100 --batch 16",

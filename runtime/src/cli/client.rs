@@ -1,11 +1,12 @@
 //! `client`: connects to server and helper.
 
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use trefoil_ir::mpc::Party;
 
-use super::args::ClientArgs;
+use super::args::{ClientArgs, PartyArgs};
 use super::error::CliError;
 use super::images::{Job, client_error};
 use super::{plans, set_threads};
@@ -15,6 +16,14 @@ use crate::net::connect::CONNECT_PATIENCE;
 use crate::net::{NetError, TcpLink, connect};
 use crate::session::{ClientSession, Identity};
 use crate::workers::on_own_threads;
+
+/// For how long a party is asked again whose places are all taken.
+const BUSY_PATIENCE: Duration = Duration::from_secs(20);
+
+/// How long the client waits before it asks again, first and at most. The party itself has it wait
+/// in turn each time.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LAST_PAUSE: Duration = Duration::from_secs(2);
 
 /// Runs the command.
 ///
@@ -28,10 +37,31 @@ pub fn run(args: &ClientArgs) -> Result<(), CliError> {
     let job = Job::open(&plan, &args.images, 1)?;
     let mut party = exec::Client::new(plan);
 
-    let (server, helper) = connect_both(server, helper, args.party.timeout)?;
-    let session = ClientSession::open(&own, server, helper).map_err(client_error)?;
+    let session = open(&own, server, helper, &args.party)?;
     let (results, tally) = on_own_threads(|| job.run(session, &mut party))?;
     job.finish(party.plan(), &results, &tally)
+}
+
+/// Opens a session, and asks again for a while if all places are taken.
+fn open(
+    own: &Identity,
+    server: SocketAddr,
+    helper: SocketAddr,
+    party: &PartyArgs,
+) -> Result<ClientSession<TcpLink>, CliError> {
+    let until = Instant::now() + party.timeout.min(BUSY_PATIENCE);
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let (mut server, mut helper) = connect_both(server, helper, party.timeout)?;
+        for link in [&mut server, &mut helper] {
+            link.limit_session(party.session_time);
+        }
+        match ClientSession::open(own, server, helper) {
+            Err(error) if error.is_busy() && Instant::now() + pause < until => thread::sleep(pause),
+            opened => return opened.map_err(client_error),
+        }
+        pause = (pause * 2).min(LAST_PAUSE);
+    }
 }
 
 fn connect_both(

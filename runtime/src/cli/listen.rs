@@ -59,6 +59,9 @@ fn announce(listener: &Listener) -> Result<(), CliError> {
 fn options(party: &PartyArgs, listen: &ListenArgs) -> ServeOptions {
     ServeOptions {
         timeout: party.timeout,
+        session_time: party.session_time,
+        idle_time: listen.idle_time,
+        grace: listen.grace,
         sessions: listen.sessions,
         once: listen.once,
         ..ServeOptions::default()

@@ -18,6 +18,9 @@ mod tests;
 
 pub use error::CliError;
 
+use std::num::NonZero;
+use std::sync::OnceLock;
+
 use clap::Parser;
 
 use args::{Args, Command};
@@ -46,9 +49,24 @@ fn print(line: &str) -> Result<(), CliError> {
     terminal::line(format_args!("{line}")).map_err(CliError::Stdout)
 }
 
-/// Sets the number of computing threads, which is otherwise that of the cores.
+/// More threads than this for a core only get into each other's way.
+const THREADS_OF_A_CORE: usize = 4;
+
+/// Starts the computing threads, as many as there are cores unless another number is given. Later
+/// could be too late: a system that gives no threads then would end the process.
 fn set_threads(threads: Option<usize>) -> Result<(), CliError> {
-    let Some(threads) = threads else { return Ok(()) };
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
+    static STARTED: OnceLock<()> = OnceLock::new();
+    if STARTED.set(()).is_err() {
+        return Ok(());
+    }
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let most = cores * THREADS_OF_A_CORE;
+    if let Some(wanted) = threads.filter(|&wanted| wanted > most) {
+        terminal::note(format_args!(
+            "--threads {wanted} is more than {cores} cores can use: {most} are started"
+        ));
+    }
+    // None is rayon's own choice, which knows RAYON_NUM_THREADS.
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.map_or(0, |wanted| wanted.min(most)));
     pool.build_global().map_err(CliError::Threads)
 }

@@ -1,14 +1,24 @@
 //! The helper: two connections make a session.
 
-use std::thread;
+use std::sync::Arc;
+
+use trefoil_ir::mpc::Party;
 
 use super::error::NetError;
-use super::listen::{Listener, Outcome, ServeOptions, Service};
+use super::journal::{Journal, Topic};
+use super::listen::Listener;
+use super::options::ServeOptions;
+use super::server::ORDERLY;
+use super::service::{Room, Service, counted};
+use super::sessions::Control;
 use super::stop::Stop;
 use super::tcp::TcpLink;
 use crate::exec;
-use crate::session::{Greeted, HelperSession, Identity, Pair, Pairing, SessionError};
+use crate::session::{Greeted, HelperSession, Identity, Pair, Pairing, SessionError, TurnedOut};
 use crate::workers::on_own_threads;
+
+/// Connections that wait for the other one of their session, for each place.
+const WAITING: usize = 8;
 
 /// Deals to clients until a stop is requested, or for one session if the options say so.
 ///
@@ -22,59 +32,60 @@ pub fn serve(
     stop: &Stop,
     log: &(dyn Fn(String) + Sync),
 ) -> Result<(), NetError> {
-    let pairing = Pairing::new(options.pair_timeout);
-    let handle = |mut link: TcpLink| match link.begins() {
-        Ok(false) => Outcome::Nothing,
-        // What came is read again by the handshake, which words the error.
-        Ok(true) | Err(_) => match pair(link, &own, &pairing) {
-            Ok(None) => Outcome::Nothing,
-            Ok(Some(pair)) => Outcome::Ended(session(pair, party, log)),
-            Err(error) => Outcome::Ended(Err(error)),
-        },
-    };
-    let turn_out = || {
-        let late = pairing.expired().into_iter();
-        let errors = late.map(|(greeted, error)| {
-            let reason = error.reason();
-            // Telling may take a moment, during which others must not wait.
-            thread::spawn(move || greeted.abort(reason));
-            error
-        });
-        errors.collect()
-    };
+    let journal = Journal::new(log);
+    let serve = |pair, control: &Arc<Control>| session(pair, party, options, control, &journal);
     let service = Service {
         listener,
         options,
-        per_session: 2,
+        own: &own,
         stop,
-        log,
-        handle,
+        journal: &journal,
+        serve,
     };
-    service.run(turn_out)
+    let most = options.places().saturating_mul(WAITING);
+    service.run(Pairing::new(options.pair_timeout, most))
 }
 
-fn pair(
-    link: TcpLink,
-    own: &Identity,
-    pairing: &Pairing<TcpLink>,
-) -> Result<Option<Pair<TcpLink>>, SessionError> {
-    let mut greeted = Greeted::new(link, own)?;
-    let opener = greeted.opener();
-    let link = greeted.link_mut();
-    link.limit_each();
-    link.set_party(opener);
-    pairing.offer(greeted)
+impl Room for Pairing<TcpLink> {
+    type Guests = Pair<TcpLink>;
+
+    fn enter(&mut self, one: Greeted<TcpLink>) -> Result<Option<Self::Guests>, Box<TurnedOut<TcpLink>>> {
+        self.offer(one)
+    }
+
+    fn clear(&mut self) -> Vec<TurnedOut<TcpLink>> {
+        Pairing::clear(self, TcpLink::is_gone)
+    }
+
+    fn close(&mut self) -> Vec<Greeted<TcpLink>> {
+        Pairing::close(self)
+    }
+
+    fn is_empty(&self) -> bool {
+        Pairing::is_empty(self)
+    }
 }
 
 fn session(
-    Pair { client, server }: Pair<TcpLink>,
+    Pair { mut client, server }: Pair<TcpLink>,
     party: &exec::Helper,
-    log: &(dyn Fn(String) + Sync),
+    options: &ServeOptions,
+    control: &Arc<Control>,
+    journal: &Journal<'_>,
 ) -> Result<u32, SessionError> {
+    let link = client.link_mut();
+    link.limit_session(options.session_time);
+    // The server limits what the client does between requests, and is seen to be there.
+    link.limit_requests(None);
+    link.watch(server.link().stream(), Party::Server, ORDERLY);
+    link.obey(control);
+    let peer = counted(link);
     let session = HelperSession::open(client, server)?;
     let id = session.id();
-    log(format!("session {id} begins"));
+    journal.say(Topic::Session, peer, || format!("session {id} begins"));
     let images = on_own_threads(|| session.serve(&mut party.clone(), |_| ()))?;
-    log(format!("session {id} ends after {images} images"));
+    journal.say(Topic::Session, peer, || {
+        format!("session {id} ends after {images} images")
+    });
     Ok(images)
 }

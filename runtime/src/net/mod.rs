@@ -1,26 +1,38 @@
 //! TCP: the one module that knows sockets.
 //!
 //! * [`address`]: which addresses are allowed (loopback alone, until links are encrypted)
-//! * [`tcp`]: a connection as a [`Link`](crate::wire::Link)
+//! * [`tcp`]: a connection as a [`Link`](crate::wire::Link); `pace`: what ends its waits
 //! * [`mod@connect`]: opens one, with patience for a party that is just starting
-//! * [`listen`]: accepts them, each in a thread of its own, until told to stop
-//! * [`server`], [`helper`]: what a listening party does with a connection
+//! * [`listen`]: a listening socket; `service`: the loop of a party that has one, until told to stop;
+//!   [`options`]: how it serves
+//! * `unproven`: connections before their proof, `sessions`: places for those after it, `leaving`:
+//!   connections that are given up
+//! * `journal`: lines for people to read, of which no peer can cause more than a few
+//! * [`server`], [`helper`]: what a listening party does with a proven connection
 //! * [`stop`]: the signals that end it
 
 pub mod address;
 pub mod connect;
 pub mod error;
 pub mod helper;
+mod journal;
+mod leaving;
 pub mod listen;
+pub mod options;
+mod pace;
 pub mod server;
+mod service;
+mod sessions;
 pub mod stop;
 pub mod tcp;
+mod unproven;
 
 #[cfg(test)]
 mod tests;
 
 pub use connect::connect;
 pub use error::NetError;
-pub use listen::{Listener, ServeOptions};
+pub use listen::Listener;
+pub use options::{SESSION_TIME, ServeOptions};
 pub use stop::Stop;
 pub use tcp::TcpLink;

@@ -1,21 +1,29 @@
 //! The server: one session per client's connection.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use trefoil_ir::mpc::Party;
 
 use super::connect::connect;
 use super::error::NetError;
-use super::listen::{Listener, Outcome, ServeOptions, Service};
+use super::journal::{Journal, Topic};
+use super::listen::Listener;
+use super::options::ServeOptions;
+use super::service::{Room, Service, counted};
+use super::sessions::Control;
 use super::stop::Stop;
 use super::tcp::TcpLink;
 use crate::exec;
-use crate::session::{Identity, ServerSession, SessionError};
+use crate::session::{Greeted, Identity, ServerSession, SessionError, TurnedOut};
 use crate::workers::on_own_threads;
 
 /// How long a helper that does not answer is tried for. Clients are waiting.
 const HELPER_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long a session may go on whose other two parties' connections do not end at the same time.
+pub(super) const ORDERLY: Duration = Duration::from_secs(2);
 
 /// Serves clients until a stop is requested, or one session if the options say so.
 ///
@@ -30,39 +38,85 @@ pub fn serve(
     stop: &Stop,
     log: &(dyn Fn(String) + Sync),
 ) -> Result<(), NetError> {
-    let handle = |mut link: TcpLink| match link.begins() {
-        Ok(false) => Outcome::Nothing,
-        // What came is read again by the handshake, which words the error.
-        Ok(true) | Err(_) => Outcome::Ended(session(link, helper, &own, party, options, log)),
+    let journal = Journal::new(log);
+    let serve = |client, control: &Arc<Control>| {
+        let session = open(client, helper, &own, options, control)?;
+        run(session, party, options, &journal)
     };
     let service = Service {
         listener,
         options,
-        per_session: 1,
+        own: &own,
         stop,
-        log,
-        handle,
+        journal: &journal,
+        serve,
     };
-    service.run(Vec::new)
+    service.run(Alone)
 }
 
-fn session(
-    client: TcpLink,
+/// Nobody waits for anybody.
+struct Alone;
+
+impl Room for Alone {
+    type Guests = Greeted<TcpLink>;
+
+    fn enter(&mut self, one: Greeted<TcpLink>) -> Result<Option<Self::Guests>, Box<TurnedOut<TcpLink>>> {
+        Ok(Some(one))
+    }
+
+    fn clear(&mut self) -> Vec<TurnedOut<TcpLink>> {
+        Vec::new()
+    }
+
+    fn close(&mut self) -> Vec<Greeted<TcpLink>> {
+        Vec::new()
+    }
+
+    fn is_empty(&self) -> bool {
+        true
+    }
+}
+
+/// Opens the session of a proven client; each of its two connections ends the other's waits.
+fn open(
+    mut client: Greeted<TcpLink>,
     helper: SocketAddr,
     own: &Identity,
+    options: &ServeOptions,
+    control: &Arc<Control>,
+) -> Result<ServerSession<TcpLink, TcpLink>, SessionError> {
+    let link = client.link_mut();
+    link.limit_session(options.session_time);
+    link.limit_requests(Some(options.idle_time));
+    link.obey(control);
+    let stream = Arc::clone(link.stream());
+    let dial = || {
+        let mut link = connect(Party::Helper, helper, options.timeout, HELPER_PATIENCE)?;
+        link.obey(control);
+        // The client says nothing before its welcome, unless it gives up.
+        link.watch(&stream, Party::Client, Duration::ZERO);
+        Ok::<_, NetError>(link)
+    };
+    let mut session = ServerSession::open(own, client, dial)?;
+    let helper = session.helper_mut();
+    helper.dismiss();
+    let stream = Arc::clone(helper.stream());
+    session.link_mut().watch(&stream, Party::Helper, ORDERLY);
+    Ok(session)
+}
+
+fn run(
+    mut session: ServerSession<TcpLink, TcpLink>,
     party: &exec::Server,
     options: &ServeOptions,
-    log: &(dyn Fn(String) + Sync),
+    journal: &Journal<'_>,
 ) -> Result<u32, SessionError> {
-    let dial = || connect(Party::Helper, helper, options.timeout, HELPER_PATIENCE);
-    let mut session = ServerSession::accept(own, client, dial)?;
-    let client = session.link_mut();
-    client.limit_each();
-    client.set_party(Party::Client);
-    let id = session.id();
-    log(format!("session {id} begins"));
+    let (id, peer) = (session.id(), counted(session.link_mut()));
+    journal.say(Topic::Session, peer, || format!("session {id} begins"));
     let session = session.with_memory(options.session_memory);
     let images = on_own_threads(|| session.serve(&mut party.clone(), |_| ()))?;
-    log(format!("session {id} ends after {images} images"));
+    journal.say(Topic::Session, peer, || {
+        format!("session {id} ends after {images} images")
+    });
     Ok(images)
 }

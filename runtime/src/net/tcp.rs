@@ -1,37 +1,47 @@
-//! A TCP connection as a link: buffered, without Nagle's delay, every wait limited.
+//! A TCP connection as a link: buffered, without Nagle's delay, every wait and every message limited.
 
-use std::io::{self, BufReader, BufWriter, Read, Write};
+use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use trefoil_ir::mpc::Party;
 
-use super::listen::Slot;
+use super::pace::{Glance, Guard, Paced, glance, keep_alive, set_intervals};
+use super::sessions::Control;
 use crate::pool;
 use crate::wire::frame::HEADER_BYTES;
-use crate::wire::link::frame_length;
-use crate::wire::{AbortReason, FrameKind, Header, Link, LinkError, Peer, Tag};
+use crate::wire::link::{frame_length, no_header};
+use crate::wire::{AbortReason, Cause, FrameKind, Header, Link, LinkError, Peer, Tag};
 
 const BUFFER: usize = 1 << 16;
 
+/// How long a peer may take for the rest of a header that it has begun: headers are sent in one
+/// piece, so this is time for the network alone.
+const HEADER_TIME: Duration = Duration::from_secs(15);
+
 /// How long an end that gives up waits for the peer to read why. Closing at once could make the
 /// operating system throw the reason away, together with whatever of the peer's was not yet read.
-const LINGER: Duration = Duration::from_millis(500);
+pub(super) const LINGER: Duration = Duration::from_millis(500);
 
 /// One end of a TCP connection.
 pub struct TcpLink {
-    reader: BufReader<TcpStream>,
-    writer: BufWriter<TcpStream>,
+    stream: Arc<TcpStream>,
+    guard: Arc<Guard>,
+    reader: BufReader<Paced>,
+    writer: BufWriter<Paced>,
     peer: Peer,
+    /// How long a message may take that brings nothing.
     timeout: Duration,
-    /// Until when all that is received must have come, and how long that was from its start.
-    deadline: Option<(Instant, Duration)>,
-    /// Its place among the connections of a listener.
-    slot: Option<Slot>,
+    /// How long the peer may take for a request; none if another connection shows that it is there.
+    idle_time: Option<Duration>,
+    /// Whether a request is waited for.
+    request: bool,
 }
 
 impl TcpLink {
-    /// Wraps a connection. `timeout` limits every single wait for the peer.
+    /// Wraps a connection. `timeout` limits how long a peer may take for a message, in which it
+    /// earns a second more with every [`FLOOR`](super::pace::FLOOR) of bytes.
     ///
     /// # Errors
     /// If the operating system refuses.
@@ -43,89 +53,106 @@ impl TcpLink {
     ) -> io::Result<Self> {
         stream.set_nodelay(true)?;
         stream.set_nonblocking(false)?;
-        stream.set_read_timeout(Some(timeout))?;
-        stream.set_write_timeout(Some(timeout))?;
+        set_intervals(&stream, timeout)?;
+        keep_alive(&stream)?;
+        let (stream, guard) = (Arc::new(stream), Arc::new(Guard::default()));
         Ok(Self {
-            reader: BufReader::with_capacity(BUFFER, stream.try_clone()?),
-            writer: BufWriter::with_capacity(BUFFER, stream),
+            reader: BufReader::with_capacity(BUFFER, Paced::new(&stream, &guard, timeout)),
+            writer: BufWriter::with_capacity(BUFFER, Paced::new(&stream, &guard, timeout)),
+            stream,
+            guard,
             peer: Peer {
                 party,
                 address: Some(address),
             },
             timeout,
-            deadline: None,
-            slot: None,
+            idle_time: Some(timeout),
+            request: false,
         })
     }
 
-    /// Gives the connection its place among those of a listener, for as long as it lives.
-    #[must_use]
-    pub(super) fn with_slot(mut self, slot: Slot) -> Self {
-        self.slot = Some(slot);
-        self
-    }
-
     /// The connection itself.
-    pub(super) fn stream(&self) -> &TcpStream {
-        self.reader.get_ref()
+    pub(super) fn stream(&self) -> &Arc<TcpStream> {
+        &self.stream
     }
 
-    /// From now on all that is received must have come within this time altogether: a peer that
-    /// sends a byte now and then must not hold a place without a session.
-    pub fn limit_all(&mut self, time: Duration) {
-        self.deadline = Some((Instant::now() + time, time));
+    /// The address of the other end.
+    pub(super) fn address(&self) -> Option<SocketAddr> {
+        self.peer.address
     }
 
-    /// From now on each read alone is limited, by the timeout.
-    pub fn limit_each(&mut self) {
-        self.deadline = None;
-        // On failure the last timeout stays, which is a shorter one.
-        let _ = self.reader.get_ref().set_read_timeout(Some(self.timeout));
+    /// The session must be over within this time, from now on.
+    pub fn limit_session(&mut self, time: Duration) {
+        self.guard.limit_session(time);
     }
 
-    /// Says who is at the other end, for errors.
-    pub fn set_party(&mut self, party: Party) {
-        self.peer.party = Some(party);
+    /// The link of a session that a listener can end.
+    pub(super) fn obey(&mut self, control: &Arc<Control>) {
+        self.guard.obey(Arc::clone(control));
     }
 
-    /// Waits for the first byte; `false` if the peer closes without one.
-    ///
-    /// # Errors
-    /// If none comes in time.
-    pub(super) fn begins(&mut self) -> Result<bool, LinkError> {
-        let mut reader = Limited::new(&mut self.reader, self.deadline);
-        match reader.fill() {
-            Ok(bytes) => Ok(bytes > 0),
-            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Ok(false),
-            Err(error) => Err(self.read_error(error)),
-        }
+    /// From now on the peer may take this long for a request, or without a limit of its own as long as
+    /// the session lasts.
+    pub fn limit_requests(&mut self, time: Option<Duration>) {
+        self.idle_time = time;
     }
 
-    fn read_error(&self, error: io::Error) -> LinkError {
+    /// Ends the waits of this link when the other connection of the session, on which nothing is due,
+    /// has been closed for this long, or at once if its peer gives up.
+    pub(super) fn watch(&mut self, other: &Arc<TcpStream>, party: Party, grace: Duration) {
+        self.guard.watch(Arc::clone(other), party, grace);
+    }
+
+    /// Nothing but its own limits ends the waits of this link any more.
+    pub(super) fn dismiss(&mut self) {
+        self.guard.dismiss();
+    }
+
+    /// Whether the peer has closed the connection or sent something, where nothing is due.
+    pub(super) fn is_gone(&self) -> bool {
+        glance(&self.stream) != Glance::Quiet
+    }
+
+    fn read_error(&self, error: io::Error, doing: &'static str) -> LinkError {
         let limit = "check that it still runs, or raise --timeout where it has more to compute";
-        self.error(error, "send", limit)
+        let seconds = self.timeout;
+        self.error(error, doing, seconds, limit)
+    }
+
+    /// The error of a message that has begun to come.
+    fn slow_error(&self, error: io::Error) -> LinkError {
+        let limit = "check that it still runs, or raise --timeout where the network is slow";
+        let waited = self.reader.get_ref().waited();
+        // Nobody reads what comes after the milliseconds.
+        let waited = Duration::from_millis(waited.as_millis() as u64);
+        self.error(error, "send a whole message", waited, limit)
     }
 
     fn write_error(&mut self, error: io::Error) -> LinkError {
-        let error = self.error(
-            error,
-            "read",
-            "check that it still runs, or raise --timeout where the network is slow",
-        );
-        match error {
-            LinkError::PeerDisconnected { .. } => self.last_words().unwrap_or(error),
-            _ => error,
+        let limit = "check that it still runs, or raise --timeout where the network is slow";
+        match self.error(error, "read", self.timeout, limit) {
+            error @ LinkError::PeerDisconnected { .. } => self.last_words().unwrap_or(error),
+            error => error,
         }
     }
 
-    fn error(&self, source: io::Error, doing: &'static str, remedy: &'static str) -> LinkError {
+    fn error(
+        &self,
+        source: io::Error,
+        doing: &'static str,
+        limit: Duration,
+        remedy: &'static str,
+    ) -> LinkError {
         use io::ErrorKind as Kind;
         let peer = self.peer.clone();
+        if let Some(cause) = source.get_ref().and_then(|inner| inner.downcast_ref::<Cause>()) {
+            return LinkError::Ended(*cause);
+        }
         match source.kind() {
             Kind::WouldBlock | Kind::TimedOut => LinkError::Timeout {
                 peer,
                 doing,
-                seconds: self.deadline.map_or(self.timeout, |(_, time)| time).as_secs_f64(),
+                seconds: limit.as_secs_f64(),
                 remedy,
             },
             Kind::UnexpectedEof
@@ -138,18 +165,40 @@ impl TcpLink {
         }
     }
 
-    /// Why a peer that reads no more is gone: what it said before, if it said so.
-    fn last_words(&mut self) -> Option<LinkError> {
-        self.limit_all(LINGER);
-        loop {
-            let header = self.header().ok()?;
-            if header.tag.kind == FrameKind::Abort {
-                return Some(LinkError::PeerAborted {
-                    peer: self.peer.clone(),
-                    reason: AbortReason::from_code(header.tag.step),
-                });
+    /// Waits for the first byte of a header.
+    fn await_header(&mut self) -> Result<(), LinkError> {
+        let limit = match self.idle_time {
+            _ if !self.request => self.timeout,
+            Some(time) => time,
+            // The guard ends it.
+            None => Duration::MAX,
+        };
+        self.reader.get_mut().start(limit);
+        match self.reader.fill_buf() {
+            Ok([]) => Err(LinkError::PeerDisconnected {
+                peer: self.peer.clone(),
+            }),
+            Ok(_) => Ok(()),
+            Err(error) if self.request && error.kind() == io::ErrorKind::TimedOut => {
+                let seconds = limit.as_secs_f64();
+                Err(LinkError::Ended(Cause::Idle { seconds }))
             }
-            let mut rest = Limited::new(&mut self.reader, self.deadline).take(header.length.into());
+            Err(error) => Err(self.read_error(error, "send")),
+        }
+    }
+
+    /// The reason that the peer gives in the first abort that comes until then.
+    fn find_abort(&mut self, until: Instant) -> Option<AbortReason> {
+        loop {
+            let left = until.checked_duration_since(Instant::now())?;
+            self.reader.get_mut().start(left);
+            let mut header = [0; HEADER_BYTES];
+            self.reader.read_exact(&mut header).ok()?;
+            let header = Header::decode(&header)?;
+            if header.tag.kind == FrameKind::Abort {
+                return Some(AbortReason::from_code(header.tag.step));
+            }
+            let mut rest = (&mut self.reader).take(header.length.into());
             io::copy(&mut rest, &mut io::sink()).ok()?;
         }
     }
@@ -157,7 +206,7 @@ impl TcpLink {
     /// Waits a moment for the peer to close, reading and forgetting what it had sent.
     fn linger(&mut self) {
         let until = Instant::now() + LINGER;
-        let stream = self.reader.get_mut();
+        let mut stream = &*self.stream;
         let _ = stream.shutdown(Shutdown::Write);
         let mut forgotten = [0; 4096];
         loop {
@@ -180,6 +229,8 @@ impl Link for TcpLink {
 
     fn send(&mut self, tag: Tag, payload: Vec<u8>) -> Result<(), LinkError> {
         let length = frame_length(tag, &payload)?;
+        self.guard.check()?;
+        self.writer.get_mut().start(self.timeout);
         let header = Header { tag, length }.encode();
         let written = self.writer.write_all(&header);
         let written = written.and_then(|()| self.writer.write_all(&payload));
@@ -188,79 +239,53 @@ impl Link for TcpLink {
     }
 
     fn flush(&mut self) -> Result<(), LinkError> {
+        self.writer.get_mut().start(self.timeout);
         self.writer.flush().map_err(|error| self.write_error(error))
     }
 
     fn header(&mut self) -> Result<Header, LinkError> {
+        self.guard.check()?;
+        self.await_header()?;
         let mut bytes = [0; HEADER_BYTES];
-        let read = Limited::new(&mut self.reader, self.deadline).read_exact(&mut bytes);
-        read.map_err(|error| self.read_error(error))?;
-        Header::decode(&bytes).ok_or_else(|| LinkError::PeerMisbehaved {
-            peer: self.peer.clone(),
-            expected: "a message of this program".into(),
-            got: "something else".into(),
-        })
+        self.reader.get_mut().start(self.timeout.min(HEADER_TIME));
+        let read = self.reader.read_exact(&mut bytes);
+        read.map_err(|error| self.slow_error(error))?;
+        Header::decode(&bytes).ok_or_else(|| no_header(&self.peer))
     }
 
     fn body(&mut self, length: usize) -> Result<Vec<u8>, LinkError> {
         let mut payload = pool::with_capacity(length);
-        let limited = Limited::new(&mut self.reader, self.deadline);
-        match limited.take(length as u64).read_to_end(&mut payload) {
+        self.reader.get_mut().start(self.timeout);
+        match (&mut self.reader).take(length as u64).read_to_end(&mut payload) {
             Ok(read) if read == length => Ok(payload),
             Ok(_) => Err(LinkError::PeerDisconnected {
                 peer: self.peer.clone(),
             }),
-            Err(error) => Err(self.read_error(error)),
+            Err(error) => Err(self.slow_error(error)),
         }
     }
 
-    fn be_patient(&mut self, times: u32) {
-        // Beyond any measure of patience there is none: a year is enough.
-        let longest = Duration::from_secs(365 * 24 * 3600);
-        let timeout = self.timeout.saturating_mul(times.max(1)).min(longest);
-        // On failure the last timeout stays.
-        let _ = self.reader.get_ref().set_read_timeout(Some(timeout));
+    fn await_request(&mut self, request: bool) {
+        self.request = request;
+        // Without a limit of its own the peer may be at work elsewhere, and does not idle.
+        self.guard.idle(request && self.idle_time.is_some());
+    }
+
+    fn last_words(&mut self) -> Option<LinkError> {
+        self.guard.dismiss();
+        let reason = self.find_abort(Instant::now() + LINGER)?;
+        let peer = self.peer.clone();
+        Some(LinkError::PeerAborted { peer, reason })
     }
 
     fn abort(&mut self, reason: AbortReason) {
+        // Whatever ends the session must not keep this end from saying so, nor a peer that does not
+        // read keep it for long.
+        self.guard.dismiss();
+        self.timeout = self.timeout.min(LINGER);
         let sent = self.send(Tag::abort(reason), Vec::new());
         if sent.and_then(|()| self.flush()).is_ok() {
             self.linger();
         }
-    }
-}
-
-/// A reader that keeps a deadline across many reads.
-struct Limited<'a> {
-    reader: &'a mut BufReader<TcpStream>,
-    deadline: Option<(Instant, Duration)>,
-}
-
-impl<'a> Limited<'a> {
-    fn new(reader: &'a mut BufReader<TcpStream>, deadline: Option<(Instant, Duration)>) -> Self {
-        Self { reader, deadline }
-    }
-
-    fn fill(&mut self) -> io::Result<usize> {
-        use std::io::BufRead;
-        self.limit()?;
-        self.reader.fill_buf().map(<[u8]>::len)
-    }
-
-    fn limit(&self) -> io::Result<()> {
-        let Some((deadline, _)) = self.deadline else {
-            return Ok(());
-        };
-        match deadline.saturating_duration_since(Instant::now()) {
-            Duration::ZERO => Err(io::ErrorKind::TimedOut.into()),
-            left => self.reader.get_ref().set_read_timeout(Some(left)),
-        }
-    }
-}
-
-impl Read for Limited<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.limit()?;
-        self.reader.read(buffer)
     }
 }

@@ -1,5 +1,7 @@
 //! Three parties over loopback, and all that can come to a listening port besides a client.
 
+mod limits;
+
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
@@ -11,7 +13,7 @@ use trefoil_ir::mpc::{Party, Stage, ValueId};
 use super::{Listener, NetError, ServeOptions, Stop, TcpLink, connect, helper, server};
 use crate::exec;
 use crate::session::testing::{client_plan, helper_plan, image, revealed, server_plan};
-use crate::session::{ClientSession, Identity, SessionError};
+use crate::session::{ClientSession, Identity, SessionError, SessionId};
 use crate::wire::{AbortReason, FrameKind, Header, Link, LinkError, Tag};
 
 const SHORT: Duration = Duration::from_millis(300);
@@ -22,8 +24,7 @@ fn options() -> ServeOptions {
         timeout: LONG,
         hello_timeout: SHORT,
         pair_timeout: Duration::from_secs(2),
-        sessions: 8,
-        once: false,
+        grace: Duration::from_millis(200),
         ..ServeOptions::default()
     }
 }
@@ -119,6 +120,13 @@ fn classify(number: u8, server: SocketAddr, helper: SocketAddr) -> Result<(), Se
     session.end()
 }
 
+/// A client's open session.
+fn session(server: SocketAddr, helper: SocketAddr) -> ClientSession<TcpLink> {
+    let own = Identity::from(&client_plan(1));
+    let links = (link(Party::Server, server), link(Party::Helper, helper));
+    ClientSession::open(&own, links.0, links.1).unwrap()
+}
+
 /// An address at which nobody listens.
 fn nobody() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
@@ -179,16 +187,12 @@ fn a_hello_in_drops_is_cut_off() {
 #[test]
 fn no_more_sessions_than_allowed() {
     let helper = Serving::helper(1, options());
-    let server = Serving::server(
-        helper.address,
-        ServeOptions {
-            sessions: 1,
-            hello_timeout: LONG,
-            ..options()
-        },
-    );
-    let first = link(Party::Server, server.address);
-    // Accepted before the next one, in the order of connecting.
+    let one = ServeOptions {
+        sessions: 1,
+        ..options()
+    };
+    let server = Serving::server(helper.address, one);
+    let first = session(server.address, helper.address);
     let error = classify(1, server.address, helper.address).unwrap_err();
     let link = error.link_error().unwrap();
     assert!(
@@ -201,7 +205,9 @@ fn no_more_sessions_than_allowed() {
         ),
         "{link}"
     );
-    drop(first);
+    assert!(error.is_busy());
+    first.end().unwrap();
+    classify(1, server.address, helper.address).unwrap();
     server.stop().unwrap();
     helper.stop().unwrap();
 }
@@ -262,22 +268,34 @@ fn one_session_and_its_status() {
 fn stopping_cuts_a_session_off_after_a_moment() {
     let helper = Serving::helper(1, options());
     let server = Serving::server(helper.address, options());
-    let plan = client_plan(1);
-    let own = Identity::from(&plan);
-    let links = (
-        link(Party::Server, server.address),
-        link(Party::Helper, helper.address),
-    );
-    let mut session = ClientSession::open(&own, links.0, links.1).unwrap();
+    let mut session = session(server.address, helper.address);
     let start = Instant::now();
-    server.stop().unwrap();
+    let stopped = thread::spawn(move || {
+        let lines = Arc::clone(&server.lines);
+        server.stop().unwrap();
+        lines
+    });
+    // It is told by whichever party it talks to.
+    let error = loop {
+        if let Err(error) = session.infer(&mut exec::Client::new(client_plan(1)), &image(0)) {
+            break error;
+        }
+    };
+    let reason = AbortReason::Stopping;
+    let link = error.link_error().unwrap();
+    assert!(
+        matches!(link, LinkError::PeerAborted { peer, reason: r } if *r == reason && peer.party == Some(Party::Server)),
+        "{link}"
+    );
+    let lines = stopped.join().unwrap();
+    let said = lines.lock().unwrap().join("\n");
+    assert!(
+        said.contains("stopping: running sessions (1) may go on for 0.2 seconds"),
+        "{said}"
+    );
+    assert!(said.contains("because this party is being stopped"), "{said}");
     helper.stop().unwrap();
     assert!(start.elapsed() < LONG / 2);
-    let error = session
-        .infer(&mut exec::Client::new(plan), &image(0))
-        .err()
-        .unwrap();
-    assert!(error.is_consequence(), "{error}");
 }
 
 #[test]
@@ -343,26 +361,6 @@ fn a_connection_may_end_anywhere() {
     let (mut link, mut peer) = bare(LONG);
     peer.write_all(&frame).unwrap();
     assert_eq!(link.receive(DEAL, 4).unwrap(), [1, 2, 3, 4]);
-}
-
-#[test]
-fn patience_is_for_a_time() {
-    let (mut link, mut peer) = bare(SHORT);
-    link.be_patient(100);
-    let frame = Header {
-        tag: Tag::control(FrameKind::End),
-        length: 0,
-    };
-    let sender = thread::spawn(move || {
-        thread::sleep(2 * SHORT);
-        peer.write_all(&frame.encode()).unwrap();
-        peer
-    });
-    link.receive(Tag::control(FrameKind::End), 0).unwrap();
-    let _peer = sender.join().unwrap();
-    link.be_patient(1);
-    let error = link.receive(Tag::control(FrameKind::End), 0).unwrap_err();
-    assert!(matches!(error, LinkError::Timeout { .. }), "{error}");
 }
 
 #[test]

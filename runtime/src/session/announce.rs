@@ -47,7 +47,10 @@ impl Announcement {
     /// Waits for the next one.
     pub(super) fn receive(link: &mut dyn Link) -> Result<Self, LinkError> {
         let expected = || "`prepare` or `run` with 4 bytes or `end` with 0 bytes".to_owned();
-        let (tag, payload) = link.receive_if(&is_announcement, &expected)?;
+        link.await_request(true);
+        let received = link.receive_if(&is_announcement, &expected);
+        link.await_request(false);
+        let (tag, payload) = received?;
         let count = <[u8; COUNT]>::try_from(payload.as_slice()).map_or(0, u32::from_le_bytes);
         let span = Span {
             first: tag.inference,

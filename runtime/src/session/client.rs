@@ -15,7 +15,7 @@ use super::statement::{Identity, SessionId};
 use super::{Record, Setup};
 use crate::exec::{self, ClientStock, Measured};
 use crate::prg::StreamKey;
-use crate::wire::{AbortReason, FrameKind, Link, Metered, Tag, Traffic};
+use crate::wire::{AbortReason, FrameKind, Link, LinkError, Metered, Tag, Traffic};
 
 /// An open session of the client's.
 pub struct ClientSession<L> {
@@ -83,6 +83,7 @@ impl<L: Link> ClientSession<L> {
                 })
             }
             Err(error) => {
+                let error = cause(error, &mut server, &mut helper);
                 server.abort(error.reason());
                 helper.abort(error.reason());
                 Err(error)
@@ -112,7 +113,7 @@ impl<L: Link> ClientSession<L> {
     /// parties are told, and no number is used again.
     pub fn prepare(&mut self, party: &mut exec::Client, count: u32) -> Result<Preparation, SessionError> {
         let preparation = self.try_prepare(party, count);
-        preparation.inspect_err(|error| self.abort(error.reason()))
+        preparation.map_err(|error| self.fail(error))
     }
 
     /// Runs images, given in units, together: each takes a prepared inference, and all of them take
@@ -123,7 +124,7 @@ impl<L: Link> ClientSession<L> {
     /// as large as that. The session is over then: both parties are told.
     pub fn run(&mut self, party: &mut exec::Client, images: &[&[i32]]) -> Result<BatchRun, SessionError> {
         let run = self.try_run(party, images);
-        run.inspect_err(|error| self.abort(error.reason()))
+        run.map_err(|error| self.fail(error))
     }
 
     /// Runs one image, given in units, and prepares an inference for it if none is in stock.
@@ -148,6 +149,13 @@ impl<L: Link> ClientSession<L> {
     pub fn abort(&mut self, reason: AbortReason) {
         self.server.abort(reason);
         self.helper.abort(reason);
+    }
+
+    /// Gives the session up for this error, or for the one that it followed from.
+    fn fail(&mut self, error: SessionError) -> SessionError {
+        let error = cause(error, &mut self.server, &mut self.helper);
+        self.abort(error.reason());
+        error
     }
 
     /// Ends the session. What is left in stock is wiped.
@@ -238,6 +246,20 @@ impl<L: Link> ClientSession<L> {
         traffic.merge(&self.helper.take());
         traffic
     }
+}
+
+/// Where one party has only lost another one, or closed without a word: what the other one says of it.
+fn cause<L: Link>(error: SessionError, server: &mut Metered<L>, helper: &mut Metered<L>) -> SessionError {
+    if !error.link_error().is_some_and(LinkError::is_vague) {
+        return error;
+    }
+    for link in [server, helper] {
+        match link.last_words() {
+            Some(said) if !said.is_vague() => return SessionError::Told(said),
+            _ => {}
+        }
+    }
+    error
 }
 
 fn shake_hands<L: Link>(

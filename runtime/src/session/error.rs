@@ -85,6 +85,25 @@ pub enum SessionError {
         /// How long the helper waited.
         seconds: f64,
     },
+    /// One of client and server came to the helper and went again.
+    #[error("the {missing} of session {session} had not come to the helper when the {left} left it")]
+    LeftAlone {
+        /// The beginning of the session id.
+        session: String,
+        /// Who had not come.
+        missing: Party,
+        /// Who left.
+        left: Party,
+    },
+    /// All places are taken.
+    #[error(
+        "session {session} finds no place, all are taken by others: \
+         try again later, or start this party with a higher --sessions"
+    )]
+    NoPlace {
+        /// The beginning of the session id.
+        session: String,
+    },
     /// Two connections claim to be the same party of one session.
     #[error(
         "a second {party} came with the session id {session}: start the client again, which draws another"
@@ -98,6 +117,9 @@ pub enum SessionError {
     /// No random bytes.
     #[error("no key can be made")]
     Entropy(#[from] EntropyError),
+    /// Another party ended the session and said why.
+    #[error("the session was ended by another party")]
+    Told(#[source] LinkError),
     /// The link failed between two images.
     #[error("the session ended before its time, at image {inference}")]
     Link {
@@ -130,8 +152,12 @@ impl SessionError {
             SessionError::Stranger { .. } => AbortReason::Stranger,
             SessionError::HelperUnreachable(_) => AbortReason::HelperUnreachable,
             SessionError::Unpaired { .. } => AbortReason::Unpaired,
+            SessionError::LeftAlone { .. } => AbortReason::PeerLost,
+            SessionError::NoPlace { .. } => AbortReason::Busy,
             SessionError::SessionTaken { .. } => AbortReason::SessionTaken,
-            SessionError::Handshake { source, .. } | SessionError::Link { source, .. } => source.reason(),
+            SessionError::Handshake { source, .. }
+            | SessionError::Link { source, .. }
+            | SessionError::Told(source) => source.reason(),
             SessionError::Exec { .. } => self.link_error().map_or(AbortReason::Internal, LinkError::reason),
             SessionError::Announcement(error) => error.reason(),
             SessionError::Entropy(_) => AbortReason::Internal,
@@ -141,6 +167,13 @@ impl SessionError {
     /// Whether another party's error says more about the cause than this one.
     pub fn is_consequence(&self) -> bool {
         self.link_error().is_some_and(LinkError::is_consequence)
+    }
+
+    /// Whether it may succeed later: all places are taken now.
+    pub fn is_busy(&self) -> bool {
+        use AbortReason::{Busy, HelperBusy};
+        let said = |reason| matches!(reason, Busy | HelperBusy);
+        matches!(self.link_error(), Some(LinkError::PeerAborted { reason, .. }) if said(*reason))
     }
 
     /// The link's error at the bottom, if it is one.

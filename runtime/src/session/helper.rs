@@ -1,5 +1,6 @@
 //! The helper's session: two connections of one session id, two keys, and a stream of dealt
-//! randomness to the client. After the handshake the helper receives announcements only.
+//! randomness to the client. After the handshake the helper receives announcements only, from the
+//! client; the server's connection stays open, without a byte, as long as the server is there.
 
 use std::ops::Range;
 use std::time::Instant;
@@ -8,9 +9,10 @@ use trefoil_ir::mpc::Phase;
 
 use super::announce::Announcement;
 use super::error::{SessionError, failed, lost};
-use super::handshake::{Agreed, Greeted};
+use super::greeting::Greeted;
+use super::handshake::Agreed;
 use super::numbers::Numbers;
-use super::server::ready;
+use super::server::{ready, tell};
 use super::statement::SessionId;
 use super::{Record, Setup};
 use crate::exec::{self, Measured};
@@ -20,6 +22,7 @@ use crate::wire::{Link, Metered, Traffic};
 /// An open session of the helper's.
 pub struct HelperSession<L> {
     client: Metered<L>,
+    server: Metered<L>,
     agreed: Agreed,
     key_ch: StreamKey,
     key_sh: StreamKey,
@@ -41,16 +44,18 @@ impl<L: Link> HelperSession<L> {
             return Err(error);
         }
         let traffic = client.link.take();
+        let server_setup = server.link.take();
         Ok(Self {
             key_ch: client.secret.stream_key(),
             key_sh: server.secret.stream_key(),
             client: client.link,
+            server: server.link,
             agreed: client.agreed,
             setup: Setup {
                 traffic,
                 time: start.elapsed(),
             },
-            server_setup: server.link.take(),
+            server_setup,
         })
     }
 
@@ -64,7 +69,7 @@ impl<L: Link> HelperSession<L> {
         &self.setup
     }
 
-    /// What it cost on the server's connection, which is closed since.
+    /// What it cost on the server's connection, on which nothing passes since.
     pub fn server_setup(&self) -> &Traffic {
         &self.server_setup
     }
@@ -73,7 +78,7 @@ impl<L: Link> HelperSession<L> {
     /// Returns how many images were run.
     ///
     /// # Errors
-    /// If the client fails or breaks the protocol. It is told.
+    /// If the client fails or breaks the protocol. It is told, and so is the server.
     pub fn serve(
         mut self,
         party: &mut exec::Helper,
@@ -85,6 +90,7 @@ impl<L: Link> HelperSession<L> {
                 Ok(true) => {}
                 Ok(false) => return Ok(numbers.run_so_far()),
                 Err(error) => {
+                    tell(&mut self.server, error.reason());
                     self.client.abort(error.reason());
                     return Err(error);
                 }
@@ -100,7 +106,6 @@ impl<L: Link> HelperSession<L> {
         record: &mut impl FnMut(Record),
     ) -> Result<bool, SessionError> {
         let announcement = Announcement::receive(&mut self.client);
-        self.client.be_patient(1);
         match announcement.map_err(lost(numbers.run_so_far()))? {
             Announcement::End => return Ok(false),
             Announcement::Prepare(span) => record(self.prepare(party, numbers.prepare(span)?)?),
@@ -108,8 +113,6 @@ impl<L: Link> HelperSession<L> {
             Announcement::Run(span) => {
                 let inferences = numbers.run(span)?;
                 ready(&mut self.client, inferences.start)?;
-                // Nothing is heard of the client until all of them are through.
-                self.client.be_patient(inferences.end - inferences.start);
             }
         }
         Ok(true)

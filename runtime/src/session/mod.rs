@@ -10,7 +10,7 @@
 //!    │                           │ hello ──────────────────▶ │
 //!    │                           │ ◀── halves and proofs ──▶ │   then: k_sh
 //!    │                           │ ◀─────────────── welcome  │   same session id: H pairs the two;
-//!    │ ◀─────────────────────────┼──────────────── welcome   │   H's connection to S closes
+//!    │ ◀─────────────────────────┼──────────────── welcome   │   S's connection to H stays open
 //!    │ ◀──────────────── welcome │                           │
 //!    │ prepare(0, 3) ──────────▶ │                           │   a stock of three inferences
 //!    │ prepare(0, 3) ────────────┼─────────────────────────▶ │
@@ -30,6 +30,8 @@
 //!   that it has. So nobody plays a role without its plan.
 //! * [`Agreed`] stands for all of that: only the handshake makes one, and only who has one starts.
 //! * Keys of masks are derived from the pair's secret.
+//! * Nothing passes between server and helper after that: while the connection is open, each knows that
+//!   the other is there, and ends its own part when it closes.
 //! * The client decides how many inferences are prepared ahead and how many images run together;
 //!   the server keeps that within a limit of its own. The helper keeps nothing of an inference, and
 //!   hears of runs only so that it knows the client to be there.
@@ -40,6 +42,7 @@
 mod announce;
 mod client;
 mod error;
+mod greeting;
 mod handshake;
 mod helper;
 mod numbers;
@@ -54,10 +57,11 @@ mod tests;
 
 pub use client::{BatchRun, ClientSession, ImageRun, Preparation};
 pub use error::SessionError;
-pub use handshake::{Agreed, Greeted};
+pub use greeting::{Greeted, Greeting, Proven, Step};
+pub use handshake::Agreed;
 pub use helper::HelperSession;
 pub use numbers::{AnnouncementError, MOST_IN_STOCK};
-pub use pairing::{Pair, Pairing};
+pub use pairing::{Pair, Pairing, TurnedOut};
 pub use server::ServerSession;
 pub use statement::{Identity, PROTOCOL_VERSION, SessionId, Statement};
 

@@ -1,4 +1,5 @@
-//! The server's session: it answers a client and opens its own connection to the helper.
+//! The server's session: it answers a client and opens its own connection to the helper, which it
+//! keeps, without a byte, for as long as the session lasts.
 
 use std::collections::VecDeque;
 use std::error::Error;
@@ -9,30 +10,32 @@ use trefoil_ir::mpc::{Party, Phase};
 
 use super::announce::{Announcement, Span};
 use super::error::{SessionError, failed, lost};
-use super::handshake::{Agreed, Greeted, await_welcome, introduce, say_hello};
+use super::greeting::Greeted;
+use super::handshake::{Agreed, await_welcome, introduce, say_hello};
 use super::numbers::{Numbers, Room};
 use super::statement::{Identity, SessionId};
 use super::{Record, SESSION_MEMORY, Setup};
 use crate::exec::{self, Measured, ServerStock};
 use crate::prg::StreamKey;
-use crate::wire::{FrameKind, Link, Metered, Tag, Traffic};
+use crate::wire::{AbortReason, FrameKind, Link, Metered, Tag};
 
 /// An open session of the server's.
-pub struct ServerSession<L> {
+pub struct ServerSession<L, H> {
     client: Metered<L>,
+    helper: Metered<H>,
     agreed: Agreed,
     key: StreamKey,
     memory: u64,
     setup: Setup,
 }
 
-impl<L: Link> ServerSession<L> {
-    /// Answers a client: waits for its hello and proof, then calls `dial` for a connection to the helper.
+impl<L: Link, H: Link> ServerSession<L, H> {
+    /// Answers a client: waits for its hello and proof, then goes on as [`open`](Self::open) does.
     ///
     /// # Errors
     /// If the client does not agree, or the helper cannot be reached or does not agree. The client
     /// is told.
-    pub fn accept<H: Link, E>(
+    pub fn accept<E>(
         own: &Identity,
         client: L,
         dial: impl FnOnce() -> Result<H, E>,
@@ -40,20 +43,39 @@ impl<L: Link> ServerSession<L> {
     where
         E: Error + Send + Sync + 'static,
     {
+        Self::open(own, Greeted::new(client, own)?, dial)
+    }
+
+    /// Opens the session of a client that has proved who it is: calls `dial` for a connection to the
+    /// helper.
+    ///
+    /// # Errors
+    /// If the helper cannot be reached or does not agree. The client is told.
+    pub fn open<E>(
+        own: &Identity,
+        mut client: Greeted<L>,
+        dial: impl FnOnce() -> Result<H, E>,
+    ) -> Result<Self, SessionError>
+    where
+        E: Error + Send + Sync + 'static,
+    {
         let start = Instant::now();
-        let mut client = Greeted::new(client, own)?;
-        let (key, helped) = match join_helper(own, client.session(), dial) {
+        let (key, mut helper) = match join_helper(own, client.session(), dial) {
             Ok(joined) => joined,
             Err(error) => {
                 client.abort(error.reason());
                 return Err(error);
             }
         };
-        client.welcome()?;
+        if let Err(error) = client.welcome() {
+            tell(&mut helper, error.reason());
+            return Err(error);
+        }
         let mut traffic = client.link.take();
-        traffic.merge(&helped);
+        traffic.merge(&helper.take());
         Ok(Self {
             client: client.link,
+            helper,
             agreed: client.agreed,
             key,
             memory: SESSION_MEMORY,
@@ -74,6 +96,11 @@ impl<L: Link> ServerSession<L> {
         self.client.get_mut()
     }
 
+    /// The connection to the helper, for what only its own kind can do.
+    pub fn helper_mut(&mut self) -> &mut H {
+        self.helper.get_mut()
+    }
+
     /// What opening it cost.
     pub fn setup(&self) -> &Setup {
         &self.setup
@@ -92,7 +119,7 @@ impl<L: Link> ServerSession<L> {
     ///
     /// # Errors
     /// If the client fails, breaks the protocol, or wants more memory than a session may take. It
-    /// is told.
+    /// is told, and so is the helper.
     pub fn serve(
         mut self,
         party: &mut exec::Server,
@@ -109,6 +136,7 @@ impl<L: Link> ServerSession<L> {
                 Ok(Some(done)) => record(done),
                 Ok(None) => return Ok(shelf.numbers.run_so_far()),
                 Err(error) => {
+                    tell(&mut self.helper, error.reason());
                     self.client.abort(error.reason());
                     return Err(error);
                 }
@@ -206,12 +234,21 @@ pub(super) fn ready(client: &mut dyn Link, first: u32) -> Result<(), SessionErro
     sent.and_then(|()| client.flush()).map_err(lost(first))
 }
 
-/// Agrees with the helper on a key; the connection is of no use afterwards.
+/// Gives the connection between server and helper up. Nothing is under way on it that would have to
+/// be read first.
+pub(super) fn tell(link: &mut dyn Link, reason: AbortReason) {
+    // Whoever gives up has an error of its own to report.
+    let _ = link
+        .send(Tag::abort(reason), Vec::new())
+        .and_then(|()| link.flush());
+}
+
+/// Agrees with the helper on a key. The connection stays, and shows that this party does, too.
 fn join_helper<H: Link, E>(
     own: &Identity,
     session: SessionId,
     dial: impl FnOnce() -> Result<H, E>,
-) -> Result<(StreamKey, Traffic), SessionError>
+) -> Result<(StreamKey, Metered<H>), SessionError>
 where
     E: Error + Send + Sync + 'static,
 {
@@ -225,7 +262,7 @@ where
         Ok(secret.stream_key())
     };
     match agree() {
-        Ok(key) => Ok((key, helper.take())),
+        Ok(key) => Ok((key, helper)),
         Err(error) => {
             helper.abort(error.reason());
             Err(error)

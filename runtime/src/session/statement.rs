@@ -9,7 +9,7 @@ use super::error::SessionError;
 use crate::prg::{EntropyError, Seed};
 
 /// Version of the messages between parties; other versions are refused.
-pub const PROTOCOL_VERSION: u16 = 3;
+pub const PROTOCOL_VERSION: u16 = 4;
 
 const MAGIC: &[u8; 8] = b"TREFOIL\0";
 
@@ -263,7 +263,7 @@ mod tests {
         };
         assert_eq!(
             message(|s| s.version = 9),
-            "the client speaks version 3 of the protocol and the server version 9: \
+            "the client speaks version 4 of the protocol and the server version 9: \
              install the same version of this program at all parties"
         );
         assert_eq!(

@@ -390,46 +390,68 @@ fn waiting(party: Party, session: SessionId) -> (MemoryLink, Greeted<MemoryLink>
 #[test]
 fn the_helper_pairs_by_session_id() {
     let (one, other) = (SessionId::random().unwrap(), SessionId::random().unwrap());
-    let room = Pairing::new(Duration::from_secs(60));
+    let mut room = Pairing::new(Duration::from_secs(60), 8);
     let (_a, client_one) = waiting(Client, one);
     let (_b, server_other) = waiting(Server, other);
     let (_c, server_one) = waiting(Server, one);
-    let (mut d, client_again) = waiting(Client, one);
+    let (_d, client_again) = waiting(Client, one);
     assert!(matches!(room.offer(client_one), Ok(None)));
     assert!(matches!(room.offer(server_other), Ok(None)));
-    let taken = room.offer(client_again).err().unwrap();
+    let (turned, taken) = *room.offer(client_again).err().unwrap();
     assert!(matches!(taken, SessionError::SessionTaken { .. }), "{taken}");
-    let told = d
-        .receive(Tag::control(FrameKind::Welcome), Statement::BYTES)
-        .unwrap_err();
-    assert!(matches!(
-        told,
-        LinkError::PeerAborted {
-            reason: AbortReason::SessionTaken,
-            ..
-        }
-    ));
+    assert_eq!(turned.session(), one);
     let Ok(Some(Pair { client, server })) = room.offer(server_one) else {
         panic!("both are there");
     };
     assert_eq!((client.session(), client.opener()), (one, Client));
     assert_eq!((server.session(), server.opener()), (one, Server));
-    assert!(room.expired().is_empty());
+    assert!(room.clear(|_| false).is_empty());
 }
 
 #[test]
 fn half_a_session_does_not_wait_for_ever() {
-    let room = Pairing::new(Duration::ZERO);
+    let mut room = Pairing::new(Duration::ZERO, 8);
     let (_far, client) = waiting(Client, SessionId::random().unwrap());
     assert!(matches!(room.offer(client), Ok(None)));
-    let late = room.expired();
+    let late = room.clear(|_| false);
     assert_eq!(late.len(), 1);
     assert!(
         late[0].1.to_string().starts_with("the server of session "),
         "{}",
         late[0].1
     );
-    assert!(room.expired().is_empty());
+    assert!(room.is_empty());
+}
+
+#[test]
+fn half_a_session_that_has_gone_or_is_the_oldest_of_too_many_waits_no_more() {
+    let mut room = Pairing::new(Duration::from_secs(60), 2);
+    let ids = [(); 4].map(|()| SessionId::random().unwrap());
+    let _far: Vec<_> = ids
+        .map(|id| {
+            let (far, client) = waiting(Client, id);
+            assert!(matches!(room.offer(client), Ok(None)));
+            far
+        })
+        .into();
+    let crowded = room.clear(|_| false);
+    assert_eq!(
+        crowded.iter().map(|(one, _)| one.session()).collect::<Vec<_>>(),
+        ids[..2]
+    );
+    assert!(
+        crowded
+            .iter()
+            .all(|(_, error)| error.reason() == AbortReason::Busy)
+    );
+    let gone = room.clear(|_| true);
+    assert_eq!(gone.len(), 2);
+    let words = gone[0].1.to_string();
+    assert!(
+        words.contains("had not come to the helper when the client left it"),
+        "{words}"
+    );
+    assert!(room.is_empty());
 }
 
 #[test]

@@ -71,8 +71,12 @@ impl<L: Link> Link for Traced<L> {
         self.link.abort(reason);
     }
 
-    fn be_patient(&mut self, times: u32) {
-        self.link.be_patient(times);
+    fn await_request(&mut self, request: bool) {
+        self.link.await_request(request);
+    }
+
+    fn last_words(&mut self) -> Option<LinkError> {
+        self.link.last_words()
     }
 
     fn waited(&self) -> Duration {

@@ -2,6 +2,9 @@
 
 use std::io;
 
+use trefoil_ir::mpc::Party;
+
+use super::cause::Cause;
 use super::frame::Tag;
 use super::link::Peer;
 
@@ -59,6 +62,9 @@ pub enum LinkError {
         /// Its payload.
         bytes: usize,
     },
+    /// This end has given the session up, for a reason that does not lie with this connection.
+    #[error(transparent)]
+    Ended(#[from] Cause),
     /// The operating system failed.
     #[error("the connection to {peer} failed")]
     Io {
@@ -73,16 +79,38 @@ impl LinkError {
     /// Whether the cause lies with the peer's own failure: where several parties fail, another
     /// one's error says more.
     pub fn is_consequence(&self) -> bool {
+        match self {
+            LinkError::PeerDisconnected { .. } | LinkError::PeerAborted { .. } => true,
+            LinkError::Ended(cause) => cause.is_consequence(),
+            LinkError::PeerMisbehaved { .. }
+            | LinkError::Timeout { .. }
+            | LinkError::TooLong { .. }
+            | LinkError::Io { .. } => false,
+        }
+    }
+
+    /// Whether the peer has only said that another party is gone, or nothing at all.
+    pub(crate) fn is_vague(&self) -> bool {
         matches!(
             self,
-            LinkError::PeerDisconnected { .. } | LinkError::PeerAborted { .. }
+            LinkError::PeerDisconnected { .. }
+                | LinkError::PeerAborted {
+                    reason: AbortReason::PeerLost,
+                    ..
+                }
         )
     }
 
     /// The reason to give to other peers.
     pub fn reason(&self) -> AbortReason {
         match self {
+            // The client may try again then.
+            LinkError::PeerAborted {
+                peer,
+                reason: AbortReason::Busy,
+            } if peer.party == Some(Party::Helper) => AbortReason::HelperBusy,
             LinkError::PeerDisconnected { .. } | LinkError::PeerAborted { .. } => AbortReason::PeerLost,
+            LinkError::Ended(cause) => cause.reason(),
             LinkError::PeerMisbehaved { .. } => AbortReason::Misbehaviour,
             LinkError::Timeout { .. } => AbortReason::Timeout,
             LinkError::TooLong { .. } | LinkError::Io { .. } => AbortReason::Internal,
@@ -145,6 +173,12 @@ reasons! {
     Stranger = 11: "its peer did not prove that it holds its own party's plan of this compilation: check the addresses, and give each party its own file",
     /// A stock or a batch is too large.
     SessionMemory = 12: "the stock or the batch is beyond the memory that it gives to a session: take a smaller --stock or --batch, or start it with a higher --session-memory",
+    /// The session took too long.
+    SessionTime = 13: "the session took longer than it allows: run fewer images in a session, or start it with a higher --session-time",
+    /// The client asked for nothing for too long.
+    Idle = 14: "the client asked for nothing for longer than it allows: start the client again, or start it with a higher --idle-time",
+    /// The helper serves as many sessions as it may.
+    HelperBusy = 15: "the helper serves as many sessions as it may: try again later, or start the helper with a higher --sessions",
 }
 
 #[cfg(test)]

@@ -110,18 +110,9 @@ pub trait Link: Send {
     ) -> Result<(Tag, Vec<u8>), LinkError> {
         self.flush()?;
         let header = self.header()?;
-        if header.tag.kind == FrameKind::Abort {
-            return Err(LinkError::PeerAborted {
-                peer: self.peer().clone(),
-                reason: AbortReason::from_code(header.tag.step),
-            });
-        }
+        refuse_abort(self.peer(), &header)?;
         if !accepts(&header) {
-            return Err(LinkError::PeerMisbehaved {
-                peer: self.peer().clone(),
-                expected: expected().into(),
-                got: describe(header.tag, u64::from(header.length)).into(),
-            });
+            return Err(unexpected(self.peer(), &header, expected()));
         }
         let payload = self.body(header.length as usize)?;
         Ok((header.tag, payload))
@@ -135,9 +126,15 @@ pub trait Link: Send {
             .and_then(|()| self.flush());
     }
 
-    /// From now on waits `times` as long for a frame before it gives the peer up, where it would ever:
-    /// the peer is known to be at work of so many times the usual length.
-    fn be_patient(&mut self, _times: u32) {}
+    /// Whether the next frame is a request, for which the peer takes its own time: a link that limits
+    /// its waits limits that one otherwise.
+    fn await_request(&mut self, _request: bool) {}
+
+    /// Why the peer gave up, if it has said so and nobody has read it yet. The link is of no use
+    /// afterwards.
+    fn last_words(&mut self) -> Option<LinkError> {
+        None
+    }
 
     /// Time that this end has spent waiting for frames, as far as the link counts it.
     fn waited(&self) -> Duration {
@@ -175,8 +172,12 @@ impl<L: Link + ?Sized> Link for Box<L> {
         (**self).abort(reason);
     }
 
-    fn be_patient(&mut self, times: u32) {
-        (**self).be_patient(times);
+    fn await_request(&mut self, request: bool) {
+        (**self).await_request(request);
+    }
+
+    fn last_words(&mut self) -> Option<LinkError> {
+        (**self).last_words()
     }
 
     fn waited(&self) -> Duration {
@@ -188,6 +189,35 @@ impl<L: Link + ?Sized> Link for Box<L> {
     }
 }
 
+/// An error if the frame is the one with which a peer gives up.
+pub(crate) fn refuse_abort(peer: &Peer, header: &Header) -> Result<(), LinkError> {
+    match header.tag.kind {
+        FrameKind::Abort => Err(LinkError::PeerAborted {
+            peer: peer.clone(),
+            reason: AbortReason::from_code(header.tag.step),
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// The error of a frame that must not come now.
+pub(crate) fn unexpected(peer: &Peer, header: &Header, expected: String) -> LinkError {
+    LinkError::PeerMisbehaved {
+        peer: peer.clone(),
+        expected: expected.into(),
+        got: describe(header.tag, u64::from(header.length)).into(),
+    }
+}
+
+/// The error of bytes that are no header.
+pub(crate) fn no_header(peer: &Peer) -> LinkError {
+    LinkError::PeerMisbehaved {
+        peer: peer.clone(),
+        expected: "a message of this program".into(),
+        got: "something else".into(),
+    }
+}
+
 /// The length that a header gives to this payload.
 pub(crate) fn frame_length(tag: Tag, payload: &[u8]) -> Result<u32, LinkError> {
     u32::try_from(payload.len()).map_err(|_| LinkError::TooLong {
@@ -196,7 +226,7 @@ pub(crate) fn frame_length(tag: Tag, payload: &[u8]) -> Result<u32, LinkError> {
     })
 }
 
-fn describe(tag: Tag, length: u64) -> String {
+pub(crate) fn describe(tag: Tag, length: u64) -> String {
     format!("{tag} with {length} bytes")
 }
 

@@ -85,18 +85,6 @@ impl MemoryLink {
         self
     }
 
-    /// Why a peer that reads no more is gone: what it said before, if it said so.
-    fn last_words(&self) -> LinkError {
-        let aborts = |(header, _): &Frame| header.tag.kind == FrameKind::Abort;
-        match self.incoming.try_iter().find(aborts) {
-            Some((header, _)) => LinkError::PeerAborted {
-                peer: self.peer.clone(),
-                reason: AbortReason::from_code(header.tag.step),
-            },
-            None => self.disconnected(),
-        }
-    }
-
     fn disconnected(&self) -> LinkError {
         LinkError::PeerDisconnected {
             peer: self.peer.clone(),
@@ -112,7 +100,7 @@ impl Link for MemoryLink {
     fn send(&mut self, tag: Tag, payload: Vec<u8>) -> Result<(), LinkError> {
         let length = frame_length(tag, &payload)?;
         let sent = self.outgoing.send((Header { tag, length }, payload));
-        sent.map_err(|()| self.last_words())
+        sent.map_err(|()| self.last_words().unwrap_or_else(|| self.disconnected()))
     }
 
     fn flush(&mut self) -> Result<(), LinkError> {
@@ -140,6 +128,15 @@ impl Link for MemoryLink {
     fn body(&mut self, length: usize) -> Result<Vec<u8>, LinkError> {
         debug_assert_eq!(length, self.pending.len(), "the header gave this length");
         Ok(std::mem::take(&mut self.pending))
+    }
+
+    fn last_words(&mut self) -> Option<LinkError> {
+        let aborts = |(header, _): &Frame| header.tag.kind == FrameKind::Abort;
+        let (header, _) = self.incoming.try_iter().find(aborts)?;
+        Some(LinkError::PeerAborted {
+            peer: self.peer.clone(),
+            reason: AbortReason::from_code(header.tag.step),
+        })
     }
 }
 

@@ -115,6 +115,13 @@ impl<L: Link> Metered<L> {
         }
     }
 
+    /// Counts on, where these control frames have passed already.
+    pub(crate) fn resume(link: L, control: Count) -> Self {
+        let mut metered = Self::new(link);
+        metered.traffic.control = control;
+        metered
+    }
+
     /// What has passed so far.
     pub fn traffic(&self) -> &Traffic {
         &self.traffic
@@ -124,6 +131,11 @@ impl<L: Link> Metered<L> {
     pub fn take(&mut self) -> Traffic {
         self.asked = false;
         std::mem::take(&mut self.traffic)
+    }
+
+    /// The link itself.
+    pub(crate) fn get_ref(&self) -> &L {
+        &self.link
     }
 
     /// The link itself, for what only its own kind can do.
@@ -193,8 +205,12 @@ impl<L: Link> Link for Metered<L> {
         self.link.abort(reason);
     }
 
-    fn be_patient(&mut self, times: u32) {
-        self.link.be_patient(times);
+    fn await_request(&mut self, request: bool) {
+        self.link.await_request(request);
+    }
+
+    fn last_words(&mut self) -> Option<LinkError> {
+        self.link.last_words()
     }
 
     fn waited(&self) -> Duration {

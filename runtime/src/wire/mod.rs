@@ -9,10 +9,11 @@
 //! * [`memory`]: links within one process
 //! * [`delay`]: the same with the bandwidth and the round trip of a network
 //! * [`meter`]: a link that counts what passes
-//! * [`error`]: what can go wrong, by culprit
+//! * [`error`]: what can go wrong, by culprit; [`cause`]: what ends a session from outside of its link
 //! * [`bits`]: fields packed to the bit
 
 pub mod bits;
+pub mod cause;
 pub mod delay;
 pub mod error;
 pub mod frame;
@@ -20,6 +21,7 @@ pub mod link;
 pub mod memory;
 pub mod meter;
 
+pub use cause::Cause;
 pub use delay::{Clock, DelayedLink, WallClock, delayed_pair};
 pub use error::{AbortReason, LinkError};
 pub use frame::{FrameKind, Header, Tag};

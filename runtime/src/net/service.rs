@@ -1,0 +1,413 @@
+//! The loop of a listening party: it accepts connections, reads those that have proved nothing yet,
+//! gives places to those that have, and ends on request. Sessions run in threads of their own.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::{self, Scope};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use super::error::NetError;
+use super::journal::{Journal, Topic};
+use super::leaving::Leaving;
+use super::listen::{Listener, sentence};
+use super::options::ServeOptions;
+use super::sessions::{Control, Guests, Seat, Sessions};
+use super::stop::Stop;
+use super::tcp::TcpLink;
+use super::unproven::{Failed, Unproven, Verdict, origin};
+use crate::session::{Greeted, Identity, Proven, SessionError, TurnedOut};
+use crate::wire::{AbortReason, Cause};
+
+/// How often the loop looks at clocks and results while there are any.
+const TICK: Duration = Duration::from_millis(10);
+
+/// How often it looks for a request to stop when nothing goes on.
+const REST: Duration = Duration::from_millis(100);
+
+/// Connections that are accepted before those that are there have their turn.
+const BURST: usize = 64;
+
+/// Where proven connections come together to sessions.
+pub(super) trait Room {
+    /// All connections of a session.
+    type Guests: Guests;
+
+    /// Takes a connection; returns the session's if they are complete.
+    fn enter(&mut self, one: Greeted<TcpLink>) -> Result<Option<Self::Guests>, Box<TurnedOut<TcpLink>>>;
+
+    /// Those who cannot stay. Called regularly.
+    fn clear(&mut self) -> Vec<TurnedOut<TcpLink>>;
+
+    /// Everybody.
+    fn close(&mut self) -> Vec<Greeted<TcpLink>>;
+
+    /// Whether nobody waits.
+    fn is_empty(&self) -> bool;
+}
+
+/// A listener at work.
+pub(super) struct Service<'a, S> {
+    /// Where connections come from.
+    pub(super) listener: &'a Listener,
+    /// How to serve.
+    pub(super) options: &'a ServeOptions,
+    /// Who this party is.
+    pub(super) own: &'a Identity,
+    /// Ends the service.
+    pub(super) stop: &'a Stop,
+    /// Takes lines for people to read.
+    pub(super) journal: &'a Journal<'a>,
+    /// Runs a session, in a thread of its own.
+    pub(super) serve: S,
+}
+
+/// How a session ended.
+type Ended = Result<u32, SessionError>;
+
+/// What the loop looks after.
+struct Hall<R: Room> {
+    unproven: Unproven,
+    room: R,
+    sessions: Sessions<R::Guests>,
+    leaving: Leaving,
+    /// Until when nothing is accepted, since there are no descriptors.
+    closed: Option<Instant>,
+    /// Whether anybody has proved who it is.
+    proven: bool,
+    /// Of `--once`, how its one session ended.
+    result: Option<Ended>,
+}
+
+impl<S> Service<'_, S> {
+    /// Serves until a stop is requested, or the one session of `once` is over.
+    pub(super) fn run<R: Room>(&self, room: R) -> Result<(), NetError>
+    where
+        S: Fn(R::Guests, &Arc<Control>) -> Ended + Sync,
+    {
+        let unproven = self.options.unproven();
+        let mut hall = Hall {
+            unproven: Unproven::new(unproven, self.options.hello_timeout),
+            room,
+            sessions: Sessions::new(self.options.places()),
+            leaving: Leaving::new(unproven),
+            closed: None,
+            proven: false,
+            result: None,
+        };
+        thread::scope(|scope| {
+            let (outcomes, results) = channel();
+            while !self.stop.requested() && hall.result.is_none() {
+                self.turn(scope, &mut hall, (&outcomes, &results));
+            }
+            self.finish(&mut hall, &results);
+        });
+        self.journal.close();
+        match hall.result {
+            Some(result) => result
+                .map(drop)
+                .map_err(|error| NetError::Session(Box::new(error))),
+            None if self.options.once => Err(NetError::Stopped),
+            None => Ok(()),
+        }
+    }
+
+    /// One turn of the loop: everybody is looked at, however many newcomers there are.
+    fn turn<'scope, R: Room>(
+        &'scope self,
+        scope: &'scope Scope<'scope, '_>,
+        hall: &mut Hall<R>,
+        (outcomes, results): (&Sender<Ended>, &Receiver<Ended>),
+    ) where
+        R::Guests: 'scope,
+        S: Fn(R::Guests, &Arc<Control>) -> Ended + Sync,
+    {
+        let (newcomers, ready) = self.wait(hall);
+        for verdict in hall.unproven.advance(&ready, self.own) {
+            self.judge(hall, verdict);
+        }
+        let turned = hall.room.clear();
+        turned.into_iter().for_each(|one| self.turn_out(hall, one));
+        self.seat(scope, hall, outcomes);
+        hall.leaving.tidy();
+        results.try_iter().for_each(|ended| self.settle(hall, ended));
+        self.journal.tick();
+        if newcomers {
+            self.accept(hall, None);
+        }
+    }
+
+    /// Waits until something comes, for a moment at most: whether newcomers have come, and which of
+    /// the unproven connections can be read.
+    fn wait<R: Room>(&self, hall: &mut Hall<R>) -> (bool, Vec<bool>) {
+        let now = Instant::now();
+        hall.closed = hall.closed.filter(|until| *until > now);
+        // Of a single session the rest waits in the operating system's queue.
+        let once = self.options.once && (hall.sessions.running() > 0 || hall.sessions.any_waiting());
+        let open = hall.closed.is_none() && !once;
+        let listening = open.then(|| PollFd::new(self.listener.socket(), PollFlags::IN));
+        let reading = hall
+            .unproven
+            .streams()
+            .map(|stream| PollFd::new(stream, PollFlags::IN));
+        let mut polled: Vec<PollFd<'_>> = listening.into_iter().chain(reading).collect();
+        if poll(&mut polled, Some(&timespec(hall.interval()))).is_err() {
+            // Interrupted by a signal, say.
+            polled.iter_mut().for_each(PollFd::clear_revents);
+        }
+        let mut ready = polled.iter().map(|one| !one.revents().is_empty());
+        let newcomers = open && ready.next().unwrap_or(false);
+        (newcomers, ready.collect())
+    }
+
+    /// Accepts a number of connections; those that come while this party stops are told so.
+    fn accept<R: Room>(&self, hall: &mut Hall<R>, refusal: Option<AbortReason>) {
+        // Nobody who has just come is dropped for others before it has been looked at.
+        for _ in 0..BURST.min(hall.unproven.most() / 2) {
+            match self.listener.accept() {
+                Ok(None) => return,
+                Ok(Some((stream, peer))) => match refusal {
+                    Some(reason) => hall.leaving.dismiss(Arc::new(stream), None, reason),
+                    None => self.enter(hall, stream, peer),
+                },
+                Err(error) => return self.out_of_descriptors(hall, &error),
+            }
+        }
+    }
+
+    fn enter<R: Room>(&self, hall: &mut Hall<R>, stream: TcpStream, peer: SocketAddr) {
+        // A connection that fails as early as this has nobody to tell.
+        if let Ok(Some(dropped)) = hall.unproven.enter(stream, peer) {
+            self.journal.say(Topic::Shortage, Some(origin(dropped)), || {
+                format!(
+                    "{} connections have proved nothing yet: the one from {dropped} was dropped for another",
+                    hall.unproven.most()
+                )
+            });
+        }
+    }
+
+    /// Makes room for the next one, or waits until there is some.
+    fn out_of_descriptors<R: Room>(&self, hall: &mut Hall<R>, error: &io::Error) {
+        self.journal.say(Topic::Shortage, None, || {
+            format!("cannot accept a connection: {error}: raise the limit of open files, or lower --sessions")
+        });
+        let made_room = hall.leaving.close_oldest() || hall.unproven.drop_one().is_some();
+        if !made_room {
+            hall.closed = Some(Instant::now() + REST);
+        }
+    }
+
+    /// Does what follows from a connection's hello and proof.
+    fn judge<R: Room>(&self, hall: &mut Hall<R>, verdict: Verdict) {
+        match verdict {
+            Verdict::Nothing => {}
+            Verdict::Failed(failed) => self.refuse(hall, *failed),
+            Verdict::Proven(stream, peer, proven) => {
+                hall.proven = true;
+                self.receive(hall, stream, peer, *proven);
+            }
+        }
+    }
+
+    fn refuse<R: Room>(&self, hall: &mut Hall<R>, failed: Failed) {
+        let Failed {
+            stream,
+            peer,
+            refusal,
+            error,
+            spoke,
+        } = failed;
+        hall.leaving
+            .dismiss(Arc::new(stream), refusal.as_deref(), error.reason());
+        // Of a single session the first to speak decides, until somebody has proved who it is.
+        if self.options.once && spoke && !hall.proven {
+            hall.result = Some(Err(error));
+        } else {
+            self.failed(Topic::Stranger, Some(peer), None, &error);
+        }
+    }
+
+    fn receive<R: Room>(&self, hall: &mut Hall<R>, stream: TcpStream, peer: SocketAddr, proven: Proven) {
+        // A connection that fails as early as this has nobody to tell.
+        let Ok(link) = TcpLink::new(stream, Some(proven.opener()), peer, self.options.timeout) else {
+            return;
+        };
+        match hall.room.enter(Greeted::over(link, proven)) {
+            Ok(None) => {}
+            Ok(Some(guests)) => {
+                if let Some(guests) = hall.sessions.wait(guests) {
+                    self.no_place(hall, guests);
+                }
+            }
+            Err(turned) => self.turn_out(hall, *turned),
+        }
+    }
+
+    /// Gives places to those who wait for them.
+    fn seat<'scope, R: Room>(
+        &'scope self,
+        scope: &'scope Scope<'scope, '_>,
+        hall: &mut Hall<R>,
+        outcomes: &Sender<Ended>,
+    ) where
+        R::Guests: 'scope,
+        S: Fn(R::Guests, &Arc<Control>) -> Ended + Sync,
+    {
+        hall.sessions.tidy();
+        while let Some((guests, control)) = hall.sessions.admit() {
+            self.start(scope, hall, (guests, control), outcomes);
+        }
+        for guests in hall.sessions.late() {
+            self.no_place(hall, guests);
+        }
+    }
+
+    /// Starts a session in a thread of its own, if there is one.
+    fn start<'scope, R: Room>(
+        &'scope self,
+        scope: &'scope Scope<'scope, '_>,
+        hall: &mut Hall<R>,
+        (guests, control): (R::Guests, Arc<Control>),
+        outcomes: &Sender<Ended>,
+    ) where
+        R::Guests: 'scope,
+        S: Fn(R::Guests, &Arc<Control>) -> Ended + Sync,
+    {
+        let session = guests.client().session();
+        let peer = guests.client().link().address();
+        let streams: Vec<_> = guests
+            .links()
+            .into_iter()
+            .map(|link| Arc::clone(link.stream()))
+            .collect();
+        let (outcomes, seat) = (outcomes.clone(), Seat(control));
+        let work = move || {
+            let ended = (self.serve)(guests, &seat.0);
+            if let (Err(error), false) = (&ended, self.options.once) {
+                self.failed(Topic::Failure, peer, Some(session.to_string()), error);
+            }
+            // The loop may have ended already, with another result.
+            let _ = outcomes.send(ended);
+        };
+        let thread = thread::Builder::new().stack_size(self.options.stack);
+        if let Err(error) = thread
+            .name(format!("session {session}"))
+            .spawn_scoped(scope, work)
+        {
+            self.journal.say(Topic::Shortage, None, || {
+                format!(
+                    "session {session} was refused, the system gives no thread: {error}: \
+                     raise its limit of threads, or lower --sessions"
+                )
+            });
+            for stream in streams {
+                hall.leaving.dismiss(stream, None, AbortReason::Busy);
+            }
+        }
+    }
+
+    fn no_place<R: Room>(&self, hall: &mut Hall<R>, guests: R::Guests) {
+        let session = guests.client().session().to_string();
+        let error = SessionError::NoPlace { session };
+        self.failed(Topic::Failure, guests.client().link().address(), None, &error);
+        for one in guests.each() {
+            hall.leaving
+                .dismiss(Arc::clone(one.link().stream()), None, AbortReason::Busy);
+        }
+    }
+
+    fn turn_out<R: Room>(&self, hall: &mut Hall<R>, (one, error): TurnedOut<TcpLink>) {
+        hall.leaving
+            .dismiss(Arc::clone(one.link().stream()), None, error.reason());
+        if self.options.once {
+            hall.result = Some(Err(error));
+        } else {
+            self.failed(Topic::Failure, one.link().address(), None, &error);
+        }
+    }
+
+    /// Of a single session keeps the result. A session's thread has told its error.
+    fn settle<R: Room>(&self, hall: &mut Hall<R>, ended: Ended) {
+        if self.options.once && hall.result.is_none() {
+            hall.result = Some(ended);
+        }
+    }
+
+    fn failed(&self, topic: Topic, peer: Option<SocketAddr>, session: Option<String>, error: &SessionError) {
+        self.journal.say(topic, peer.map(origin), || {
+            let what = session.map_or("a session".to_owned(), |id| format!("session {id}"));
+            let said = sentence(error);
+            // Most errors name the peer themselves.
+            let from = peer.map(|peer| format!(" (with {peer})"));
+            let from = from.filter(|_| !peer.is_some_and(|peer| said.contains(&peer.to_string())));
+            format!("{what} failed{}: {said}", from.unwrap_or_default())
+        });
+    }
+
+    /// Lets the sessions end for a time, then ends them; whoever comes meanwhile is told.
+    fn finish<R: Room>(&self, hall: &mut Hall<R>, results: &Receiver<Ended>) {
+        let stopping = hall.result.is_none();
+        let waiting = hall.sessions.close().into_iter().flat_map(Guests::each);
+        let waiting = hall.room.close().into_iter().chain(waiting);
+        let streams = waiting.map(|one| Arc::clone(one.link().stream()));
+        let streams = streams.chain(hall.unproven.close().into_iter().map(Arc::new));
+        for stream in streams.collect::<Vec<_>>() {
+            hall.leaving.dismiss(stream, None, AbortReason::Stopping);
+        }
+        hall.sessions.tidy();
+        let grace = match stopping {
+            true => self.options.grace,
+            false => Duration::ZERO,
+        };
+        if stopping {
+            let (sessions, seconds) = (hall.sessions.running(), grace.as_secs_f64());
+            self.journal.announce(match sessions {
+                0 => "stopping: no session runs".to_owned(),
+                _ => format!("stopping: running sessions ({sessions}) may go on for {seconds} seconds"),
+            });
+        }
+        let until = Instant::now() + grace;
+        let mut cut = false;
+        while hall.sessions.running() > 0 || !hall.leaving.is_empty() {
+            if Instant::now() >= until && !cut && hall.sessions.running() > 0 {
+                cut = true;
+                hall.sessions.end(Cause::Stopping);
+            }
+            if stopping {
+                self.accept(hall, Some(AbortReason::Stopping));
+            }
+            thread::sleep(TICK);
+            hall.leaving.tidy();
+            hall.sessions.tidy();
+            results.try_iter().for_each(drop);
+        }
+    }
+}
+
+impl<R: Room> Hall<R> {
+    /// How long the loop may wait for something to come.
+    fn interval(&self) -> Duration {
+        let quiet = self.unproven.is_empty()
+            && self.leaving.is_empty()
+            && self.room.is_empty()
+            && self.sessions.running() == 0
+            && !self.sessions.any_waiting();
+        if quiet { REST } else { TICK }
+    }
+}
+
+fn timespec(time: Duration) -> Timespec {
+    Timespec {
+        tv_sec: time.as_secs() as i64,
+        tv_nsec: i64::from(time.subsec_nanos()),
+    }
+}
+
+/// The address whose lines are counted.
+pub(super) fn counted(link: &TcpLink) -> Option<IpAddr> {
+    link.address().map(origin)
+}

@@ -1,0 +1,296 @@
+//! What nobody can do to others by being slow, many, silent or gone.
+
+use std::sync::mpsc::RecvTimeoutError;
+
+use super::*;
+use crate::net::pace::FLOOR;
+use crate::wire::Cause;
+
+fn reason(error: &SessionError) -> AbortReason {
+    match error.link_error() {
+        Some(LinkError::PeerAborted { reason, .. }) => *reason,
+        _ => panic!("{error}"),
+    }
+}
+
+#[test]
+fn connections_without_a_proof_keep_nobody_out() {
+    let few = || ServeOptions {
+        unproven: 8,
+        sessions: 1,
+        hello_timeout: LONG,
+        ..options()
+    };
+    let helper = Serving::helper(1, few());
+    let server = Serving::server(helper.address, few());
+    let strangers = [server.address, helper.address].map(|address| {
+        let begun = |_| {
+            let mut stranger = TcpStream::connect(address).unwrap();
+            stranger.write_all(&[0x81]).unwrap();
+            stranger
+        };
+        (0..40).map(begun).collect::<Vec<_>>()
+    });
+    classify(1, server.address, helper.address).unwrap();
+    server.saw("connections have proved nothing yet: the one from 127.0.0.1:");
+    // The pool holds eight, and the others were closed.
+    for mut stranger in strangers.into_iter().flatten().take(32) {
+        stranger.set_read_timeout(Some(LONG)).unwrap();
+        // Nothing, or the end by force, as a byte of it was never read.
+        assert!(matches!(stranger.read(&mut [0]), Ok(0) | Err(_)));
+    }
+    server.stop().unwrap();
+    helper.stop().unwrap();
+}
+
+/// Whoever knows the plan goes last, however long it has been there.
+#[test]
+fn a_hello_that_fits_is_kept_before_silence() {
+    let few = ServeOptions {
+        unproven: 8,
+        hello_timeout: LONG,
+        ..options()
+    };
+    let helper = Serving::helper(1, few);
+    let hello = |number| {
+        let statement =
+            Identity::from(&client_plan(number)).statement(Party::Helper, SessionId::random().unwrap());
+        let payload = statement.encode();
+        let header = Header {
+            tag: Tag::control(FrameKind::Hello),
+            length: payload.len() as u32,
+        };
+        let mut stream = TcpStream::connect(helper.address).unwrap();
+        stream.write_all(&header.encode()).unwrap();
+        stream.write_all(&payload).unwrap();
+        stream
+    };
+    let mut client = hello(1);
+    let mut half = [0; 48];
+    client.read_exact(&mut half).unwrap();
+    assert_eq!(half[0], 0x84);
+    let crowd: Vec<_> = (0..100)
+        .map(|_| TcpStream::connect(helper.address).unwrap())
+        .collect();
+    helper.saw("connections have proved nothing yet");
+    thread::sleep(SHORT);
+    // It is still waited for: a half of its own brings the proof of the helper.
+    client.write_all(&half).unwrap();
+    let mut proof = [0; 48];
+    client.read_exact(&mut proof).unwrap();
+    assert_eq!(proof[0], 0x89);
+    drop(crowd);
+    // Of many that know the plan the oldest goes.
+    let (mut oldest, others) = (hello(1), (0..8).map(|_| hello(1)).collect::<Vec<_>>());
+    let mut rest = Vec::new();
+    let _ = oldest.read_to_end(&mut rest);
+    assert!(rest.len() <= 48, "its half at most, and no word after it");
+    drop(others);
+    helper.stop().unwrap();
+}
+
+#[test]
+fn without_threads_a_session_is_refused_and_the_party_lives() {
+    let helper = Serving::helper(1, options());
+    // A stack that no system gives: a thread cannot be started.
+    let greedy = ServeOptions {
+        stack: 1 << 60,
+        ..options()
+    };
+    let server = Serving::server(helper.address, greedy);
+    for _ in 0..3 {
+        let error = classify(1, server.address, helper.address).unwrap_err();
+        assert_eq!(reason(&error), AbortReason::Busy, "{error}");
+    }
+    server.saw("the system gives no thread");
+    server.stop().unwrap();
+    helper.stop().unwrap();
+}
+
+#[test]
+fn a_client_that_asks_for_nothing_is_ended_and_told() {
+    let impatient = ServeOptions {
+        idle_time: SHORT,
+        ..options()
+    };
+    let helper = Serving::helper(1, options());
+    let server = Serving::server(helper.address, impatient);
+    let mut idle = session(server.address, helper.address);
+    server.saw("the client asked for nothing within 0.3 seconds");
+    // The helper has no limit of its own, and ends with the server.
+    helper.saw("the server gave the session up");
+    let error = idle
+        .prepare(&mut exec::Client::new(client_plan(1)), 1)
+        .err()
+        .unwrap();
+    assert_eq!(reason(&error), AbortReason::Idle, "{error}");
+    server.stop().unwrap();
+    helper.stop().unwrap();
+}
+
+#[test]
+fn a_session_has_an_end_however_busy_it_is() {
+    let short = ServeOptions {
+        session_time: SHORT,
+        ..options()
+    };
+    let helper = Serving::helper(1, options());
+    let server = Serving::server(helper.address, short);
+    let mut busy = session(server.address, helper.address);
+    let mut party = exec::Client::new(client_plan(1));
+    let start = Instant::now();
+    let error = loop {
+        assert!(start.elapsed() < LONG);
+        if let Err(error) = busy.infer(&mut party, &image(0)) {
+            break error;
+        }
+    };
+    assert_eq!(reason(&error), AbortReason::SessionTime, "{error}");
+    server.saw("the session took longer than the 0.3 seconds");
+    server.stop().unwrap();
+    helper.stop().unwrap();
+}
+
+#[test]
+fn the_clients_own_limit_of_a_session() {
+    let (mut link, mut peer) = bare(LONG);
+    link.limit_session(SHORT);
+    let error = link.receive(DEAL, 4).unwrap_err();
+    assert!(
+        matches!(error, LinkError::Ended(Cause::SessionTime { .. })),
+        "{error}"
+    );
+    // It can still say why it gives up.
+    link.abort(AbortReason::SessionTime);
+    let mut said = [0; 16];
+    peer.read_exact(&mut said).unwrap();
+    assert_eq!(said[0], 0x88);
+}
+
+/// Sends these bytes a piece at a time until nobody reads any more.
+fn trickle(mut peer: TcpStream, bytes: Vec<u8>, piece: usize, pause: Duration) -> JoinHandle<()> {
+    thread::spawn(move || {
+        for piece in bytes.chunks(piece) {
+            if peer.write_all(piece).is_err() {
+                return;
+            }
+            thread::sleep(pause);
+        }
+        // The connection must not end before it has been read.
+        let _ = peer.read(&mut [0]);
+    })
+}
+
+#[test]
+fn a_byte_now_and_then_is_not_enough() {
+    let pause = SHORT / 10;
+    let header = Header { tag: DEAL, length: 4 }.encode().to_vec();
+    for (begun, rest) in [(0, header.clone()), (16, vec![0; 100])] {
+        let length = if begun == 0 { 4 } else { 100 };
+        let (mut link, mut peer) = bare(SHORT);
+        let header = Header { tag: DEAL, length }.encode();
+        peer.write_all(&header[..begun]).unwrap();
+        let start = Instant::now();
+        let sender = trickle(peer, rest, 1, pause);
+        let error = link.receive(DEAL, length as usize).unwrap_err();
+        assert!(start.elapsed() < LONG / 4);
+        let message = error.to_string();
+        assert!(
+            message.contains("did not send a whole message within 0."),
+            "{message}"
+        );
+        drop(link);
+        sender.join().unwrap();
+    }
+}
+
+#[test]
+fn a_slow_network_is_enough() {
+    let timeout = Duration::from_secs(1);
+    let length = FLOOR as usize * 6;
+    let (mut link, mut peer) = bare(timeout);
+    let header = Header {
+        tag: DEAL,
+        length: length as u32,
+    };
+    peer.write_all(&header.encode()).unwrap();
+    // Four times as fast as it must be, and beyond the timeout of a silent peer.
+    let pieces = 30;
+    let pause = Duration::from_secs_f64(length as f64 / f64::from(4 * FLOOR) / f64::from(pieces));
+    let start = Instant::now();
+    let sender = trickle(peer, vec![7; length], length / pieces as usize, pause);
+    assert_eq!(link.receive(DEAL, length).unwrap(), vec![7; length]);
+    assert!(start.elapsed() > timeout);
+    drop(link);
+    sender.join().unwrap();
+}
+
+#[test]
+fn a_peer_that_reads_a_byte_now_and_then_is_given_up() {
+    let (mut link, mut peer) = bare(SHORT);
+    let (done, over) = std::sync::mpsc::channel::<()>();
+    let reader = thread::spawn(move || {
+        let mut byte = [0];
+        let goes_on = || matches!(over.recv_timeout(SHORT / 10), Err(RecvTimeoutError::Timeout));
+        while goes_on() && matches!(peer.read(&mut byte), Ok(1)) {}
+    });
+    let start = Instant::now();
+    let error = (0..1000).find_map(|_| link.send(DEAL, vec![0; 1 << 20]).err());
+    assert!(
+        matches!(error, Some(LinkError::Timeout { doing: "read", .. })),
+        "{error:?}"
+    );
+    assert!(start.elapsed() < LONG / 4);
+    drop(done);
+    reader.join().unwrap();
+}
+
+#[test]
+fn a_helper_notices_that_the_server_is_gone() {
+    let helper = Serving::helper(1, options());
+    let server = Serving::server(helper.address, options());
+    let idle = session(server.address, helper.address);
+    let start = Instant::now();
+    server.stop().unwrap();
+    helper.saw("the server gave the session up: it is being stopped");
+    assert!(start.elapsed() < LONG / 4);
+    drop(idle);
+    helper.stop().unwrap();
+}
+
+#[test]
+fn half_a_session_leaves_the_helper_when_it_goes() {
+    let patient = ServeOptions {
+        pair_timeout: LONG,
+        ..options()
+    };
+    let helper = Serving::helper(1, patient);
+    // A server that is none takes the connection and says nothing.
+    let mute = TcpListener::bind("127.0.0.1:0").unwrap();
+    let server = connect(Party::Server, mute.local_addr().unwrap(), SHORT, SHORT).unwrap();
+    let own = Identity::from(&client_plan(1));
+    let opened = ClientSession::open(&own, server, link(Party::Helper, helper.address));
+    assert!(opened.is_err());
+    helper.saw("had not come to the helper when the client left it");
+    helper.stop().unwrap();
+}
+
+#[test]
+fn the_log_has_an_end() {
+    let helper = Serving::helper(1, options());
+    for _ in 0..200 {
+        let mut stranger = TcpStream::connect(helper.address).unwrap();
+        stranger.write_all(&[0xff; 16]).unwrap();
+    }
+    helper.saw("broke the protocol");
+    let lines = Arc::clone(&helper.lines);
+    thread::sleep(SHORT);
+    helper.stop().unwrap();
+    let lines = lines.lock().unwrap();
+    assert!(lines.len() < 40, "{}", lines.len());
+    let last = lines.join("\n");
+    assert!(
+        last.contains("more lines about connections without a proof"),
+        "{last}"
+    );
+}

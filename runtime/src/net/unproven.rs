@@ -1,0 +1,303 @@
+//! Connections whose openers have not yet proved that they hold a plan. They cost a socket and some
+//! hundred bytes each, no thread and no place of a session; the listener's own loop reads what they
+//! send. Nobody can fill the pool against others: when it is full, a newcomer takes the place of one
+//! of those who have most of it.
+
+use std::collections::HashMap;
+use std::io::{self, Read, Write};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+use crate::session::{Greeting, Identity, Proven, SessionError, Step};
+use crate::wire::frame::HEADER_BYTES;
+use crate::wire::link::{no_header, refuse_abort, unexpected};
+use crate::wire::{Header, LinkError, Peer, Tag};
+
+/// The pool.
+pub(super) struct Unproven {
+    /// In the order in which they came.
+    pool: Vec<Candidate>,
+    most: usize,
+    /// How long hello and proof may take.
+    time: Duration,
+}
+
+/// What a connection came to.
+pub(super) enum Verdict {
+    /// It was closed without a byte.
+    Nothing,
+    /// Its opener holds its plan.
+    Proven(TcpStream, SocketAddr, Box<Proven>),
+    /// It failed.
+    Failed(Box<Failed>),
+}
+
+/// A connection that failed before its proof.
+pub(super) struct Failed {
+    /// Where it stands, to be told the reason.
+    pub(super) stream: TcpStream,
+    /// Its other end.
+    pub(super) peer: SocketAddr,
+    /// A frame that says more than the reason.
+    pub(super) refusal: Option<Vec<u8>>,
+    /// Why.
+    pub(super) error: SessionError,
+    /// Whether it has ever sent anything.
+    pub(super) spoke: bool,
+}
+
+impl Unproven {
+    /// A pool of so many connections, each for this time.
+    pub(super) fn new(most: usize, time: Duration) -> Self {
+        Self {
+            pool: Vec::new(),
+            most: most.max(1),
+            time,
+        }
+    }
+
+    /// Takes a connection; returns the address of the one that had to go for it.
+    ///
+    /// # Errors
+    /// If the connection has failed already.
+    pub(super) fn enter(&mut self, stream: TcpStream, peer: SocketAddr) -> io::Result<Option<SocketAddr>> {
+        stream.set_nonblocking(true)?;
+        stream.set_nodelay(true)?;
+        let dropped = (self.pool.len() >= self.most).then(|| self.drop_one()).flatten();
+        self.pool.push(Candidate::new(stream, peer));
+        Ok(dropped)
+    }
+
+    /// How many there may be.
+    pub(super) fn most(&self) -> usize {
+        self.most
+    }
+
+    /// Drops a connection. Half of the pool is for those that have said a hello that fits, half for
+    /// those that have not: it is one of those that have more than their half. Of these it is one
+    /// from the address that holds most, and of these the oldest.
+    pub(super) fn drop_one(&mut self) -> Option<SocketAddr> {
+        let met = self.pool.iter().filter(|one| one.greeting.is_met()).count();
+        let are_met = met * 2 > self.pool.len();
+        let is_candidate = |one: &&Candidate| one.greeting.is_met() == are_met;
+        let mut held: HashMap<IpAddr, usize> = HashMap::new();
+        for one in self.pool.iter().filter(is_candidate) {
+            *held.entry(origin(one.address)).or_default() += 1;
+        }
+        let most = held.values().copied().max()?;
+        let is_victim = |one: &Candidate| is_candidate(&one) && held.get(&origin(one.address)) == Some(&most);
+        let victim = self.pool.iter().position(is_victim)?;
+        Some(self.pool.remove(victim).address)
+    }
+
+    /// Whether there is none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.pool.is_empty()
+    }
+
+    /// The connections, in order.
+    pub(super) fn streams(&self) -> impl Iterator<Item = &TcpStream> {
+        self.pool.iter().map(|one| &one.stream)
+    }
+
+    /// Reads those that are ready, in the order of [`streams`](Self::streams), and looks at the clock
+    /// for all.
+    pub(super) fn advance(&mut self, ready: &[bool], own: &Identity) -> Vec<Verdict> {
+        let mut ready = ready.iter().copied();
+        let mut ends = Vec::new();
+        let time = self.time;
+        let over = self.pool.extract_if(.., |one| {
+            let mut end = ready.next().unwrap_or(false).then(|| one.read(own)).flatten();
+            if end.is_none() && one.since.elapsed() >= time {
+                end = Some(Err((None, one.late(time))));
+            }
+            let is_over = end.is_some();
+            ends.extend(end);
+            is_over
+        });
+        let over: Vec<Candidate> = over.collect();
+        over.into_iter()
+            .zip(ends)
+            .map(|(one, end)| one.end(end))
+            .collect()
+    }
+
+    /// Takes out all.
+    pub(super) fn close(&mut self) -> Vec<TcpStream> {
+        self.pool.drain(..).map(|one| one.stream).collect()
+    }
+}
+
+/// What addresses count as one: of IPv6 a network, which costs nobody more than an address.
+pub(super) fn origin(address: SocketAddr) -> IpAddr {
+    match address.ip().to_canonical() {
+        IpAddr::V6(ip) if !ip.is_loopback() => {
+            let network = u128::from(ip) >> 64 << 64;
+            IpAddr::V6(Ipv6Addr::from(network))
+        }
+        ip => ip,
+    }
+}
+
+/// One of them.
+struct Candidate {
+    stream: TcpStream,
+    address: SocketAddr,
+    since: Instant,
+    greeting: Greeting,
+    /// Of the frame that is coming, once it is known.
+    header: Option<Header>,
+    /// Of the header or the payload that is coming, what has come.
+    bytes: Vec<u8>,
+    spoke: bool,
+}
+
+/// A frame to be sent, if there is one, and why the connection ends.
+type Failure = (Option<Vec<u8>>, Option<SessionError>);
+
+/// How the reading of a connection ended.
+type End = Result<Box<Proven>, Failure>;
+
+impl Candidate {
+    fn new(stream: TcpStream, address: SocketAddr) -> Self {
+        Self {
+            stream,
+            address,
+            since: Instant::now(),
+            greeting: Greeting::default(),
+            header: None,
+            bytes: Vec::new(),
+            spoke: false,
+        }
+    }
+
+    fn peer(&self) -> Peer {
+        Peer {
+            party: None,
+            address: Some(self.address),
+        }
+    }
+
+    /// Reads what has come; `None` if more is due.
+    fn read(&mut self, own: &Identity) -> Option<End> {
+        loop {
+            match self.fill() {
+                Ok(true) => {}
+                Ok(false) => return None,
+                Err(failure) => return Some(Err(failure)),
+            }
+            match self.take(own) {
+                Ok(None) => {}
+                Ok(Some(proven)) => return Some(Ok(proven)),
+                Err(failure) => return Some(Err(failure)),
+            }
+        }
+    }
+
+    /// Reads on in the header or payload that is coming and no further, since what follows the proof
+    /// is another's to read; whether it is whole.
+    fn fill(&mut self) -> Result<bool, Failure> {
+        let whole = self.header.map_or(HEADER_BYTES, |header| header.length as usize);
+        while self.bytes.len() < whole {
+            let mut buffer = [0; 256];
+            let wanted = (whole - self.bytes.len()).min(buffer.len());
+            match self.stream.read(&mut buffer[..wanted]) {
+                Ok(0) => return Err(self.closed()),
+                Ok(read) => {
+                    self.spoke = true;
+                    self.bytes.extend_from_slice(&buffer[..read]);
+                }
+                Err(error) => match error.kind() {
+                    io::ErrorKind::WouldBlock => return Ok(false),
+                    io::ErrorKind::Interrupted => {}
+                    _ => return Err(self.closed()),
+                },
+            }
+        }
+        Ok(true)
+    }
+
+    /// The peer has closed the connection.
+    fn closed(&self) -> Failure {
+        let peer = self.peer();
+        let error = self
+            .spoke
+            .then(|| self.error(LinkError::PeerDisconnected { peer }));
+        (None, error)
+    }
+
+    /// Goes on with a whole header or payload.
+    fn take(&mut self, own: &Identity) -> Result<Option<Box<Proven>>, Failure> {
+        let bytes = std::mem::take(&mut self.bytes);
+        match self.header.take() {
+            None => {
+                let header = self.check(&bytes);
+                self.header = Some(header.map_err(|error| (None, Some(self.error(error))))?);
+                Ok(None)
+            }
+            Some(_) => self.step(own, &bytes),
+        }
+    }
+
+    fn check(&self, bytes: &[u8]) -> Result<Header, LinkError> {
+        let peer = self.peer();
+        let header = bytes.try_into().ok().and_then(Header::decode);
+        let header = header.ok_or_else(|| no_header(&peer))?;
+        refuse_abort(&peer, &header)?;
+        let (tag, length) = self.greeting.expects();
+        if header.tag != tag || header.length as usize != length {
+            return Err(unexpected(&peer, &header, format!("{tag} with {length} bytes")));
+        }
+        Ok(header)
+    }
+
+    fn step(&mut self, own: &Identity, payload: &[u8]) -> Result<Option<Box<Proven>>, Failure> {
+        let peer = self.peer();
+        let step = self.greeting.take(own, payload, &peer);
+        match step.map_err(|error| (None, Some(error)))? {
+            Step::Answer(tag, payload) => {
+                // A socket that has taken next to nothing yet takes this, or is dead.
+                let sent = self.stream.write_all(&frame(tag, payload));
+                sent.map(|()| None).map_err(|_| self.closed())
+            }
+            Step::Refuse(tag, payload, error) => Err((Some(frame(tag, payload)), Some(error))),
+            Step::Proven(proven) => Ok(Some(Box::new(proven))),
+        }
+    }
+
+    fn late(&self, time: Duration) -> Option<SessionError> {
+        Some(self.error(LinkError::Timeout {
+            peer: self.peer(),
+            doing: "send",
+            seconds: time.as_secs_f64(),
+            remedy: "check that it runs, and that nothing else connects to this port",
+        }))
+    }
+
+    fn error(&self, source: LinkError) -> SessionError {
+        let peer = self.peer();
+        SessionError::Handshake { peer, source }
+    }
+
+    fn end(self, end: End) -> Verdict {
+        let (stream, peer, spoke) = (self.stream, self.address, self.spoke);
+        match end {
+            Ok(proven) => Verdict::Proven(stream, peer, proven),
+            Err((_, None)) => Verdict::Nothing,
+            Err((refusal, Some(error))) => Verdict::Failed(Box::new(Failed {
+                stream,
+                peer,
+                refusal,
+                error,
+                spoke,
+            })),
+        }
+    }
+}
+
+fn frame(tag: Tag, payload: Vec<u8>) -> Vec<u8> {
+    let length = payload.len() as u32;
+    let mut frame = Header { tag, length }.encode().to_vec();
+    frame.extend(payload);
+    frame
+}
