@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 use clap::ValueEnum;
-use trefoil_ir::nn::eval::FeatureMap;
-use trefoil_runtime::data::{DataSet, top1, write_logits};
+use trefoil_runtime::cli::outputs::{OutputFiles, Rows};
+use trefoil_runtime::data::DataSet;
 use trefoil_runtime::terminal::{self, Bar};
 
 use super::files::{open_data, preprocess_of, read_owner, read_preprocess};
@@ -38,26 +38,28 @@ pub(super) struct Arguments {
     /// In which arithmetic; fixed point for a compiled model unless stated.
     #[arg(long, value_enum)]
     level: Option<Level>,
-    /// Writes the logits, float32 [N, classes] or [N, C, H, W].
-    #[arg(long, value_name = "O.npy")]
-    output: Option<PathBuf>,
+    /// The output to compute, where an ONNX file has several.
+    #[arg(long, value_name = "NAME")]
+    output_name: Option<String>,
+    #[command(flatten)]
+    files: OutputFiles,
 }
 
 pub(super) fn run(arguments: Arguments) -> Result<()> {
+    arguments.files.check()?;
     if arguments.model.is_dir() {
         let owner = read_owner(&arguments.model)?;
         let preprocess = match read_preprocess(arguments.preprocess.as_deref())? {
             Some((preprocess, _)) => Some(preprocess),
             None => preprocess_of(&owner)?,
         };
-        let rank = owner.output.rank;
         let (float, fixed) = (Float::new(&owner.graph), Fixed::new(&owner));
         let network: &dyn Network = match arguments.level.unwrap_or(Level::Fixed) {
             Level::F32 => &float,
             Level::Fixed => &fixed,
         };
         let data = open_data(&arguments.data, preprocess.as_ref(), network.input())?;
-        report(network, &data, rank, &arguments)?;
+        report(network, &data, &arguments)?;
         for breach in fixed.breaches() {
             terminal::warning(breach);
         }
@@ -70,7 +72,7 @@ pub(super) fn run(arguments: Arguments) -> Result<()> {
     }
     let options = ImportOptions {
         input_shape: arguments.input_shape.clone(),
-        output: None,
+        output: arguments.output_name.clone(),
     };
     let imported = import_file(&arguments.model, &options)?;
     let preprocess = read_preprocess(arguments.preprocess.as_deref())?;
@@ -85,32 +87,29 @@ pub(super) fn run(arguments: Arguments) -> Result<()> {
         preprocess.as_ref().map(|(p, _)| p),
         network.input(),
     )?;
-    report(&network, &data, imported.output_dims.len(), &arguments)
+    report(&network, &data, &arguments)
 }
 
-fn report(network: &dyn Network, data: &DataSet, rank: usize, arguments: &Arguments) -> Result<()> {
+fn report(network: &dyn Network, data: &DataSet, arguments: &Arguments) -> Result<()> {
     let bar = Bar::new(data.len(), "evaluating");
-    let rows = run_network(network, data, |done| bar.at(done))?;
+    let logits = run_network(network, data, |done| bar.at(done))?;
     bar.clear();
-    let shape = rows[0].shape();
-    say!("images {}", rows.len());
-    if data.has_labels() && shape.plane() == 1 {
-        let right = |(at, row): &(usize, &FeatureMap)| data.label(*at) == Some(top1(row.values()) as i64);
-        let labelled = (0..rows.len()).filter(|&at| data.label(at).is_some()).count();
-        let correct = rows.iter().enumerate().filter(right).count();
+    say!("images {}", logits.len());
+    let (mut rows, mut labelled, mut correct) = (Rows::default(), 0u32, 0u32);
+    for (at, logits) in logits.into_iter().enumerate() {
+        let prediction = network.tail().run(logits.values());
+        if let Some((class, label)) = prediction.class().zip(data.label(at)) {
+            labelled += 1;
+            correct += u32::from(class as i64 == label);
+        }
+        rows.add(&arguments.files, prediction);
+    }
+    if labelled > 0 {
         say!(
             "top1 {:.4} ({correct} of {labelled})",
-            correct as f64 / labelled.max(1) as f64
+            f64::from(correct) / f64::from(labelled)
         );
     }
-    if let Some(path) = &arguments.output {
-        let dims = if rank == 2 && shape.plane() == 1 {
-            vec![shape.c]
-        } else {
-            vec![shape.c, shape.h, shape.w]
-        };
-        let rows: Vec<Vec<f32>> = rows.into_iter().map(FeatureMap::into_values).collect();
-        write_logits(path, &rows, &dims)?;
-    }
+    rows.write(&arguments.files)?;
     Ok(())
 }
