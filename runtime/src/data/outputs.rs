@@ -121,9 +121,10 @@ mod tests {
         };
         macro_rules! check {
             ($($dtype:ident $t:ty: $a:expr, $b:expr;)*) => {$(
-                write(DType::$dtype, [$a as f64, $b as f64]);
+                let numbers: [$t; 2] = [$a, $b];
+                write(DType::$dtype, numbers.map(|number| number as f64));
                 let read: Array1<$t> = read_npy(&path).unwrap();
-                assert_eq!(read.to_vec(), [$a, $b]);
+                assert_eq!(read.to_vec(), numbers);
             )*};
         }
         check! {
