@@ -22,6 +22,7 @@ use trefoil_ir::plan::{
     ClientPart, ClientPlan, HelperPart, HelperPlan, InputEncoding, OutputDecoding, Owner, PlanId, Public,
     SecretSeed, ServerPart, ServerPlan,
 };
+use trefoil_ir::tail::Tail;
 use trefoil_ir::text::TensorStore;
 use trefoil_ir::{Shape, Tensor};
 
@@ -52,6 +53,14 @@ fn main() -> io::Result<()> {
     Ok(())
 }
 
+/// What the network computes of its logits.
+fn tail(graph: &Graph) -> Tail {
+    match graph.output().map(|id| &graph.node(id).op) {
+        Some(Op::Output(output)) => output.tail.clone(),
+        _ => Tail::vector(1),
+    }
+}
+
 fn plans() -> [(&'static str, Vec<u8>); 4] {
     let store = TensorStore::new();
     let graph = Graph::parse_verified(GRAPH, &store).unwrap_or_else(|faults| panic!("{faults}"));
@@ -76,8 +85,8 @@ fn plans() -> [(&'static str, Vec<u8>); 4] {
     };
     let output = OutputDecoding {
         unit: vec![1e-3; channels("reveal")],
-        rank: 2,
-        tail: vec![Op::from(trefoil_ir::nn::op::Softmax)],
+        linear: vec![Op::from(trefoil_ir::nn::op::Flatten)],
+        tail: tail(&graph),
         classes: vec!["cat".to_owned(), "dog".to_owned()],
     };
     let known = |(declared, value): (&trefoil_ir::mpc::Constant, &Tensor<i32>)| {

@@ -14,10 +14,11 @@ use support::commands::{Ended, LIMIT, run};
 use support::folder::{digits, read_floats, write_images};
 use support::onnx::{self, Rng};
 use tempfile::TempDir;
+use trefoil_compiler::driver::evaluate::{Float, Network};
 use trefoil_compiler::export::{ExportOptions, export};
 use trefoil_compiler::import::{ImportOptions, Imported, import_bytes, import_file};
 use trefoil_compiler::pass::{Assignment, Choice, Gate, LayerChoice, with_patches};
-use trefoil_ir::nn::eval::{FeatureMap, run as evaluate};
+use trefoil_ir::nn::eval::FeatureMap;
 use trefoil_ir::nn::{Graph, Verified};
 use trefoil_ir::plan::Owner;
 use trefoil_ir::{Patch, Shape};
@@ -133,7 +134,9 @@ impl Twin {
     /// Output of the evaluator.
     fn evaluate(&self) -> Vec<f32> {
         let image = FeatureMap::new(self.input(), self.image());
-        evaluate(&self.graph, &image).unwrap().into_values()
+        let network = Float::new(&self.graph);
+        let logits = network.logits(&image).unwrap();
+        network.tail().run(logits.values()).output.to_f32()
     }
 }
 

@@ -6,6 +6,8 @@
 //! - [`mpc`]: the three-party program, a list of protocol steps on masked and shared values,
 //!   for each of which the messages are known to the bit before anything runs.
 //!
+//! [`tail`] is what the client computes of the network's logits in the clear.
+//!
 //! [`plan`] is what one party needs of a program and no more. [`text`] is the written form of both
 //! languages. This crate does no I/O and knows neither ONNX nor sockets.
 
@@ -14,6 +16,7 @@ pub mod nn;
 pub mod patch;
 pub mod plan;
 pub mod shape;
+pub mod tail;
 pub mod tensor;
 pub mod text;
 

@@ -9,6 +9,7 @@ use trefoil_ir::plan::{
     ClientPart, ClientPlan, HelperPart, HelperPlan, InputEncoding, OutputDecoding, PairKeys, Public,
     SecretSeed, ServerPart, ServerPlan, plan_id, weight_seed,
 };
+use trefoil_ir::tail::Tail;
 use trefoil_ir::text::TensorStore;
 use trefoil_runtime::prg::weight_share;
 
@@ -79,8 +80,8 @@ impl Plans {
             },
             output: OutputDecoding {
                 unit: unit_of(output),
-                rank: 4,
-                tail: vec![],
+                linear: vec![],
+                tail: Tail::map(public.program.ty(output).shape),
                 classes: vec![],
             },
             preprocess: None,

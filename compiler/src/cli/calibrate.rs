@@ -149,6 +149,9 @@ pub(super) struct ModelArguments {
     /// Shape of the input where the model leaves it open.
     #[arg(long, value_name = "N,C,H,W", value_delimiter = ',')]
     input_shape: Option<Vec<usize>>,
+    /// The output to compute, where the model has several.
+    #[arg(long, value_name = "NAME")]
+    output_name: Option<String>,
 }
 
 impl ModelArguments {
@@ -165,7 +168,7 @@ impl ModelArguments {
             model: self.model.clone(),
             import: ImportOptions {
                 input_shape: self.input_shape.clone(),
-                output: None,
+                output: self.output_name.clone(),
             },
             relu6_as_relu: header.relu6_as_relu,
             assignment: assignment.transpose()?,

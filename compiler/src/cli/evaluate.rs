@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use anyhow::{Result, bail};
 use clap::ValueEnum;
 use serde::Serialize;
-use trefoil_ir::nn::eval::FeatureMap;
-use trefoil_runtime::data::{DataSet, top1, write_logits};
+use trefoil_runtime::cli::outputs::{OutputFiles, Rows};
+use trefoil_runtime::data::DataSet;
 use trefoil_runtime::terminal::{self, Bar};
 
 use super::Format;
@@ -47,35 +47,33 @@ pub(super) struct Arguments {
     format: Format,
     #[command(flatten)]
     strict: Strict,
-    /// Writes the logits, float32 [N, classes] or [N, C, H, W].
-    #[arg(long, value_name = "O.npy")]
-    output: Option<PathBuf>,
+    /// The output to compute, where an ONNX file has several.
+    #[arg(long, value_name = "NAME")]
+    output_name: Option<String>,
+    #[command(flatten)]
+    files: OutputFiles,
 }
 
 pub(super) fn run(arguments: Arguments) -> Result<()> {
+    arguments.files.check()?;
     if arguments.model.is_dir() {
         let owner = read_owner(&arguments.model)?;
         let preprocess = match read_preprocess(arguments.preprocess.as_deref())? {
             Some((preprocess, _)) => Some(preprocess),
             None => preprocess_of(&owner)?,
         };
-        let rank = owner.output.rank;
         let (float, fixed) = (Float::new(&owner.graph), Fixed::new(&owner));
         let network: &dyn Network = match arguments.level.unwrap_or(Level::Fixed) {
             Level::F32 => &float,
             Level::Fixed => &fixed,
         };
         let data = open_data(&arguments.data, preprocess.as_ref(), network.input())?;
-        let rows = run_all(network, &data)?;
+        let (accuracy, rows) = run_all(network, &data, &arguments)?;
         let level = arguments.level.unwrap_or(Level::Fixed);
         let breaches = (level == Level::Fixed).then(|| fixed.breaches());
-        report(
-            &rows,
-            &data,
-            breaches.as_ref().map(|b| b.report(&owner.program)),
-            &arguments,
-        )?;
-        write(rows, rank, &arguments)?;
+        let seen = breaches.as_ref().map(|b| b.report(&owner.program));
+        report(data.len(), accuracy, seen, &arguments)?;
+        rows.write(&arguments.files)?;
         let Some(breaches) = breaches else { return Ok(()) };
         if let Some(warning) = breaches.warning(&owner.program, owner.calibration_images) {
             terminal::warning(warning);
@@ -89,7 +87,7 @@ pub(super) fn run(arguments: Arguments) -> Result<()> {
     }
     let options = ImportOptions {
         input_shape: arguments.input_shape.clone(),
-        output: None,
+        output: arguments.output_name.clone(),
     };
     let imported = import_file(&arguments.model, &options)?;
     let preprocess = read_preprocess(arguments.preprocess.as_deref())?;
@@ -104,16 +102,28 @@ pub(super) fn run(arguments: Arguments) -> Result<()> {
         preprocess.as_ref().map(|(p, _)| p),
         network.input(),
     )?;
-    let rows = run_all(&network, &data)?;
-    report(&rows, &data, None, &arguments)?;
-    write(rows, imported.output_dims.len(), &arguments)
+    let (accuracy, rows) = run_all(&network, &data, &arguments)?;
+    report(data.len(), accuracy, None, &arguments)?;
+    rows.write(&arguments.files)?;
+    Ok(())
 }
 
-fn run_all(network: &dyn Network, data: &DataSet) -> Result<Vec<FeatureMap>> {
+/// Runs all images; the outputs that are to be written, and how many classes were right.
+fn run_all(network: &dyn Network, data: &DataSet, arguments: &Arguments) -> Result<(Option<Accuracy>, Rows)> {
     let bar = Bar::new(data.len(), "evaluating");
-    let rows = run_network(network, data, |done| bar.at(done))?;
+    let logits = run_network(network, data, |done| bar.at(done))?;
     bar.clear();
-    Ok(rows)
+    let (mut rows, mut accuracy) = (Rows::default(), Accuracy::default());
+    for (at, logits) in logits.into_iter().enumerate() {
+        let prediction = network.tail().run(logits.values());
+        if let Some((class, label)) = prediction.class().zip(data.label(at)) {
+            accuracy.labelled += 1;
+            accuracy.correct += usize::from(class as i64 == label);
+        }
+        rows.add(&arguments.files, prediction);
+    }
+    accuracy.top1 = accuracy.correct as f64 / accuracy.labelled.max(1) as f64;
+    Ok(((accuracy.labelled > 0).then_some(accuracy), rows))
 }
 
 /// What is printed.
@@ -127,38 +137,22 @@ struct Evaluation {
     breaches: Option<BreachReport>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 struct Accuracy {
     labelled: usize,
     correct: usize,
     top1: f64,
 }
 
-impl Accuracy {
-    fn of(rows: &[FeatureMap], data: &DataSet) -> Option<Self> {
-        if !data.has_labels() || rows[0].shape().plane() > 1 {
-            return None;
-        }
-        let right = |(at, row): &(usize, &FeatureMap)| data.label(*at) == Some(top1(row.values()) as i64);
-        let labelled = (0..rows.len()).filter(|&at| data.label(at).is_some()).count();
-        let correct = rows.iter().enumerate().filter(right).count();
-        Some(Self {
-            labelled,
-            correct,
-            top1: correct as f64 / labelled.max(1) as f64,
-        })
-    }
-}
-
 fn report(
-    rows: &[FeatureMap],
-    data: &DataSet,
+    images: usize,
+    accuracy: Option<Accuracy>,
     breaches: Option<BreachReport>,
     arguments: &Arguments,
 ) -> Result<()> {
     let evaluation = Evaluation {
-        images: rows.len(),
-        accuracy: Accuracy::of(rows, data),
+        images,
+        accuracy,
         breaches,
     };
     if arguments.format == Format::Json {
@@ -178,18 +172,4 @@ fn report(
         say!("breaches {images} of {of} images");
     }
     Ok(())
-}
-
-fn write(rows: Vec<FeatureMap>, rank: usize, arguments: &Arguments) -> Result<()> {
-    let Some(path) = &arguments.output else {
-        return Ok(());
-    };
-    let shape = rows[0].shape();
-    let dims = if rank == 2 && shape.plane() == 1 {
-        vec![shape.c]
-    } else {
-        vec![shape.c, shape.h, shape.w]
-    };
-    let rows: Vec<Vec<f32>> = rows.into_iter().map(FeatureMap::into_values).collect();
-    Ok(write_logits(path, &rows, &dims)?)
 }

@@ -7,8 +7,10 @@ use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 use trefoil_ir::mpc::Program;
 use trefoil_ir::mpc::cost::Cost;
-use trefoil_ir::nn::Graph;
+use trefoil_ir::nn::op::Output;
+use trefoil_ir::nn::{Graph, Op};
 use trefoil_ir::plan::{ClientPlan, Digest, HelperPlan, Owner, PlanId, Role, ServerPlan, decode_role};
+use trefoil_ir::tail::Tail;
 use trefoil_ir::text::TensorStore;
 
 use super::Format;
@@ -26,6 +28,9 @@ pub(super) struct Arguments {
     /// Shape of the input where an ONNX file leaves it open.
     #[arg(long, value_name = "N,C,H,W", value_delimiter = ',')]
     input_shape: Option<Vec<usize>>,
+    /// The output to show, where an ONNX file has several.
+    #[arg(long, value_name = "NAME")]
+    output_name: Option<String>,
 }
 
 pub(super) fn run(arguments: Arguments) -> Result<()> {
@@ -38,7 +43,7 @@ pub(super) fn run(arguments: Arguments) -> Result<()> {
     } else {
         let options = ImportOptions {
             input_shape: arguments.input_shape,
-            output: None,
+            output: arguments.output_name,
         };
         let imported = import_bytes(&bytes, arguments.file.parent(), &options)
             .with_context(|| format!("{path} is no plan, no text, and cannot be imported as ONNX"))?;
@@ -113,6 +118,7 @@ fn show_plan(bytes: &[u8]) -> Result<Shown> {
             let plan = ClientPlan::decode(bytes)?;
             let mut shown = show_program(plan.program(), Some((role, plan.plan_id(), Some(plan.digest()))));
             shown.json["classes"] = json!(plan.part.output.classes);
+            shown.text += &tail_text(&plan.part.output.tail);
             shown
         }
         Role::Server => {
@@ -164,4 +170,10 @@ fn show_program(program: &Program, plan: Option<(Role, PlanId, Option<Digest>)>)
     );
     text += &program.to_text();
     Shown { text, json }
+}
+
+/// What the client makes of its logits, as a graph's output has it.
+fn tail_text(tail: &Tail) -> String {
+    let output = Op::from(Output { tail: tail.clone() });
+    format!("// the client's output {}\n", output.attrs())
 }

@@ -73,6 +73,9 @@ pub(super) struct Arguments {
     /// Shape of the input where the model leaves it open.
     #[arg(long, value_name = "N,C,H,W", value_delimiter = ',')]
     input_shape: Option<Vec<usize>>,
+    /// The output to compute, where the model has several.
+    #[arg(long, value_name = "NAME")]
+    output_name: Option<String>,
     /// Bits of room above the ranges that the calibration images show.
     #[arg(long, value_name = "BITS", default_value_t = 1.0)]
     head_room: f64,
@@ -221,7 +224,7 @@ fn options(
         model: arguments.model.clone(),
         import: ImportOptions {
             input_shape: arguments.input_shape.clone(),
-            output: None,
+            output: arguments.output_name.clone(),
         },
         calibration: calibration.take(most),
         preprocess,

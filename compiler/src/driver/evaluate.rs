@@ -9,13 +9,13 @@ use trefoil_ir::Shape;
 use trefoil_ir::mpc::emulate::{Bound, Emulator, IntMap, Rounding};
 use trefoil_ir::mpc::{Kind, ValueId};
 use trefoil_ir::nn::eval::{self, FeatureMap};
-use trefoil_ir::nn::{Graph, NodeId};
+use trefoil_ir::nn::{Graph, Op};
 use trefoil_ir::plan::Owner;
+use trefoil_ir::tail::Tail;
 use trefoil_runtime::data::{DataError, DataSet};
 
 use super::breaches::Breaches;
 use super::compile::feature_map;
-use crate::calibrate::distortion;
 
 /// Why a data set cannot be run.
 #[derive(Debug, Error)]
@@ -37,7 +37,9 @@ pub enum EvaluateError {
 pub trait Network: Sync {
     /// Shape of the image.
     fn input(&self) -> Shape;
-    /// The logits: what precedes the last softmax or argmax.
+    /// What is made of the logits.
+    fn tail(&self) -> &Tail;
+    /// The logits.
     ///
     /// # Errors
     /// A sentence, if the image is not what the network expects.
@@ -47,14 +49,12 @@ pub trait Network: Sync {
 /// A graph in floats.
 pub struct Float<'a> {
     graph: &'a Graph,
-    logits: NodeId,
 }
 
 impl<'a> Float<'a> {
     /// This graph, which the verifier has seen.
     pub fn new(graph: &'a Graph) -> Self {
-        let logits = distortion::logits(graph);
-        Self { graph, logits }
+        Self { graph }
     }
 }
 
@@ -65,15 +65,16 @@ impl Network for Float<'_> {
             .shape
     }
 
+    fn tail(&self) -> &Tail {
+        let output = self.graph.output().map(|id| &self.graph.node(id).op);
+        match output {
+            Some(Op::Output(output)) => &output.tail,
+            _ => unreachable!("a verified graph has an output"),
+        }
+    }
+
     fn logits(&self, image: &FeatureMap) -> Result<FeatureMap, String> {
-        let mut logits = None;
-        eval::run_with(self.graph, image, |id, value| {
-            if id == self.logits {
-                logits = Some(value.clone());
-            }
-        })
-        .map_err(|e| e.to_string())?;
-        Ok(logits.expect("the logits precede the output"))
+        eval::run(self.graph, image).map_err(|e| e.to_string())
     }
 }
 
@@ -124,6 +125,10 @@ impl<'a> Fixed<'a> {
 impl Network for Fixed<'_> {
     fn input(&self) -> Shape {
         self.owner.program.steps[0].ty.shape
+    }
+
+    fn tail(&self) -> &Tail {
+        &self.owner.output.tail
     }
 
     fn logits(&self, image: &FeatureMap) -> Result<FeatureMap, String> {

@@ -4,10 +4,10 @@ use std::fmt::Write;
 
 use serde::Serialize;
 use trefoil_ir::nn::eval::FeatureMap;
-use trefoil_runtime::data::{DataSet, top1};
+use trefoil_runtime::data::DataSet;
 
 use super::compile::{CompileError, CompileOptions, Compiled, PatchSource, Progress, compile};
-use super::evaluate::{EvaluateError, Fixed, Float, run};
+use super::evaluate::{EvaluateError, Fixed, Float, Network, run};
 use crate::pass::Dump;
 
 /// One point of a trade-off.
@@ -104,11 +104,11 @@ pub fn point(
     };
     let mut warnings = report.warnings.clone();
     if let Some(data) = data {
-        point.right = right(data, &run(&Float::new(&compiled.owner.graph), data, |_| {})?);
+        point.right = right(data, &Float::new(&compiled.owner.graph))?;
         point.top1_f32 = share(&point.right);
         if in_emulator {
             let fixed = Fixed::new(&compiled.owner);
-            point.top1 = share(&right(data, &run(&fixed, data, |_| {})?));
+            point.top1 = share(&right(data, &fixed)?);
             let breaches = fixed.breaches();
             point.breaches = Some(breaches.images());
             warnings.extend(breaches.warning(&compiled.owner.program, compiled.owner.calibration_images));
@@ -141,10 +141,12 @@ fn goal(patches: &PatchSource) -> String {
     }
 }
 
-/// Whether the largest logit is the label's, for each labelled image.
-fn right(data: &DataSet, rows: &[FeatureMap]) -> Vec<bool> {
-    let right = |(at, row): (usize, &FeatureMap)| Some(data.label(at)? == top1(row.values()) as i64);
-    rows.iter().enumerate().filter_map(right).collect()
+/// Whether the class is the label's, for each labelled image.
+fn right(data: &DataSet, network: &dyn Network) -> Result<Vec<bool>, EvaluateError> {
+    let rows = run(network, data, |_| {})?;
+    let class = |row: &FeatureMap| network.tail().run(row.values()).class().map(|class| class as i64);
+    let right = |(at, row): (usize, &FeatureMap)| Some(data.label(at)? == class(row)?);
+    Ok(rows.iter().enumerate().filter_map(right).collect())
 }
 
 fn share(right: &[bool]) -> Option<f64> {

@@ -92,11 +92,11 @@ fn shifted(graph: &Graph) -> Result<Graph, ExportError> {
 }
 
 fn model(graph: &Graph, options: &ExportOptions) -> Result<ModelProto, ExportError> {
-    let mut writer = Writer::new(graph, options.input_rank);
+    let opset = opset(graph);
+    let mut writer = Writer::new(graph, opset, options.input_rank);
     for id in graph.order() {
         op::write(&mut writer, id)?;
     }
-    let opset = opset(graph);
     Ok(ModelProto {
         // The version in which each operator set came out.
         ir_version: if opset == OPSET { 7 } else { 9 },

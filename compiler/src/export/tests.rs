@@ -4,8 +4,9 @@ use proptest::prelude::*;
 use prost::Message;
 use tract_onnx::pb::{ModelProto, NodeProto};
 use trefoil_ir::nn::eval;
-use trefoil_ir::nn::op::{AvgPool, BatchNorm, Coordinates, Output, Pad, Resize, ResizeMode, Slice, Softmax};
+use trefoil_ir::nn::op::{AvgPool, BatchNorm, Coordinates, Output, Pad, Resize, ResizeMode, Slice};
 use trefoil_ir::nn::{Graph, Op, Origin, op};
+use trefoil_ir::tail::{self, Binary, DType, Reduction, Step, Tail, Unary};
 use trefoil_ir::{Patch, Shape, Tensor, Window};
 
 use super::testing::{exported, gated, imported, meant, tract};
@@ -32,11 +33,17 @@ fn check_exact(graph: &Graph) -> Vec<u8> {
 fn check_meaning(graph: &Graph, bytes: &[u8], seed: u64) {
     let shape = graph.node(graph.input().unwrap()).shape;
     let image = Rng::new(seed ^ 0x7ac7).image(shape);
-    let ours = eval::run(graph, &image).unwrap();
+    let Op::Output(Output { tail }) = &graph.node(graph.output().unwrap()).op else {
+        unreachable!()
+    };
+    let ours = tail
+        .run(eval::run(graph, &image).unwrap().values())
+        .output
+        .to_f32();
     let theirs = tract(bytes, &image).unwrap_or_else(|error| panic!("{error:#}\n{}", graph.to_text()));
-    assert_eq!(ours.values().len(), theirs.len());
-    let size = ours.values().iter().fold(1e-3f32, |m, v| m.max(v.abs()));
-    for (a, b) in ours.values().iter().zip(theirs) {
+    assert_eq!(ours.len(), theirs.len());
+    let size = ours.iter().fold(1e-3f32, |m, v| m.max(v.abs()));
+    for (a, b) in ours.into_iter().zip(theirs) {
         assert!((a - b).abs() <= 1e-4 * size, "{a} and {b}\n{}", graph.to_text());
     }
 }
@@ -85,8 +92,7 @@ fn layers_read_back() {
     let f = net.avg_pool(e, Window::dense([2, 3]), true);
     let g = net.flatten(f);
     let h = net.linear(g, 5);
-    let i = net.op(Softmax, &[h]);
-    check(&net.finish(i));
+    check(&net.finish(h));
 }
 
 #[test]
@@ -269,39 +275,116 @@ fn sizes_that_scales_do_not_make_are_stated() {
     check(&net.finish(a));
 }
 
-#[test]
-fn outputs_keep_name_rank_and_type() {
-    for rank in [3, 4] {
-        let mut net = Net::new(8);
-        let x = net.input(Shape::new(3, 4, 5));
-        let a = net.conv(x, 3, 1);
-        let b = net.op(op::ArgMax, &[a]);
-        let mut graph = net.finish(b);
-        let output = graph.output().unwrap();
-        graph.replace(output, Output { rank }, &[b]).unwrap();
-        graph.node_mut(output).origin = Origin::named("classes");
-        check(&graph);
-        let back = imported(&exported(&graph));
-        assert_eq!(
-            (back.output_name.as_str(), back.output_dims.len()),
-            ("classes", rank)
-        );
-        assert_eq!(back.input_name, "input1");
-    }
-    // Indices that are resized are numbers.
+/// A network that ends in `tail`, of logits `[5]` or `[3, 4, 2]`.
+fn ending(tail: &Tail) -> Graph {
     let mut net = Net::new(8);
-    let x = net.input(Shape::new(3, 4, 5));
-    let a = net.op(op::ArgMax, &[x]);
-    let b = net.op(
-        Resize {
-            size: [8, 10],
-            scales: [2.0, 2.0],
-            mode: ResizeMode::NearestFloor,
-            coordinates: Coordinates::Asymmetric,
-        },
-        &[a],
-    );
-    check(&net.finish(b));
+    let x = net.input(Shape::new(3, 4, 2));
+    let a = net.conv(x, 3, 1);
+    let y = match tail.dims.iter().product() {
+        24 => a,
+        count => {
+            let pooled = net.global_avg_pool(a);
+            net.linear(pooled, count)
+        }
+    };
+    let mut graph = net.finish(y);
+    let output = graph.output().unwrap();
+    graph
+        .replace(output, Output { tail: tail.clone() }, &[y])
+        .unwrap();
+    graph.node_mut(output).origin = Origin::named("answer");
+    graph
+}
+
+fn chain(dims: &[usize], ops: Vec<tail::Op>) -> Tail {
+    let step = |(at, op)| Step { op, args: vec![at] };
+    Tail {
+        dims: dims.to_vec(),
+        steps: ops.into_iter().enumerate().map(step).collect(),
+    }
+}
+
+#[test]
+fn tails_are_written_back() {
+    use tail::Op as T;
+    let softmax = |first, last, log| T::Softmax { first, last, log };
+    let arg = |axis, keep| T::Arg {
+        axis,
+        largest: true,
+        keep,
+        last: false,
+    };
+    let top_k = |indices| T::TopK {
+        axis: 1,
+        count: 3,
+        largest: false,
+        indices,
+    };
+    let (vector, map) = (&[1, 5][..], &[1, 3, 4, 2][..]);
+    let tails = [
+        chain(vector, vec![]),
+        chain(map, vec![]),
+        chain(&[1, 5, 1, 1], vec![]),
+        chain(&[1, 3, 8], vec![]),
+        chain(&[1, 1, 3, 4, 2], vec![]),
+        chain(vector, vec![T::Reshape(vec![5])]),
+        chain(vector, vec![softmax(1, 2, false)]),
+        chain(map, vec![softmax(1, 2, true), T::Transpose(vec![0, 2, 3, 1])]),
+        chain(map, vec![softmax(3, 4, false)]),
+        chain(
+            &[1, 3, 8],
+            vec![softmax(2, 3, false), T::Reshape(vec![1, 3, 4, 2])],
+        ),
+        chain(vector, vec![arg(1, false)]),
+        chain(map, vec![arg(1, true), T::Cast(DType::I32)]),
+        chain(vector, vec![T::Reshape(vec![5]), arg(0, true)]),
+        chain(vector, vec![top_k(false)]),
+        chain(vector, vec![top_k(true), T::Cast(DType::F32)]),
+        chain(map, vec![T::Unary(Unary::Sigmoid), T::Unary(Unary::Log)]),
+        chain(
+            vector,
+            vec![T::HardSigmoid {
+                alpha: 0.25,
+                beta: 0.5,
+            }],
+        ),
+        chain(vector, vec![T::Unary(Unary::Tanh), T::Cast(DType::F64)]),
+    ];
+    for tail in tails {
+        let graph = ending(&tail);
+        let bytes = check_exact(&graph);
+        // tract has no select_last_index and no double precision of all.
+        check_meaning(&graph, &bytes, 1);
+        assert_eq!(imported(&bytes).output_name, "answer");
+    }
+    // Axes that are taken as one need nodes of their own; what is computed stays.
+    let graph = ending(&chain(map, vec![softmax(1, 4, false)]));
+    check_meaning(&graph, &exported(&graph), 1);
+}
+
+#[test]
+fn norms_and_numbers_of_tails_are_written_back() {
+    use tail::Op as T;
+    let step = |op, args: &[usize]| Step {
+        op,
+        args: args.to_vec(),
+    };
+    let norm = T::Reduce {
+        how: Reduction::L2,
+        axes: vec![1],
+        keep: true,
+    };
+    let steps = vec![
+        step(norm, &[0]),
+        step(T::Number(f64::from(1e-6f32), DType::F32), &[]),
+        step(T::Binary(Binary::Max), &[1, 2]),
+        step(T::Expand(vec![1, 5]), &[3]),
+        step(T::Binary(Binary::Div), &[0, 4]),
+    ];
+    check(&ending(&Tail {
+        dims: vec![1, 5],
+        steps,
+    }));
 }
 
 #[test]

@@ -3,12 +3,15 @@
 
 use std::collections::{HashMap, HashSet};
 
-use tract_onnx::pb::tensor_proto::DataType;
-use tract_onnx::pb::{AttributeProto, GraphProto, NodeProto, TensorProto, ValueInfoProto};
+use tract_onnx::pb::{AttributeProto, GraphProto, NodeProto, TensorProto};
 use trefoil_ir::nn::{Graph, NodeId, Op};
+use trefoil_ir::tail::{DType, Tail, Type};
 use trefoil_ir::{Shape, Tensor};
 
-use super::proto;
+use super::{op, proto};
+
+/// The operator set in which the axes of all reductions became operands.
+pub(super) const OPSET_WITH_AXES_AS_OPERANDS: i64 = 18;
 
 /// An ONNX value: its name and its rank, batch included. A map of several pixels has rank 4, a
 /// vector 2 or 4.
@@ -34,16 +37,15 @@ pub(super) struct Writer<'g> {
     /// Values that were given another rank.
     ranked: HashMap<(NodeId, usize), String>,
     input_rank: Option<usize>,
-    /// What the output takes: the value, and the rank that it must have.
+    /// The value and rank that the output has, where it is a value of the network as it is.
     result: Option<(NodeId, usize)>,
-    /// That value as its node gives it, before it became a float for others.
-    last: Option<Value>,
     output: String,
+    opset: i64,
 }
 
 impl<'g> Writer<'g> {
     /// An empty ONNX graph for the nodes of `graph`.
-    pub(super) fn new(graph: &'g Graph, input_rank: Option<usize>) -> Self {
+    pub(super) fn new(graph: &'g Graph, opset: i64, input_rank: Option<usize>) -> Self {
         let mut writer = Self {
             graph,
             proto: GraphProto {
@@ -61,8 +63,8 @@ impl<'g> Writer<'g> {
             ranked: HashMap::new(),
             input_rank,
             result: None,
-            last: None,
             output: String::new(),
+            opset,
         };
         // The names that others rely on are taken before any node can take them.
         if let Some(id) = graph.input() {
@@ -76,7 +78,10 @@ impl<'g> Writer<'g> {
             let Op::Output(output) = &graph.node(id).op else {
                 return writer;
             };
-            writer.result = Some((graph.inputs(id)[0], output.rank));
+            let logits = graph.inputs(id)[0];
+            let is_as_it_is =
+                |rank: &usize| output.tail.steps.is_empty() && writer.has_dims(logits, *rank, &output.tail);
+            writer.result = [2, 4].into_iter().find(is_as_it_is).map(|rank| (logits, rank));
         }
         writer
     }
@@ -106,10 +111,14 @@ impl<'g> Writer<'g> {
         self.graph.inputs(id)
     }
 
-    /// Whether other operators than the output take this value.
-    pub(super) fn has_users(&self, id: NodeId) -> bool {
-        let is_output = |user: NodeId| matches!(self.op(user), Op::Output(_));
-        !self.graph.users(id).into_iter().all(is_output)
+    /// The operator set.
+    pub(super) fn opset(&self) -> i64 {
+        self.opset
+    }
+
+    /// Whether a value has the dimensions of a tail's logits under this rank.
+    fn has_dims(&self, id: NodeId, rank: usize, tail: &Tail) -> bool {
+        (rank == 4 || self.is_vector(id)) && self.dims(id, rank) == tail.dims[1..]
     }
 
     fn is_vector(&self, id: NodeId) -> bool {
@@ -123,7 +132,7 @@ impl<'g> Writer<'g> {
     }
 
     /// A name like this one that no value and no node has.
-    fn fresh(&mut self, name: &str) -> String {
+    pub(super) fn fresh(&mut self, name: &str) -> String {
         let mut fresh = name.to_owned();
         while fresh.is_empty() || self.reserved.contains(&*fresh) || !self.taken.insert(fresh.clone()) {
             let number = self.numbers.entry(name.to_owned()).or_insert(1);
@@ -158,19 +167,22 @@ impl<'g> Writer<'g> {
         let Value { name, rank: old } = value;
         match (*old, rank) {
             (_, 2) => {
-                self.node("Flatten", node, &[name], output, vec![proto::int("axis", 1)]);
+                self.node("Flatten", node, &[name], &[output], vec![proto::int("axis", 1)]);
             }
             (2, 4) => {
                 let axes = self.sizes(&format!("{node}/axes"), &[2, 3]);
-                self.node("Unsqueeze", node, &[name, &axes], output, vec![]);
+                self.node("Unsqueeze", node, &[name, &axes], &[output], vec![]);
             }
-            _ => {
-                // Zero copies the batch.
-                let dims = [&[0], &self.dims(id, rank)[..]].concat();
-                let shape = self.sizes(&format!("{node}/shape"), &dims);
-                self.node("Reshape", node, &[name, &shape], output, vec![]);
-            }
+            _ => self.reshape(name, &self.dims(id, rank), node, output),
         }
+    }
+
+    /// Gives a value other dimensions, batch left out.
+    fn reshape(&mut self, value: &str, dims: &[usize], node: &str, output: &str) {
+        // Zero copies the batch.
+        let dims = [&[0], dims].concat();
+        let shape = self.sizes(&format!("{node}/shape"), &dims);
+        self.node("Reshape", node, &[value, &shape], &[output], vec![]);
     }
 
     /// Dimensions of a value under this rank, batch left out.
@@ -178,9 +190,6 @@ impl<'g> Writer<'g> {
         let Shape { c, h, w } = self.shape(id);
         match rank {
             2 => vec![c * h * w],
-            // What an argmax without its axis gives.
-            3 if c == 1 => vec![h, w],
-            3 => vec![c, h * w],
             _ => vec![c, h, w],
         }
     }
@@ -194,6 +203,12 @@ impl<'g> Writer<'g> {
     pub(super) fn floats(&mut self, name: &str, dims: &[usize], values: &[f32]) -> String {
         let name = self.fresh(name);
         self.constant(proto::floats(name, dims, values))
+    }
+
+    /// Adds a constant single number.
+    pub(super) fn number(&mut self, name: &str, value: f64, dtype: DType) -> String {
+        let name = self.fresh(name);
+        self.constant(proto::number(name, value, dtype))
     }
 
     /// Adds a constant vector of sizes.
@@ -217,7 +232,7 @@ impl<'g> Writer<'g> {
         attributes: Vec<AttributeProto>,
     ) -> String {
         let name = self.fresh(name);
-        self.node(op, &name, inputs, &name, attributes);
+        self.node(op, &name, inputs, &[&name], attributes);
         name
     }
 
@@ -236,28 +251,26 @@ impl<'g> Writer<'g> {
         } else {
             self.claim(name)
         };
-        self.node(op, name, inputs, &output, attributes);
+        self.node(op, name, inputs, &[&output], attributes);
         let value = Value { name: output, rank };
-        if self.result.is_some_and(|(last, _)| last == id) {
-            self.last = Some(value.clone());
-        }
         self.values.insert(id, value);
     }
 
-    /// Gives the users of an index a float in its place; the output keeps the index.
-    pub(super) fn cast(&mut self, id: NodeId) {
-        let Value { name, rank } = self.value(id);
-        let to = vec![proto::int("to", DataType::Float as i64)];
-        let name = self.part("Cast", &format!("{}/float", self.name(id)), &[&name], to);
-        self.values.insert(id, Value { name, rank });
-    }
-
-    fn node(&mut self, op: &str, name: &str, inputs: &[&str], output: &str, attributes: Vec<AttributeProto>) {
+    /// Adds a node.
+    pub(super) fn node(
+        &mut self,
+        op: &str,
+        name: &str,
+        inputs: &[&str],
+        outputs: &[&str],
+        attributes: Vec<AttributeProto>,
+    ) {
+        let names = |names: &[&str]| names.iter().map(|&n| n.to_owned()).collect();
         self.proto.node.push(NodeProto {
             op_type: op.to_owned(),
             name: name.to_owned(),
-            input: inputs.iter().map(|&i| i.to_owned()).collect(),
-            output: vec![output.to_owned()],
+            input: names(inputs),
+            output: names(outputs),
             attribute: attributes,
             ..NodeProto::default()
         });
@@ -266,31 +279,44 @@ impl<'g> Writer<'g> {
     /// Declares the input.
     pub(super) fn declare_input(&mut self, id: NodeId) {
         let Value { name, rank } = self.value(id);
-        let dims = self.dims(id, rank);
-        self.proto
-            .input
-            .push(proto::declaration(&name, DataType::Float, &dims));
+        let ty = Type {
+            dims: [&[1], &self.dims(id, rank)[..]].concat(),
+            dtype: DType::F32,
+            batched: true,
+        };
+        self.proto.input.push(proto::declaration(&name, &ty));
     }
 
-    /// Declares the output, behind a node that names it or gives it its rank where the value of
-    /// the last node does not do.
-    pub(super) fn declare_output(&mut self) {
-        let Some((id, rank)) = self.result else { return };
-        let value = self.last.take().unwrap_or_else(|| self.value(id));
-        let output = self.output.clone();
-        let node = self.fresh(&format!("{output}/output"));
-        if value.rank != rank {
-            self.change_rank(id, &value, rank, &node, &output);
-        } else if value.name != output {
-            self.node("Identity", &node, &[&value.name], &output, vec![]);
-        }
-        let is_index = matches!(self.op(id), Op::ArgMax(_));
-        let kind = if is_index {
-            DataType::Int64
-        } else {
-            DataType::Float
+    /// Writes the tail and declares the output: behind nodes that compute it, name it, or give it its
+    /// dimensions where the value of the last node does not do.
+    pub(super) fn declare_output(&mut self, tail: &Tail) {
+        let Some(logits) = self.graph.output().map(|id| self.inputs(id)[0]) else {
+            return;
         };
-        let info: ValueInfoProto = proto::declaration(&output, kind, &self.dims(id, rank));
-        self.proto.output.push(info);
+        // A verified graph's tail has types.
+        let Ok(types) = tail.types() else { return };
+        let output = self.output.clone();
+        let value = self.value(logits);
+        let has_its_dims = self.has_dims(logits, value.rank, tail);
+        if let Some((id, rank)) = self.result {
+            let node = self.fresh(&format!("{output}/output"));
+            if value.rank != rank {
+                self.change_rank(id, &value, rank, &node, &output);
+            } else if value.name != output {
+                self.node("Identity", &node, &[&value.name], &[&output], vec![]);
+            }
+        } else if tail.steps.is_empty() {
+            let node = self.fresh(&format!("{output}/output"));
+            self.reshape(&value.name, &tail.dims[1..], &node, &output);
+        } else if has_its_dims {
+            op::tail::write(self, tail, &types, value.name, &output);
+        } else {
+            let node = self.fresh(&format!("{output}/logits"));
+            self.reshape(&value.name, &tail.dims[1..], &node, &node);
+            op::tail::write(self, tail, &types, node, &output);
+        }
+        if let Some(ty) = types.last() {
+            self.proto.output.push(proto::declaration(&output, ty));
+        }
     }
 }

@@ -3,10 +3,10 @@
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
-use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{GraphProto, NodeProto, TensorProto};
 use trefoil_ir::nn::op::{Input, Output};
 use trefoil_ir::nn::{Graph, NodeId, Op, Origin};
+use trefoil_ir::tail::{self, DType};
 
 use super::constant::Folder as ConstantFolder;
 use super::error::{ImportError, ModelError, Refusal, TensorError, UnsupportedNode, UnsupportedNodes};
@@ -15,9 +15,10 @@ use super::model::Model;
 use super::op::{self, clip::Clipped};
 use super::site::{Operand, Site};
 use super::structure::{Structure, node_name};
+use super::tail::{TailValue, nodes_at_the_end};
 use super::tensor::{check_finite, load};
 use super::twin::{self, Twin};
-use super::value::{Constant, Value, View};
+use super::value::{Constant, Value};
 use super::{ImportOptions, Imported, Warning, input, schema};
 
 /// Builds the graph of a model.
@@ -60,8 +61,9 @@ pub(super) fn build(
         unsupported: Vec::new(),
         fault: None,
     };
+    let ends = nodes_at_the_end(&source, &structure.order);
     for &at in &structure.order {
-        builder.import(&source.node[at]);
+        builder.import(&source.node[at], ends.contains(&at));
     }
     let (graph, warnings, output_dims) = builder.finish(&source, &structure)?;
     Ok(Imported {
@@ -106,9 +108,9 @@ struct Builder<'a> {
 impl Builder<'_> {
     /// Imports one node. What is wrong is kept, and the node's outputs are unknown then: nodes
     /// behind it are still looked at, so that all unsupported ones are found.
-    fn import(&mut self, node: &NodeProto) {
+    fn import(&mut self, node: &NodeProto, at_the_end: bool) {
         let name = node_name(node);
-        let outputs = match self.outputs(node, name) {
+        let outputs = match self.outputs(node, name, at_the_end) {
             Ok(outputs) => outputs,
             Err(Trouble::Refusal(Refusal::Unsupported { reason, remedy })) => {
                 self.unsupported.push(UnsupportedNode {
@@ -141,8 +143,11 @@ impl Builder<'_> {
         }
     }
 
-    fn outputs(&mut self, node: &NodeProto, name: &str) -> Result<Vec<Value>, Trouble> {
-        let importer = op::importer(node)?;
+    fn outputs(&mut self, node: &NodeProto, name: &str, at_the_end: bool) -> Result<Vec<Value>, Trouble> {
+        let tail = op::tail::import_of(&node.op_type).filter(|_| at_the_end);
+        if tail.is_none() {
+            op::importer(node)?;
+        }
         // A cluster's gate is our own, with bounds as attributes whatever the opset.
         if !self.twin.is_some_and(|twin| twin.has(node)) {
             schema::check(node, self.opset)?;
@@ -152,16 +157,46 @@ impl Builder<'_> {
         if values().any(|v| *v == Value::Unknown) {
             return Ok(Vec::new());
         }
-        let depends = values().any(|v| matches!(v, Value::Map(_)));
-        let outputs = match importer {
-            Some(importer) if depends || importer.takes_constants => {
-                (importer.import)(&mut self.site(node, name, operands))?
+        let depends = values().any(|v| matches!(v, Value::Map(_) | Value::Tail(_)));
+        let is_behind = values().any(|v| matches!(v, Value::Tail(_)));
+        let outputs = match tail.filter(|_| depends) {
+            Some(tail) if is_behind || op::tail::comes_first(&node.op_type) => {
+                tail(&mut self.site(node, name, operands))?
             }
-            None if depends => return Err(op::remedy::refuse(&node.op_type).into()),
-            Some(_) | None => self.fold(node, &operands)?,
+            Some(tail) => match self.network(node, name, operands.clone()) {
+                // What the parties cannot compute is left to the client.
+                Err(refusal @ Refusal::Unsupported { .. }) => {
+                    let refused = tail(&mut self.site(node, name, operands));
+                    refused.map_err(|own| match op::is_supported(&node.op_type) {
+                        true => refusal,
+                        false => own,
+                    })?
+                }
+                other => other?,
+            },
+            None => self.network(node, name, operands)?,
         };
         self.check_outputs(node, outputs.len())?;
         Ok(outputs)
+    }
+
+    /// The outputs of a node of the network, or of a constant one.
+    fn network(
+        &mut self,
+        node: &NodeProto,
+        name: &str,
+        operands: Vec<Option<Operand>>,
+    ) -> Result<Vec<Value>, Refusal> {
+        let importer = op::importer(node)?;
+        let values = || operands.iter().flatten().map(|o| &o.value);
+        let depends = values().any(|v| matches!(v, Value::Map(_) | Value::Tail(_)));
+        match importer {
+            Some(importer) if depends || importer.takes_constants => {
+                (importer.import)(&mut self.site(node, name, operands))
+            }
+            None if depends => Err(op::remedy::refuse(&node.op_type)),
+            Some(_) | None => self.fold(node, &operands),
+        }
     }
 
     /// What can be said of the result of a node that is not supported: often its shape.
@@ -171,7 +206,7 @@ impl Builder<'_> {
         };
         let dims = |operand: &Operand| match &operand.value {
             Value::Map(view) => Some(view.dims.clone()),
-            Value::Constant(_) | Value::Unknown => None,
+            Value::Constant(_) | Value::Tail(_) | Value::Unknown => None,
         };
         let unknown = operands.iter().flatten().any(|o| o.value == Value::Unknown);
         let known: Vec<Vec<usize>> = operands.iter().flatten().filter_map(dims).collect();
@@ -249,7 +284,7 @@ impl Builder<'_> {
     fn fold(&mut self, node: &NodeProto, operands: &[Option<Operand>]) -> Result<Vec<Value>, Refusal> {
         let constant = |operand: &Option<Operand>| match operand.as_ref()?.value {
             Value::Constant(ref constant) => Some(constant.clone()),
-            Value::Map(_) | Value::Unknown => None,
+            Value::Map(_) | Value::Tail(_) | Value::Unknown => None,
         };
         let known: Vec<Option<Constant>> = operands.iter().map(constant).collect();
         let known: Vec<Option<&Constant>> = known.iter().map(Option::as_ref).collect();
@@ -287,12 +322,20 @@ impl Builder<'_> {
             return Err(fault);
         }
         let name = &structure.output;
-        let Some(Value::Map(view)) = self.values.remove(name) else {
-            return Err(ModelError::ConstantOutput(name.clone()).into());
+        let value = match self.values.remove(name) {
+            Some(Value::Map(view)) => TailValue::of(view),
+            Some(Value::Tail(value)) => value,
+            Some(Value::Constant(_) | Value::Unknown) | None => {
+                return Err(ModelError::ConstantOutput(name.clone()).into());
+            }
         };
-        check_output_type(source, name, &self.graph, &view)?;
-        let rank = self.output_rank(name, &view)?;
-        let output = self.graph.add(Output { rank }, &[view.node], Origin::named(name));
+        if !value.tail.shows_logits() {
+            return Err(ModelError::ReducedOutput(name.clone()).into());
+        }
+        let value = of_declared_type(source, name, value)?;
+        let dims = value.dims();
+        let output = Output { tail: value.tail };
+        let output = self.graph.add(output, &[value.logits.node], Origin::named(name));
         output.map_err(|error| ImportError::Node {
             name: name.clone(),
             op: "Output".to_owned(),
@@ -300,33 +343,7 @@ impl Builder<'_> {
         })?;
         let mut graph = self.graph.compacted();
         make_names_unique(&mut graph, &mut self.warnings);
-        Ok((graph, self.warnings, view.dims))
-    }
-
-    /// Rank of the graph's output: that of the ONNX value, which must show the node's shape.
-    fn output_rank(&mut self, name: &str, view: &View) -> Result<usize, ImportError> {
-        let shape = self.graph.node(view.node).shape;
-        let dims = &view.dims[1..];
-        let fits = match dims {
-            [] => shape.len() == 1,
-            [n] => shape.plane() == 1 && shape.c == *n,
-            [_, _] => true,
-            [c, h, w] => [*c, *h, *w] == [shape.c, shape.h, shape.w],
-            _ => false,
-        };
-        if !fits {
-            return Err(ModelError::OutputShape {
-                name: name.to_owned(),
-                dims: view.dims.clone(),
-            }
-            .into());
-        }
-        if dims.is_empty() {
-            self.warnings.push(Warning::general(format!(
-                "the output \"{name}\" of shape [N] is delivered as [N, 1]"
-            )));
-        }
-        Ok(view.dims.len().max(2))
+        Ok((graph, self.warnings, dims))
     }
 }
 
@@ -356,17 +373,25 @@ fn check_initializer(constant: &Constant) -> Result<(), TensorError> {
     }
 }
 
-fn check_output_type(source: &GraphProto, name: &str, graph: &Graph, view: &View) -> Result<(), ModelError> {
+/// The output under the type that the file declares for it: floats may be wider or narrower than what
+/// is computed, and whole numbers than indices.
+fn of_declared_type(source: &GraphProto, name: &str, value: TailValue) -> Result<TailValue, ModelError> {
     let info = source.output.iter().find(|o| o.name == name);
-    let index = matches!(graph.node(view.node).op, Op::ArgMax(_));
-    match info.and_then(input::element_type) {
-        None | Some(DataType::Float) => Ok(()),
-        Some(DataType::Int64 | DataType::Int32) if index => Ok(()),
-        Some(kind) => Err(ModelError::ElementType {
-            name: name.to_owned(),
-            kind: kind.as_str_name().to_owned(),
-        }),
+    let Some(kind) = info.and_then(input::element_type) else {
+        return Ok(value);
+    };
+    let declared = op::tail::dtype(kind);
+    let alike = |dtype: &DType| dtype.is_float() == value.dtype().is_float();
+    match declared.filter(|dtype| (*dtype == DType::Bool) == (value.dtype() == DType::Bool)) {
+        Some(dtype) if dtype == value.dtype() => Some(value),
+        other => other
+            .filter(alike)
+            .and_then(|dtype| value.then(tail::Op::Cast(dtype)).ok()),
     }
+    .ok_or_else(|| ModelError::OutputType {
+        name: name.to_owned(),
+        kind: kind.as_str_name().to_owned(),
+    })
 }
 
 /// ReLUs are addressed by their names, so a second one of a name gets a number.

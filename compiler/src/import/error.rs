@@ -104,7 +104,7 @@ pub enum ModelError {
     #[error("the network has {} inputs ({}), and exactly one image is expected: export it with one input", .0.len(), quoted(.0))]
     Inputs(Vec<String>),
     /// Not exactly one output, and none chosen.
-    #[error("the network has {} outputs ({}), and exactly one is expected: choose one with --output NAME", .0.len(), quoted(.0))]
+    #[error("the network has {} outputs ({}), and exactly one is expected: choose one with --output-name NAME", .0.len(), quoted(.0))]
     Outputs(Vec<String>),
     /// The chosen output does not exist.
     #[error("there is no output or value \"{name}\": the outputs are {}", quoted(.outputs))]
@@ -115,15 +115,22 @@ pub enum ModelError {
         outputs: Vec<String>,
     },
     /// The output is the same for every image.
-    #[error("the output \"{0}\" does not depend on the input: choose another one with --output NAME")]
+    #[error("the output \"{0}\" does not depend on the input: choose another one with --output-name NAME")]
     ConstantOutput(String),
-    /// The output's rank.
-    #[error("the output \"{name}\" has the shape {}, and [N, classes] or [N, C, H, W] is expected", shape_text(.dims))]
-    OutputShape {
+    /// The output is a sum or the like of what the client would learn.
+    #[error(
+        "the output \"{0}\" reduces values that the client would learn for it, and they tell more: end the network before it, or put it before a layer that the parties compute"
+    )]
+    ReducedOutput(String),
+    /// The output's declared type is another than its node's.
+    #[error(
+        "the output \"{name}\" is declared as {kind}, and its node gives another type: export the model again"
+    )]
+    OutputType {
         /// The output.
         name: String,
-        /// Its dimensions.
-        dims: Vec<usize>,
+        /// Its declared type.
+        kind: String,
     },
     /// Input or output of another type.
     #[error("\"{name}\" has the element type {kind}, and float32 is expected: export the model in float32")]

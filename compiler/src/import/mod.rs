@@ -24,6 +24,7 @@ mod schema;
 mod site;
 mod skim;
 mod structure;
+mod tail;
 mod tensor;
 #[cfg(test)]
 mod testing;

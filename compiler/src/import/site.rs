@@ -16,6 +16,7 @@ use super::tensor::check_finite;
 use super::value::{Constant, Value, View, shape_text, volume};
 
 /// An operand of a node.
+#[derive(Clone)]
 pub(super) struct Operand {
     /// The value's name.
     pub(super) name: String,
@@ -145,6 +146,10 @@ impl Site<'_> {
     pub(super) fn view(&self, at: usize) -> Result<View, Refusal> {
         match self.value(at)? {
             Value::Map(view) => Ok(view.clone()),
+            Value::Tail(_) => unsupported(
+                "it takes a value that the client computes in the clear, behind the network",
+                "end the network before that, or leave this operator out",
+            ),
             Value::Constant(_) | Value::Unknown => unsupported(
                 format!("operand {at} is a constant where a value that depends on the image is expected"),
                 "export the model with constant folding (`do_constant_folding=True`)",
@@ -159,7 +164,7 @@ impl Site<'_> {
         }
         match self.value(at)? {
             Value::Constant(constant) => Ok(Some(constant)),
-            Value::Map(_) | Value::Unknown => unsupported(
+            Value::Map(_) | Value::Tail(_) | Value::Unknown => unsupported(
                 format!("operand {at} depends on the image, and only a constant is supported there"),
                 "export the model in eval mode, with weights and sizes as constants",
             ),

@@ -4,6 +4,8 @@ use trefoil_ir::Tensor;
 use trefoil_ir::nn::NodeId;
 use trefoil_ir::tensor::TensorSizeError;
 
+use super::tail::TailValue;
+
 /// A known tensor. Element types are only three: every float type is read as f32, every integer
 /// type as i64.
 #[derive(Clone, Debug, PartialEq)]
@@ -88,6 +90,8 @@ pub(super) enum Value {
     Constant(Constant),
     /// Depends on the image.
     Map(View),
+    /// Is computed by the client, behind the network.
+    Tail(TailValue),
     /// Lies behind a node that is not supported.
     Unknown,
 }

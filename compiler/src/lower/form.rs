@@ -230,8 +230,6 @@ impl Analysis<'_> {
             Op::BatchNorm(_)
             | Op::Affine(_)
             | Op::Clamp(_)
-            | Op::Softmax(_)
-            | Op::ArgMax(_)
             | Op::Output(_)
             | Op::Concat(_)
             | Op::Slice(_)

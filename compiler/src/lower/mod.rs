@@ -174,8 +174,8 @@ pub fn lower(
 ) -> Result<Lowered, LowerError> {
     let graph: &Graph = graph;
     check(graph, calibration, options)?;
-    let tail = tail::split_off(graph);
-    let forms = form::Forms::new(graph, tail.revealed)?;
+    let end = tail::split_off(graph);
+    let forms = form::Forms::new(graph, end.revealed)?;
     let mut warnings = calibration_warnings(graph, calibration, options);
     let scales = scale::Scales::new(graph, &forms, calibration, options, &mut warnings)?;
     let emitted = emit::emit(graph, &forms, &scales)?;
@@ -187,9 +187,9 @@ pub fn lower(
             unit: scales.unit(forms.input()).to_vec(),
         },
         output: OutputDecoding {
-            unit: scales.unit(tail.revealed).to_vec(),
-            rank: tail.rank,
-            tail: tail.ops,
+            unit: scales.unit(end.revealed).to_vec(),
+            linear: end.linear,
+            tail: end.tail,
             classes: Vec::new(),
         },
         warnings,

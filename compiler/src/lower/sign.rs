@@ -31,8 +31,6 @@ pub(super) fn non_negative(graph: &Graph, order: &[NodeId]) -> Vec<bool> {
             | Op::BatchNorm(_)
             | Op::Affine(_)
             | Op::Clamp(_)
-            | Op::Softmax(_)
-            | Op::ArgMax(_)
             | Op::Output(_) => false,
         };
     }

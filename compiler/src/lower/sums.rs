@@ -95,8 +95,6 @@ pub(super) fn summable(graph: &Graph, forms: &Forms, root: NodeId) -> bool {
         | Op::BatchNorm(_)
         | Op::Affine(_)
         | Op::Clamp(_)
-        | Op::Softmax(_)
-        | Op::ArgMax(_)
         | Op::Output(_) => false,
     };
     !interpolates(graph, root) && Tree::new(graph, forms, root).members.iter().all(can_sum)

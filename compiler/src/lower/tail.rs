@@ -1,50 +1,56 @@
-//! The tail: what the client may run in the clear.
+//! What the client runs in the clear of what it learns: the operators in front of its logits, and the
+//! tail behind them.
 //!
-//! Behind the last secret value stand operators without weights. The client may run them itself if
-//! their operand tells it no more than their result: softmax (the logits follow from it but for a
-//! constant, and logits are what a client is promised), argmax (its margin is told, as for any
-//! classifier that returns logits), a change of shape, and an interpolation from which the smaller
-//! map could be computed back. A pool or a slice never: its operand tells more.
+//! Behind the last secret value may stand operators without weights. The client runs them itself if
+//! what goes into them follows from what comes out: a change of shape, and an interpolation from which
+//! the smaller map could be computed back. A pool or a slice never: its operand tells more. Behind these
+//! are the logits, and logits are what a client is promised, whatever the network's own tail makes of
+//! them.
 
 use trefoil_ir::Shape;
-use trefoil_ir::nn::op::{Resize, Tap};
+use trefoil_ir::nn::op::{Output, Resize, Tap};
 use trefoil_ir::nn::{Graph, NodeId, Op};
+use trefoil_ir::tail::Tail;
 
-/// A graph's tail.
+/// The end of a graph.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Tail {
+pub struct End {
     /// The node whose value the client learns.
     pub revealed: NodeId,
-    /// What the client computes of it, in order.
-    pub ops: Vec<Op>,
-    /// Rank of the network's output, batch included.
-    pub rank: usize,
+    /// What the client computes of it, in order, up to the logits.
+    pub linear: Vec<Op>,
+    /// What the network makes of its logits.
+    pub tail: Tail,
 }
 
-/// Splits the longest possible tail off a verified graph.
+/// Splits the longest possible end off a verified graph.
 ///
 /// # Panics
 /// If the graph has no output, which the verifier excludes.
-pub fn split_off(graph: &Graph) -> Tail {
+pub fn split_off(graph: &Graph) -> End {
     let output = graph.output().expect("a verified graph has one output");
-    let rank = match &graph.node(output).op {
-        Op::Output(op) => op.rank,
-        _ => 0,
+    let Op::Output(Output { tail }) = &graph.node(output).op else {
+        unreachable!("the output is of this operator");
     };
     let mut revealed = graph.inputs(output)[0];
-    let mut ops = Vec::new();
-    while belongs_to_tail(graph, revealed) {
-        ops.push(graph.node(revealed).op.clone());
+    let mut linear = Vec::new();
+    while belongs_to_end(graph, revealed) {
+        linear.push(graph.node(revealed).op.clone());
         revealed = graph.inputs(revealed)[0];
     }
-    ops.reverse();
-    Tail { revealed, ops, rank }
+    linear.reverse();
+    let tail = tail.clone();
+    End {
+        revealed,
+        linear,
+        tail,
+    }
 }
 
-/// Every node behind this one is in the tail already, so it has no user beside them.
-fn belongs_to_tail(graph: &Graph, id: NodeId) -> bool {
+/// Every node behind this one is in the end already, so it has no user beside them.
+fn belongs_to_end(graph: &Graph, id: NodeId) -> bool {
     match &graph.node(id).op {
-        Op::Softmax(_) | Op::ArgMax(_) | Op::Flatten(_) => true,
+        Op::Flatten(_) => true,
         Op::Resize(op) => can_be_undone(op, graph.node(graph.inputs(id)[0]).shape),
         _ => false,
     }

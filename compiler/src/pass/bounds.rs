@@ -56,10 +56,6 @@ fn bounds_of(graph: &Graph, id: NodeId, table: &[Bounds]) -> Bounds {
             at_most: None,
             ..operands
         },
-        Op::Softmax(_) | Op::ArgMax(_) => Bounds {
-            non_negative: true,
-            at_most: None,
-        },
         Op::Input(_) | Op::Conv2d(_) | Op::Linear(_) | Op::BatchNorm(_) | Op::Affine(_) => Bounds::default(),
     }
 }

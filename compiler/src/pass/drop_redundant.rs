@@ -54,8 +54,6 @@ fn local(graph: &mut Graph, id: NodeId) -> Result<bool, PassError> {
         | Op::Clip(_)
         | Op::Clamp(_)
         | Op::Add(_)
-        | Op::Softmax(_)
-        | Op::ArgMax(_)
         | Op::Output(_) => false,
     };
     if keeps_everything {

@@ -5,9 +5,7 @@
 //! - no batch norm, affine map or clamp is left;
 //! - every gate has its simplest operator: a ReLU where every pixel has its own sign, a Block-ReLU
 //!   where there is no upper sign, and none gates nothing at all;
-//! - every convolution and linear layer has a bias;
-//! - softmax and argmax stand only between the last other operator and the output, where the client
-//!   does them in the clear.
+//! - every convolution and linear layer has a bias.
 
 use trefoil_ir::Tensor;
 use trefoil_ir::nn::{Graph, NodeId, Op};
@@ -32,15 +30,7 @@ fn check(graph: &Graph, id: NodeId) -> Result<(), PassError> {
             id,
             "an affine map or clamp is left that an earlier pass should have replaced; please report this network",
         )),
-        Op::Softmax(_) | Op::ArgMax(_) if !is_tail(graph, id) => Err(PassError::unsupported(
-            graph,
-            id,
-            "this operator runs only at the end of a network, where the client does it in the clear; \
-             remove it, or end the network here",
-        )),
-        Op::Softmax(_)
-        | Op::ArgMax(_)
-        | Op::Input(_)
+        Op::Input(_)
         | Op::Conv2d(_)
         | Op::Linear(_)
         | Op::Relu(_)
@@ -57,17 +47,6 @@ fn check(graph: &Graph, id: NodeId) -> Result<(), PassError> {
         | Op::Resize(_)
         | Op::Output(_) => Ok(()),
     }
-}
-
-/// Whether nothing but further such operators and the output uses this value.
-fn is_tail(graph: &Graph, id: NodeId) -> bool {
-    let is_end = |user: &NodeId| {
-        matches!(
-            graph.node(*user).op,
-            Op::Softmax(_) | Op::ArgMax(_) | Op::Output(_)
-        )
-    };
-    graph.users(id).iter().all(is_end)
 }
 
 fn simplify_gate(graph: &mut Graph, id: NodeId) -> Result<bool, PassError> {
@@ -93,7 +72,7 @@ fn add_bias(graph: &mut Graph, id: NodeId) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use trefoil_ir::nn::op::{ArgMax, Clip, Softmax};
+    use trefoil_ir::nn::op::Clip;
     use trefoil_ir::{Patch, Shape};
 
     use super::*;
@@ -124,22 +103,5 @@ mod tests {
         );
         assert!(matches!(&after.node(e).op, Op::Linear(op) if op.bias.is_some()));
         evaluate_equal(&before, &after, 1).unwrap();
-    }
-
-    #[test]
-    fn softmax_ends_a_network_or_is_refused() {
-        let mut net = Net::new(3);
-        let x = net.input(Shape::vector(4));
-        let a = net.op(Softmax, &[x]);
-        let b = net.op(ArgMax, &[a]);
-        let mut graph = net.finish(b);
-        assert_eq!(run(&mut graph, &PassOptions::default()).unwrap(), Changed::No);
-
-        let mut net = Net::new(3);
-        let x = net.input(Shape::vector(4));
-        let a = net.op(Softmax, &[x]);
-        let b = net.linear(a, 2);
-        let error = run(&mut net.finish(b), &PassOptions::default()).unwrap_err();
-        assert!(error.to_string().starts_with("softmax \"softmax1\""), "{error}");
     }
 }

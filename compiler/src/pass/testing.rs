@@ -228,7 +228,7 @@ impl Net {
 
     /// The graph whose output is `x`.
     pub(crate) fn finish(mut self, x: NodeId) -> Graph {
-        self.op(Output { rank: 4 }, &[x]);
+        self.op(Output::map(self.shape(x)), &[x]);
         self.graph
     }
 }

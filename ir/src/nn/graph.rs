@@ -335,7 +335,7 @@ mod tests {
         let x = graph.add(Input { shape }, &[], Origin::named("x")).unwrap();
         let a = graph.add(Relu, &[x], Origin::named("a")).unwrap();
         let sum = graph.add(Add, &[a, x], Origin::named("sum")).unwrap();
-        graph.add(Output { rank: 4 }, &[sum], Origin::named("y")).unwrap();
+        graph.add(Output::map(shape), &[sum], Origin::named("y")).unwrap();
         (graph, a, sum)
     }
 

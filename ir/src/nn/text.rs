@@ -5,7 +5,7 @@
 //!   %0 = input {shape=[3, 8, 8]} : 3x8x8 @"image"
 //!   %1 = conv2d %0 {weight=f32[4,3,3,3] random(1), pads=[1, 1, 1, 1]} : 4x8x8 @"/conv/Conv"
 //!   %2 = block_relu %1 {patches=[2x2*3, 0x1]} : 4x8x8 @"/relu/Relu" counted 4x16x16 range [1.5*4]
-//!   %3 = output %2 {rank=4} : 4x8x8 @"features"
+//!   %3 = output %2 {dims=[1, 4, 8, 8]} : 4x8x8 @"features"
 //! }
 //! ```
 //!

@@ -256,7 +256,9 @@ mod tests {
             };
             let x = graph.add(input, &[], Origin::named("x")).unwrap();
             let a = graph.add(op, &[x], Origin::named(name)).unwrap();
-            let b = graph.add(Output { rank: 4 }, &[a], Origin::named("y")).unwrap();
+            let b = graph
+                .add(Output::map(Shape::new(4, 1, 1)), &[a], Origin::named("y"))
+                .unwrap();
             graph.node_mut(x).shape = huge;
             graph.node_mut(b).origin.counted_on = Some(huge);
             let faults = graph.verify().unwrap_err();
@@ -281,7 +283,7 @@ mod tests {
                 .add(MaxPool { window }, &[at], Origin::named(format!("{number}")))
                 .unwrap();
         }
-        graph.add(Output { rank: 4 }, &[at], Origin::named("y")).unwrap();
+        graph.add(Output::map(shape), &[at], Origin::named("y")).unwrap();
         assert!(graph.verify().is_ok());
     }
 
@@ -290,7 +292,7 @@ mod tests {
         let mut graph = Graph::new("sound");
         let shape = Shape::new(1, 2, 2);
         let x = graph.add(Input { shape }, &[], Origin::named("x")).unwrap();
-        graph.add(Output { rank: 4 }, &[x], Origin::named("y")).unwrap();
+        graph.add(Output::map(shape), &[x], Origin::named("y")).unwrap();
         assert_eq!(graph.verify().expect("sound").len(), 2);
     }
 }

@@ -8,6 +8,7 @@ use crate::mpc::{ACTIVATION_BOUND, ConstKind, Op, Program};
 use crate::nn::{self, Graph, Verified};
 use crate::patch::Patch;
 use crate::shape::Shape;
+use crate::tail::{Prediction, Tail};
 use crate::tensor::Tensor;
 use crate::text::is_printable;
 
@@ -66,11 +67,11 @@ impl InputEncoding {
 pub struct OutputDecoding {
     /// Real value of one unit, per channel.
     pub unit: Vec<f64>,
-    /// Rank of the network's output, batch included.
-    pub rank: usize,
-    /// Operators without weights that the client runs in the clear behind the last gate. What
-    /// precedes the first softmax or argmax among them is written out as logits.
-    pub tail: Vec<nn::Op>,
+    /// Linear operators without weights that the client runs in the clear behind the last gate: what
+    /// they give are the logits.
+    pub linear: Vec<nn::Op>,
+    /// What the network makes of its logits.
+    pub tail: Tail,
     /// Names of the classes.
     pub classes: Vec<String>,
 }
@@ -82,20 +83,23 @@ impl OutputDecoding {
         units.iter().enumerate().map(value).collect()
     }
 
-    /// Runs the tail up to the first softmax or argmax: the logits and their shape.
+    /// The logits that the revealed values stand for.
     pub fn logits(&self, revealed: Vec<f32>, shape: Shape) -> nn::eval::FeatureMap {
         let mut map = nn::eval::FeatureMap::new(shape, revealed);
-        for op in &self.tail {
-            if matches!(op, nn::Op::Softmax(_) | nn::Op::ArgMax(_)) {
-                break;
-            }
-            // Plans are only made and decoded with tails whose shapes fit.
+        for op in &self.linear {
+            // Plans are only made and decoded with operators whose shapes fit.
             let Ok(shape) = op.infer(&[map.shape()]) else {
                 break;
             };
             map = op.eval(&[&map], shape);
         }
         map
+    }
+
+    /// What one image comes to, from the revealed units.
+    pub fn predict(&self, units: &[i64], shape: Shape) -> Prediction {
+        let logits = self.logits(self.decode(units, shape), shape);
+        self.tail.run(logits.values())
     }
 }
 
@@ -336,25 +340,26 @@ fn check_ends(program: &Program, input: &InputEncoding, output: &OutputDecoding)
     if !output.classes.iter().all(|class| is_printable(class)) {
         return Err(format!("the name of a class {}", nn::UNPRINTABLE));
     }
-    check_tail(&output.tail, revealed)
+    let logits = check_linear(&output.linear, revealed)?;
+    let checked = output.tail.check(logits);
+    checked.map_err(|error| format!("the client's tail: {error}"))
 }
 
-fn check_tail(tail: &[nn::Op], mut shape: Shape) -> Result<(), String> {
-    use nn::Op as N;
-    for op in tail {
-        let known = matches!(op, N::Resize(_) | N::Softmax(_) | N::ArgMax(_) | N::Flatten(_));
-        if !known {
+/// Checks what the client runs in front of its tail; returns the shape of the logits.
+fn check_linear(linear: &[nn::Op], mut shape: Shape) -> Result<Shape, String> {
+    for op in linear {
+        if !matches!(op, nn::Op::Resize(_) | nn::Op::Flatten(_)) {
             return Err(format!(
-                "the client's tail holds the operator `{}`, which does not belong there",
+                "the client runs the operator `{}`, which does not belong there",
                 op.name()
             ));
         }
         shape = op
             .infer(&[shape])
-            .map_err(|e| format!("the client's tail: {e}"))?;
+            .map_err(|e| format!("an operator that the client runs: {e}"))?;
         if !shape.is_sane() {
-            return Err("a value of the client's tail is empty or beyond all measure".into());
+            return Err("a value that the client computes is empty or beyond all measure".into());
         }
     }
-    Ok(())
+    Ok(shape)
 }

@@ -116,6 +116,12 @@ fn attrs_text(attrs: &Attrs, options: &TextOptions) -> String {
     join(&pairs.collect::<Vec<_>>(), ", ")
 }
 
+impl std::fmt::Display for Attrs {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{{{}}}", attrs_text(self, &TextOptions::default()))
+    }
+}
+
 fn attr_text(attr: &Attr, options: &TextOptions) -> String {
     match attr {
         Attr::Int(value) => value.to_string(),

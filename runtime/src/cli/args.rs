@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use trefoil_ir::mpc::time::LinkModel;
 
+use super::outputs::OutputFiles;
 use crate::amount;
 use crate::session::MOST_IN_STOCK;
 
@@ -40,9 +41,9 @@ pub struct ImageArgs {
     /// Classes: a .npy of integers, or lines "file class", which also select the files.
     #[arg(long, value_name = "FILE")]
     pub labels: Option<PathBuf>,
-    /// Writes the logits as a float32 .npy.
-    #[arg(long, value_name = "O.npy")]
-    pub output: Option<PathBuf>,
+    /// Where outputs go.
+    #[command(flatten)]
+    pub files: OutputFiles,
     /// Writes what was measured as JSON.
     #[arg(long, value_name = "R.json")]
     pub report: Option<PathBuf>,
@@ -205,6 +206,8 @@ mod tests {
             "local --plans d --data x --labels l --output o.npy --report r.json --images 3 --repeat 2",
             "local --plans d --data x --link 100Mbit,20ms --trace t.json",
             "local --plans d --data x --link wan",
+            "local --plans d --data x --output o.npy --logits",
+            "local --plans d --data x --output o.npy --logits l.npy",
             "server --plan p --listen 127.0.0.1:0 --helper 127.0.0.1:7002 --once --timeout 2.5 --threads 1",
             "helper --plan p --listen 127.0.0.1:0 --once",
             "helper --plan p --listen 127.0.0.1:0 --session-time 60 --idle-time 5 --grace 0.5",

@@ -52,6 +52,9 @@ pub enum CliError {
         /// The last class.
         last: usize,
     },
+    /// The logits have no file.
+    #[error("`--logits` without a file writes to that of `--output`: give one of the two")]
+    LogitsFile,
     /// A result that cannot be written.
     #[error("cannot write `{}`: check that its folder exists, is writable and has space", path.display())]
     Write {

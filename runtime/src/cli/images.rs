@@ -10,8 +10,9 @@ use trefoil_ir::shape::Shape;
 
 use super::args::ImageArgs;
 use super::error::CliError;
+use super::outputs::{OutputFiles, Rows};
 use super::print;
-use crate::data::{DataSet, Preprocess, top1, write_logits};
+use crate::data::{DataSet, Preprocess};
 use crate::exec;
 use crate::files::write_private;
 use crate::report::{Report, Tally};
@@ -31,7 +32,7 @@ pub struct Job {
     stock: u32,
     /// Images that are run together.
     batch: u32,
-    output: Option<PathBuf>,
+    files: OutputFiles,
     report: Option<PathBuf>,
 }
 
@@ -52,16 +53,15 @@ impl Job {
             data = data.take(images);
         }
         // A run may take hours: what cannot be written at its end is better said now.
-        for path in [&args.output, &args.report].into_iter().flatten() {
-            check_folder(path)?;
-        }
+        args.files.check()?;
+        args.report.as_deref().map_or(Ok(()), check_folder)?;
         let Shape { c, h, w } = ends(plan.program()).0;
         let job = Self {
             data: data.expect_shape((c, h, w))?,
             repeat,
             stock: args.stock,
             batch: args.batch,
-            output: args.output.clone(),
+            files: args.files.clone(),
             report: args.report.clone(),
         };
         job.check(plan)?;
@@ -71,13 +71,11 @@ impl Job {
     /// Reads every image and label once, before there is a session: that one of them cannot be used
     /// is nothing that the other parties may see, and better said before hours of work than after.
     fn check(&self, plan: &ClientPlan) -> Result<(), CliError> {
-        let (_, revealed) = ends(plan.program());
-        let nothing = vec![0.0; revealed.len()];
-        let logits = plan.part.output.logits(nothing, revealed).shape();
+        let classes = plan.part.output.tail.scores().classes();
         for index in 0..self.data.len() {
             self.image(plan, index)?;
-            if logits.plane() == 1 {
-                self.class(index, logits.c)?;
+            if let Some(classes) = classes {
+                self.class(index, classes)?;
             }
         }
         Ok(())
@@ -174,9 +172,7 @@ impl Job {
     /// # Errors
     /// If a file cannot be written.
     pub fn finish(&self, plan: &ClientPlan, results: &Results, tally: &Tally) -> Result<(), CliError> {
-        if let Some(path) = &self.output {
-            write_logits(path, &results.logits, &results.shape)?;
-        }
+        results.rows.write(&self.files)?;
         let report = tally.report(plan.program(), results.top1());
         if let Some(path) = &self.report {
             write_report(path, &report)?;
@@ -197,9 +193,7 @@ impl Job {
 /// What the images came to.
 #[derive(Default)]
 pub struct Results {
-    logits: Vec<Vec<f32>>,
-    /// Of one image's logits, without the batch.
-    shape: Vec<usize>,
+    rows: Rows,
     labelled: usize,
     correct: usize,
 }
@@ -208,26 +202,22 @@ impl Results {
     /// Takes one image's result in; returns the line to print.
     fn add(&mut self, job: &Job, plan: &ClientPlan, index: usize, units: &[i64]) -> Result<String, CliError> {
         let decoding = &plan.part.output;
-        let revealed = ends(plan.program()).1;
-        let logits = decoding.logits(decoding.decode(units, revealed), revealed);
-        self.shape = output_shape(logits.shape(), decoding.rank);
+        let prediction = decoding.predict(units, ends(plan.program()).1);
         let name = job.data.name(index);
-        let line = if logits.shape().plane() == 1 {
-            let class = top1(logits.values());
-            if let Some(wanted) = job.class(index, logits.values().len())? {
-                self.labelled += 1;
-                self.correct += usize::from(wanted == class);
+        let line = match prediction.class().zip(decoding.tail.scores().classes()) {
+            Some((class, classes)) => {
+                if let Some(wanted) = job.class(index, classes)? {
+                    self.labelled += 1;
+                    self.correct += usize::from(wanted == class);
+                }
+                match decoding.classes.get(class) {
+                    Some(word) => format!("{name}\t{class}\t{word}"),
+                    None => format!("{name}\t{class}"),
+                }
             }
-            match decoding.classes.get(class) {
-                Some(word) => format!("{name}\t{class}\t{word}"),
-                None => format!("{name}\t{class}"),
-            }
-        } else {
-            format!("{name}\tmap {}", logits.shape())
+            None => format!("{name}\tmap {:?}", prediction.output.dims),
         };
-        if job.output.is_some() {
-            self.logits.push(logits.into_values());
-        }
+        self.rows.add(&job.files, prediction);
         Ok(line)
     }
 
@@ -250,15 +240,6 @@ fn ends(program: &Program) -> (Shape, Shape) {
         shape_of(|op| matches!(op, Op::Input(_))),
         shape_of(|op| matches!(op, Op::Reveal(_))),
     )
-}
-
-/// Dimensions of one image's output as the network's own rank has them.
-fn output_shape(shape: Shape, rank: usize) -> Vec<usize> {
-    match rank {
-        4 => vec![shape.c, shape.h, shape.w],
-        3 => vec![shape.c, shape.plane()],
-        _ => vec![shape.len()],
-    }
 }
 
 /// Refuses a file that could not be written, before work is done for it.

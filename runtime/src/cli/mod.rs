@@ -3,6 +3,7 @@
 //! * [`args`]: the arguments as they are written
 //! * [`plans`]: plan files, read and checked
 //! * [`images`]: what the client feeds in and makes of the results
+//! * [`outputs`]: files of outputs and logits
 //! * [`client`], [`listen`], [`local`]: the commands
 
 pub mod args;
@@ -11,6 +12,7 @@ pub mod error;
 pub mod images;
 pub mod listen;
 pub mod local;
+pub mod outputs;
 pub mod plans;
 
 #[cfg(test)]

@@ -100,17 +100,17 @@ pub enum DataError {
         /// How many images there are.
         len: usize,
     },
-    /// Rows of logits that do not have the announced shape.
+    /// Two images have outputs of different shapes or types.
     #[error(
-        "the logits of image {index} are {found} numbers, but their shape {shape:?} holds another \
-         count; nothing was written"
+        "the output of image {index} has the shape {found:?}, and the first one's is {shape:?}, or their types differ; \
+         nothing was written"
     )]
-    LogitsShape {
+    OutputShape {
         /// The image.
         index: usize,
-        /// How many numbers its row holds.
-        found: usize,
-        /// The shape that every row must have.
+        /// Its dimensions.
+        found: Vec<usize>,
+        /// Those of the first.
         shape: Vec<usize>,
     },
 }

@@ -36,8 +36,8 @@
 mod dataset;
 mod error;
 mod labels;
-mod logits;
 mod npy;
+mod outputs;
 mod picture;
 mod preprocess;
 mod resize;
@@ -49,7 +49,7 @@ mod tests;
 pub use dataset::DataSet;
 pub use error::{DataError, ImageProblem, LabelsError, NpyError, PreprocessError};
 pub use labels::{LabelLine, Labels, UNLABELLED, read_labels};
-pub use logits::{top1, write_logits};
 pub use npy::read_npy_header;
+pub use outputs::{top1, write_arrays};
 pub use preprocess::Preprocess;
 pub use tensor::{ImageShape, ImageTensor};

@@ -9,6 +9,8 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
+use trefoil_ir::tail::DType;
+
 use super::error::NpyError;
 
 mod header;
@@ -147,10 +149,11 @@ fn exactly(bytes: Vec<u8>, announced: u64) -> Result<Vec<u8>, NpyError> {
     }
 }
 
-/// Writes the header of a float32 array in C order; its elements are to follow.
-pub(super) fn write_f32_header(out: &mut impl Write, shape: &[usize]) -> io::Result<()> {
+/// Writes the header of an array in C order; its elements are to follow.
+pub(super) fn write_header(out: &mut impl Write, dtype: DType, shape: &[usize]) -> io::Result<()> {
+    let word = descr(dtype);
     let axes: String = shape.iter().map(|len| format!("{len}, ")).collect();
-    let mut text = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({axes}), }}");
+    let mut text = format!("{{'descr': '{word}', 'fortran_order': False, 'shape': ({axes}), }}");
     // The elements begin at a multiple of 64, after magic, version, length, text and newline.
     let unpadded = MAGIC.len() + 2 + 2 + text.len() + 1;
     text.push_str(&" ".repeat(unpadded.next_multiple_of(64) - unpadded));
@@ -160,4 +163,22 @@ pub(super) fn write_f32_header(out: &mut impl Write, shape: &[usize]) -> io::Res
     out.write_all(&[1, 0])?;
     out.write_all(&length.to_le_bytes())?;
     out.write_all(text.as_bytes())
+}
+
+/// NumPy's word for an element type.
+fn descr(dtype: DType) -> &'static str {
+    match dtype {
+        DType::Bool => "|b1",
+        DType::U8 => "|u1",
+        DType::U16 => "<u2",
+        DType::U32 => "<u4",
+        DType::U64 => "<u8",
+        DType::I8 => "|i1",
+        DType::I16 => "<i2",
+        DType::I32 => "<i4",
+        DType::I64 => "<i8",
+        DType::F16 => "<f2",
+        DType::F32 => "<f4",
+        DType::F64 => "<f8",
+    }
 }

@@ -7,6 +7,7 @@ use trefoil_ir::plan::{
     SecretSeed, ServerPart, ServerPlan,
 };
 use trefoil_ir::shape::Shape;
+use trefoil_ir::tail::Tail;
 
 /// Shape of the image and of the output.
 pub(crate) const SHAPE: Shape = Shape::new(2, 3, 3);
@@ -43,8 +44,8 @@ pub(crate) fn files(number: u8) -> Files {
         input: InputEncoding { unit: vec![0.5; 2] },
         output: OutputDecoding {
             unit: vec![0.5; 2],
-            rank: 4,
-            tail: vec![],
+            linear: vec![],
+            tail: Tail::map(SHAPE),
             classes: vec![],
         },
         preprocess: None,

@@ -21,7 +21,7 @@ mod layers;
 mod linear;
 mod moments;
 mod nets;
-mod proto;
+pub(crate) mod proto;
 mod rng;
 mod shapes;
 mod tiny;

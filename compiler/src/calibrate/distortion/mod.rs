@@ -31,7 +31,7 @@ pub use sketch::{SiteVectors, Sketch};
 
 use serde::{Deserialize, Serialize};
 use trefoil_ir::Patch;
-use trefoil_ir::nn::{Graph, NodeId, Op};
+use trefoil_ir::nn::{Graph, NodeId};
 
 use crate::pass::Gate;
 
@@ -76,19 +76,13 @@ pub fn sites(graph: &Graph, mut patches: impl FnMut(usize, usize) -> Vec<Patch>)
     sites
 }
 
-/// The value that counts as the network's output: what precedes the last softmax or argmax.
+/// The value that counts as the network's output: the logits, of which the client computes the rest.
 ///
 /// # Panics
 /// If the graph has no output; a verified one has.
 pub fn logits(graph: &Graph) -> NodeId {
-    let mut logits = graph.output().expect("a verified graph has an output");
-    while matches!(
-        graph.node(logits).op,
-        Op::Output(_) | Op::Softmax(_) | Op::ArgMax(_)
-    ) {
-        logits = graph.inputs(logits)[0];
-    }
-    logits
+    let output = graph.output().expect("a verified graph has an output");
+    graph.inputs(output)[0]
 }
 
 #[cfg(test)]

@@ -217,6 +217,6 @@ fn without_constant(op: &Op) -> Option<Op> {
         Op::AvgPool(_) | Op::GlobalAvgPool(_) | Op::Add(_) | Op::Concat(_) => Some(op.clone()),
         Op::Slice(_) | Op::Pad(_) | Op::Flatten(_) | Op::Resize(_) | Op::Output(_) => Some(op.clone()),
         Op::Relu(_) | Op::BlockRelu(_) | Op::Clip(_) | Op::Clamp(_) | Op::MaxPool(_) => None,
-        Op::Softmax(_) | Op::ArgMax(_) | Op::Input(_) => None,
+        Op::Input(_) => None,
     }
 }

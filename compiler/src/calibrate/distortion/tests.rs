@@ -2,6 +2,7 @@
 //! every kind.
 
 use proptest::prelude::*;
+use trefoil_ir::nn::Op;
 use trefoil_ir::nn::eval::{self, FeatureMap, Tape};
 use trefoil_ir::nn::op::{BlockRelu, Clamp, Clip};
 use trefoil_ir::{Shape, Window};

@@ -172,19 +172,3 @@ fn modes(op: &Resize) -> Vec<AttributeProto> {
     attributes.extend(nearest.map(|nearest| word("nearest_mode", nearest)));
     attributes
 }
-
-/// Softmax over the channels.
-pub(super) fn softmax(w: &mut Writer<'_>, id: NodeId) {
-    let x = w.value(w.inputs(id)[0]);
-    w.emit("Softmax", id, &[&x.name], x.rank, vec![int("axis", 1)]);
-}
-
-/// ArgMax over the channels: an index at the end of the network, a float for other operators.
-pub(super) fn arg_max(w: &mut Writer<'_>, id: NodeId) {
-    let x = w.value(w.inputs(id)[0]);
-    let attributes = vec![int("axis", 1), int("keepdims", 1)];
-    w.emit("ArgMax", id, &[&x.name], x.rank, attributes);
-    if w.has_users(id) {
-        w.cast(id);
-    }
-}

@@ -2,6 +2,7 @@
 
 mod layer;
 mod map;
+pub(super) mod tail;
 mod window;
 
 use trefoil_ir::Patch;
@@ -34,9 +35,7 @@ pub(super) fn write(w: &mut Writer<'_>, id: NodeId) -> Result<(), ExportError> {
         Op::Pad(op) => map::pad(w, id, op),
         Op::Flatten(_) => map::flatten(w, id),
         Op::Resize(op) => return map::resize(w, id, op),
-        Op::Softmax(_) => map::softmax(w, id),
-        Op::ArgMax(_) => map::arg_max(w, id),
-        Op::Output(_) => w.declare_output(),
+        Op::Output(op) => w.declare_output(&op.tail),
     }
     Ok(())
 }

@@ -97,8 +97,8 @@ fn value_and_numbers(site: &Site<'_>) -> Result<(usize, Vec<f32>), Refusal> {
                     );
                 }
             },
-            Value::Map(_) | Value::Unknown if at.is_none() => at = Some(i),
-            Value::Map(_) | Value::Unknown => {
+            Value::Map(_) | Value::Tail(_) | Value::Unknown if at.is_none() => at = Some(i),
+            Value::Map(_) | Value::Tail(_) | Value::Unknown => {
                 return unsupported(
                     "it compares two values that depend on the image",
                     "replace it by max pooling, or by Relu and Add: max(a, b) = a + relu(b - a)",

@@ -99,7 +99,7 @@ pub(super) fn sum(site: &mut Site<'_>) -> Outcome {
     for at in 0..site.operands.len() {
         match site.value(at)? {
             Value::Map(view) => views.push(view.clone()),
-            Value::Constant(_) | Value::Unknown => constants.push(at),
+            Value::Constant(_) | Value::Tail(_) | Value::Unknown => constants.push(at),
         }
     }
     let mut views = views.into_iter();

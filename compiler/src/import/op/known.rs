@@ -81,6 +81,7 @@ fn dims(site: &Site<'_>) -> Result<Vec<usize>, Refusal> {
     match site.value(0)? {
         Value::Map(view) => Ok(view.dims.clone()),
         Value::Constant(constant) => Ok(constant.dims().to_vec()),
+        Value::Tail(value) => Ok(value.dims()),
         Value::Unknown => invalid("the operand is unknown"),
     }
 }

@@ -16,7 +16,7 @@ pub(super) mod remedy;
 pub(super) mod reshape;
 mod resize;
 mod slice;
-mod softmax;
+pub(super) mod tail;
 mod window;
 
 use tract_onnx::pb::NodeProto;
@@ -56,10 +56,14 @@ pub(super) fn importer(node: &NodeProto) -> Result<Option<Importer>, Refusal> {
     }
 }
 
+/// Whether the parties compute an operator, in some forms at least.
+pub(super) fn is_supported(op: &str) -> bool {
+    import_of(op).is_some()
+}
+
 fn import_of(op: &str) -> Option<fn(&mut Site<'_>) -> Outcome> {
     Some(match op {
         "Add" => elementwise::add,
-        "ArgMax" => softmax::arg_max,
         "AveragePool" => pool::average_pool,
         "BatchNormalization" => batch_norm::batch_normalization,
         "Cast" => pass::cast,
@@ -91,7 +95,6 @@ fn import_of(op: &str) -> Option<fn(&mut Site<'_>) -> Outcome> {
         "Shape" => known::shape,
         "Size" => known::size,
         "Slice" => slice::slice,
-        "Softmax" => softmax::softmax,
         "Split" => slice::split,
         "Squeeze" => reshape::squeeze,
         "Sub" => elementwise::sub,

@@ -1,7 +1,6 @@
 //! Operators that leave a value as it is at inference: Identity, Dropout, Cast to float32.
 
 use tract_onnx::pb::tensor_proto::DataType;
-use trefoil_ir::nn::Op;
 
 use crate::import::error::{invalid, unsupported};
 use crate::import::site::{Outcome, Site, attribute_error};
@@ -28,7 +27,7 @@ pub(super) fn dropout(site: &mut Site<'_>) -> Outcome {
     Ok(vec![site.value(0)?.clone()])
 }
 
-/// Cast of a value to float32, which it is already, or of an index to an integer.
+/// Cast of a value to float32, which it is already.
 pub(super) fn cast(site: &mut Site<'_>) -> Outcome {
     let view = site.view(0)?;
     let Some(to) = i32::try_from(site.int("to", 0)?)
@@ -37,10 +36,8 @@ pub(super) fn cast(site: &mut Site<'_>) -> Outcome {
     else {
         return attribute_error("to", "an element type");
     };
-    let is_index = matches!(site.graph.node(view.node).op, Op::ArgMax(_));
     match to {
         DataType::Float => Ok(vec![Value::Map(view)]),
-        DataType::Int64 | DataType::Int32 if is_index => Ok(vec![Value::Map(view)]),
         other => unsupported(
             format!("it converts values to {}", other.as_str_name()),
             "export the whole network in float32",

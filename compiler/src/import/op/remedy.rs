@@ -3,12 +3,19 @@
 use tract_onnx::pb::NodeProto;
 
 use crate::import::error::Refusal;
+use crate::import::op::tail::is_known;
 use crate::import::value::volume;
 
 /// The refusal of an operator that has no importer.
 pub(in crate::import) fn refuse(op: &str) -> Refusal {
+    let reason = match is_known(op) {
+        true => {
+            "the operator is supported only at the end of a network, where the client computes it in the clear"
+        }
+        false => "the operator is not supported",
+    };
     Refusal::Unsupported {
-        reason: "the operator is not supported".to_owned(),
+        reason: reason.to_owned(),
         remedy: remedy(op).to_owned(),
     }
 }
@@ -73,8 +80,8 @@ fn remedy(op: &str) -> &'static str {
             "replace the activation by Relu or Clip (ReLU6) and fine-tune the network"
         }
         "PRelu" | "LeakyRelu" => "replace it by Relu and fine-tune the network",
-        "LogSoftmax" => {
-            "end the network with its logits, or with Softmax, and take the logarithm of the result"
+        "Softmax" | "LogSoftmax" | "ArgMax" | "ArgMin" | "TopK" | "LpNormalization" => {
+            "remove it, or end the network before it"
         }
         "Hardmax" => "end the network with ArgMax",
         "ConvTranspose" => "replace it by Resize followed by a convolution",
@@ -82,7 +89,6 @@ fn remedy(op: &str) -> &'static str {
         | "LayerNormalization"
         | "GroupNormalization"
         | "LRN"
-        | "LpNormalization"
         | "MeanVarianceNormalization"
         | "RMSNormalization" => "train with batch normalisation, whose statistics are fixed at inference",
         "QuantizeLinear"
@@ -105,7 +111,7 @@ fn remedy(op: &str) -> &'static str {
         "Pow" | "Sqrt" | "Log" | "Abs" | "Reciprocal" => {
             "products and other non-linear functions of values are not computed: leave it out of the network"
         }
-        "TopK" | "OneHot" | "NonZero" | "Where" | "Equal" | "Greater" | "Less" => {
+        "OneHot" | "NonZero" | "Where" | "Equal" | "Greater" | "Less" => {
             "leave post-processing out of the exported network and apply it to the result"
         }
         _ => "leave it out of the exported network, or replace it by supported operators",

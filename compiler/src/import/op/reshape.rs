@@ -11,81 +11,89 @@ use crate::import::value::{Value, View, shape_text, volume};
 /// Flatten.
 pub(super) fn flatten(site: &mut Site<'_>) -> Outcome {
     let view = site.view(0)?;
+    let dims = flattened(site, &view.dims)?;
+    view_as(site, view, dims)
+}
+
+/// The dimensions that a Flatten gives a value of `dims`.
+pub(super) fn flattened(site: &Site<'_>, dims: &[usize]) -> Result<Vec<usize>, Refusal> {
     let at = match site.int("axis", 1)? {
         at if at < 0 && site.opset < 11 => return attribute_error("axis", "0 or more before opset 11"),
         // The rank itself is allowed here.
-        at if at == view.dims.len() as i64 => view.dims.len(),
-        at => axis(at, view.dims.len())?,
+        at if at == dims.len() as i64 => dims.len(),
+        at => axis(at, dims.len())?,
     };
     let side = |dims: &[usize]| volume(dims).unwrap_or(usize::MAX);
-    let dims = vec![side(&view.dims[..at]), side(&view.dims[at..])];
-    view_as(site, view, dims)
+    Ok(vec![side(&dims[..at]), side(&dims[at..])])
 }
 
 /// Reshape.
 pub(super) fn reshape(site: &mut Site<'_>) -> Outcome {
     let view = site.view(0)?;
+    let dims = reshaped(site, &view.dims)?;
+    view_as(site, view, dims)
+}
+
+/// The dimensions that a Reshape gives a value of `dims`.
+pub(super) fn reshaped(site: &Site<'_>, dims: &[usize]) -> Result<Vec<usize>, Refusal> {
     let Some(wanted) = site.int_list(1)? else {
         return invalid("the new shape is missing");
     };
-    let keeps_zero = site.flag("allowzero", false)?;
-    let dims = resolve(&view.dims, &wanted, keeps_zero)?;
-    view_as(site, view, dims)
+    resolve(dims, &wanted, site.flag("allowzero", false)?)
 }
 
-/// Squeeze: axes are an attribute before opset 13 and an operand since.
+/// Squeeze.
 pub(super) fn squeeze(site: &mut Site<'_>) -> Outcome {
     let view = site.view(0)?;
-    let squeezed = match site.list("axes", 1)? {
-        Some(list) => axes(&list, view.dims.len())?,
-        None => (0..view.dims.len()).filter(|&a| view.dims[a] == 1).collect(),
-    };
-    if let Some(axis) = squeezed.iter().find(|&&a| view.dims[a] != 1) {
-        return invalid(format!("axis {axis} of {} is not 1", shape_text(&view.dims)));
-    }
-    let all = view.dims.iter().enumerate();
-    let dims = all
-        .filter(|(a, _)| !squeezed.contains(a))
-        .map(|(_, &d)| d)
-        .collect();
+    let dims = squeezed(site, &view.dims)?;
     view_as(site, view, dims)
 }
 
-/// Unsqueeze: axes are an attribute before opset 13 and an operand since.
+/// The dimensions that a Squeeze gives a value of `dims`: axes are an attribute before opset 13 and
+/// an operand since.
+pub(super) fn squeezed(site: &Site<'_>, dims: &[usize]) -> Result<Vec<usize>, Refusal> {
+    let squeezed = match site.list("axes", 1)? {
+        Some(list) => axes(&list, dims.len())?,
+        None => (0..dims.len()).filter(|&a| dims[a] == 1).collect(),
+    };
+    if let Some(axis) = squeezed.iter().find(|&&a| dims[a] != 1) {
+        return invalid(format!("axis {axis} of {} is not 1", shape_text(dims)));
+    }
+    let all = dims.iter().enumerate();
+    let left = all.filter(|(a, _)| !squeezed.contains(a));
+    Ok(left.map(|(_, &d)| d).collect())
+}
+
+/// Unsqueeze.
 pub(super) fn unsqueeze(site: &mut Site<'_>) -> Outcome {
     let view = site.view(0)?;
+    let dims = unsqueezed(site, &view.dims)?;
+    view_as(site, view, dims)
+}
+
+/// The dimensions that an Unsqueeze gives a value of `dims`: axes are an attribute before opset 13
+/// and an operand since.
+pub(super) fn unsqueezed(site: &Site<'_>, dims: &[usize]) -> Result<Vec<usize>, Refusal> {
     let Some(list) = site.list("axes", 1)? else {
         return invalid("the axes are missing");
     };
-    let rank = view.dims.len() + list.len();
+    let rank = dims.len() + list.len();
     if rank > 8 {
         return invalid(format!("a value of rank {rank} is beyond all measure"));
     }
     let added = axes(&list, rank)?;
-    let mut old = view.dims.iter().copied();
-    let dims = (0..rank)
-        .map(|a| {
-            if added.contains(&a) {
-                1
-            } else {
-                old.next().unwrap_or(1)
-            }
-        })
-        .collect();
-    view_as(site, view, dims)
+    let mut old = dims.iter().copied();
+    let dim = |a: usize| match added.contains(&a) {
+        true => 1,
+        false => old.next().unwrap_or(1),
+    };
+    Ok((0..rank).map(dim).collect())
 }
 
 /// Transpose, if only axes of size one change places.
 pub(super) fn transpose(site: &mut Site<'_>) -> Outcome {
     let view = site.view(0)?;
-    let rank = view.dims.len();
-    let perm = match site.ints("perm")? {
-        Some(perm) => axes(&perm, rank)?,
-        None => (0..rank).rev().collect(),
-    };
-    if perm.len() != rank {
-        return invalid(format!("`perm` must name {rank} axes"));
-    }
+    let perm = permutation(site, view.dims.len())?;
     let moved: Vec<usize> = perm.iter().copied().filter(|&a| view.dims[a] != 1).collect();
     if !moved.is_sorted() {
         return unsupported(
@@ -98,6 +106,18 @@ pub(super) fn transpose(site: &mut Site<'_>) -> Outcome {
     }
     let dims = perm.iter().map(|&a| view.dims[a]).collect();
     view_as(site, view, dims)
+}
+
+/// The order of axes that a Transpose of a value of this rank asks for.
+pub(super) fn permutation(site: &Site<'_>, rank: usize) -> Result<Vec<usize>, Refusal> {
+    let perm = match site.ints("perm")? {
+        Some(perm) => axes(&perm, rank)?,
+        None => (0..rank).rev().collect(),
+    };
+    if perm.len() != rank {
+        return invalid(format!("`perm` must name {rank} axes"));
+    }
+    Ok(perm)
 }
 
 /// The dimensions that a Reshape asks for: 0 copies one, -1 is what is left.

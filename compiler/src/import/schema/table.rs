@@ -118,6 +118,12 @@ pub(super) static TABLE: &[Operator] = &[
         &[int("axis"), flag("keepdims"), flag("select_last_index").since(12)],
     ),
     op(
+        "ArgMin",
+        ONE,
+        1,
+        &[int("axis"), flag("keepdims"), flag("select_last_index").since(12)],
+    ),
+    op(
         "AveragePool",
         ONE,
         1,
@@ -209,10 +215,13 @@ pub(super) static TABLE: &[Operator] = &[
     op("GlobalMaxPool", ONE, 1, PLAIN),
     op("Greater", TWO, 1, PLAIN),
     op("GreaterOrEqual", &[takes(12, 2, 2)], 1, PLAIN),
+    op("HardSigmoid", ONE, 1, &[float("alpha"), float("beta")]),
     op("Identity", ONE, 1, PLAIN),
     op("Less", TWO, 1, PLAIN),
     op("LessOrEqual", &[takes(12, 2, 2)], 1, PLAIN),
     op("Log", ONE, 1, PLAIN),
+    op("LogSoftmax", ONE, 1, AXIS),
+    op("LpNormalization", ONE, 1, &[int("axis"), int("p")]),
     op("MatMul", TWO, 1, PLAIN),
     op("Max", ANY, 1, PLAIN),
     op(
@@ -248,6 +257,9 @@ pub(super) static TABLE: &[Operator] = &[
     op("Pow", TWO, 1, PLAIN),
     op("Range", &[takes(11, 3, 3)], 1, PLAIN),
     op("Reciprocal", ONE, 1, PLAIN),
+    op("ReduceL1", REDUCTION, 1, REDUCED),
+    op("ReduceL2", REDUCTION, 1, REDUCED),
+    op("ReduceLogSumExp", REDUCTION, 1, REDUCED),
     op("ReduceMax", REDUCTION, 1, REDUCED),
     op("ReduceMean", REDUCTION, 1, REDUCED),
     op("ReduceMin", REDUCTION, 1, REDUCED),
@@ -262,6 +274,7 @@ pub(super) static TABLE: &[Operator] = &[
             flag("noop_with_empty_axes").since(13),
         ],
     ),
+    op("ReduceSumSquare", REDUCTION, 1, REDUCED),
     op("Relu", ONE, 1, PLAIN),
     op("Reshape", TWO, 1, &[flag("allowzero").since(14)]),
     op(
@@ -272,6 +285,7 @@ pub(super) static TABLE: &[Operator] = &[
     ),
     op("Round", &[takes(11, 1, 1)], 1, PLAIN),
     op("Shape", ONE, 1, &[int("end").since(15), int("start").since(15)]),
+    op("Sigmoid", ONE, 1, PLAIN),
     op("Sign", &[takes(9, 1, 1)], 1, PLAIN),
     op("Size", ONE, 1, PLAIN),
     op(
@@ -285,6 +299,8 @@ pub(super) static TABLE: &[Operator] = &[
         ],
     ),
     op("Softmax", ONE, 1, AXIS),
+    op("Softplus", ONE, 1, PLAIN),
+    op("Softsign", ONE, 1, PLAIN),
     op(
         "Split",
         &[takes(1, 1, 1), takes(13, 1, 2)],
@@ -300,7 +316,19 @@ pub(super) static TABLE: &[Operator] = &[
     ),
     op("Sub", TWO, 1, PLAIN),
     op("Sum", ANY, 1, PLAIN),
+    op("Tanh", ONE, 1, PLAIN),
     op("Tile", TWO, 1, PLAIN),
+    op(
+        "TopK",
+        &[takes(1, 1, 1), takes(10, 2, 2)],
+        2,
+        &[
+            int("axis"),
+            int("k").until(10).required(),
+            flag("largest").since(11),
+            flag("sorted").since(11),
+        ],
+    ),
     op("Transpose", ONE, 1, &[ints("perm")]),
     op(
         "Unsqueeze",

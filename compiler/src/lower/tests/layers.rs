@@ -283,7 +283,7 @@ fn resizes_copy_or_interpolate() {
             gated.assert_close(6.0);
             let tail = behind_conv(Shape::new(2, 5, 6), |net, x| net.op(resize.clone(), &[x]));
             tail.assert_close(4.0);
-            assert_eq!(tail.lowered.output.tail.len(), usize::from(size[0] > 5));
+            assert_eq!(tail.lowered.output.linear.len(), usize::from(size[0] > 5));
         }
     }
 }

@@ -2,7 +2,8 @@
 
 use trefoil_ir::nn::Origin;
 use trefoil_ir::nn::op::Axis;
-use trefoil_ir::nn::op::{Affine, ArgMax, Input, Output, Slice, Softmax};
+use trefoil_ir::nn::op::{Affine, Flatten, Input, Output, Slice};
+use trefoil_ir::tail::{self, Tail};
 use trefoil_ir::{Shape, Tensor, Window};
 
 use super::*;
@@ -129,23 +130,35 @@ fn the_client_runs_the_tail() {
     let x = net.global_avg_pool(x);
     let x = net.flatten(x);
     let x = net.linear(x, 5);
-    let logits = net.op(Softmax, &[x]);
-    let trial = Trial::new(net, logits);
+    let softmax = tail::Op::Softmax {
+        first: 1,
+        last: 2,
+        log: false,
+    };
+    let tail = Tail {
+        dims: vec![1, 5],
+        steps: vec![tail::Step {
+            op: softmax,
+            args: vec![0],
+        }],
+    };
+    let mut graph = net.finish(x);
+    let output = graph.output().unwrap();
+    graph
+        .replace(output, Output { tail: tail.clone() }, &[x])
+        .unwrap();
+    let trial = Trial::of(graph.verify().unwrap(), &LowerOptions::default());
     trial.assert_close(5.0);
-    assert_eq!(trial.lowered.output.tail, [nn_op(Softmax)]);
+    assert_eq!(trial.lowered.output.tail, tail);
     assert_eq!(trial.lowered.output.unit.len(), 5);
 
     let mut net = Net::new(9);
     let image = net.input(Shape::new(3, 6, 6));
     let x = net.conv(image, 4, 3);
-    let y = net.op(ArgMax, &[x]);
+    let y = net.flatten(x);
     let trial = Trial::new(net, y);
     trial.assert_close(3.0);
-    assert_eq!(trial.lowered.output.tail, [nn_op(ArgMax)]);
-}
-
-fn nn_op(op: impl Into<trefoil_ir::nn::Op>) -> trefoil_ir::nn::Op {
-    op.into()
+    assert_eq!(trial.lowered.output.linear, [trefoil_ir::nn::Op::from(Flatten)]);
 }
 
 #[test]
@@ -232,7 +245,7 @@ fn errors_say_where_and_what_to_do() {
         } else {
             x
         };
-        graph.add(Output { rank: 4 }, &[y], Origin::named("y")).unwrap();
+        graph.add(Output::map(shape), &[y], Origin::named("y")).unwrap();
         graph.verify().unwrap()
     };
     let image = || FeatureMap::new(Shape::new(2, 3, 3), vec![1.0; 18]);

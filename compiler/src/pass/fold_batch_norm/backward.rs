@@ -34,8 +34,6 @@ pub(super) fn can_take(graph: &Graph, id: NodeId, map: &PerChannel, reach: usize
         | Op::Clamp(_)
         | Op::Slice(_)
         | Op::Pad(_)
-        | Op::Softmax(_)
-        | Op::ArgMax(_)
         | Op::Output(_) => false,
     }
 }

@@ -37,8 +37,6 @@ fn user_can_take(graph: &Graph, id: NodeId, map: &PerChannel, reach: usize) -> b
         | Op::Concat(_)
         | Op::Slice(_)
         | Op::Pad(_)
-        | Op::Softmax(_)
-        | Op::ArgMax(_)
         | Op::Output(_) => false,
     }
 }

@@ -3,7 +3,6 @@
 
 mod add;
 mod affine;
-mod arg_max;
 mod avg_pool;
 mod batch_norm;
 mod block_relu;
@@ -21,11 +20,9 @@ mod pad;
 mod relu;
 mod resize;
 mod slice;
-mod softmax;
 
 pub use add::Add;
 pub use affine::Affine;
-pub use arg_max::ArgMax;
 pub use avg_pool::AvgPool;
 pub use batch_norm::BatchNorm;
 pub use block_relu::BlockRelu;
@@ -43,7 +40,6 @@ pub use pad::Pad;
 pub use relu::Relu;
 pub use resize::{Coordinates, Resize, ResizeMode, Tap};
 pub use slice::{Axis, Slice};
-pub use softmax::Softmax;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -230,10 +226,6 @@ operators! {
     Flatten,
     /// Interpolation to another map size.
     Resize,
-    /// Softmax over the channels.
-    Softmax,
-    /// Index of the largest channel.
-    ArgMax,
     /// What the client learns.
     Output,
     /// min(max(x, low), high), each sign with its own patches.

@@ -8,6 +8,7 @@ use super::*;
 use crate::nn::op::*;
 use crate::patch::{Patch, Patches};
 use crate::shape::Window;
+use crate::tail::{self, Binary, DType, Reduction, Step, Unary};
 use crate::tensor::Tensor;
 use crate::text::store::random;
 
@@ -190,8 +191,7 @@ impl Dice {
                 ][self.below(4)],
             }
             .into(),
-            16 => Softmax.into(),
-            17 => {
+            _ => {
                 let low = self.real();
                 let high = self.chance().then(|| low + low.abs() + 1.0);
                 let upper = match high {
@@ -207,8 +207,56 @@ impl Dice {
                 }
                 .into()
             }
-            _ => ArgMax.into(),
         }
+    }
+
+    fn output(&mut self, shape: Shape) -> Output {
+        let (mut output, step) = (Output::map(shape), |op, args| Step { op, args });
+        let (first, flag, real) = (1 + self.below(3), self.chance(), f64::from(self.real()));
+        let dims = vec![1, shape.len()];
+        let ops = [
+            step(tail::Op::Number(real, DType::F32), vec![]),
+            step(
+                tail::Op::Softmax {
+                    first,
+                    last: 4,
+                    log: flag,
+                },
+                vec![0],
+            ),
+            step(tail::Op::Binary(Binary::Mul), vec![2, 1]),
+            step(
+                tail::Op::HardSigmoid {
+                    alpha: real,
+                    beta: -real,
+                },
+                vec![3],
+            ),
+            step(tail::Op::Transpose(vec![0, 3, 1, 2]), vec![4]),
+            step(tail::Op::Reshape(dims.clone()), vec![5]),
+            step(
+                tail::Op::TopK {
+                    axis: 1,
+                    count: 1,
+                    largest: flag,
+                    indices: self.chance(),
+                },
+                vec![6],
+            ),
+            step(tail::Op::Expand(dims), vec![7]),
+            step(tail::Op::Cast(DType::F16), vec![8]),
+            step(
+                tail::Op::Reduce {
+                    how: Reduction::L2,
+                    axes: vec![1],
+                    keep: flag,
+                },
+                vec![9],
+            ),
+            step(tail::Op::Unary(Unary::Sigmoid), vec![10]),
+        ];
+        output.tail.steps.extend(ops.into_iter().take(self.below(12)));
+        output
     }
 
     fn graph(&mut self) -> Graph {
@@ -242,9 +290,8 @@ impl Dice {
                 last = id;
             }
         }
-        graph
-            .add(Output { rank: 4 }, &[last], Origin::named("y"))
-            .unwrap();
+        let output = self.output(graph.node(last).shape);
+        graph.add(output, &[last], Origin::named("y")).unwrap();
         graph
     }
 }
@@ -336,7 +383,7 @@ fn a_graph_looks_like_this() {
   %7 = concat %6, %5, %6 : 12x3x3
   %8 = avg_pool %7 {kernel=[3, 3], include_pad=false} : 12x1x1
   %9 = linear %8 {weight=f32[10,12]#d01f0b3a5ac7ee56} : 10x1x1 @"/fc/Gemm"
-  %10 = output %9 {rank=2} : 10x1x1 @"logits"
+  %10 = output %9 {dims=[1, 10]} : 10x1x1 @"logits"
 }
 "#;
     let weight = Tensor::new(vec![10, 12], random(1, 1.0).take(120).collect()).unwrap();
@@ -352,7 +399,7 @@ fn a_graph_looks_like_this() {
 #[test]
 fn random_weights_and_inferred_types_make_tests_short() {
     let source = "graph \"g\" {\n%5 = input {shape=[3, 8, 8]}\n%2 = conv2d %5 {weight=f32[4,3,3,3] random(7, 0.5)}\n\
-                  %3 = output %2 {rank=4}\n}";
+                  %3 = output %2 {dims=[1, 4, 6, 6]}\n}";
     let graph = Graph::parse_verified(source, &TensorStore::new()).unwrap();
     let text = graph.to_text();
     assert!(
@@ -385,9 +432,9 @@ fn faults_of_form_and_type_stand_on_their_lines() {
   %2 = relu %0, %1                              ; error: 2 operands are given
   %3 = add %2, %2                               // its operand is at fault, not this line
   %4 = reul %9                                  ; error: unknown operator ; error: `%9` is not defined
-  %5 = output %1                                ; error: the attribute `rank` is missing
-  %6 = output %1 {rank=4, axis=c}               ; error: no attribute `axis`
-  %7 = output %1 {rank=2}                       ; error: rank 2 cannot hold
+  %5 = output %1                                ; error: the attribute `dims` is missing
+  %6 = output %1 {dims=[1, 2, 8, 8], axis=c}    ; error: no attribute `axis`
+  %7 = output %1 {dims=[1, 2]}                  ; error: cannot hold a value of shape 2x8x8
   %8 = relu %1 : act<2x8x8>                     ; error: stated as act<2x8x8>
   %10 = relu %1 counted 3                       ; error: `counted` must be a shape
   %11 = relu %1 colour 3                        ; error: no attribute `colour`
@@ -432,7 +479,9 @@ fn a_graph_with_gaps_keeps_its_numbers_in_print() {
         .unwrap();
     let dead = graph.add(Relu, &[x], Origin::default()).unwrap();
     let y = graph.add(Relu, &[x], Origin::named("r")).unwrap();
-    graph.add(Output { rank: 4 }, &[y], Origin::named("y")).unwrap();
+    graph
+        .add(Output::map(Shape::new(1, 2, 2)), &[y], Origin::named("y"))
+        .unwrap();
     graph.remove(dead);
     let text = graph.to_text();
     assert!(text.contains("%2 = relu %0 : 1x2x2 @\"r\""), "{text}");

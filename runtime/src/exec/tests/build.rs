@@ -9,6 +9,7 @@ use trefoil_ir::plan::{
     SecretSeed, ServerPart, ServerPlan, plan_id, weight_seed,
 };
 use trefoil_ir::shape::{Shape, Window};
+use trefoil_ir::tail::Tail;
 
 use crate::prg::weight_share;
 use crate::protocol::tests::random;
@@ -160,8 +161,8 @@ pub(in crate::exec) fn plans(build: &Build) -> Plans {
         },
         output: OutputDecoding {
             unit: vec![1.0; revealed.c],
-            rank: 4,
-            tail: vec![],
+            linear: vec![],
+            tail: Tail::map(revealed),
             classes: vec![],
         },
         preprocess: None,

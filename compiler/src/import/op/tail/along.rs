@@ -1,0 +1,98 @@
+//! Softmax, norms, sums and the like, the best and the best few.
+
+use trefoil_ir::tail::{Binary, Op, Reduction};
+
+use super::value;
+use crate::import::error::{Refusal, invalid};
+use crate::import::site::{Outcome, Site, axes, axis, size};
+use crate::import::tail::{Side, TailValue};
+use crate::import::value::Value;
+
+/// Softmax, or its logarithm. Before opset 13 the axis and all behind it were taken as one.
+pub(super) fn softmax(site: &mut Site<'_>, log: bool) -> Outcome {
+    let x = site.tail(0)?;
+    let rank = x.dims().len();
+    let (default, flattens) = if site.opset < 13 { (1, true) } else { (-1, false) };
+    let first = axis(site.int("axis", default)?, rank)?;
+    let last = if flattens { rank } else { first + 1 };
+    value(x.then(Op::Softmax { first, last, log })?)
+}
+
+/// ArgMax or ArgMin.
+pub(super) fn arg(site: &mut Site<'_>, largest: bool) -> Outcome {
+    let x = site.tail(0)?;
+    let op = Op::Arg {
+        axis: axis(site.int("axis", 0)?, x.dims().len())?,
+        largest,
+        keep: site.flag("keepdims", true)?,
+        last: site.flag("select_last_index", false)?,
+    };
+    value(x.then(op)?)
+}
+
+/// TopK: the count is an attribute before opset 10 and an operand since.
+pub(super) fn top_k(site: &mut Site<'_>) -> Outcome {
+    let x = site.tail(0)?;
+    let axis = axis(site.int("axis", -1)?, x.dims().len())?;
+    let count = match site.has("k") {
+        true => site.int("k", 0)?,
+        false => match site.int_list(1)?.as_deref() {
+            Some([count]) => *count,
+            _ => return invalid("the count `k` must be a single integer"),
+        },
+    };
+    let count = size(count)?;
+    let largest = site.flag("largest", true)?;
+    let few = |indices| {
+        let op = Op::TopK {
+            axis,
+            count,
+            largest,
+            indices,
+        };
+        x.then(op).map(Value::Tail)
+    };
+    Ok(vec![few(false)?, few(true)?])
+}
+
+/// A reduction: axes are an attribute in older operator sets and an operand in newer ones.
+pub(super) fn reduce(site: &mut Site<'_>, how: Reduction) -> Outcome {
+    let x = site.tail(0)?;
+    let rank = x.dims().len();
+    let list = site.list("axes", 1)?.unwrap_or_default();
+    let mut reduced = match list.as_slice() {
+        [] if site.flag("noop_with_empty_axes", false)? => Vec::new(),
+        [] => (0..rank).collect(),
+        list => axes(list, rank)?,
+    };
+    reduced.sort_unstable();
+    let keep = site.flag("keepdims", true)?;
+    value(x.then(Op::Reduce {
+        how,
+        axes: reduced,
+        keep,
+    })?)
+}
+
+/// LpNormalization: a quotient, and 0 where the norm is 0.
+pub(super) fn lp_normalization(site: &mut Site<'_>) -> Outcome {
+    let x = site.tail(0)?;
+    let axis = axis(site.int("axis", -1)?, x.dims().len())?;
+    let how = match site.int("p", 2)? {
+        1 => Reduction::L1,
+        2 => Reduction::L2,
+        _ => return invalid("`p` must be 1 or 2"),
+    };
+    let norm = x.then(Op::Reduce {
+        how,
+        axes: vec![axis],
+        keep: true,
+    })?;
+    value(quotient(&x, &norm)?)
+}
+
+fn quotient(x: &TailValue, norm: &TailValue) -> Result<TailValue, Refusal> {
+    let least = Side::Number(f32::MIN_POSITIVE.into());
+    let norm = TailValue::combine(Op::Binary(Binary::Max), &Side::Value(norm), &least)?;
+    TailValue::combine(Op::Binary(Binary::Div), &Side::Value(x), &Side::Value(&norm))
+}

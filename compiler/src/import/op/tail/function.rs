@@ -1,0 +1,119 @@
+//! Functions of single elements and of pairs; constants are single numbers.
+
+use trefoil_ir::tail::{Binary, Op, Unary};
+
+use super::value;
+use crate::import::error::{Refusal, invalid, unsupported};
+use crate::import::site::{Outcome, Site};
+use crate::import::tail::{Side, TailValue};
+use crate::import::value::{Constant, Value, shape_text};
+
+/// A function of every element.
+pub(super) fn unary(site: &mut Site<'_>, op: Unary) -> Outcome {
+    value(site.tail(0)?.then(Op::Unary(op))?)
+}
+
+/// HardSigmoid.
+pub(super) fn hard_sigmoid(site: &mut Site<'_>) -> Outcome {
+    let (alpha, beta) = (site.float("alpha", 0.2)?, site.float("beta", 0.5)?);
+    let (alpha, beta) = (f64::from(alpha), f64::from(beta));
+    value(site.tail(0)?.then(Op::HardSigmoid { alpha, beta })?)
+}
+
+/// Relu.
+pub(super) fn relu(site: &mut Site<'_>) -> Outcome {
+    let x = site.tail(0)?;
+    value(TailValue::combine(
+        Op::Binary(Binary::Max),
+        &Side::Value(&x),
+        &Side::Number(0.0),
+    )?)
+}
+
+/// Clip: limits are attributes before opset 11 and operands since.
+pub(super) fn clip(site: &mut Site<'_>) -> Outcome {
+    let limit = |name: &'static str, at: usize| match site.opset < 11 {
+        true if site.has(name) => site.float(name, 0.0).map(Some),
+        true => Ok(None),
+        false => site.scalar(at),
+    };
+    let limits = [(Binary::Max, limit("min", 1)?), (Binary::Min, limit("max", 2)?)];
+    let mut x = site.tail(0)?;
+    for (op, limit) in limits {
+        // An infinite limit is none.
+        if let Some(limit) = limit.filter(|limit| limit.is_finite()) {
+            x = TailValue::combine(Op::Binary(op), &Side::Value(&x), &Side::Number(limit.into()))?;
+        }
+    }
+    value(x)
+}
+
+/// A function of two operands.
+pub(super) fn binary(site: &mut Site<'_>, op: Binary) -> Outcome {
+    pairs(site, op, 2)
+}
+
+/// The same of any number of operands, one after another.
+pub(super) fn variadic(site: &mut Site<'_>, op: Binary) -> Outcome {
+    let count = site.operands.len();
+    pairs(site, op, count)
+}
+
+fn pairs(site: &mut Site<'_>, op: Binary, count: usize) -> Outcome {
+    let dims = dims(site);
+    let mut result = operand(site, 0, &dims)?;
+    for at in 1..count {
+        let next = operand(site, at, &dims)?;
+        let value = TailValue::combine(Op::Binary(op), &result.side(), &next.side())?;
+        result = Operand::Value(value);
+    }
+    match result {
+        Operand::Value(x) => value(x),
+        Operand::Number(_) => invalid("an operand is missing"),
+    }
+}
+
+enum Operand {
+    Value(TailValue),
+    Number(f64),
+}
+
+impl Operand {
+    fn side(&self) -> Side<'_> {
+        match self {
+            Operand::Value(value) => Side::Value(value),
+            Operand::Number(number) => Side::Number(*number),
+        }
+    }
+}
+
+/// Dimensions of the first operand that depends on the image.
+fn dims(site: &Site<'_>) -> Vec<usize> {
+    let values = (0..site.operands.len()).filter_map(|at| site.tail(at).ok());
+    values.map(|value| value.dims()).next().unwrap_or_default()
+}
+
+fn operand(site: &Site<'_>, at: usize, dims: &[usize]) -> Result<Operand, Refusal> {
+    match site.value(at)? {
+        Value::Constant(constant) => number(constant, dims).map(Operand::Number),
+        Value::Map(_) | Value::Tail(_) | Value::Unknown => site.tail(at).map(Operand::Value),
+    }
+}
+
+/// The number that a constant holds, once or for all elements alike. A plan holds no others: what
+/// stands in it, every client can read.
+fn number(constant: &Constant, dims: &[usize]) -> Result<f64, Refusal> {
+    let (own, numbers) = (constant.dims(), constant.floats());
+    let behind = dims.iter().rev().zip(own.iter().rev());
+    let fits = own.len() <= dims.len() && behind.into_iter().all(|(&dim, &own)| own == 1 || own == dim);
+    match numbers.first() {
+        Some(&first) if fits && first.is_finite() && numbers.iter().all(|&n| n == first) => Ok(first.into()),
+        _ => unsupported(
+            format!(
+                "its constant of shape {} is no single finite number, and every client could read it",
+                shape_text(own)
+            ),
+            "fold it into the layer before, or apply it to the result",
+        ),
+    }
+}

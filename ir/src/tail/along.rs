@@ -1,0 +1,106 @@
+//! Operators along axes: softmax, sums and the like, the best and the best few.
+
+use super::elementwise::words;
+
+words! {
+    /// What many numbers become.
+    Reduction {
+        /// Their sum.
+        Sum "sum",
+        /// Their mean.
+        Mean "mean",
+        /// The largest.
+        Max "max",
+        /// The smallest.
+        Min "min",
+        /// The sum of their magnitudes.
+        L1 "l1",
+        /// The root of the sum of their squares.
+        L2 "l2",
+        /// The sum of their squares.
+        SumSquare "sum_square",
+        /// The logarithm of the sum of their exponentials.
+        LogSumExp "log_sum_exp",
+    }
+}
+
+impl Reduction {
+    pub(super) fn of(self, values: &[f64]) -> f64 {
+        let sum = |f: fn(f64) -> f64| values.iter().map(|&v| f(v)).sum::<f64>();
+        match self {
+            Reduction::Sum => sum(|v| v),
+            Reduction::Mean => sum(|v| v) / values.len() as f64,
+            Reduction::Max => largest(values),
+            Reduction::Min => values.iter().copied().fold(f64::INFINITY, f64::min),
+            Reduction::L1 => sum(f64::abs),
+            Reduction::L2 => sum(|v| v * v).sqrt(),
+            Reduction::SumSquare => sum(|v| v * v),
+            Reduction::LogSumExp => log_sum_exp(values),
+        }
+    }
+}
+
+fn largest(values: &[f64]) -> f64 {
+    values.iter().copied().fold(f64::NEG_INFINITY, f64::max)
+}
+
+/// The largest one is taken out, so that no exponential overflows.
+fn log_sum_exp(values: &[f64]) -> f64 {
+    let most = largest(values);
+    most + values.iter().map(|v| (v - most).exp()).sum::<f64>().ln()
+}
+
+/// Softmax of one lane, or its logarithm.
+pub(super) fn softmax(lane: &mut [f64], log: bool) {
+    let norm = log_sum_exp(lane);
+    for value in lane {
+        *value -= norm;
+        if !log {
+            *value = value.exp();
+        }
+    }
+}
+
+/// Index of the best of one lane, the first among equals or the last; NaN never wins. 0 of a lane
+/// without a number.
+pub fn best(lane: &[f64], largest: bool, last: bool) -> usize {
+    let better = |a: f64, b: f64| match last {
+        false => a > b,
+        true => a >= b,
+    };
+    let signed = |v: f64| if largest { v } else { -v };
+    let mut best = 0;
+    for (at, &value) in lane.iter().enumerate().skip(1) {
+        let leads = better(signed(value), signed(lane[best]));
+        if leads || (lane[best].is_nan() && !value.is_nan()) {
+            best = at;
+        }
+    }
+    best
+}
+
+/// Indices of the best `count` of one lane, the best one first, the first among equals.
+pub(super) fn best_few(lane: &[f64], largest: bool, count: usize) -> Vec<usize> {
+    let rank = |v: f64| match (v.is_nan(), largest) {
+        (true, _) => f64::INFINITY,
+        (false, true) => -v,
+        (false, false) => v,
+    };
+    let mut order: Vec<usize> = (0..lane.len()).collect();
+    order.sort_by(|&a, &b| rank(lane[a]).total_cmp(&rank(lane[b])).then(a.cmp(&b)));
+    order.truncate(count);
+    order
+}
+
+/// The lanes of a row-major array along the axes `first..last`, taken as one: where each begins, the
+/// distance of its elements, and their number.
+pub(super) fn lanes(dims: &[usize], first: usize, last: usize) -> (Vec<usize>, usize, usize) {
+    let product = |dims: &[usize]| dims.iter().product::<usize>();
+    let (outer, count, inner) = (
+        product(&dims[..first]),
+        product(&dims[first..last]),
+        product(&dims[last..]),
+    );
+    let start = |o: usize| (0..inner).map(move |i| o * count * inner + i);
+    ((0..outer).flat_map(start).collect(), inner, count)
+}
