@@ -13,6 +13,7 @@ use trefoil_ir::plan::Public;
 
 use super::assign::BudgetReport;
 use crate::pass::count::{Counts, count};
+use crate::second_opinion::Opinion;
 
 /// The contents of `report.json`.
 #[derive(Clone, Debug, Serialize)]
@@ -56,6 +57,8 @@ pub struct Report {
     /// What the patches were chosen for, if a budget or uniform patches were asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub budget: Option<BudgetReport>,
+    /// What tract computes of the same file.
+    pub second_opinion: Opinion,
     /// What the user should know.
     pub warnings: Vec<String>,
 }
@@ -162,6 +165,9 @@ impl Report {
                 .map(|link| (link.to_string(), Seconds::predict(&cost, &link)))
                 .into(),
             budget: None,
+            second_opinion: Opinion::None {
+                reason: "it was not asked for".to_owned(),
+            },
             warnings,
         }
     }
@@ -207,6 +213,7 @@ impl Report {
                 seconds.total, seconds.online, seconds.offline
             );
         }
+        let _ = writeln!(text, "  tract        {}", self.second_opinion);
         if let Some(budget) = &self.budget {
             text.push_str(&budget.summary());
         }

@@ -18,7 +18,7 @@ use super::structure::{Structure, node_name};
 use super::tensor::{check_finite, load};
 use super::twin::{self, Twin};
 use super::value::{Constant, Value, View};
-use super::{ImportOptions, Imported, Warning, input};
+use super::{ImportOptions, Imported, ImportedValue, Warning, input};
 
 /// Builds the graph of a model.
 pub(super) fn build(
@@ -63,7 +63,7 @@ pub(super) fn build(
     for &at in &structure.order {
         builder.import(&source.node[at]);
     }
-    let (graph, warnings, output_dims) = builder.finish(&source, &structure)?;
+    let (graph, warnings, output_dims, values) = builder.finish(&source, &structure)?;
     Ok(Imported {
         assignment: twin.map(|twin| twin.check(&graph)).transpose()?,
         graph: graph.verify().map_err(ImportError::Unsound)?,
@@ -74,6 +74,7 @@ pub(super) fn build(
         input_dims: dims,
         output_name: structure.output,
         output_dims,
+        values,
     })
 }
 
@@ -275,7 +276,7 @@ impl Builder<'_> {
         mut self,
         source: &GraphProto,
         structure: &Structure,
-    ) -> Result<(Graph, Vec<Warning>, Vec<usize>), ImportError> {
+    ) -> Result<(Graph, Vec<Warning>, Vec<usize>, Vec<ImportedValue>), ImportError> {
         if !self.unsupported.is_empty() {
             return Err(ImportError::Unsupported(UnsupportedNodes(self.unsupported)));
         }
@@ -294,9 +295,11 @@ impl Builder<'_> {
             op: "Output".to_owned(),
             source: Box::new(error.into()),
         })?;
-        let mut graph = self.graph.compacted();
+        self.values.insert(name.clone(), Value::Map(view.clone()));
+        let (mut graph, ids) = self.graph.compacted_with_ids();
+        let values = named_values(source, structure, &self.values, &ids);
         make_names_unique(&mut graph, &mut self.warnings);
-        Ok((graph, self.warnings, view.dims))
+        Ok((graph, self.warnings, view.dims, values))
     }
 
     /// Rank of the graph's output: that of the ONNX value, which must show the node's shape.
@@ -324,6 +327,29 @@ impl Builder<'_> {
         }
         Ok(view.dims.len().max(2))
     }
+}
+
+/// The values that the compacted graph computes, in the order of the file's nodes.
+fn named_values(
+    source: &GraphProto,
+    structure: &Structure,
+    values: &HashMap<String, Value>,
+    ids: &[Option<NodeId>],
+) -> Vec<ImportedValue> {
+    let outputs = structure.order.iter().flat_map(|&at| {
+        let node = &source.node[at];
+        node.output.iter().map(move |name| (node, name))
+    });
+    let named = |(node, name): (&NodeProto, &String)| match values.get(name)? {
+        Value::Map(view) => Some(ImportedValue {
+            name: name.clone(),
+            origin: node_name(node).to_owned(),
+            op: node.op_type.clone(),
+            node: ids[view.node.index()]?,
+        }),
+        Value::Constant(_) | Value::Unknown => None,
+    };
+    outputs.filter_map(named).collect()
 }
 
 /// Why a node was given up.
