@@ -76,10 +76,10 @@ impl Case {
 
     /// Runs it, at every level or in floats alone.
     fn verdict(&self, every_level: bool) -> Verdict {
-        let floats = Command::new(TREFOIL)
+        let mut floats = Command::new(TREFOIL);
+        floats
             .args(["evaluate", "--level", "f32"])
-            .arg(self.file("model.onnx"))
-            .to_owned();
+            .arg(self.file("model.onnx"));
         match self.level("f32", floats, ROUNDING) {
             Verdict::Same if every_level => self.compiled(),
             verdict => verdict,

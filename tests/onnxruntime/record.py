@@ -56,7 +56,7 @@ def random_network(folder: Path, seed: int) -> None:
             expected = np.concatenate([run(None, {"image": image[None]})[0] for image in images])
         except Exception:  # Whatever is wrong with it: it is no valid network.
             continue
-        if expected.shape[0] != IMAGES or np.abs(expected.astype(np.float64)).max() > LARGEST:
+        if expected.shape[0] != IMAGES or not expected.size or np.abs(expected.astype(np.float64)).max() > LARGEST:
             continue
         # The images themselves are among those that ranges come from: what is tested is arithmetic.
         calibration = np.concatenate([images, network.normal(CALIBRATION_IMAGES, *network.input[1:])])
