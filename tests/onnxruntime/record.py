@@ -15,6 +15,7 @@ try:
     import onnx
     import onnxruntime
     from onnx.backend.test.case.node import collect_testcases
+    from onnx.reference import ReferenceEvaluator
 except ImportError as error:
     print(f"Python lacks {error.name}")
     sys.exit(77)
@@ -44,6 +45,15 @@ def write(folder: Path, model: onnx.ModelProto, images, calibration, expected) -
     np.save(folder / "expected.npy", expected)
 
 
+def is_settled(model: onnx.ModelProto, image, output) -> bool:
+    """Whether onnxruntime does what ONNX's reference does, where the two are known to differ: onnxruntime
+    rounds the positions that nearest neighbours are looked up at."""
+    if all(node.op_type not in ("Resize", "Upsample") for node in model.graph.node):
+        return True
+    reference = ReferenceEvaluator(model).run(None, {"image": image})[0]
+    return reference.shape == output.shape and np.allclose(reference, output, rtol=1e-3, atol=1e-4)
+
+
 def random_network(folder: Path, seed: int) -> None:
     """The first attempt of a seed that the checker and onnxruntime take."""
     for attempt in range(1000):
@@ -54,6 +64,8 @@ def random_network(folder: Path, seed: int) -> None:
             run = session(model).run
             images = network.normal(IMAGES, *network.input[1:])
             expected = np.concatenate([run(None, {"image": image[None]})[0] for image in images])
+            if not is_settled(model, images[:1], expected[:1]):
+                continue
         except Exception:  # Whatever is wrong with it: it is no valid network.
             continue
         if expected.shape[0] != IMAGES or not expected.size or np.abs(expected.astype(np.float64)).max() > LARGEST:
