@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use support::compiled::{Levels, Model, deviation, distance, options};
-use support::folder::read_floats;
+use support::folder::{material, read_floats};
 use trefoil_compiler::driver::CompileOptions;
 use trefoil_ir::mpc::cost::Cost;
 use trefoil_runtime::data::{DataSet, Preprocess, top1};
@@ -22,16 +22,7 @@ const LOGIT_ERROR: f64 = 0.02;
 
 /// The folder of models and images, if it is there.
 fn data() -> Option<PathBuf> {
-    let default = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data");
-    let folder = std::env::var_os("TREFOIL_DATA").map_or_else(default, PathBuf::from);
-    if folder.join("models").is_dir() {
-        return Some(folder);
-    }
-    eprintln!(
-        "skipped: {} holds no models; TREFOIL_DATA names the folder",
-        folder.display()
-    );
-    None
+    trefoil_tests::needed(material("TREFOIL_DATA", "data"))
 }
 
 /// Mean error of logits in standard deviations, over all images.

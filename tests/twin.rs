@@ -11,8 +11,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use support::commands::{Ended, LIMIT, run};
-use support::folder::{digits, read_floats, write_images};
+use support::folder::{digits, material, read_floats, write_images};
 use support::onnx::{self, Rng};
+use support::python;
 use tempfile::TempDir;
 use trefoil_compiler::driver::evaluate::{Float, Network};
 use trefoil_compiler::export::{ExportOptions, export};
@@ -31,7 +32,7 @@ import sys
 try:
     import numpy, onnxruntime
 except ImportError as missing:
-    print(missing)
+    print(f"Python lacks {missing.name}")
     sys.exit(77)
 options = onnxruntime.SessionOptions()
 options.log_severity_level = 3
@@ -166,12 +167,10 @@ fn of_file(path: &Path, seed: u64) -> (Imported, Twin) {
 
 /// Published models, if they are there (see `real_models.rs`).
 fn published() -> Vec<PathBuf> {
-    let default = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data");
-    let folder = std::env::var_os("TREFOIL_DATA").map_or_else(default, PathBuf::from);
-    let Ok(entries) = fs::read_dir(folder.join("models")) else {
-        eprintln!("no published models: TREFOIL_DATA names the folder of data");
+    let Some(folder) = trefoil_tests::needed(material("TREFOIL_DATA", "data")) else {
         return Vec::new();
     };
+    let entries = fs::read_dir(folder.join("models")).expect("the data are complete");
     let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
     let mut paths: Vec<PathBuf> = paths
         .filter(|p| p.extension().is_some_and(|e| e == "onnx"))
@@ -209,28 +208,9 @@ fn onnxruntime(twins: &[&Twin]) -> Option<Vec<Vec<f32>>> {
         fs::write(file(at), &twin.file).unwrap();
         write_images(&beside(at, "in.npy"), [c, h, w], twin.image());
     }
-    let python = std::env::var_os("TREFOIL_PYTHON").unwrap_or_else(|| "python3".into());
-    let mut command = Command::new(python);
+    let mut command = python::python();
     command.arg("-c").arg(PYTHON).args((0..twins.len()).map(file));
-    let output = match command.output() {
-        Ok(output) => output,
-        Err(error) => {
-            eprintln!(
-                "skipped: Python cannot be started ({error}); TREFOIL_PYTHON names one with onnxruntime"
-            );
-            return None;
-        }
-    };
-    if output.status.code() == Some(77) {
-        let reason = String::from_utf8_lossy(&output.stdout);
-        eprintln!(
-            "skipped: {}; TREFOIL_PYTHON names a Python with onnxruntime",
-            reason.trim()
-        );
-        return None;
-    }
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{errors}");
+    trefoil_tests::needed(python::run(&mut command))?;
     Some(
         (0..twins.len())
             .map(|at| read_floats(&beside(at, "out.npy")).1)

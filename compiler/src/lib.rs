@@ -13,4 +13,6 @@ pub mod export;
 pub mod import;
 pub mod lower;
 pub mod pass;
+pub mod quiet;
+pub mod second_opinion;
 pub mod split;

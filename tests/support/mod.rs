@@ -6,4 +6,5 @@ pub(crate) mod compiled;
 pub(crate) mod folder;
 pub(crate) mod onnx;
 pub(crate) mod parties;
+pub(crate) mod python;
 pub(crate) mod trace;

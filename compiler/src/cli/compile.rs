@@ -75,6 +75,9 @@ pub(super) struct Arguments {
     head_room: f64,
     #[command(flatten)]
     strict: Strict,
+    /// Does not ask tract for a second opinion on what the model computes.
+    #[arg(long)]
+    no_cross_check: bool,
     /// Writes the graph after this pass to DIR/after-PASS.tir; may be given several times.
     #[arg(long, value_name = "PASS")]
     dump_after: Vec<String>,
@@ -133,6 +136,7 @@ fn options(arguments: Arguments) -> Result<CompileOptions> {
         relu6_as_relu: arguments.relu6 == Relu6::AsRelu,
         head_room: arguments.head_room,
         classes: read_classes(arguments.classes.as_deref())?,
+        cross_check: !arguments.no_cross_check,
         secret: read_secret(arguments.secret.as_deref())?,
     })
 }

@@ -77,7 +77,7 @@ enum Format {
 pub fn main() -> ExitCode {
     let report_panic = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
-        if !crate::import::is_folding() {
+        if !crate::quiet::is_guarded() {
             report_panic(panic);
         }
     }));

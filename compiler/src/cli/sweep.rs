@@ -221,6 +221,7 @@ fn options(
     let calibration = DataSet::open(&path, preprocess.as_ref().map(|(p, _)| p), None)
         .with_context(|| format!("the calibration images {} cannot be used", path.display()))?;
     Ok(CompileOptions {
+        cross_check: false,
         model: arguments.model.clone(),
         import: ImportOptions {
             input_shape: arguments.input_shape.clone(),

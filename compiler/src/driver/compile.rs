@@ -22,6 +22,7 @@ use crate::calibrate::{Calibration, CalibrationError, Calibrator};
 use crate::import::{self, ImportError, ImportOptions, Imported};
 use crate::lower::{LowerError, LowerOptions, Lowered, lower};
 use crate::pass::{self, Assignment, Dump, Foreseen, PassError, PassFailure, PassOptions};
+use crate::second_opinion::{self, Disagreement, Opinion};
 use crate::split::{Plans, split};
 
 /// What the user chose.
@@ -42,6 +43,8 @@ pub struct CompileOptions {
     pub head_room: f64,
     /// Names of the classes.
     pub classes: Vec<String>,
+    /// Whether tract is asked for a second opinion on the imported network.
+    pub cross_check: bool,
     /// The secret from which B comes.
     pub secret: SecretSeed,
 }
@@ -80,6 +83,9 @@ pub enum CompileError {
     /// The ONNX file.
     #[error("the model cannot be imported")]
     Import(#[from] ImportError),
+    /// The second opinion.
+    #[error("the imported network is not to be trusted")]
+    SecondOpinion(#[from] Box<Disagreement>),
     /// A pass.
     #[error("the network cannot be transformed")]
     Pass(#[from] PassFailure),
@@ -136,6 +142,7 @@ pub fn compile(
     progress: &mut dyn Progress,
 ) -> Result<Compiled, CompileError> {
     let imported = import::import_file(&options.model, &options.import)?;
+    let opinion = opinion(&imported, options)?;
     let (assignment, budget) = patches(&imported, options)?;
     let mut pass_options = PassOptions {
         relu6_as_relu: options.relu6_as_relu,
@@ -169,6 +176,7 @@ pub fn compile(
     );
     report.budget = budget;
     report.breaches = breaches.report(&lowered.program);
+    report.second_opinion = opinion;
     let mut graph = passed.graph.into_inner();
     calibration.annotate(&mut graph);
     let owner = Owner {
@@ -189,6 +197,23 @@ pub fn compile(
         report,
         assignment: (!assignment.is_empty()).then_some(assignment),
     })
+}
+
+/// What tract says of the imported network, on the first calibration images.
+fn opinion(imported: &Imported, options: &CompileOptions) -> Result<Opinion, CompileError> {
+    if !options.cross_check {
+        let reason = "it was not asked for".to_owned();
+        return Ok(Opinion::None { reason });
+    }
+    let count = options.calibration.len().min(second_opinion::IMAGES);
+    let images: Result<Vec<_>, _> = (0..count)
+        .map(|index| options.calibration.get(index).map(feature_map))
+        .collect();
+    Ok(second_opinion::second_opinion(
+        &options.model,
+        imported,
+        &images?,
+    )?)
 }
 
 /// The assignment that the model carries; clips that become ReLUs have no upper sign.

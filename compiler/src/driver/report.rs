@@ -14,6 +14,7 @@ use trefoil_ir::plan::Public;
 use super::assign::BudgetReport;
 use super::breaches::{BreachReport, Breaches};
 use crate::pass::count::{Counts, count};
+use crate::second_opinion::Opinion;
 
 /// The contents of `report.json`.
 #[derive(Clone, Debug, Serialize)]
@@ -59,6 +60,8 @@ pub struct Report {
     pub budget: Option<BudgetReport>,
     /// What left its range on the first calibration images.
     pub breaches: BreachReport,
+    /// What tract computes of the same file.
+    pub second_opinion: Opinion,
     /// What the user should know.
     pub warnings: Vec<String>,
 }
@@ -166,6 +169,9 @@ impl Report {
                 .into(),
             budget: None,
             breaches: Breaches::default().report(program),
+            second_opinion: Opinion::None {
+                reason: "it was not asked for".to_owned(),
+            },
             warnings,
         }
     }
@@ -211,6 +217,7 @@ impl Report {
                 seconds.total, seconds.online, seconds.offline
             );
         }
+        let _ = writeln!(text, "  tract        {}", self.second_opinion);
         if let Some(budget) = &self.budget {
             text.push_str(&budget.summary());
         }

@@ -19,7 +19,7 @@ use super::tail::{TailValue, nodes_at_the_end};
 use super::tensor::{check_finite, load};
 use super::twin::{self, Twin};
 use super::value::{Constant, Value};
-use super::{ImportOptions, Imported, Warning, input, schema};
+use super::{ImportOptions, Imported, ImportedValue, Warning, input, schema};
 
 /// Builds the graph of a model.
 pub(super) fn build(
@@ -65,7 +65,7 @@ pub(super) fn build(
     for &at in &structure.order {
         builder.import(&source.node[at], ends.contains(&at));
     }
-    let (graph, warnings, output_dims) = builder.finish(&source, &structure)?;
+    let (graph, warnings, output_dims, values) = builder.finish(&source, &structure)?;
     Ok(Imported {
         assignment: twin.map(|twin| twin.check(&graph)).transpose()?,
         graph: graph.verify().map_err(ImportError::Unsound)?,
@@ -76,6 +76,7 @@ pub(super) fn build(
         input_dims: dims,
         output_name: structure.output,
         output_dims,
+        values,
     })
 }
 
@@ -314,7 +315,7 @@ impl Builder<'_> {
         mut self,
         source: &GraphProto,
         structure: &Structure,
-    ) -> Result<(Graph, Vec<Warning>, Vec<usize>), ImportError> {
+    ) -> Result<(Graph, Vec<Warning>, Vec<usize>, Vec<ImportedValue>), ImportError> {
         if !self.unsupported.is_empty() {
             return Err(ImportError::Unsupported(UnsupportedNodes(self.unsupported)));
         }
@@ -322,7 +323,7 @@ impl Builder<'_> {
             return Err(fault);
         }
         let name = &structure.output;
-        let value = match self.values.remove(name) {
+        let value = match self.values.get(name).cloned() {
             Some(Value::Map(view)) => TailValue::of(view),
             Some(Value::Tail(value)) => value,
             Some(Value::Constant(_) | Value::Unknown) | None => {
@@ -341,10 +342,34 @@ impl Builder<'_> {
             op: "Output".to_owned(),
             source: Box::new(error.into()),
         })?;
-        let mut graph = self.graph.compacted();
+        let (mut graph, ids) = self.graph.compacted_with_ids();
+        let values = named_values(source, structure, &self.values, &ids);
         make_names_unique(&mut graph, &mut self.warnings);
-        Ok((graph, self.warnings, dims))
+        Ok((graph, self.warnings, dims, values))
     }
+}
+
+/// The values that the compacted graph computes, in the order of the file's nodes.
+fn named_values(
+    source: &GraphProto,
+    structure: &Structure,
+    values: &HashMap<String, Value>,
+    ids: &[Option<NodeId>],
+) -> Vec<ImportedValue> {
+    let outputs = structure.order.iter().flat_map(|&at| {
+        let node = &source.node[at];
+        node.output.iter().map(move |name| (node, name))
+    });
+    let named = |(node, name): (&NodeProto, &String)| match values.get(name)? {
+        Value::Map(view) => Some(ImportedValue {
+            name: name.clone(),
+            origin: node_name(node).to_owned(),
+            op: node.op_type.clone(),
+            node: ids[view.node.index()]?,
+        }),
+        Value::Constant(_) | Value::Tail(_) | Value::Unknown => None,
+    };
+    outputs.filter_map(named).collect()
 }
 
 /// Why a node was given up.

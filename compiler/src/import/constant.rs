@@ -7,9 +7,6 @@
 
 mod cast;
 
-use std::cell::Cell;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use tract_onnx::Onnx;
 use tract_onnx::pb::attribute_proto::AttributeType;
 use tract_onnx::pb::tensor_proto::DataType;
@@ -21,14 +18,7 @@ use super::error::{NodeError, Refusal, unsupported};
 use super::op;
 use super::tensor::tensor;
 use super::value::Constant;
-
-thread_local!(static FOLDING: Cell<bool> = const { Cell::new(false) });
-
-/// Whether this thread is working a constant out. A panic of tract's is caught there and becomes
-/// an error, so that a panic hook may keep silent about it.
-pub fn is_folding() -> bool {
-    FOLDING.get()
-}
+use crate::quiet;
 
 /// Elements that all folded nodes together may make.
 const MAX_TOTAL: usize = 1 << 28;
@@ -135,13 +125,10 @@ impl Folder {
         }
         bound::check_indices(node, operands)?;
         self.spend(bound::elements(node, operands), operands)?;
-        FOLDING.set(true);
-        let outcome = catch_unwind(AssertUnwindSafe(|| self.run(node, operands)));
-        FOLDING.set(false);
-        match outcome {
-            Ok(Ok(values)) => Ok(values),
-            Ok(Err(error)) => fold_error(format!("{error:#}")),
-            Err(_) => fold_error("its operands do not fit together"),
+        match quiet::guarded(|| self.run(node, operands)) {
+            Some(Ok(values)) => Ok(values),
+            Some(Err(error)) => fold_error(format!("{error:#}")),
+            None => fold_error("its operands do not fit together"),
         }
     }
 

@@ -9,7 +9,7 @@
 //!
 //! Files that carry an assignment of patches (`twin`) give the plain network and the assignment.
 //!
-//! Only this module and [`export`](crate::export) name tract.
+//! Only this module, [`export`](crate::export) and [`second_opinion`](crate::second_opinion) name tract.
 
 mod bound;
 mod build;
@@ -36,12 +36,11 @@ mod value;
 use std::fmt;
 use std::path::Path;
 
-use trefoil_ir::nn::{Graph, Verified};
+use trefoil_ir::nn::{Graph, NodeId, Verified};
 use trefoil_ir::text::printable;
 
 use crate::pass::Assignment;
 
-pub use constant::is_folding;
 pub use error::{
     ExternalError, ImportError, ModelError, NodeError, TensorError, UnsupportedNode, UnsupportedNodes,
 };
@@ -79,6 +78,21 @@ pub struct Imported {
     pub output_name: String,
     /// ONNX dimensions of the output, batch included.
     pub output_dims: Vec<usize>,
+    /// The file's own names of what the graph computes, in the order of its nodes.
+    pub values: Vec<ImportedValue>,
+}
+
+/// A value of the file that the graph computes, whose elements stand in the same order in both.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImportedValue {
+    /// ONNX name of the value.
+    pub name: String,
+    /// ONNX name of the node that makes it.
+    pub origin: String,
+    /// ONNX operator of that node.
+    pub op: String,
+    /// The node of the graph.
+    pub node: NodeId,
 }
 
 /// Something that is no error but that the user should know.

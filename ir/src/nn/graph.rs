@@ -304,6 +304,11 @@ impl Graph {
     /// nothing uses it.
     #[must_use]
     pub fn compacted(&self) -> Graph {
+        self.compacted_with_ids().0
+    }
+
+    /// The same, with the new id of each node that is left, by its old one.
+    pub fn compacted_with_ids(&self) -> (Graph, Vec<Option<NodeId>>) {
         let mut live = vec![false; self.id_bound()];
         let mut stack: Vec<NodeId> = self.output().into_iter().chain(self.input()).collect();
         while let Some(id) = stack.pop() {
@@ -320,7 +325,9 @@ impl Graph {
             }
             renamed[id.index()] = new;
         }
-        result
+        let left = |(new, live): (&NodeIndex, bool)| live.then(|| NodeId::from(*new));
+        let ids = renamed.iter().zip(live).map(left).collect();
+        (result, ids)
     }
 }
 

@@ -1,0 +1,246 @@
+//! A second opinion on an imported network: tract reads the same file and runs it on the same images.
+//!
+//! Import is the one step whose faults no other level can show, since all of them start from its result.
+//! tract shares nothing with it but the protobuf. Where the two differ beyond rounding, the first node
+//! that does is named: it was read wrongly here, or there.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context;
+use serde::Serialize;
+use thiserror::Error;
+use tract_core::prelude::*;
+use tract_onnx::prelude::{Framework, InferenceModelExt};
+use trefoil_ir::nn::eval::{self, FeatureMap};
+use trefoil_ir::nn::{Graph, NodeId};
+
+use crate::import::{Imported, ImportedValue};
+use crate::pass::{self, PassError};
+use crate::quiet;
+
+/// Images that are compared.
+pub const IMAGES: usize = 3;
+
+/// Largest difference that rounding explains, in root mean squares of a value.
+const ROUNDING: f64 = 1e-3;
+
+/// Root mean square of the differences that patches explain: a sum next to zero has either sign.
+const SIGNS: f64 = 1e-2;
+
+/// What came of the comparison.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Opinion {
+    /// Both compute the same of so many images.
+    Agrees {
+        /// How many.
+        images: usize,
+    },
+    /// tract cannot run the file, or nobody asked it.
+    None {
+        /// Why.
+        reason: String,
+    },
+}
+
+impl fmt::Display for Opinion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Opinion::Agrees { images: 1 } => f.write_str("computes the same on 1 calibration image"),
+            Opinion::Agrees { images } => write!(f, "computes the same on {images} calibration images"),
+            Opinion::None { reason } => write!(f, "gives no second opinion: {reason}"),
+        }
+    }
+}
+
+/// The network that was imported is not the one that tract runs.
+#[derive(Debug, Error, PartialEq)]
+#[error(
+    "tract and Trefoil read the node \"{node}\" ({op}) differently: on calibration image {image} its output \
+     \"{output}\" differs by {difference:.2e} of its size; please report the model, and compile with --no-cross-check \
+     if the floats of `trefoil evaluate --level f32` are right"
+)]
+pub struct Disagreement {
+    /// The first node that differs.
+    pub node: String,
+    /// Its ONNX operator.
+    pub op: String,
+    /// The value that differs.
+    pub output: String,
+    /// On which image, counted from 0.
+    pub image: usize,
+    /// Largest difference, in root mean squares of the value.
+    pub difference: f64,
+}
+
+/// Runs the file of an imported network in tract and compares the logits; where they differ, every value.
+///
+/// # Errors
+/// The first value that differs.
+pub fn second_opinion(
+    file: &Path,
+    imported: &Imported,
+    images: &[FeatureMap],
+) -> Result<Opinion, Box<Disagreement>> {
+    let none = |reason: String| Ok(Opinion::None { reason });
+    let Some(logits) = logits(imported) else {
+        return none("its output has no name of its own in the file".to_owned());
+    };
+    let graph = match with_patches(imported) {
+        Ok(graph) => graph,
+        Err(error) => return none(error.to_string()),
+    };
+    let comparison = Comparison {
+        file,
+        imported,
+        graph,
+        images,
+    };
+    match comparison.first_difference(&[logits]) {
+        Err(reason) => none(reason),
+        Ok(None) => Ok(Opinion::Agrees { images: images.len() }),
+        Ok(Some(difference)) => {
+            let all: Vec<&ImportedValue> = imported.values.iter().collect();
+            let first = comparison.first_difference(&all).ok().flatten();
+            Err(Box::new(first.unwrap_or(difference)))
+        }
+    }
+}
+
+/// The value that the graph delivers.
+fn logits(imported: &Imported) -> Option<&ImportedValue> {
+    let graph = &imported.graph;
+    let delivered = graph.inputs(graph.output()?)[0];
+    imported.values.iter().rfind(|value| value.node == delivered)
+}
+
+/// The network that the file computes: with the patches that it carries.
+fn with_patches(imported: &Imported) -> Result<Graph, PassError> {
+    let graph = imported.graph.clone().into_inner();
+    match &imported.assignment {
+        Some(assignment) => pass::with_patches(&imported.graph, assignment),
+        None => Ok(graph),
+    }
+}
+
+struct Comparison<'a> {
+    file: &'a Path,
+    imported: &'a Imported,
+    graph: Graph,
+    images: &'a [FeatureMap],
+}
+
+impl Comparison<'_> {
+    /// The first of these values that differs on an image.
+    ///
+    /// # Errors
+    /// A sentence, where tract does not run the file.
+    fn first_difference(&self, values: &[&ImportedValue]) -> Result<Option<Disagreement>, String> {
+        let names: Vec<&str> = values.iter().map(|value| value.name.as_str()).collect();
+        let tract = quiet::guarded(|| self.load(&names))
+            .ok_or("tract panics when it reads it")?
+            .map_err(|error| format!("tract cannot read it: {}", one_line(&error)))?;
+        for (at, image) in self.images.iter().enumerate() {
+            let theirs = quiet::guarded(|| self.run(&tract, image))
+                .ok_or("tract panics when it runs it")?
+                .map_err(|error| format!("tract cannot run it: {}", one_line(&error)))?;
+            let ours = self.ours(values, image);
+            for ((value, ours), theirs) in values.iter().zip(&ours).zip(&theirs) {
+                // A value that tract has fused away, or holds under another shape, cannot be compared.
+                let (Some(ours), Some(theirs)) = (ours, theirs) else {
+                    continue;
+                };
+                if let Some(difference) = self.difference(ours.values(), theirs) {
+                    return Ok(Some(disagreement(value, at, difference)));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// The file in tract, delivering the values of these names.
+    fn load(&self, names: &[&str]) -> TractResult<Arc<TypedRunnableModel>> {
+        let mut model = tract_onnx::onnx()
+            .with_ignore_output_shapes(true)
+            .model_for_path(self.file)?;
+        let outlets: Vec<_> = names
+            .iter()
+            .map(|name| {
+                model
+                    .find_outlet_label(name)
+                    .with_context(|| format!("it has no value \"{name}\""))
+            })
+            .collect::<TractResult<_>>()?;
+        model.select_output_outlets(&outlets)?;
+        let dims = &self.imported.input_dims;
+        model.set_input_fact(0, f32::fact(dims.as_slice()).into())?;
+        // As the file says it: no rewriting, which might hide what a node computes.
+        model.into_typed()?.into_runnable()
+    }
+
+    fn run(&self, model: &Arc<TypedRunnableModel>, image: &FeatureMap) -> TractResult<Vec<Option<Vec<f32>>>> {
+        let image = Tensor::from_shape(&self.imported.input_dims, image.values())?;
+        let values = model.run(tvec!(image.into()))?;
+        let floats = |value: &TValue| {
+            let floats = value.datum_type() == f32::datum_type();
+            let view = floats.then(|| value.to_plain_array_view::<f32>().ok())??;
+            Some(view.iter().copied().collect())
+        };
+        Ok(values.iter().map(floats).collect())
+    }
+
+    fn ours(&self, values: &[&ImportedValue], image: &FeatureMap) -> Vec<Option<FeatureMap>> {
+        let mut found = vec![None; values.len()];
+        let wanted = |id: NodeId| {
+            values
+                .iter()
+                .enumerate()
+                .filter(move |(_, value)| value.node == id)
+        };
+        // The images were read as the network's input, so nothing can fail.
+        let _ = eval::run_with(&self.graph, image, |id, map| {
+            wanted(id).for_each(|(at, _)| found[at] = Some(map.clone()));
+        });
+        found
+    }
+
+    /// How far two values are apart, if that is more than rounding explains.
+    fn difference(&self, ours: &[f32], theirs: &[f32]) -> Option<f64> {
+        if ours.len() != theirs.len() {
+            return Some(f64::INFINITY);
+        }
+        let pairs = || {
+            ours.iter()
+                .zip(theirs)
+                .map(|(&a, &b)| (f64::from(a), f64::from(b)))
+        };
+        let mean_square = |sum: f64| (sum / ours.len().max(1) as f64).sqrt();
+        let size = mean_square(pairs().map(|(_, b)| b * b).sum()).max(1e-6);
+        if self.imported.assignment.is_some() {
+            let error = mean_square(pairs().map(|(a, b)| (a - b).powi(2)).sum()) / size;
+            return (!(error <= SIGNS)).then_some(error);
+        }
+        let worst = pairs().map(|(a, b)| (a - b).abs()).fold(0.0, f64::max) / size;
+        let finite = pairs().all(|(a, b)| a.is_finite() && b.is_finite());
+        (!(finite && worst <= ROUNDING)).then_some(worst)
+    }
+}
+
+fn disagreement(value: &ImportedValue, image: usize, difference: f64) -> Disagreement {
+    Disagreement {
+        node: value.origin.clone(),
+        op: value.op.clone(),
+        output: value.name.clone(),
+        image,
+        difference,
+    }
+}
+
+fn one_line(error: &TractError) -> String {
+    format!("{error:#}")
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ")
+}
