@@ -12,9 +12,22 @@ use trefoil_ir::mpc::{Party, Phase, Program};
 use crate::session::{BatchRun, Preparation, Record, Setup};
 use crate::wire::Traffic;
 
-/// What `--report` writes.
+/// Version of what programs read: of this report, of the compiler's `report.json`, and of what
+/// commands print with `--format json`. It grows when a name or a shape changes, and not when one is
+/// added.
+pub const SCHEMA: u32 = 1;
+
+/// Bytes of payload by direction, such as `client->server`.
+pub type Links = BTreeMap<String, Bytes>;
+
+/// What `--report` writes. What it has in common with the compiler's `report.json` has the same name
+/// and shape in both.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// The model's name.
+    pub model: String,
     /// How many images were run, repetitions included.
     pub images: usize,
     /// The most inferences that were in stock at a time.
@@ -37,10 +50,12 @@ pub struct Report {
     pub round_trips: u64,
     /// What the plan said of an image before it ran.
     pub predicted: Predicted,
+    /// Its seconds once more, under the name of the link, as `report.json` has them for several.
+    pub predicted_seconds: BTreeMap<String, time::Seconds>,
     /// The largest size of each party's own buffers, as far as this process knows it.
     pub peak_memory: ByParty<u64>,
     /// Payload by direction and phase.
-    pub links: BTreeMap<String, Bytes>,
+    pub links: Links,
     /// The key exchange, once a session.
     pub setup: SetupReport,
     /// By step of the program.
@@ -299,7 +314,7 @@ impl Tally {
     /// The report.
     pub fn report(&self, program: &Program, top1: Option<f64>) -> Report {
         let mut bytes = Bytes::default();
-        let mut links: BTreeMap<String, Bytes> = BTreeMap::new();
+        let mut links = Links::new();
         for ((link, phase), count) in self.traffic.links() {
             let count = count / self.inferences(phase);
             bytes.add(phase, count);
@@ -307,7 +322,10 @@ impl Tally {
         }
         let headers = self.traffic.header_bytes() + self.traffic.control.bytes;
         let largest = self.batches.iter().map(|&(images, _)| images).max();
+        let predicted = Predicted::new(program, &self.link);
         Report {
+            schema: SCHEMA,
+            model: program.name.clone(),
             images: self.images(),
             stock: self.most_in_stock,
             batch: largest.unwrap_or(0),
@@ -317,7 +335,8 @@ impl Tally {
             bytes,
             headers: headers / self.inferences(Phase::Online),
             round_trips: self.traffic.round_trips / self.batches.len().max(1) as u64,
-            predicted: Predicted::new(program, &self.link),
+            predicted_seconds: [(predicted.link.clone(), predicted.seconds)].into(),
+            predicted,
             peak_memory: self.parties.as_ref().map(|party| party.peak_memory),
             links,
             setup: self.setup,

@@ -7,6 +7,7 @@ use anyhow::{Result, bail};
 use clap::ValueEnum;
 use trefoil_ir::Patch;
 
+use super::PATCHES;
 use crate::budget::Goal;
 use crate::budget::menu::ClipSigns;
 use crate::calibrate::profile::Profile;
@@ -38,29 +39,35 @@ pub(super) enum Clips {
 #[derive(Debug, clap::Args)]
 pub(super) struct BudgetArguments {
     /// What `trefoil calibrate` has measured; needs --budget.
-    #[arg(long, value_name = "PROFILE", requires = "budget")]
+    #[arg(long, value_name = "PROFILE", requires = "budget", help_heading = PATCHES)]
     profile: Option<PathBuf>,
     /// What may be spent: 6% (of the DReLUs), relus=500k, bytes=60MB, online-bytes=20MB, or seconds=0.5@lan
     /// (lan, wan, or bandwidth and round trip as in 100Mbit,20ms).
-    #[arg(long, value_name = "BUDGET")]
+    #[arg(long, value_name = "BUDGET", help_heading = PATCHES)]
     budget: Option<Goal>,
     /// How patches are chosen.
-    #[arg(long, value_enum, default_value = "additive")]
+    #[arg(long, value_enum, default_value = "additive", help_heading = PATCHES)]
     assign: Assign,
     /// Which signs of a clip (ReLU6) may share patches.
-    #[arg(long, value_enum, default_value = "both")]
+    #[arg(long, value_enum, default_value = "both", help_heading = PATCHES)]
     clip_signs: Clips,
     /// The same patch everywhere, for comparison.
-    #[arg(long, value_name = "H,W", conflicts_with_all = ["profile", "assignment"], value_parser = patch)]
+    #[arg(
+        long,
+        value_name = "HxW",
+        conflicts_with_all = ["profile", "assignment"],
+        value_parser = patch,
+        help_heading = PATCHES
+    )]
     uniform: Option<Patch>,
 }
 
 pub(super) fn patch(text: &str) -> Result<Patch, String> {
-    let pair = text.split_once(',').and_then(|(h, w)| {
+    let pair = text.split_once([',', 'x']).and_then(|(h, w)| {
         let pair = [h.trim().parse().ok()?, w.trim().parse().ok()?];
         Patch::from_pair(pair)
     });
-    pair.ok_or_else(|| "a patch is h,w with both from 1, or 0,1 for the identity".to_owned())
+    pair.ok_or_else(|| "a patch is HxW (or H,W) with both from 1, or 0x1 for the identity".to_owned())
 }
 
 impl BudgetArguments {
@@ -68,7 +75,7 @@ impl BudgetArguments {
     pub(super) fn profile(&self) -> Result<Option<Profile>> {
         if self.budget.is_some() && self.profile.is_none() && self.uniform.is_none() {
             bail!(
-                "a budget is spent by what was measured: run `trefoil calibrate`, and give --profile (or --uniform H,W)"
+                "a budget is spent by what was measured: run `trefoil calibrate`, and give --profile (or --uniform HxW)"
             );
         }
         Ok(self.profile.as_deref().map(Profile::open).transpose()?)
@@ -105,6 +112,24 @@ impl From<Clips> for ClipSigns {
             Clips::Both => ClipSigns::Both,
             Clips::Lower => ClipSigns::Lower,
             Clips::None => ClipSigns::None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patches_are_read_in_either_spelling() {
+        let block = Patch::from_pair([2, 3]);
+        assert_eq!(
+            [patch("2x3").ok(), patch("2,3").ok(), patch(" 2 , 3 ").ok()],
+            [block; 3]
+        );
+        assert_eq!(patch("0x1").ok(), Some(Patch::Identity));
+        for text in ["", "2", "2x", "x2", "0x0", "-1x2", "2x2x2", "2X2 "] {
+            assert!(patch(text).is_err(), "{text}");
         }
     }
 }

@@ -6,12 +6,14 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use clap::ValueEnum;
 use trefoil_ir::text::printable;
+use trefoil_runtime::amount::counted;
 use trefoil_runtime::data::DataSet;
 use trefoil_runtime::terminal::Bar;
 
 use super::compile::{Relu6, read_assignment};
 use super::files::read_preprocess;
 use super::print::say;
+use super::{DATA, NUMBERS, OUTPUT, PATCHES};
 use crate::calibrate::catalogue::Catalogue;
 use crate::calibrate::profile::{Header, Method, Shard};
 use crate::driver::calibrate::{MeasureOptions, measure};
@@ -29,18 +31,29 @@ enum Distortion {
 }
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  trefoil calibrate resnet.onnx --calibration images/ --preprocess p.toml -o profile
+  trefoil calibrate resnet.onnx --calibration images/ --preprocess p.toml -o profile --resume
+  trefoil calibrate resnet.onnx --calibration images/ --preprocess p.toml -o part-2 --shard 2/3")]
 pub(super) struct Arguments {
     /// The ONNX file.
     model: PathBuf,
     /// Images like those that will be classified; never those that accuracy is measured on.
-    #[arg(long, value_name = "DATA")]
+    #[arg(long = "calibration", alias = "data", value_name = "DATA", help_heading = DATA)]
     data: PathBuf,
-    /// Preprocessing of images (TOML).
-    #[arg(long, value_name = "P.toml")]
-    preprocess: Option<PathBuf>,
-    /// At most so many images.
-    #[arg(long, value_name = "N")]
+    /// At most so many of them.
+    #[arg(long = "calibration-images", alias = "images", value_name = "N", help_heading = DATA)]
     images: Option<usize>,
+    /// Preprocessing of images (TOML).
+    #[arg(long, value_name = "P.toml", help_heading = DATA)]
+    preprocess: Option<PathBuf>,
+    /// Shape of the input where the model leaves it open.
+    #[arg(long, value_name = "N,C,H,W", value_delimiter = ',', help_heading = DATA)]
+    input_shape: Option<Vec<usize>>,
+    /// The output to compute, where the model has several.
+    #[arg(long, value_name = "NAME", help_heading = DATA)]
+    output_name: Option<String>,
     /// How distortion is measured.
     #[arg(long, value_enum, default_value = "sketch")]
     distortion: Distortion,
@@ -48,37 +61,31 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "R", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=256))]
     probes: u16,
     /// Patches to measure: `catalogue`, or a JSON file: [[h, w], ...] for every map, or {"HxW": [[h, w], ...]}.
-    #[arg(long, value_name = "catalogue|FILE", default_value = "catalogue")]
+    #[arg(long, value_name = "catalogue|FILE", default_value = "catalogue", help_heading = PATCHES)]
     patches: PathBuf,
     /// Measure with these patches in place (JSON): distortions are then changes of that network's output,
     /// for one that was tuned with them and is to have still fewer signs.
-    #[arg(long, value_name = "A.json")]
+    #[arg(long, value_name = "A.json", help_heading = PATCHES)]
     assignment: Option<PathBuf>,
     /// How ReLU6 is computed.
-    #[arg(long, value_enum, default_value = "exact")]
+    #[arg(long, value_enum, default_value = "exact", help_heading = NUMBERS)]
     relu6: Relu6,
-    /// Shape of the input where the model leaves it open.
-    #[arg(long, value_name = "N,C,H,W", value_delimiter = ',')]
-    input_shape: Option<Vec<usize>>,
-    /// The output to compute, where the model has several.
-    #[arg(long, value_name = "NAME")]
-    output_name: Option<String>,
     /// Seed of the probes.
     #[arg(long, value_name = "SEED", default_value_t = 0)]
     seed: u64,
     /// Measure part k of n of the images; `trefoil profile merge` brings the parts together.
-    #[arg(long, value_name = "K/N", default_value = "1/1")]
+    #[arg(long, value_name = "K/N", default_value = "1/1", help_heading = OUTPUT)]
     shard: Shard,
     /// Go on with a profile whose measurement was interrupted.
-    #[arg(long)]
+    #[arg(long, help_heading = OUTPUT)]
     resume: bool,
     /// Folder to write the profile to.
-    #[arg(short, value_name = "PROFILE")]
+    #[arg(short, long = "out", alias = "output", value_name = "PROFILE", help_heading = OUTPUT)]
     output: PathBuf,
 }
 
 pub(super) fn run(arguments: Arguments) -> Result<()> {
-    let folder = arguments.output.clone();
+    let (model, folder) = (arguments.model.clone(), arguments.output.clone());
     let options = options(arguments)?;
     let share = options.shard.range(options.data.len()).len();
     let bar = Bar::new(share, "measuring");
@@ -86,12 +93,14 @@ pub(super) fn run(arguments: Arguments) -> Result<()> {
     bar.clear();
     let options: usize = measured.header.layers.iter().map(|layer| layer.options()).sum();
     say!(
-        "{}: {} options of {} signs, {} images ({} measured now)",
+        "{}: {} options of {}, {} ({} measured now)\nnext  trefoil compile {} --profile {} --budget 15% -o plans",
         folder.display(),
         grouped(options as u64),
-        measured.header.layers.len(),
-        share,
-        measured.images
+        counted(measured.header.layers.len(), "sign"),
+        counted(share, "image"),
+        measured.images,
+        model.display(),
+        folder.display()
     );
     Ok(())
 }
@@ -138,19 +147,19 @@ pub(super) struct ModelArguments {
     #[arg(long)]
     model: PathBuf,
     /// The images; those of the profile if they are left out.
-    #[arg(long, value_name = "DATA")]
+    #[arg(long = "calibration", alias = "data", value_name = "DATA", help_heading = DATA)]
     data: Option<PathBuf>,
-    /// Preprocessing of images (TOML).
-    #[arg(long, value_name = "P.toml")]
-    preprocess: Option<PathBuf>,
-    /// At most so many images.
-    #[arg(long, value_name = "N")]
+    /// At most so many of them.
+    #[arg(long = "calibration-images", alias = "images", value_name = "N", help_heading = DATA)]
     images: Option<usize>,
+    /// Preprocessing of images (TOML).
+    #[arg(long, value_name = "P.toml", help_heading = DATA)]
+    preprocess: Option<PathBuf>,
     /// Shape of the input where the model leaves it open.
-    #[arg(long, value_name = "N,C,H,W", value_delimiter = ',')]
+    #[arg(long, value_name = "N,C,H,W", value_delimiter = ',', help_heading = DATA)]
     input_shape: Option<Vec<usize>>,
     /// The output to compute, where the model has several.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", help_heading = DATA)]
     output_name: Option<String>,
 }
 

@@ -2,90 +2,128 @@
 
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Error, Result};
+use serde_json::{Value, json};
 use trefoil_runtime::terminal;
 
-use super::Format;
 use super::print::say;
+use super::table::Table;
+use super::{DATA, Format, say_json};
 use crate::driver::report::grouped;
-use crate::import::{ImportOptions, import_file};
+use crate::import::{Description, ImportError, ImportOptions, Imported, describe, import_file};
 use crate::pass::count::{Counts, count};
 use crate::pass::{self, Dump, PassOptions};
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  trefoil check resnet.onnx
+  trefoil check resnet.onnx --input-shape 1,3,224,224
+  trefoil check resnet.onnx --format json    # for CI: \"supported\", and \"nodes\" that are not
+
+The exit code is 1 where the network is not supported, in either format.")]
 pub(super) struct Arguments {
     /// The ONNX file.
     model: PathBuf,
     /// Shape of the input where the model leaves it open.
-    #[arg(long, value_name = "N,C,H,W", value_delimiter = ',')]
+    #[arg(long, value_name = "N,C,H,W", value_delimiter = ',', help_heading = DATA)]
     input_shape: Option<Vec<usize>>,
     /// The output to compute, where the model has several.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", help_heading = DATA)]
     output_name: Option<String>,
     /// How to print.
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
 }
 
-pub(super) fn run(arguments: Arguments) -> Result<()> {
+pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let options = ImportOptions {
-        input_shape: arguments.input_shape,
-        output: arguments.output_name,
+        input_shape: arguments.input_shape.clone(),
+        output: arguments.output_name.clone(),
     };
-    let imported = import_file(&arguments.model, &options)?;
-    let passed = pass::run(imported.graph.clone(), &PassOptions::default(), &mut Dump::none())?;
-    let counts = count(&imported.graph, &passed.graph);
-    if arguments.format == Format::Json {
-        say!("{}", serde_json::to_string_pretty(&counts)?);
-    } else {
-        say!(
-            "{}: opset {}, from {}; input \"{}\" {:?}, output \"{}\" {:?}",
-            imported.graph.name,
-            imported.opset,
-            if imported.producer.is_empty() {
-                "an unknown exporter"
-            } else {
-                &imported.producer
-            },
-            imported.input_name,
-            imported.input_dims,
-            imported.output_name,
-            imported.output_dims
-        );
-        print_counts(&counts)?;
+    let checked = import_file(&arguments.model, &options)
+        .map_err(Error::new)
+        .and_then(|imported| {
+            let counts = counts(&imported)?;
+            Ok((imported, counts))
+        });
+    match (checked, arguments.format) {
+        (Ok((imported, counts)), Format::Text) => print(&imported, &counts),
+        (Ok((imported, counts)), Format::Json) => say_json(supported(&imported, &counts)?),
+        (Err(error), Format::Text) => Err(error),
+        (Err(error), Format::Json) => {
+            say_json(refused(arguments, &error)?)?;
+            Err(error)
+        }
     }
-    if let Some(assignment) = imported.assignment.filter(|_| arguments.format == Format::Text) {
-        say!(
-            "the file carries an assignment for {} ReLUs, which `trefoil compile` uses; counted is the network without it",
-            assignment.layers().count()
-        );
-    }
-    for warning in &imported.warnings {
-        terminal::warning(warning);
-    }
-    Ok(())
 }
 
-fn print_counts(counts: &Counts) -> Result<()> {
-    say!("{:<48} {:>9} {:>6} {:>14}", "ReLU", "map", "chan.", "DReLUs");
-    for relu in &counts.relus {
-        let map = format!("{}x{}", relu.map[0], relu.map[1]);
-        say!(
-            "{:<48} {map:>9} {:>6} {:>14}",
-            relu.name,
-            relu.channels,
-            grouped(relu.drelus_at_1x1 as u64)
-        );
+fn counts(imported: &Imported) -> Result<Counts> {
+    let passed = pass::run(imported.graph.clone(), &PassOptions::default(), &mut Dump::none())?;
+    Ok(count(&imported.graph, &passed.graph))
+}
+
+fn supported(imported: &Imported, counts: &Counts) -> Result<Value> {
+    let mut value = json!({
+        "supported": true,
+        "model": imported.graph.name,
+        "opset": imported.opset,
+        "producer": imported.producer,
+        "inputs": [{ "name": imported.input_name, "shape": imported.input_dims }],
+        "outputs": [{ "name": imported.output_name, "shape": imported.output_dims }],
+        "assigned_relus": imported.assignment.as_ref().map_or(0, |assignment| assignment.layers().count()),
+        "warnings": imported.warnings,
+        "nodes": [],
+        "error": null,
+    });
+    if let (Value::Object(value), Value::Object(counts)) = (&mut value, serde_json::to_value(counts)?) {
+        value.extend(counts);
     }
-    for pool in &counts.max_pools {
-        let map = format!("{}x{}", pool.map[0], pool.map[1]);
-        say!(
-            "{:<48} {map:>9} {:>6} {:>14} comparisons",
-            pool.name,
-            pool.channels,
-            grouped(pool.comparisons as u64)
-        );
-    }
+    Ok(value)
+}
+
+/// What can be said of a file that is not supported.
+fn refused(arguments: &Arguments, error: &Error) -> Result<Value> {
+    // It may not even be there.
+    let bytes = std::fs::read(&arguments.model).unwrap_or_default();
+    let Description {
+        opset,
+        producer,
+        inputs,
+        outputs,
+    } = describe(&bytes).unwrap_or_default();
+    let nodes = error
+        .downcast_ref::<ImportError>()
+        .map_or(&[][..], ImportError::unsupported);
+    Ok(json!({
+        "supported": false,
+        "model": arguments.model.file_stem().map(|stem| stem.to_string_lossy()),
+        "opset": opset,
+        "producer": producer,
+        "inputs": inputs,
+        "outputs": outputs,
+        "warnings": [],
+        "nodes": nodes,
+        "error": terminal::print::chain(error.as_ref()),
+    }))
+}
+
+fn print(imported: &Imported, counts: &Counts) -> Result<()> {
+    say!(
+        "{}: opset {}, from {}; input \"{}\" {:?}, output \"{}\" {:?}",
+        imported.graph.name,
+        imported.opset,
+        if imported.producer.is_empty() {
+            "an unknown exporter"
+        } else {
+            &imported.producer
+        },
+        imported.input_name,
+        imported.input_dims,
+        imported.output_name,
+        imported.output_dims
+    );
+    say!("{}", table(counts));
     say!(
         "in all: {} DReLUs, {} comparisons of max-pools, {} multiply-adds, {} layers with weights",
         grouped(counts.drelus_at_1x1 as u64),
@@ -93,5 +131,39 @@ fn print_counts(counts: &Counts) -> Result<()> {
         grouped(counts.macs),
         counts.layers.len()
     );
+    if let Some(assignment) = &imported.assignment {
+        say!(
+            "the file carries an assignment for {} ReLUs, which `trefoil compile` uses; counted is the network without it",
+            assignment.layers().count()
+        );
+    }
+    imported.warnings.iter().for_each(terminal::warning);
     Ok(())
+}
+
+fn table(counts: &Counts) -> Table {
+    let mut table = Table::new(&["<ReLU", "map", "channels", "DReLUs", "<"]);
+    let mut row = |name: &str, [h, w]: [usize; 2], channels: usize, count: usize, unit: &str| {
+        let [channels, count] = [channels, count].map(|number| grouped(number as u64));
+        table.row([
+            name.to_owned(),
+            format!("{h}x{w}"),
+            channels,
+            count,
+            unit.to_owned(),
+        ]);
+    };
+    for relu in &counts.relus {
+        row(&relu.name, relu.map, relu.channels, relu.drelus_at_1x1, "");
+    }
+    for pool in &counts.max_pools {
+        row(
+            &pool.name,
+            pool.map,
+            pool.channels,
+            pool.comparisons,
+            "comparisons",
+        );
+    }
+    table
 }

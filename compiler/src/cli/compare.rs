@@ -4,23 +4,26 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use serde::Serialize;
+use trefoil_runtime::amount::counted;
 use trefoil_runtime::terminal::{self, Bar};
 
-use super::Format;
 use super::files::{open_data, preprocess_of, read_owner};
 use super::print::say;
 use super::strict::Strict;
+use super::table::Table;
+use super::{Format, OUTPUT, say_json};
 use crate::driver::breaches::BreachReport;
 use crate::driver::evaluate::{LayerComparison, compare};
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  trefoil compare plans --data test/ --images 20")]
 pub(super) struct Arguments {
     /// A folder that `trefoil compile` wrote.
     folder: PathBuf,
     #[command(flatten)]
     data: super::DataArguments,
     /// How the comparison is printed.
-    #[arg(long, value_enum, default_value = "text")]
+    #[arg(long, value_enum, default_value = "text", help_heading = OUTPUT)]
     format: Format,
     #[command(flatten)]
     strict: Strict,
@@ -55,7 +58,7 @@ pub(super) fn run(arguments: Arguments) -> Result<()> {
                 layers: &layers,
                 breaches: &report,
             };
-            say!("{}", serde_json::to_string_pretty(&comparison)?);
+            say_json(serde_json::to_value(&comparison)?)?;
         }
     }
     if let Some(warning) = breaches.warning(&owner.program, owner.calibration_images) {
@@ -65,22 +68,30 @@ pub(super) fn run(arguments: Arguments) -> Result<()> {
 }
 
 fn print(layers: &[LayerComparison], breaches: &BreachReport) -> Result<()> {
-    say!(
-        "{:>6} {:<12} {:<40} {:>10} {:>10} {:>10} {:>7}  range used",
+    let headings = [
         "step",
-        "op",
-        "name",
+        "<op",
+        "<name",
         "rms f32",
         "rms error",
         "largest",
-        "error %"
+        "error %",
+        "<range used",
+    ];
+    let mut table = Table::new(&headings);
+    for layer in layers {
+        table.row(row(layer));
+    }
+    say!("{table}");
+    say!(
+        "breaches {} of {}",
+        breaches.images,
+        counted(breaches.of, "image")
     );
-    layers.iter().try_for_each(print_layer)?;
-    say!("breaches {} of {} images", breaches.images, breaches.of);
     Ok(())
 }
 
-fn print_layer(layer: &LayerComparison) -> Result<()> {
+fn row(layer: &LayerComparison) -> [String; 8] {
     let used = match &layer.used {
         Some(used) => format!(
             "{:.0}% of {}, channel {}",
@@ -90,20 +101,29 @@ fn print_layer(layer: &LayerComparison) -> Result<()> {
         ),
         None => String::new(),
     };
-    let breach = if layer.breaches > 0 {
-        format!("  BREACH: {} values", layer.breaches)
-    } else {
-        String::new()
+    let breach = match layer.breaches {
+        0 => String::new(),
+        breaches => format!("  BREACH: {}", counted(breaches, "value")),
     };
-    say!(
-        "{:>6} {:<12} {:<40} {:>10.4} {:>10.6} {:>10.6} {:>7.3}  {used}{breach}",
+    // A truncation is compared behind itself: it has no float of its own.
+    let figures = match layer.rms > 0.0 || layer.error > 0.0 {
+        true => [
+            format!("{:.4}", layer.rms),
+            format!("{:.6}", layer.error),
+            format!("{:.6}", layer.largest_error),
+            format!("{:.3}", 100.0 * layer.error / layer.rms.max(f64::MIN_POSITIVE)),
+        ],
+        false => std::array::from_fn(|_| "-".to_owned()),
+    };
+    let [rms, error, largest, percent] = figures;
+    [
         format!("%{}", layer.step),
-        layer.op,
-        layer.name,
-        layer.rms,
-        layer.error,
-        layer.largest_error,
-        100.0 * layer.error / layer.rms.max(f64::MIN_POSITIVE)
-    );
-    Ok(())
+        layer.op.to_owned(),
+        layer.name.clone(),
+        rms,
+        error,
+        largest,
+        percent,
+        used + &breach,
+    ]
 }

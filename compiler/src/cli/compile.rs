@@ -12,10 +12,12 @@ use trefoil_runtime::files::create_private_folder;
 use zeroize::Zeroizing;
 
 use super::budget::BudgetArguments;
-use super::files::{OWNER_FILE, read_preprocess, write_private};
+use super::files::{OWNER_FILE, plan_id, read_preprocess, write_private};
 use super::print::say;
 use super::progress::Calibrating;
+use super::staging::Staging;
 use super::strict::Strict;
+use super::{DATA, NUMBERS, OUTPUT, PATCHES};
 use crate::calibrate::profile::Profile;
 use crate::driver::compile::PatchSource;
 use crate::driver::{CompileOptions, Compiled, compile};
@@ -32,65 +34,74 @@ pub(super) enum Relu6 {
 }
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  trefoil compile resnet.onnx --calibration images/ --preprocess p.toml --secret secret -o plans
+  trefoil compile resnet.onnx --profile profile --budget 15% --preprocess p.toml -o plans15
+  trefoil compile resnet.onnx --calibration images/ --preprocess p.toml --uniform 2x2 -o plans2x2")]
 pub(super) struct Arguments {
     /// The ONNX file.
     model: PathBuf,
     /// Images like those that will be classified, 100 or more; never those that accuracy is measured on.
     /// With --profile they may be left out: those that the profile was measured on are taken.
-    #[arg(long, value_name = "DATA", required_unless_present = "profile")]
+    #[arg(long, alias = "data", value_name = "DATA", help_heading = DATA)]
     calibration: Option<PathBuf>,
     /// At most so many calibration images.
-    #[arg(long, value_name = "N")]
+    #[arg(long, alias = "images", value_name = "N", help_heading = DATA)]
     calibration_images: Option<usize>,
     /// Preprocessing of images (TOML); it travels in the client's plan.
-    #[arg(long, value_name = "P.toml")]
+    #[arg(long, value_name = "P.toml", help_heading = DATA)]
     preprocess: Option<PathBuf>,
+    /// Names of the classes, one a line.
+    #[arg(long, value_name = "FILE", help_heading = DATA)]
+    classes: Option<PathBuf>,
+    /// Shape of the input where the model leaves it open.
+    #[arg(long, value_name = "N,C,H,W", value_delimiter = ',', help_heading = DATA)]
+    input_shape: Option<Vec<usize>>,
+    /// The output to compute, where the model has several.
+    #[arg(long, value_name = "NAME", help_heading = DATA)]
+    output_name: Option<String>,
     /// Patches of the ReLUs (JSON): {"NAME": [[h, w], ...], ...}.
-    #[arg(long, value_name = "A.json", conflicts_with = "budget")]
+    #[arg(long, value_name = "A.json", conflicts_with = "budget", help_heading = PATCHES)]
     assignment: Option<PathBuf>,
     #[command(flatten)]
     budget: BudgetArguments,
     /// How ReLU6 is computed.
-    #[arg(long, value_enum, default_value = "exact")]
+    #[arg(long, value_enum, default_value = "exact", help_heading = NUMBERS)]
     relu6: Relu6,
-    /// Shape of the input where the model leaves it open.
-    #[arg(long, value_name = "N,C,H,W", value_delimiter = ',')]
-    input_shape: Option<Vec<usize>>,
-    /// The output to compute, where the model has several.
-    #[arg(long, value_name = "NAME")]
-    output_name: Option<String>,
-    /// File with at least 16 random bytes; the same secret gives the same plans. Keep it with the model.
-    #[arg(long, value_name = "FILE")]
-    secret: Option<PathBuf>,
-    /// Names of the classes, one a line.
-    #[arg(long, value_name = "FILE")]
-    classes: Option<PathBuf>,
     /// Bits of room above the ranges that the calibration images show.
     #[arg(
         long,
         value_name = "BITS",
         default_value_t = 1.0,
-        allow_negative_numbers = true
+        allow_negative_numbers = true,
+        help_heading = NUMBERS
     )]
     head_room: f64,
     #[command(flatten)]
     strict: Strict,
     /// Does not ask tract for a second opinion on what the model computes.
-    #[arg(long)]
+    #[arg(long, help_heading = NUMBERS)]
     no_cross_check: bool,
+    /// File with at least 16 random bytes, as `trefoil secret` writes it; the same secret gives the same
+    /// plans. Keep it with the model.
+    #[arg(long, value_name = "FILE", help_heading = OUTPUT)]
+    secret: Option<PathBuf>,
     /// Writes the graph after this pass to DIR/after-PASS.tir; may be given several times.
-    #[arg(long, value_name = "PASS")]
+    #[arg(long, value_name = "PASS", help_heading = OUTPUT)]
     dump_after: Vec<String>,
+    /// Replaces the plans that the folder holds.
+    #[arg(long, help_heading = OUTPUT)]
+    force: bool,
     /// Folder to write client.plan, server.plan, helper.plan, owner.plan, report.json and, where patches were
     /// chosen, assignment.json to.
-    #[arg(short, value_name = "DIR")]
+    #[arg(short, long = "out", alias = "output", value_name = "DIR", help_heading = OUTPUT)]
     output: PathBuf,
 }
 
 pub(super) fn run(arguments: Arguments) -> Result<()> {
     let folder = arguments.output.clone();
-    create_private_folder(&folder)
-        .with_context(|| format!("the folder {} cannot be made", folder.display()))?;
+    check_folder(&folder, arguments.force)?;
     let dumps = arguments.dump_after.clone();
     let strict = arguments.strict;
     let options = options(arguments)?;
@@ -98,8 +109,11 @@ pub(super) fn run(arguments: Arguments) -> Result<()> {
     let mut failed = None;
     let mut dump = Dump::after(&names, |pass, graph| {
         let path = folder.join(format!("after-{pass}.tir"));
-        // Graphs name weights by their hashes, but biases and small tensors stand in them.
-        if let Err(error) = write_private(&path, graph.to_text().as_bytes()) {
+        // A dump is of use when a later pass fails: it does not wait for the plans. Graphs name
+        // weights by their hashes, but biases and small tensors stand in them.
+        let made =
+            create_private_folder(&folder).with_context(|| format!("{} cannot be made", folder.display()));
+        if let Err(error) = made.and_then(|()| write_private(&path, graph.to_text().as_bytes())) {
             failed = Some(error);
         }
     })?;
@@ -113,7 +127,44 @@ pub(super) fn run(arguments: Arguments) -> Result<()> {
     strict.check(compiled.report.breaches.images)?;
     write(&folder, &compiled)?;
     say!("{}", compiled.report.summary().trim_end());
+    say!("\n{}", next_steps(&folder));
     Ok(())
+}
+
+/// The names of the plans within their folder.
+const PLANS: [&str; 4] = ["client.plan", "server.plan", "helper.plan", OWNER_FILE];
+
+/// Refuses a folder that holds plans, which may be with their parties already, and one that cannot be
+/// written.
+fn check_folder(folder: &Path, force: bool) -> Result<()> {
+    let held: Vec<PathBuf> = PLANS
+        .iter()
+        .map(|name| folder.join(name))
+        .filter(|path| path.exists())
+        .collect();
+    if !held.is_empty() && !force {
+        let id = held.iter().find_map(|path| plan_id(&fs::read(path).ok()?).ok());
+        let id = id.map_or_else(
+            || "that cannot be read".to_owned(),
+            |id| id.to_string()[..16].to_owned(),
+        );
+        bail!(
+            "{} holds plans already (plan {id}): give another folder with -o, or --force to replace them; each party \
+             that holds one of them must then be given its new one",
+            folder.display()
+        );
+    }
+    Staging::check(folder)
+}
+
+/// What was written, and what is to be done with it.
+fn next_steps(folder: &Path) -> String {
+    let folder = folder.display();
+    format!(
+        "wrote {folder}/client.plan, server.plan and helper.plan: give each to its own party and to nobody else\n\
+         keep  {folder}/owner.plan, the secret and the model to yourself: they hold the weights\n\
+         next  trefoil evaluate {folder} --data DATA --labels LABELS, then trefoil-party local --plans {folder} --data DATA"
+    )
 }
 
 fn options(arguments: Arguments) -> Result<CompileOptions> {
@@ -150,7 +201,11 @@ fn calibration(
     let (path, most) = match (&arguments.calibration, profile) {
         (Some(path), _) => (path.clone(), usize::MAX),
         (None, Some(profile)) => (PathBuf::from(&profile.header.data), profile.header.images),
-        (None, None) => bail!("give images to calibrate with: --calibration DATA"),
+        (None, None) => super::usage(
+            "compile",
+            "images to calibrate with are required: give --calibration <DATA>, or with --budget the --profile <PROFILE> \
+             that `trefoil calibrate` wrote, whose images are then taken",
+        ),
     };
     let data = DataSet::open(&path, preprocess, None).with_context(|| match &arguments.calibration {
         Some(_) => "the calibration images cannot be used".to_owned(),
@@ -198,8 +253,8 @@ pub(super) fn read_secret(path: Option<&Path>) -> Result<SecretSeed> {
             let bytes = Zeroizing::new(bytes);
             if bytes.len() < LEAST_SECRET {
                 bail!(
-                    "the secret {} has {} bytes, and fewer than {LEAST_SECRET} can be guessed: write 32 random bytes, \
-                     for example with `head -c 32 /dev/urandom`",
+                    "the secret {} has {} bytes, and fewer than {LEAST_SECRET} can be guessed: write another with \
+                     `trefoil secret -o FILE`",
                     path.display(),
                     bytes.len()
                 );
@@ -212,22 +267,20 @@ pub(super) fn read_secret(path: Option<&Path>) -> Result<SecretSeed> {
 
 fn write(folder: &Path, compiled: &Compiled) -> Result<()> {
     let plans = &compiled.plans;
-    write_private(
-        &folder.join("client.plan"),
-        &ClientPlan::encode(&plans.public, &plans.client),
-    )?;
-    write_private(
-        &folder.join("server.plan"),
-        &ServerPlan::encode(&plans.public, &plans.server),
-    )?;
-    write_private(
-        &folder.join("helper.plan"),
-        &HelperPlan::encode(&plans.public, &plans.helper),
-    )?;
-    write_private(&folder.join(OWNER_FILE), &compiled.owner.encode())?;
-    if let Some(assignment) = &compiled.assignment {
-        write_private(&folder.join("assignment.json"), assignment.to_json().as_bytes())?;
-    }
     let report = serde_json::to_vec_pretty(&compiled.report).context("the report cannot be written")?;
-    write_private(&folder.join("report.json"), &report)
+    let staging = Staging::new(folder)?;
+    staging.write("client.plan", &ClientPlan::encode(&plans.public, &plans.client))?;
+    staging.write("server.plan", &ServerPlan::encode(&plans.public, &plans.server))?;
+    staging.write("helper.plan", &HelperPlan::encode(&plans.public, &plans.helper))?;
+    staging.write(OWNER_FILE, &compiled.owner.encode())?;
+    staging.write("report.json", &report)?;
+    match &compiled.assignment {
+        Some(assignment) => staging.write(ASSIGNMENT_FILE, assignment.to_json().as_bytes())?,
+        // That of the plans that are replaced would be taken for theirs.
+        None => drop(fs::remove_file(folder.join(ASSIGNMENT_FILE))),
+    }
+    staging.finish()
 }
+
+/// Name of the assignment within a folder of plans.
+const ASSIGNMENT_FILE: &str = "assignment.json";

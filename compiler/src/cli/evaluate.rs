@@ -5,14 +5,15 @@ use std::path::PathBuf;
 use anyhow::{Result, bail};
 use clap::ValueEnum;
 use serde::Serialize;
+use trefoil_runtime::amount::counted;
 use trefoil_runtime::cli::outputs::{OutputFiles, Rows};
 use trefoil_runtime::data::DataSet;
 use trefoil_runtime::terminal::{self, Bar};
 
-use super::Format;
 use super::files::{open_data, preprocess_of, read_owner, read_preprocess};
 use super::print::say;
 use super::strict::Strict;
+use super::{DATA, Format, NUMBERS, OUTPUT, say_json};
 use crate::driver::breaches::BreachReport;
 use crate::driver::evaluate::{Fixed, Float, Network, run as run_network};
 use crate::import::{ImportOptions, import_file};
@@ -28,27 +29,32 @@ pub(super) enum Level {
 }
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  trefoil evaluate resnet.onnx --data test/ --labels labels.txt --preprocess p.toml
+  trefoil evaluate plans --data test/ --labels labels.txt     # as the parties compute it
+  trefoil evaluate plans --data images/ --format json         # the classes of all images")]
 pub(super) struct Arguments {
     /// An ONNX file, or a folder that `trefoil compile` wrote.
     model: PathBuf,
     #[command(flatten)]
     data: super::DataArguments,
     /// Preprocessing of images, for an ONNX file (a compiled model has its own).
-    #[arg(long, value_name = "P.toml")]
+    #[arg(long, value_name = "P.toml", help_heading = DATA)]
     preprocess: Option<PathBuf>,
     /// Shape of the input where an ONNX file leaves it open.
-    #[arg(long, value_name = "N,C,H,W", value_delimiter = ',')]
+    #[arg(long, value_name = "N,C,H,W", value_delimiter = ',', help_heading = DATA)]
     input_shape: Option<Vec<usize>>,
     /// In which arithmetic; fixed point for a compiled model unless stated.
-    #[arg(long, value_enum)]
+    #[arg(long, value_enum, help_heading = NUMBERS)]
     level: Option<Level>,
-    /// How the figures are printed.
-    #[arg(long, value_enum, default_value = "text")]
+    /// How the figures are printed; without labels, the class of every image.
+    #[arg(long, value_enum, default_value = "text", help_heading = OUTPUT)]
     format: Format,
     #[command(flatten)]
     strict: Strict,
     /// The output to compute, where an ONNX file has several.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", help_heading = DATA)]
     output_name: Option<String>,
     #[command(flatten)]
     files: OutputFiles,
@@ -58,21 +64,19 @@ pub(super) fn run(arguments: Arguments) -> Result<()> {
     arguments.files.check()?;
     if arguments.model.is_dir() {
         let owner = read_owner(&arguments.model)?;
-        let preprocess = match read_preprocess(arguments.preprocess.as_deref())? {
-            Some((preprocess, _)) => Some(preprocess),
-            None => preprocess_of(&owner)?,
-        };
+        refuse_options_of_a_model(&arguments)?;
+        let preprocess = preprocess_of(&owner)?;
         let (float, fixed) = (Float::new(&owner.graph), Fixed::new(&owner));
         let network: &dyn Network = match arguments.level.unwrap_or(Level::Fixed) {
             Level::F32 => &float,
             Level::Fixed => &fixed,
         };
         let data = open_data(&arguments.data, preprocess.as_ref(), network.input())?;
-        let (accuracy, rows) = run_all(network, &data, &arguments)?;
+        let (predictions, rows) = run_all(network, &data, &owner.output.classes, &arguments)?;
         let level = arguments.level.unwrap_or(Level::Fixed);
         let breaches = (level == Level::Fixed).then(|| fixed.breaches());
         let seen = breaches.as_ref().map(|b| b.report(&owner.program));
-        report(data.len(), accuracy, seen, &arguments)?;
+        report(&data, predictions, seen, arguments.format)?;
         rows.write(&arguments.files)?;
         let Some(breaches) = breaches else { return Ok(()) };
         if let Some(warning) = breaches.warning(&owner.program, owner.calibration_images) {
@@ -102,31 +106,91 @@ pub(super) fn run(arguments: Arguments) -> Result<()> {
         preprocess.as_ref().map(|(p, _)| p),
         network.input(),
     )?;
-    let (accuracy, rows) = run_all(&network, &data, &arguments)?;
-    report(data.len(), accuracy, None, &arguments)?;
+    let (predictions, rows) = run_all(&network, &data, &[], &arguments)?;
+    report(&data, predictions, None, arguments.format)?;
     rows.write(&arguments.files)?;
     Ok(())
 }
 
-/// Runs all images; the outputs that are to be written, and how many classes were right.
-fn run_all(network: &dyn Network, data: &DataSet, arguments: &Arguments) -> Result<(Option<Accuracy>, Rows)> {
+/// What a compiled model has itself must not be thought to have been given.
+fn refuse_options_of_a_model(arguments: &Arguments) -> Result<()> {
+    let folder = arguments.model.display();
+    if arguments.preprocess.is_some() {
+        bail!(
+            "--preprocess belongs to an ONNX file: the plans in {folder} hold their own preprocessing, which is what \
+             the client will use; leave it out, or compile with another one"
+        );
+    }
+    if arguments.input_shape.is_some() {
+        bail!(
+            "--input-shape belongs to an ONNX file: the plans in {folder} have the shape that they were compiled for"
+        );
+    }
+    if arguments.output_name.is_some() {
+        bail!(
+            "--output-name belongs to an ONNX file: the plans in {folder} have the output that they were compiled for"
+        );
+    }
+    Ok(())
+}
+
+/// Runs all images; what the network says of each, where it says a class, and the outputs that are to
+/// be written. The classes may have names.
+fn run_all(
+    network: &dyn Network,
+    data: &DataSet,
+    classes: &[String],
+    arguments: &Arguments,
+) -> Result<(Vec<Classified>, Rows)> {
     let bar = Bar::new(data.len(), "evaluating");
     let logits = run_network(network, data, |done| bar.at(done))?;
     bar.clear();
-    let (mut rows, mut accuracy) = (Rows::default(), Accuracy::default());
+    let (mut rows, mut predictions) = (Rows::default(), Vec::new());
     for (at, logits) in logits.into_iter().enumerate() {
         let prediction = network.tail().run(logits.values());
-        if let Some((class, label)) = prediction.class().zip(data.label(at)) {
-            accuracy.labelled += 1;
-            accuracy.correct += usize::from(class as i64 == label);
-        }
+        predictions.extend(prediction.class().map(|class| Classified {
+            image: data.name(at),
+            class,
+            name: classes.get(class).cloned(),
+            score: prediction.scores().and_then(|scores| scores.get(class).copied()),
+            label: data.label(at),
+        }));
         rows.add(&arguments.files, prediction);
     }
-    accuracy.top1 = accuracy.correct as f64 / accuracy.labelled.max(1) as f64;
-    Ok(((accuracy.labelled > 0).then_some(accuracy), rows))
+    Ok((predictions, rows))
 }
 
-/// What is printed.
+/// What a network says of an image.
+#[derive(Debug, Serialize)]
+struct Classified {
+    /// The image.
+    image: String,
+    /// Its class.
+    class: usize,
+    /// The class's name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    /// Its score.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    score: Option<f64>,
+    /// The class that it should be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    label: Option<i64>,
+}
+
+impl Classified {
+    fn line(&self) -> String {
+        let Self {
+            image, class, name, ..
+        } = self;
+        match name {
+            Some(name) => format!("{image}\t{class}\t{name}"),
+            None => format!("{image}\t{class}"),
+        }
+    }
+}
+
+/// What is printed for programs.
 #[derive(Debug, Serialize)]
 struct Evaluation {
     images: usize,
@@ -135,29 +199,49 @@ struct Evaluation {
     accuracy: Option<Accuracy>,
     /// Where values left their ranges; none in floats.
     breaches: Option<BreachReport>,
+    /// Of every image that has a class.
+    predictions: Vec<Classified>,
 }
 
-#[derive(Debug, Default, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize)]
 struct Accuracy {
     labelled: usize,
     correct: usize,
     top1: f64,
 }
 
+impl Accuracy {
+    /// Of the images with a label, if there are any.
+    fn of(predictions: &[Classified]) -> Option<Self> {
+        let labelled = predictions.iter().filter(|p| p.label.is_some()).count();
+        let is_right = |p: &&Classified| p.label == Some(p.class as i64);
+        let correct = predictions.iter().filter(is_right).count();
+        (labelled > 0).then(|| Self {
+            labelled,
+            correct,
+            top1: correct as f64 / labelled as f64,
+        })
+    }
+}
+
 fn report(
-    images: usize,
-    accuracy: Option<Accuracy>,
+    data: &DataSet,
+    predictions: Vec<Classified>,
     breaches: Option<BreachReport>,
-    arguments: &Arguments,
+    format: Format,
 ) -> Result<()> {
     let evaluation = Evaluation {
-        images,
-        accuracy,
+        images: data.len(),
+        accuracy: Accuracy::of(&predictions),
         breaches,
+        predictions,
     };
-    if arguments.format == Format::Json {
-        say!("{}", serde_json::to_string_pretty(&evaluation)?);
-        return Ok(());
+    if format == Format::Json {
+        return say_json(serde_json::to_value(&evaluation)?);
+    }
+    // With labels, whoever wants every class has --format json.
+    for prediction in evaluation.predictions.iter().filter(|_| !data.has_labels()) {
+        say!("{}", prediction.line());
     }
     say!("images {}", evaluation.images);
     if let Some(Accuracy {
@@ -169,7 +253,7 @@ fn report(
         say!("top1 {top1:.4} ({correct} of {labelled})");
     }
     if let Some(BreachReport { images, of, .. }) = evaluation.breaches {
-        say!("breaches {images} of {of} images");
+        say!("breaches {images} of {}", counted(of, "image"));
     }
     Ok(())
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use trefoil_ir::nn::{Graph, Verified};
+use trefoil_runtime::amount::{counted, size};
 
 use super::files::{OWNER_FILE, read_owner, write_private};
 use super::print::say;
@@ -13,6 +14,10 @@ use crate::import::{ImportOptions, import_file};
 use crate::pass::{Assignment, with_patches};
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  trefoil export-onnx plans -o twin.onnx
+  trefoil export-onnx assignment.json --model resnet.onnx -o twin.onnx")]
 pub(super) struct Arguments {
     /// A folder that `trefoil compile` wrote, or an assignment (JSON) for the network of --model.
     source: PathBuf,
@@ -26,7 +31,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "NAME")]
     output_name: Option<String>,
     /// The ONNX file to write.
-    #[arg(short, value_name = "TWIN.onnx")]
+    #[arg(short, long = "out", alias = "output", value_name = "TWIN.onnx")]
     output: PathBuf,
 }
 
@@ -49,10 +54,10 @@ pub(super) fn run(arguments: Arguments) -> Result<()> {
     let bytes = export(&verified(patched)?, &source.options)?;
     write_private(&arguments.output, &bytes)?;
     say!(
-        "{}: {} bytes, {} ReLUs with patches",
+        "{}: {}, {} with patches",
         arguments.output.display(),
-        bytes.len(),
-        source.assignment.layers().count()
+        size(bytes.len() as u64),
+        counted(source.assignment.layers().count(), "ReLU")
     );
     Ok(())
 }

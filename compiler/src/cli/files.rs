@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use trefoil_ir::plan::Owner;
+use trefoil_ir::plan::{ClientPlan, HelperPlan, Owner, PlanError, PlanId, Role, ServerPlan, decode_role};
 use trefoil_runtime::data::{DataSet, Preprocess};
 use trefoil_runtime::files;
 
@@ -14,6 +14,21 @@ pub(super) const OWNER_FILE: &str = "owner.plan";
 /// Writes a file that only its owner may read, whole or not at all.
 pub(super) fn write_private(path: &Path, bytes: &[u8]) -> Result<()> {
     files::write_private(path, bytes).with_context(|| format!("{} cannot be written", path.display()))
+}
+
+/// Whether a file begins as a plan does, damaged or of another version as it may be.
+pub(super) fn is_plan(bytes: &[u8]) -> bool {
+    !matches!(decode_role(bytes), Err(PlanError::NotAPlan))
+}
+
+/// Which compilation a plan is of, whosever it is.
+pub(super) fn plan_id(bytes: &[u8]) -> Result<PlanId, PlanError> {
+    match decode_role(bytes)? {
+        Role::Client => ClientPlan::decode(bytes).map(|plan| plan.plan_id()),
+        Role::Server => ServerPlan::decode(bytes).map(|plan| plan.plan_id()),
+        Role::Helper => HelperPlan::decode(bytes).map(|plan| plan.plan_id()),
+        Role::Owner => Owner::decode(bytes).map(|owner| owner.plan_id),
+    }
 }
 
 /// Reads a preprocessing description with its text.

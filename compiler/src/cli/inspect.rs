@@ -1,7 +1,7 @@
 //! `trefoil inspect`.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
@@ -12,46 +12,45 @@ use trefoil_ir::nn::{Graph, Op};
 use trefoil_ir::plan::{ClientPlan, Digest, HelperPlan, Owner, PlanId, Role, ServerPlan, decode_role};
 use trefoil_ir::tail::Tail;
 use trefoil_ir::text::TensorStore;
+use trefoil_runtime::amount::size;
 
-use super::Format;
 use super::print::say;
-use crate::import::{ImportOptions, Imported, import_bytes};
+use super::{DATA, Format, files, profile, say_json};
+use crate::calibrate::profile::Profile;
+use crate::import::{ImportOptions, Imported, import_bytes, kind};
+use crate::pass::Assignment;
 use crate::pass::count::count;
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  trefoil inspect resnet.onnx              # the network, one op a line
+  trefoil inspect plans                    # which plans a folder holds, and what they run
+  trefoil inspect plans/server.plan --format json
+  trefoil inspect profile                  # what was measured")]
 pub(super) struct Arguments {
-    /// An .onnx file, a .plan file, or a text of either language.
+    /// An .onnx file, a .plan file, a text of either language, a file that `trefoil compile` wrote
+    /// beside the plans; or a folder of plans, or a profile.
     file: PathBuf,
     /// How to print.
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
     /// Shape of the input where an ONNX file leaves it open.
-    #[arg(long, value_name = "N,C,H,W", value_delimiter = ',')]
+    #[arg(long, value_name = "N,C,H,W", value_delimiter = ',', help_heading = DATA)]
     input_shape: Option<Vec<usize>>,
     /// The output to show, where an ONNX file has several.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", help_heading = DATA)]
     output_name: Option<String>,
 }
 
 pub(super) fn run(arguments: Arguments) -> Result<()> {
-    let path = arguments.file.display();
-    let bytes = fs::read(&arguments.file).with_context(|| format!("{path} cannot be read"))?;
-    let shown = if bytes.starts_with(b"TREFOIL\0") {
-        show_plan(&bytes).with_context(|| format!("{path} cannot be shown"))?
-    } else if let Some(source) = as_text(&bytes) {
-        show_text(source, &arguments.file.to_string_lossy())?
-    } else {
-        let options = ImportOptions {
-            input_shape: arguments.input_shape,
-            output: arguments.output_name,
-        };
-        let imported = import_bytes(&bytes, arguments.file.parent(), &options)
-            .with_context(|| format!("{path} is no plan, no text, and cannot be imported as ONNX"))?;
-        show_model(&imported)
+    let shown = match arguments.file.is_dir() {
+        true => show_folder(&arguments.file)?,
+        false => show_file(&arguments)?,
     };
     match arguments.format {
         Format::Text => say!("{}", shown.text.trim_end()),
-        Format::Json => say!("{}", serde_json::to_string_pretty(&shown.json)?),
+        Format::Json => say_json(shown.json)?,
     }
     Ok(())
 }
@@ -62,6 +61,98 @@ struct Shown {
     json: Value,
 }
 
+fn show_file(arguments: &Arguments) -> Result<Shown> {
+    let path = arguments.file.display();
+    let bytes = fs::read(&arguments.file).with_context(|| format!("{path} cannot be read"))?;
+    if files::is_plan(&bytes) {
+        return show_plan(&bytes).with_context(|| format!("{path} cannot be shown"));
+    }
+    if let Some(source) = as_text(&bytes) {
+        return show_text(source, &arguments.file.to_string_lossy());
+    }
+    if let Some(shown) = show_json(&bytes) {
+        return Ok(shown);
+    }
+    if let Some(kind) = kind(&bytes) {
+        bail!(
+            "{path} cannot be shown, since it is {kind}: give an ONNX file, a plan, a text of either language, a \
+             report, an assignment, or a folder of plans or a profile"
+        );
+    }
+    let options = ImportOptions {
+        input_shape: arguments.input_shape.clone(),
+        output: arguments.output_name.clone(),
+    };
+    let imported = import_bytes(&bytes, arguments.file.parent(), &options)
+        .with_context(|| format!("{path} is no plan, no text, and cannot be imported as ONNX"))?;
+    Ok(show_model(&imported))
+}
+
+/// A profile, or which plans there are and what they run.
+fn show_folder(folder: &Path) -> Result<Shown> {
+    if folder.join("profile.json").is_file() {
+        let profile = Profile::open(folder)?;
+        return Ok(Shown {
+            text: profile::text(&profile),
+            json: profile::json(&profile),
+        });
+    }
+    let mut text = String::new();
+    let mut plans = Vec::new();
+    let mut shown: Option<Shown> = None;
+    for role in [Role::Owner, Role::Client, Role::Server, Role::Helper] {
+        let path = folder.join(format!("{}.plan", role.word()));
+        let Ok(bytes) = fs::read(&path) else { continue };
+        let plan = show_plan(&bytes).with_context(|| format!("{} cannot be shown", path.display()))?;
+        let id = plan.json["plan_id"].as_str().unwrap_or_default();
+        text += &format!("// {}: {}, plan {id}\n", path.display(), size(bytes.len() as u64));
+        plans.push(json!({ "file": path.display().to_string(), "role": role.word(), "plan_id": id, "bytes": bytes.len() }));
+        shown = shown.or(Some(plan));
+    }
+    let Some(shown) = shown else {
+        bail!(
+            "{} holds neither plans nor a profile: give a folder that `trefoil compile` or `trefoil calibrate` wrote",
+            folder.display()
+        );
+    };
+    Ok(Shown {
+        text: text + &shown.text,
+        json: json!({ "kind": "folder", "plans": plans, "program": shown.json }),
+    })
+}
+
+/// A JSON file of a compilation: its report, or an assignment.
+fn show_json(bytes: &[u8]) -> Option<Shown> {
+    let json: Value = serde_json::from_slice(bytes).ok()?;
+    let object = json.as_object()?;
+    let (kind, word) = if object.contains_key("plan_id") && object.contains_key("steps") {
+        let [model, id] = ["model", "plan_id"].map(|key| object[key].as_str().unwrap_or_default());
+        ("report", format!("what the compilation {id} of {model} costs"))
+    } else if object.contains_key("images") && object.contains_key("steps") {
+        (
+            "measurement",
+            format!("what a run of {} images took", object["images"]),
+        )
+    } else if object.contains_key("layers") && object.contains_key("digest") {
+        (
+            "profile",
+            "the head of a profile: give its folder to see what was measured".to_owned(),
+        )
+    } else {
+        let assignment = Assignment::parse(std::str::from_utf8(bytes).ok()?).ok()?;
+        (
+            "assignment",
+            format!(
+                "an assignment of patches for {} ReLUs",
+                assignment.layers().count()
+            ),
+        )
+    };
+    Some(Shown {
+        text: format!("// {word}\n{}", serde_json::to_string_pretty(&json).ok()?),
+        json: json!({ "kind": kind, "content": json }),
+    })
+}
 /// The source, if the file looks like a text of one of the two languages.
 fn as_text(bytes: &[u8]) -> Option<&str> {
     let source = std::str::from_utf8(bytes).ok()?;

@@ -4,14 +4,22 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Subcommand;
+use trefoil_runtime::amount::counted;
 use trefoil_runtime::terminal::Bar;
 
 use super::print::say;
-use crate::calibrate::profile::{Profile, Sign, merge};
+use super::table::Table;
+use super::{Format, say_json};
+use crate::calibrate::profile::{LayerSummary, Profile, Sign, merge};
 use crate::driver::calibrate::agreement;
 use crate::driver::report::grouped;
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  trefoil profile show profile
+  trefoil profile merge part-1 part-2 part-3 -o profile
+  trefoil profile check profile --model resnet.onnx --preprocess p.toml --sample 500")]
 pub(super) struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -25,7 +33,7 @@ enum Command {
         #[arg(required = true, value_name = "PROFILE")]
         shards: Vec<PathBuf>,
         /// Folder to write the whole to.
-        #[arg(short, value_name = "PROFILE")]
+        #[arg(short, long = "out", alias = "output", value_name = "PROFILE")]
         output: PathBuf,
     },
     /// Measures a sample of a sketch's options exactly, and says how well the two agree.
@@ -34,6 +42,9 @@ enum Command {
     Show {
         /// The profile.
         profile: PathBuf,
+        /// How to print.
+        #[arg(long, value_enum, default_value = "text")]
+        format: Format,
     },
 }
 
@@ -53,43 +64,83 @@ pub(super) fn run(arguments: Arguments) -> Result<()> {
         Command::Merge { shards, output } => {
             let header = merge(&shards, &output)?;
             say!(
-                "{}: {} shards of {}",
+                "{}: {} of {}",
                 output.display(),
-                shards.len(),
+                counted(shards.len(), "shard"),
                 header.model
             );
         }
         Command::Check(arguments) => check(&arguments)?,
-        Command::Show { profile } => show(&Profile::open(&profile)?)?,
+        Command::Show { profile, format } => {
+            let profile = Profile::open(&profile)?;
+            match format {
+                Format::Text => say!("{}", text(&profile)),
+                Format::Json => say_json(json(&profile))?,
+            }
+        }
     }
     Ok(())
 }
 
-fn show(profile: &Profile) -> Result<()> {
+/// What a profile holds, for people.
+pub(super) fn text(profile: &Profile) -> String {
     let header = &profile.header;
     let options: usize = header.layers.iter().map(|layer| layer.options()).sum();
-    say!("{}  {:?}, {} probes", header.model, header.method, header.probes);
-    say!(
-        "images {} of {}, shard {}/{}",
+    let mut table = Table::new(&["<sign of", "map", "patches", "largest distortion"]);
+    for (layer, summary) in header.layers.iter().zip(&profile.summary.layers) {
+        let sign = if layer.sign == Sign::Upper { " (upper)" } else { "" };
+        table.row([
+            format!("{}{sign}", layer.name),
+            format!("{}x{}x{}", layer.channels, layer.map[0], layer.map[1]),
+            layer.patches.len().to_string(),
+            format!("{:.3e}", largest(summary)),
+        ]);
+    }
+    format!(
+        "{}  {:?}, {}\nimages {} of {}, shard {}/{}\noptions {}\n{table}",
+        header.model,
+        header.method,
+        counted(header.probes, "probe"),
         header.images,
         header.data,
         header.shard.index,
-        header.shard.of
-    );
-    say!("options {}", grouped(options as u64));
-    for (layer, summary) in header.layers.iter().zip(&profile.summary.layers) {
-        let largest = summary.mean.iter().copied().fold(0.0, f64::max);
-        let sign = if layer.sign == Sign::Upper { " (upper)" } else { "" };
-        say!(
-            "  {}{sign}  {}x{}x{}  {} patches, distortions up to {largest:.3e}",
-            layer.name,
-            layer.channels,
-            layer.map[0],
-            layer.map[1],
-            layer.patches.len()
-        );
-    }
-    Ok(())
+        header.shard.of,
+        grouped(options as u64)
+    )
+}
+
+/// The same for programs.
+pub(super) fn json(profile: &Profile) -> serde_json::Value {
+    let header = &profile.header;
+    let layers = header
+        .layers
+        .iter()
+        .zip(&profile.summary.layers)
+        .map(|(layer, summary)| {
+            serde_json::json!({
+                "name": layer.name,
+                "sign": layer.sign,
+                "map": layer.map,
+                "channels": layer.channels,
+                "patches": layer.patches.len(),
+                "options": layer.options(),
+                "largest_distortion": largest(summary),
+            })
+        });
+    serde_json::json!({
+        "kind": "profile",
+        "model": header.model,
+        "method": header.method,
+        "probes": header.probes,
+        "images": header.images,
+        "data": header.data,
+        "shard": header.shard,
+        "layers": layers.collect::<Vec<_>>(),
+    })
+}
+
+fn largest(layer: &LayerSummary) -> f64 {
+    layer.mean.iter().copied().fold(0.0, f64::max)
 }
 
 fn check(arguments: &Check) -> Result<()> {
@@ -106,7 +157,7 @@ fn check(arguments: &Check) -> Result<()> {
             true => "     -".to_owned(),
             false => format!("{correlation:.4}"),
         };
-        say!("{shown}  {}, {count} options", layer.name);
+        say!("{shown}  {}, {}", layer.name, counted(*count, "option"));
     }
     say!("{:.4}  over all", agreement.overall);
     Ok(())

@@ -12,7 +12,7 @@ const BEYOND_RANGES: u8 = 3;
 pub(super) struct Strict {
     /// Ends with exit code 3 if a value left its range on any image that was run: there the parties
     /// would compute something else than the network.
-    #[arg(long)]
+    #[arg(long, help_heading = super::NUMBERS)]
     strict: bool,
 }
 

@@ -3,9 +3,12 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow, bail};
+use clap::ValueEnum;
 use trefoil_ir::Patch;
+use trefoil_runtime::amount::counted;
 use trefoil_runtime::data::{DataSet, Preprocess};
 use trefoil_runtime::files::create_private_folder;
 use trefoil_runtime::terminal;
@@ -16,92 +19,131 @@ use super::evaluate::Level;
 use super::files::{read_preprocess, write_private};
 use super::print::say;
 use super::progress::Calibrating;
+use super::staging::Staging;
 use super::strict::Strict;
+use super::{DATA, Format, NUMBERS, OUTPUT, PATCHES, say_json};
 use crate::budget::Goal;
 use crate::calibrate::profile::Profile;
-use crate::driver::CompileOptions;
 use crate::driver::compile::PatchSource;
-use crate::driver::plot::draw;
-use crate::driver::sweep::{Measured, Point, SweepError, paired_difference, point, to_csv};
+use crate::driver::plot::{Axis, draw};
+use crate::driver::report::grouped;
+use crate::driver::sweep::{Measured, Point, SweepError, goal, paired_difference, point, to_csv};
+use crate::driver::{CompileError, CompileOptions};
 use crate::import::ImportOptions;
+use crate::pass::Assignment;
+
+/// What the plot is drawn over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum PlotX {
+    /// The share of DReLUs.
+    Drelus,
+    /// Bytes an image.
+    Bytes,
+    /// Bytes an image, online.
+    OnlineBytes,
+    /// Predicted seconds an image on lan.
+    #[value(alias = "seconds-lan")]
+    Seconds,
+    /// Predicted seconds an image on wan.
+    SecondsWan,
+}
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  trefoil sweep resnet.onnx --profile profile --preprocess p.toml -o sweep.csv
+  trefoil sweep resnet.onnx --profile profile --preprocess p.toml --data test/ --labels labels.txt \\
+      --assign additive --assign joint --uniform 2x2 -o sweep.csv --plot sweep.svg --plot-x online-bytes")]
 pub(super) struct Arguments {
     /// The ONNX file.
     model: PathBuf,
+    /// Images to find ranges with; those of the profile if they are left out.
+    #[arg(long, value_name = "DATA", help_heading = DATA)]
+    calibration: Option<PathBuf>,
+    /// At most so many calibration images.
+    #[arg(long, value_name = "N", help_heading = DATA)]
+    calibration_images: Option<usize>,
+    /// Images to measure accuracy on, none of which was calibrated with.
+    #[arg(long, value_name = "DATA", requires = "labels", help_heading = DATA)]
+    data: Option<PathBuf>,
+    /// Their labels.
+    #[arg(long, value_name = "L", requires = "data", help_heading = DATA)]
+    labels: Option<PathBuf>,
+    /// At most so many of them.
+    #[arg(long, value_name = "N", help_heading = DATA)]
+    images: Option<usize>,
+    /// Preprocessing of images (TOML).
+    #[arg(long, value_name = "P.toml", help_heading = DATA)]
+    preprocess: Option<PathBuf>,
+    /// Shape of the input where the model leaves it open.
+    #[arg(long, value_name = "N,C,H,W", value_delimiter = ',', help_heading = DATA)]
+    input_shape: Option<Vec<usize>>,
+    /// The output to compute, where the model has several.
+    #[arg(long, value_name = "NAME", help_heading = DATA)]
+    output_name: Option<String>,
     /// What `trefoil calibrate` has measured; may be repeated, each gives its lines.
-    #[arg(long = "profile", value_name = "PROFILE", required = true)]
+    #[arg(long = "profile", value_name = "PROFILE", required = true, help_heading = PATCHES)]
     profiles: Vec<PathBuf>,
     /// The budgets, as `trefoil compile --budget` takes them; may be repeated.
     #[arg(
         long = "budget",
         value_name = "BUDGET",
-        default_values = ["100%", "75%", "50%", "35%", "25%", "15%", "10%", "6%", "3%"]
+        default_values = ["100%", "75%", "50%", "35%", "25%", "15%", "10%", "6%", "3%"],
+        help_heading = PATCHES
     )]
     budgets: Vec<Goal>,
     /// How patches are chosen; may be repeated, each gives a line.
-    #[arg(long, value_enum, default_values = ["additive"])]
+    #[arg(long, value_enum, default_values = ["additive"], help_heading = PATCHES)]
     assign: Vec<Assign>,
     /// Uniform patches to compare with; may be repeated.
-    #[arg(long, value_name = "H,W", value_parser = patch)]
+    #[arg(long, value_name = "HxW", value_parser = patch, help_heading = PATCHES)]
     uniform: Vec<Patch>,
     /// Which signs of a clip (ReLU6) may share patches.
-    #[arg(long, value_enum, default_value = "both")]
+    #[arg(long, value_enum, default_value = "both", help_heading = PATCHES)]
     clip_signs: Clips,
-    /// Images to find ranges with; those of the profile if they are left out.
-    #[arg(long, value_name = "DATA")]
-    calibration: Option<PathBuf>,
-    /// Images to measure accuracy on, none of which was calibrated with.
-    #[arg(long, value_name = "DATA", requires = "labels")]
-    data: Option<PathBuf>,
-    /// Their labels.
-    #[arg(long, value_name = "L", requires = "data")]
-    labels: Option<PathBuf>,
-    /// At most so many of them.
-    #[arg(long, value_name = "N")]
-    images: Option<usize>,
     /// In which arithmetic accuracy is measured: floats alone are fast, and 1 or 2 images in 1,000
     /// differ.
-    #[arg(long, value_enum, default_value = "fixed")]
+    #[arg(long, value_enum, default_value = "fixed", help_heading = NUMBERS)]
     level: Level,
-    /// Preprocessing of images (TOML).
-    #[arg(long, value_name = "P.toml")]
-    preprocess: Option<PathBuf>,
     /// How ReLU6 is computed.
-    #[arg(long, value_enum, default_value = "exact")]
+    #[arg(long, value_enum, default_value = "exact", help_heading = NUMBERS)]
     relu6: Relu6,
-    /// Shape of the input where the model leaves it open.
-    #[arg(long, value_name = "N,C,H,W", value_delimiter = ',')]
-    input_shape: Option<Vec<usize>>,
-    /// The output to compute, where the model has several.
-    #[arg(long, value_name = "NAME")]
-    output_name: Option<String>,
     /// Bits of room above the ranges that the calibration images show.
-    #[arg(long, value_name = "BITS", default_value_t = 1.0)]
+    #[arg(
+        long,
+        value_name = "BITS",
+        default_value_t = 1.0,
+        allow_negative_numbers = true,
+        help_heading = NUMBERS
+    )]
     head_room: f64,
     #[command(flatten)]
     strict: Strict,
     /// Folder to write each point's assignment to.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", help_heading = OUTPUT)]
     assignments: Option<PathBuf>,
     /// Picture of the trade-off to write.
-    #[arg(long, value_name = "O.svg")]
+    #[arg(long, value_name = "O.svg", help_heading = OUTPUT)]
     plot: Option<PathBuf>,
+    /// What the picture has accuracy over.
+    #[arg(long, value_enum, default_value = "drelus", requires = "plot", help_heading = OUTPUT)]
+    plot_x: PlotX,
+    /// How to print.
+    #[arg(long, value_enum, default_value = "text", help_heading = OUTPUT)]
+    format: Format,
     /// Table to write.
-    #[arg(short, value_name = "O.csv")]
+    #[arg(short, long = "out", alias = "output", value_name = "O.csv", help_heading = OUTPUT)]
     output: PathBuf,
 }
 
 pub(super) fn run(arguments: Arguments) -> Result<()> {
+    check_outputs(&arguments)?;
     let preprocess = read_preprocess(arguments.preprocess.as_deref())?;
     let profiles = named_profiles(&arguments.profiles)?;
     let labelled = labelled(&arguments, preprocess.as_ref().map(|(p, _)| p))?;
-    if let Some(folder) = &arguments.assignments {
-        create_private_folder(folder)
-            .with_context(|| format!("the folder {} cannot be made", folder.display()))?;
-    }
     let (mut points, mut said, mut beyond) = (Vec::new(), BTreeSet::new(), 0);
     let mut candidates = candidates(&arguments, &profiles);
+    let mut shown = Shown::new(&arguments, &candidates);
     while let Some((series, patches)) = candidates.pop_front() {
         let is_uniform = matches!(patches, PatchSource::Uniform { .. });
         let options = options(&arguments, &profiles[0].1, preprocess.clone(), patches)?;
@@ -117,7 +159,7 @@ pub(super) fn run(arguments: Arguments) -> Result<()> {
             Ok(measured) => measured,
             // A budget that cannot be met is a gap in the line; anything else ends the sweep.
             Err(SweepError::Compile(error)) if is_out_of_reach(&error) => {
-                say!("{series}: {:#}", anyhow!(error));
+                shown.gap(&series, &error)?;
                 continue;
             }
             Err(error) => return Err(error.into()),
@@ -125,35 +167,58 @@ pub(super) fn run(arguments: Arguments) -> Result<()> {
         let first = points
             .iter()
             .find(|p: &&Point| p.series != point.series && same_cost(p, &point));
-        point.difference = first.and_then(|first| paired_difference(&point.right, &first.right));
-        say!("{}", line(&point, labelled.as_ref()));
-        beyond += compiled.report.breaches.images + point.breaches.unwrap_or(0);
-        for warning in warnings {
-            if said.insert(warning.clone()) {
-                terminal::warning(format_args!("{} {}: {warning}", point.series, point.goal));
-            }
-        }
+        let difference = first.and_then(|first| paired_difference(&point.right, &first.right));
+        (point.difference, point.half_width) = difference.unzip();
         if let (Some(folder), Some(assignment)) = (&arguments.assignments, &compiled.assignment) {
-            let name = format!("{series}-{}.json", point.goal).replace(['%', '/', ' ', ':'], "_");
-            write_private(&folder.join(name), assignment.to_json().as_bytes())?;
+            write_assignment(folder, &point, assignment)?;
         }
         if is_uniform {
             // What the first strategy makes of as many DReLUs.
             let goal = Goal::Relus(point.drelus as u64);
             candidates.push_front(budget(&arguments, &profiles[0], arguments.assign[0], goal));
         }
+        shown.point(&point, candidates.len())?;
+        beyond += compiled.report.breaches.images + point.breaches.unwrap_or(0);
+        for warning in warnings {
+            if said.insert(warning.clone()) {
+                terminal::warning(format_args!("{} {}: {warning}", point.series, point.goal));
+            }
+        }
         points.push(point);
-        write_private(&arguments.output, to_csv(&points).as_bytes())?;
+        write_private(&arguments.output, to_csv(&points)?.as_bytes())?;
     }
     if points.is_empty() {
         bail!("none of the budgets can be met");
     }
-    plot(arguments.plot.as_deref(), &points)?;
+    if arguments.format == Format::Json {
+        say_json(serde_json::json!({ "points": points }))?;
+    }
+    plot(&arguments, &points)?;
     arguments.strict.check(beyond)
 }
 
-fn is_out_of_reach(error: &crate::driver::CompileError) -> bool {
-    use crate::driver::CompileError;
+/// A sweep may take hours: what cannot be written at its end is better said now.
+fn check_outputs(arguments: &Arguments) -> Result<()> {
+    for path in [Some(&arguments.output), arguments.plot.as_ref()]
+        .into_iter()
+        .flatten()
+    {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        if folder.is_some_and(|folder| !folder.is_dir()) {
+            bail!("{} cannot be written: its folder does not exist", path.display());
+        }
+    }
+    arguments.assignments.as_deref().map_or(Ok(()), Staging::check)
+}
+
+fn write_assignment(folder: &Path, point: &Point, assignment: &Assignment) -> Result<()> {
+    create_private_folder(folder)
+        .with_context(|| format!("the folder {} cannot be made", folder.display()))?;
+    let name = format!("{}-{}.json", point.series, point.goal).replace(['%', '/', ' ', ':'], "_");
+    write_private(&folder.join(name), assignment.to_json().as_bytes())
+}
+
+fn is_out_of_reach(error: &CompileError) -> bool {
     use crate::driver::assign::AssignError;
     matches!(error, CompileError::Budget(AssignError::Infeasible { .. }))
 }
@@ -221,13 +286,13 @@ fn options(
     let calibration = DataSet::open(&path, preprocess.as_ref().map(|(p, _)| p), None)
         .with_context(|| format!("the calibration images {} cannot be used", path.display()))?;
     Ok(CompileOptions {
-        cross_check: false,
         model: arguments.model.clone(),
         import: ImportOptions {
             input_shape: arguments.input_shape.clone(),
             output: arguments.output_name.clone(),
         },
-        calibration: calibration.take(most),
+        cross_check: false,
+        calibration: calibration.take(arguments.calibration_images.unwrap_or(most)),
         preprocess,
         patches,
         relu6_as_relu: arguments.relu6 == Relu6::AsRelu,
@@ -245,35 +310,170 @@ fn labelled(arguments: &Arguments, preprocess: Option<&Preprocess>) -> Result<Op
     Ok(Some(data.take(arguments.images.unwrap_or(usize::MAX))))
 }
 
-fn line(point: &Point, labelled: Option<&DataSet>) -> String {
-    let top1 =
-        |x: Option<f64>, name: &str| x.map_or_else(String::new, |x| format!("  {name} {:.2}%", 100.0 * x));
-    let breaches = |images: usize| {
-        format!(
-            "  breaches {images} of {} images",
-            labelled.map_or(0, DataSet::len)
-        )
+fn plot(arguments: &Arguments, points: &[Point]) -> Result<()> {
+    let Some(path) = &arguments.plot else {
+        return Ok(());
     };
-    format!(
-        "{:9} {:>12}  {:>6.2}% of DReLUs  {:>11} bytes ({} online)  {:.3} s on lan  distortion {:.3e}{}{}{}{}",
-        point.series,
-        point.goal,
-        100.0 * point.share,
-        point.bytes,
-        point.online_bytes,
-        point.seconds_lan,
-        point.distortion,
-        top1(point.top1_f32, "f32"),
-        top1(point.top1, "fixed"),
-        point
-            .difference
-            .map_or_else(String::new, |(d, half)| format!("  {d:+.2} +- {half:.2}")),
-        point.breaches.map_or_else(String::new, breaches)
-    )
+    let axis = match arguments.plot_x {
+        PlotX::Drelus => Axis::Drelus,
+        PlotX::Bytes => Axis::Bytes,
+        PlotX::OnlineBytes => Axis::OnlineBytes,
+        PlotX::Seconds => Axis::SecondsLan,
+        PlotX::SecondsWan => Axis::SecondsWan,
+    };
+    let svg = draw(points, axis).map_err(|e| anyhow!(e))?;
+    write_private(path, svg.as_bytes())
 }
 
-fn plot(path: Option<&Path>, points: &[Point]) -> Result<()> {
-    let Some(path) = path else { return Ok(()) };
-    let svg = draw(points).map_err(|e| anyhow!(e))?;
-    write_private(path, svg.as_bytes())
+/// What a person sees while points are measured: lines under headings, as they come.
+struct Shown {
+    is_text: bool,
+    has_labels: bool,
+    started: Instant,
+    points: usize,
+    /// Widths of the columns with names.
+    series: usize,
+    goal: usize,
+}
+
+impl Shown {
+    fn new(arguments: &Arguments, candidates: &VecDeque<Candidate>) -> Self {
+        let longest = |of: fn(&Candidate) -> String| candidates.iter().map(|c| of(c).chars().count()).max();
+        Self {
+            is_text: arguments.format == Format::Text,
+            has_labels: arguments.data.is_some(),
+            started: Instant::now(),
+            points: 0,
+            series: longest(|(series, _)| series.clone())
+                .unwrap_or(0)
+                .max("series".len()),
+            // Beside uniform patches stands a budget of as many DReLUs.
+            goal: longest(|(_, patches)| goal(patches))
+                .unwrap_or(0)
+                .max("relus=10000000".len()),
+        }
+    }
+
+    /// A point, with so many behind it.
+    fn point(&mut self, point: &Point, left: usize) -> Result<()> {
+        self.points += 1;
+        if self.is_text {
+            if self.points == 1 {
+                say!("{}", self.headings());
+            }
+            say!("{}", self.line(point));
+        }
+        if self.points == 1 && left > 0 {
+            let each = self.started.elapsed().as_secs_f64();
+            terminal::note(format_args!(
+                "{} more, about {}",
+                counted(left, "point"),
+                duration(each * left as f64)
+            ));
+        }
+        Ok(())
+    }
+
+    fn gap(&self, series: &str, error: &CompileError) -> Result<()> {
+        let text = format!("{series}: {}", terminal::print::chain(error));
+        match self.is_text {
+            true => say!("{text}"),
+            false => terminal::note(format_args!("{text}")),
+        }
+        Ok(())
+    }
+
+    fn headings(&self) -> String {
+        let (series, goal) = (self.series, self.goal);
+        let costs = format!(
+            "{:series$}  {:>goal$}  {:>7}  {:>12}  {:>12}  {:>5}  {:>8}  {:>8}  {:>10}",
+            "series", "budget", "DReLUs", "bytes", "online", "trips", "s on lan", "s on wan", "distortion"
+        );
+        match self.has_labels {
+            true => format!(
+                "{costs}  {:>8}  {:>7}  {:>14}  {:>8}",
+                "top1 f32", "top1", "difference", "breaches"
+            ),
+            false => costs,
+        }
+    }
+
+    fn line(&self, point: &Point) -> String {
+        let (series, goal) = (self.series, self.goal);
+        let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
+        let costs = format!(
+            "{:series$}  {:>goal$}  {:>6.2}%  {:>12}  {:>12}  {:>5}  {:>8.3}  {:>8.3}  {:>10}",
+            point.series,
+            point.goal,
+            100.0 * point.share,
+            grouped(point.bytes),
+            grouped(point.online_bytes),
+            point.round_trips,
+            point.seconds_lan,
+            point.seconds_wan,
+            or_dash(point.distortion.map(|distortion| format!("{distortion:.3e}")))
+        );
+        let percent = |share: Option<f64>| or_dash(share.map(|share| format!("{:.2}%", 100.0 * share)));
+        let difference = point.difference.zip(point.half_width);
+        match self.has_labels {
+            true => format!(
+                "{costs}  {:>8}  {:>7}  {:>14}  {:>8}",
+                percent(point.top1_f32),
+                percent(point.top1),
+                or_dash(difference.map(|(points, half)| format!("{points:+.2} +- {half:.2}"))),
+                or_dash(point.breaches.map(|images| images.to_string()))
+            ),
+            false => costs,
+        }
+    }
+}
+
+/// A time for people, rounded up.
+fn duration(seconds: f64) -> String {
+    match seconds {
+        ..=90.0 => counted(seconds.ceil() as usize, "second"),
+        ..=5400.0 => counted((seconds / 60.0).ceil() as usize, "minute"),
+        _ => format!("{:.1} hours", seconds / 3600.0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_stand_under_their_headings_and_hold_no_nan() {
+        let shown = Shown {
+            is_text: true,
+            has_labels: true,
+            started: Instant::now(),
+            points: 0,
+            series: 8,
+            goal: 12,
+        };
+        let whole = Point {
+            series: "additive".to_owned(),
+            goal: "50%".to_owned(),
+            share: 0.5,
+            top1_f32: Some(1.0),
+            top1: Some(0.9),
+            difference: Some(-1.5),
+            half_width: Some(0.25),
+            distortion: Some(1e-3),
+            ..Point::default()
+        };
+        for point in [whole, Point::default()] {
+            let line = shown.line(&point);
+            assert_eq!(line.len(), shown.headings().len(), "{line}\n{}", shown.headings());
+            assert!(!line.contains("NaN"), "{line}");
+        }
+    }
+
+    #[test]
+    fn times_are_said_in_fitting_units() {
+        assert_eq!(
+            [0.2, 90.0, 91.0, 7200.0].map(duration),
+            ["1 second", "90 seconds", "2 minutes", "2.0 hours"]
+        );
+    }
 }

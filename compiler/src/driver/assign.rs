@@ -119,8 +119,8 @@ pub struct BudgetReport {
     pub spent: String,
     /// What the network takes with a sign for every pixel.
     pub at_1x1: String,
-    /// Predicted distortion: the sum of the layers'.
-    pub distortion: f64,
+    /// Predicted distortion, the sum of the layers', where something predicts it.
+    pub distortion: Option<f64>,
     /// How good the choice is, if a knapsack was solved.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub certificate: Option<Certificate>,
@@ -140,8 +140,8 @@ pub struct LayerBudget {
     pub map: [usize; 2],
     /// Channels.
     pub channels: usize,
-    /// Predicted distortion.
-    pub distortion: f64,
+    /// Predicted distortion, where something predicts it.
+    pub distortion: Option<f64>,
     /// With a sign for every pixel.
     pub at_1x1: Figures,
     /// With its patches.
@@ -163,7 +163,8 @@ impl BudgetReport {
                 true => "optimal, proved".to_owned(),
                 false => format!("within {:.1e} of the optimum", certificate.relative_gap),
             };
-            let _ = writeln!(text, "  predicted distortion {:.4e} ({proof})", self.distortion);
+            let distortion = self.distortion.unwrap_or_default();
+            let _ = writeln!(text, "  predicted distortion {distortion:.4e} ({proof})");
         }
         if let Some(joint) = &self.joint {
             let _ = writeln!(text, "  {joint}");
@@ -179,7 +180,7 @@ impl BudgetReport {
             let map = format!("{}x{}x{}", layer.channels, layer.map[0], layer.map[1]);
             let _ = writeln!(
                 text,
-                "  {:width$}  {map:>13}  {:>9} -> {:>8}  {:>10} -> {:>9}  {:>8.3} -> {:>7.3}  {:.3e}",
+                "  {:width$}  {map:>13}  {:>9} -> {:>8}  {:>10} -> {:>9}  {:>8.3} -> {:>7.3}  {}",
                 layer.name,
                 was.drelus,
                 is.drelus,
@@ -187,7 +188,9 @@ impl BudgetReport {
                 is.bytes,
                 was.seconds * 1e3,
                 is.seconds * 1e3,
-                layer.distortion
+                layer
+                    .distortion
+                    .map_or_else(|| "-".to_owned(), |distortion| format!("{distortion:.3e}"))
             );
         }
         text
@@ -237,11 +240,11 @@ pub fn assign(
             allowed: currency.show(search.limit),
             spent: currency.show(search.total(&after)),
             at_1x1: currency.show(search.total(&before)),
-            distortion: distortions.values().sum(),
+            distortion: Some(distortions.values().sum()),
             certificate: chosen.certificate,
             joint: chosen.joint,
             layers: layers(&before, &after, |name| {
-                distortions.get(name).copied().unwrap_or(0.0)
+                Some(distortions.get(name).copied().unwrap_or(0.0))
             }),
         },
     })
@@ -289,10 +292,10 @@ pub fn uniform(
             allowed: limit.map_or_else(|| "anything".to_owned(), |(_, limit)| currency.show(limit)),
             spent: currency.show(total(&after)),
             at_1x1: currency.show(total(&before)),
-            distortion: f64::NAN,
+            distortion: None,
             certificate: None,
             joint: None,
-            layers: layers(&before, &after, |_| f64::NAN),
+            layers: layers(&before, &after, |_| None),
         },
     })
 }
@@ -510,7 +513,7 @@ fn trial(
     Ok(Trial::run(imported, relu6_as_relu, assignment).map_err(Box::new)?)
 }
 
-fn layers(before: &Trial, after: &Trial, distortion: impl Fn(&str) -> f64) -> Vec<LayerBudget> {
+fn layers(before: &Trial, after: &Trial, distortion: impl Fn(&str) -> Option<f64>) -> Vec<LayerBudget> {
     let relus = before.counts.relus.iter().zip(&after.counts.relus);
     let layer = |(was, is): (&ReluCount, &ReluCount)| LayerBudget {
         name: was.name.clone(),

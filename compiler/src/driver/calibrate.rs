@@ -55,7 +55,7 @@ pub struct MeasureOptions {
 #[derive(Debug, Error)]
 pub enum MeasureError {
     /// The ONNX file.
-    #[error("the model cannot be imported")]
+    #[error(transparent)]
     Import(#[from] ImportError),
     /// A pass.
     #[error("the network cannot be transformed")]

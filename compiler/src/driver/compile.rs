@@ -81,7 +81,7 @@ pub enum PatchSource {
 #[derive(Debug, Error)]
 pub enum CompileError {
     /// The ONNX file.
-    #[error("the model cannot be imported")]
+    #[error(transparent)]
     Import(#[from] ImportError),
     /// The second opinion.
     #[error("the imported network is not to be trusted")]

@@ -4,16 +4,53 @@ use plotters::prelude::*;
 
 use super::sweep::Point;
 
-/// Draws accuracy over the share of DReLUs (or, without labels, predicted distortion), a line per
-/// series.
+/// What a trade-off is drawn over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Axis {
+    /// The share of DReLUs.
+    #[default]
+    Drelus,
+    /// Bytes an image.
+    Bytes,
+    /// Bytes an image, online.
+    OnlineBytes,
+    /// Predicted seconds an image on a local network.
+    SecondsLan,
+    /// Predicted seconds an image between two continents.
+    SecondsWan,
+}
+
+impl Axis {
+    fn label(self) -> &'static str {
+        match self {
+            Axis::Drelus => "DReLUs (%)",
+            Axis::Bytes => "MB an image",
+            Axis::OnlineBytes => "MB an image, online",
+            Axis::SecondsLan => "seconds an image on lan, predicted",
+            Axis::SecondsWan => "seconds an image on wan, predicted",
+        }
+    }
+
+    fn value(self, point: &Point) -> f64 {
+        match self {
+            Axis::Drelus => 100.0 * point.share,
+            Axis::Bytes => point.bytes as f64 / 1e6,
+            Axis::OnlineBytes => point.online_bytes as f64 / 1e6,
+            Axis::SecondsLan => point.seconds_lan,
+            Axis::SecondsWan => point.seconds_wan,
+        }
+    }
+}
+
+/// Draws accuracy (or, without labels, predicted distortion) over what it costs, a line per series.
 ///
 /// # Errors
 /// A sentence, if there is nothing to draw.
-pub fn draw(points: &[Point]) -> Result<String, String> {
+pub fn draw(points: &[Point], over: Axis) -> Result<String, String> {
     let top1 = |p: &Point| p.top1.or(p.top1_f32).map(|t| 100.0 * t);
     let measured = points.iter().any(|p| top1(p).is_some());
-    let value = |p: &Point| if measured { top1(p) } else { Some(p.distortion) };
-    let place = |p: &Point| Some((100.0 * p.share, value(p).filter(|v| v.is_finite())?));
+    let value = |p: &Point| if measured { top1(p) } else { p.distortion };
+    let place = |p: &Point| Some((over.value(p), value(p).filter(|v| v.is_finite())?));
     let mut series: Vec<(&str, Vec<(f64, f64)>)> = Vec::new();
     for point in points {
         let Some(place) = place(point) else { continue };
@@ -38,13 +75,19 @@ pub fn draw(points: &[Point]) -> Result<String, String> {
         "predicted distortion"
     };
     let mut svg = String::new();
-    paint(&mut svg, &series, &all, label).map_err(|e| format!("the picture cannot be drawn: {e}"))?;
+    paint(&mut svg, &series, &all, [over.label(), label])
+        .map_err(|e| format!("the picture cannot be drawn: {e}"))?;
     Ok(svg)
 }
 
 type Drawing = Result<(), Box<dyn std::error::Error>>;
 
-fn paint(svg: &mut String, series: &[(&str, Vec<(f64, f64)>)], all: &[(f64, f64)], label: &str) -> Drawing {
+fn paint(
+    svg: &mut String,
+    series: &[(&str, Vec<(f64, f64)>)],
+    all: &[(f64, f64)],
+    [x, y]: [&str; 2],
+) -> Drawing {
     let bounds = |axis: fn(&(f64, f64)) -> f64| {
         let low = all.iter().map(axis).fold(f64::INFINITY, f64::min);
         let high = all.iter().map(axis).fold(f64::NEG_INFINITY, f64::max);
@@ -58,7 +101,7 @@ fn paint(svg: &mut String, series: &[(&str, Vec<(f64, f64)>)], all: &[(f64, f64)
         .x_label_area_size(44)
         .y_label_area_size(64)
         .build_cartesian_2d(bounds(|p| p.0), bounds(|p| p.1))?;
-    chart.configure_mesh().x_desc("DReLUs (%)").y_desc(label).draw()?;
+    chart.configure_mesh().x_desc(x).y_desc(y).draw()?;
     for (at, (name, places)) in series.iter().enumerate() {
         let color = Palette99::pick(at).to_rgba();
         chart
@@ -83,26 +126,30 @@ mod tests {
     fn point(series: &str, share: f64, top1: Option<f64>) -> Point {
         Point {
             series: series.into(),
-            goal: String::new(),
             share,
-            drelus: 0,
-            bytes: 0,
-            online_bytes: 0,
-            seconds_lan: 0.0,
-            distortion: f64::NAN,
-            top1_f32: None,
+            bytes: (4e6 * share) as u64,
             top1,
-            difference: None,
-            breaches: None,
-            right: Vec::new(),
+            ..Point::default()
         }
     }
 
     #[test]
     fn every_series_is_named_and_nothing_drawn_of_nothing() {
         let points = [point("additive", 0.5, Some(0.8)), point("joint", 0.5, Some(0.9))];
-        let svg = draw(&points).unwrap();
+        let svg = draw(&points, Axis::Drelus).unwrap();
         assert!(svg.contains("additive") && svg.contains("joint") && svg.contains("top-1 (%)"));
-        assert!(draw(&[point("uniform", 0.5, None)]).is_err());
+        assert!(draw(&[point("uniform", 0.5, None)], Axis::Drelus).is_err());
+    }
+
+    #[test]
+    fn every_axis_is_drawn_under_its_name() {
+        let points = [
+            point("additive", 0.5, Some(0.8)),
+            point("additive", 0.25, Some(0.7)),
+        ];
+        for axis in [Axis::Bytes, Axis::OnlineBytes, Axis::SecondsLan, Axis::SecondsWan] {
+            assert!(draw(&points, axis).unwrap().contains(axis.label()), "{axis:?}");
+        }
+        assert_eq!(Axis::Bytes.value(&points[0]), 2.0);
     }
 }

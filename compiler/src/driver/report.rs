@@ -10,15 +10,20 @@ use trefoil_ir::mpc::time::{LinkModel, Seconds};
 use trefoil_ir::mpc::{Link, Phase, Program};
 use trefoil_ir::nn::Graph;
 use trefoil_ir::plan::Public;
+use trefoil_runtime::amount::size;
+use trefoil_runtime::report::{Links, SCHEMA};
 
 use super::assign::BudgetReport;
 use super::breaches::{BreachReport, Breaches};
 use crate::pass::count::{Counts, count};
 use crate::second_opinion::Opinion;
 
-/// The contents of `report.json`.
+/// The contents of `report.json`. What it has in common with the report of a run has the same name and
+/// shape in both ([`trefoil_runtime::report`]).
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
+    /// [`SCHEMA`].
+    pub schema: u32,
     /// The model's name.
     pub model: String,
     /// Which compilation this is.
@@ -37,8 +42,8 @@ pub struct Report {
     pub macs: u64,
     /// Bytes of payload, one image.
     pub bytes: Bytes,
-    /// The same by direction and phase.
-    pub links: Vec<LinkBytes>,
+    /// The same by direction.
+    pub links: Links,
     /// Messages, each with a header of 16 bytes that `bytes` does not count.
     pub messages: u64,
     /// Round trips of the online phase.
@@ -50,7 +55,7 @@ pub struct Report {
     /// What each further image of a batch adds to it, at most, besides its inference in stock.
     pub batch_memory: PartyBytes,
     /// Every step of the program that computes or sends.
-    pub layers: Vec<LayerReport>,
+    pub steps: Vec<StepReport>,
     /// ReLUs, max-pools and layers of the network.
     pub network: Counts,
     /// Predicted seconds of an image, by network.
@@ -64,17 +69,6 @@ pub struct Report {
     pub second_opinion: Opinion,
     /// What the user should know.
     pub warnings: Vec<String>,
-}
-
-/// Bytes of one direction in one phase.
-#[derive(Clone, Debug, Serialize)]
-pub struct LinkBytes {
-    /// Sender and receiver.
-    pub link: String,
-    /// The phase.
-    pub phase: Phase,
-    /// Bytes of payload.
-    pub bytes: u64,
 }
 
 /// Bytes of memory by party.
@@ -97,21 +91,16 @@ impl PartyBytes {
         }
     }
 
-    /// As a line for people, in MiB.
-    fn in_mib(self) -> String {
-        let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
-        format!(
-            "{:>12}  MiB client, {:.0} server, {:.0} helper",
-            format!("{:.0}", mib(self.client)),
-            mib(self.server),
-            mib(self.helper)
-        )
+    /// As a line for people.
+    fn line(self) -> String {
+        let [client, server, helper] = [self.client, self.server, self.helper].map(size);
+        format!("{client:>12}  client, {server} server, {helper} helper")
     }
 }
 
 /// One step of the program.
 #[derive(Clone, Debug, Serialize)]
-pub struct LayerReport {
+pub struct StepReport {
     /// Number of the step.
     pub step: usize,
     /// The op.
@@ -126,8 +115,8 @@ pub struct LayerReport {
     pub macs: u64,
     /// Bytes of payload.
     pub bytes: Bytes,
-    /// The same by direction and phase.
-    pub links: Vec<LinkBytes>,
+    /// The same by direction.
+    pub links: Links,
 }
 
 impl Report {
@@ -143,6 +132,7 @@ impl Report {
         let memory = Memory::predict(program);
         let network = count(imported, graph);
         Self {
+            schema: SCHEMA,
             model: program.name.clone(),
             plan_id: public.plan_id.to_string(),
             digest: public.digest().to_string(),
@@ -152,17 +142,17 @@ impl Report {
             comparisons: network.comparisons,
             macs: cost.macs(),
             bytes: cost.bytes(),
-            links: cost
-                .links
-                .iter()
-                .map(|(&(link, phase), &bytes)| link_bytes(link, phase, bytes))
-                .collect(),
+            links: links(
+                cost.links
+                    .iter()
+                    .map(|(&(link, phase), &bytes)| (link, phase, bytes)),
+            ),
             messages: cost.messages,
             round_trips: cost.round_trips,
             peak_memory: PartyBytes::of(&memory, |party| party.peak(1, 1)),
             stock_memory: PartyBytes::of(&memory, |party| party.stock),
             batch_memory: PartyBytes::of(&memory, |party| party.online),
-            layers: layers(program, &cost),
+            steps: steps(program, &cost),
             network,
             predicted_seconds: [LinkModel::LAN, LinkModel::WAN]
                 .map(|link| (link.to_string(), Seconds::predict(&cost, &link)))
@@ -204,11 +194,11 @@ impl Report {
             grouped(self.bytes.offline)
         );
         let _ = writeln!(text, "  round trips  {:>12}", self.round_trips);
-        let _ = writeln!(text, "  memory       {}", self.peak_memory.in_mib());
+        let _ = writeln!(text, "  memory       {}", self.peak_memory.line());
         let _ = writeln!(
             text,
             "  in stock     {}, for each inference",
-            self.stock_memory.in_mib()
+            self.stock_memory.line()
         );
         for (link, seconds) in &self.predicted_seconds {
             let _ = writeln!(
@@ -241,22 +231,20 @@ pub fn grouped(number: u64) -> String {
     text
 }
 
-fn link_bytes(link: Link, phase: Phase, bytes: u64) -> LinkBytes {
-    LinkBytes {
-        link: link.to_string(),
-        phase,
-        bytes,
+/// Bytes by direction and phase, added up.
+fn links(bytes: impl Iterator<Item = (Link, Phase, u64)>) -> Links {
+    let mut links = Links::new();
+    for (link, phase, bytes) in bytes {
+        links.entry(link.to_string()).or_default().add(phase, bytes);
     }
+    links
 }
 
-fn layers(program: &Program, cost: &Cost) -> Vec<LayerReport> {
-    let layer = |id: trefoil_ir::mpc::ValueId| {
+fn steps(program: &Program, cost: &Cost) -> Vec<StepReport> {
+    let step = |id: trefoil_ir::mpc::ValueId| {
         let (step, cost) = (program.step(id), &cost.steps[id.index()]);
-        let links = program.messages(id).into_iter();
-        let links = links
-            .map(|m| link_bytes(m.stage.link(), m.stage.phase(), m.bytes() as u64))
-            .collect();
-        LayerReport {
+        let messages = program.messages(id).into_iter();
+        StepReport {
             step: id.index(),
             op: step.op.name(),
             name: step.origin.clone(),
@@ -264,11 +252,11 @@ fn layers(program: &Program, cost: &Cost) -> Vec<LayerReport> {
             drelus: cost.drelus,
             macs: cost.macs,
             bytes: cost.bytes,
-            links,
+            links: links(messages.map(|m| (m.stage.link(), m.stage.phase(), m.bytes() as u64))),
         }
     };
-    let matters = |l: &LayerReport| l.macs > 0 || l.bytes.total > 0;
-    program.ids().map(layer).filter(matters).collect()
+    let matters = |step: &StepReport| step.macs > 0 || step.bytes.total > 0;
+    program.ids().map(step).filter(matters).collect()
 }
 
 #[cfg(test)]

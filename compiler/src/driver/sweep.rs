@@ -1,7 +1,5 @@
 //! The trade-off over many budgets: cost, predicted distortion, and accuracy where there are labels.
 
-use std::fmt::Write;
-
 use serde::Serialize;
 use trefoil_ir::nn::eval::FeatureMap;
 use trefoil_runtime::data::DataSet;
@@ -10,8 +8,8 @@ use super::compile::{CompileError, CompileOptions, Compiled, PatchSource, Progre
 use super::evaluate::{EvaluateError, Fixed, Float, Network, run};
 use crate::pass::Dump;
 
-/// One point of a trade-off.
-#[derive(Clone, Debug, Serialize)]
+/// One point of a trade-off: a line of the table, whose columns are these fields.
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct Point {
     /// How the patches were chosen: a strategy, or the uniform patch.
     pub series: String,
@@ -25,18 +23,23 @@ pub struct Point {
     pub bytes: u64,
     /// Bytes an image, online.
     pub online_bytes: u64,
+    /// Round trips of the online phase.
+    pub round_trips: usize,
     /// Predicted seconds an image on a local network.
     pub seconds_lan: f64,
-    /// Predicted distortion; not a number where nothing predicts it.
-    pub distortion: f64,
+    /// Predicted seconds an image between two continents.
+    pub seconds_wan: f64,
+    /// Predicted distortion, where something predicts it.
+    pub distortion: Option<f64>,
     /// Top-1 in floats, Block-ReLUs in place.
     pub top1_f32: Option<f64>,
     /// Top-1 in the emulator: what the three parties will reach.
     pub top1: Option<f64>,
-    /// Top-1 in floats minus that of the first line at the same cost, in points, with half the width
-    /// of its 95% confidence interval. The same images are run, so that the difference is known
-    /// better than either figure.
-    pub difference: Option<(f64, f64)>,
+    /// Top-1 in floats minus that of the first line at the same cost, in points. The same images are
+    /// run, so that the difference is known better than either figure.
+    pub difference: Option<f64>,
+    /// Half the width of its 95% confidence interval.
+    pub half_width: Option<f64>,
     /// Labelled images of which a value left its range, if they were run in the emulator: on them the
     /// parties compute something else.
     pub breaches: Option<usize>,
@@ -86,7 +89,12 @@ pub fn point(
 ) -> Result<Measured, SweepError> {
     let compiled = compile(options, &mut Dump::none(), progress)?;
     let report = &compiled.report;
-    let seconds = report.predicted_seconds.get("lan").map_or(f64::NAN, |s| s.total);
+    let seconds = |link| {
+        report
+            .predicted_seconds
+            .get(link)
+            .map_or(0.0, |seconds| seconds.total)
+    };
     let mut point = Point {
         series: series.to_owned(),
         goal: goal(&options.patches),
@@ -94,13 +102,14 @@ pub fn point(
         drelus: report.drelus,
         bytes: report.bytes.total,
         online_bytes: report.bytes.online,
-        seconds_lan: seconds,
-        distortion: report.budget.as_ref().map_or(0.0, |b| b.distortion),
-        top1_f32: None,
-        top1: None,
-        difference: None,
-        breaches: None,
-        right: Vec::new(),
+        round_trips: report.round_trips,
+        seconds_lan: seconds("lan"),
+        seconds_wan: seconds("wan"),
+        distortion: report
+            .budget
+            .as_ref()
+            .map_or(Some(0.0), |budget| budget.distortion),
+        ..Point::default()
     };
     let mut warnings = report.warnings.clone();
     if let Some(data) = data {
@@ -132,7 +141,8 @@ pub enum SweepError {
     Evaluate(#[from] EvaluateError),
 }
 
-fn goal(patches: &PatchSource) -> String {
+/// A budget, or what stands in its place, in words.
+pub fn goal(patches: &PatchSource) -> String {
     match patches {
         PatchSource::Model => "model".to_owned(),
         PatchSource::Assignment(_) => "assignment".to_owned(),
@@ -155,40 +165,41 @@ fn share(right: &[bool]) -> Option<f64> {
 }
 
 /// The points as a table for programs: one line each, under a line of names.
-pub fn to_csv(points: &[Point]) -> String {
-    let mut text = "series,goal,share,drelus,bytes,online_bytes,seconds_lan,distortion,top1_f32,top1,difference,half_width,breaches\n".to_owned();
-    for p in points {
-        let number = |x: Option<f64>| x.map_or_else(String::new, |x| format!("{x:.4}"));
-        let distortion = if p.distortion.is_nan() {
-            String::new()
-        } else {
-            format!("{:.6e}", p.distortion)
-        };
-        // Writing to a string cannot fail. Goals hold commas where they name a link.
-        let _ = writeln!(
-            text,
-            "{},\"{}\",{:.6},{},{},{},{:.6},{},{},{},{},{},{}",
-            p.series,
-            p.goal,
-            p.share,
-            p.drelus,
-            p.bytes,
-            p.online_bytes,
-            p.seconds_lan,
-            distortion,
-            number(p.top1_f32),
-            number(p.top1),
-            number(p.difference.map(|(d, _)| d)),
-            number(p.difference.map(|(_, half)| half)),
-            p.breaches.map_or_else(String::new, |images| images.to_string()),
-        );
-    }
-    text
+///
+/// # Errors
+/// None that memory does not give: it is written to a string.
+pub fn to_csv(points: &[Point]) -> Result<String, csv::Error> {
+    let mut csv = csv::Writer::from_writer(Vec::new());
+    points.iter().try_for_each(|point| csv.serialize(point))?;
+    let bytes = csv.into_inner().map_err(|error| error.into_error())?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_not_known_is_empty_and_what_holds_commas_is_quoted() {
+        let point = Point {
+            series: "uniform".to_owned(),
+            goal: "seconds=1@100Mbit,20ms".to_owned(),
+            share: 0.25,
+            top1: Some(0.5),
+            ..Point::default()
+        };
+        let csv = to_csv(&[point.clone(), point]).unwrap();
+        let lines: Vec<&str> = csv.lines().collect();
+        assert_eq!(
+            lines[0],
+            "series,goal,share,drelus,bytes,online_bytes,round_trips,seconds_lan,seconds_wan,distortion,top1_f32,top1,difference,half_width,breaches"
+        );
+        assert_eq!(
+            lines[1],
+            "uniform,\"seconds=1@100Mbit,20ms\",0.25,0,0,0,0,0.0,0.0,,,0.5,,,"
+        );
+        assert_eq!(lines.len(), 3);
+    }
 
     #[test]
     fn differences_are_paired() {

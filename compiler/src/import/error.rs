@@ -1,9 +1,11 @@
 //! What can be wrong with a model: errors that say where, then what, then what to do about it.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
+use serde::Serialize;
 use thiserror::Error;
 use trefoil_ir::nn::{Diagnostic, GraphError};
 
@@ -20,6 +22,14 @@ pub enum ImportError {
         path: PathBuf,
         /// Why.
         source: io::Error,
+    },
+    /// Something about a file.
+    #[error("{} cannot be imported", path.display())]
+    InFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: Box<ImportError>,
     },
     /// The file as a whole is at fault.
     #[error(transparent)]
@@ -53,6 +63,22 @@ pub enum ImportError {
     Unsound(Vec<Diagnostic>),
 }
 
+impl ImportError {
+    /// The nodes that are not supported, if that is the reason.
+    pub fn unsupported(&self) -> &[UnsupportedNode] {
+        match self {
+            ImportError::InFile { source, .. } => source.unsupported(),
+            ImportError::Unsupported(nodes) => &nodes.0,
+            ImportError::File { .. }
+            | ImportError::Model(_)
+            | ImportError::Initializer { .. }
+            | ImportError::Node { .. }
+            | ImportError::Twin(_)
+            | ImportError::Unsound(_) => &[],
+        }
+    }
+}
+
 /// What is wrong with a file as a whole.
 #[derive(Debug, Error)]
 pub enum ModelError {
@@ -64,6 +90,9 @@ pub enum ModelError {
         "the file has {0} bytes, and an ONNX file has at most 2 GiB: keep larger weights as external data"
     )]
     FileTooLarge(u64),
+    /// The file is something else.
+    #[error("an ONNX model is needed, and this is {0}")]
+    Kind(&'static str),
     /// The bytes are no ONNX model.
     #[error("this is not an ONNX model, or it is damaged ({0}): export it again")]
     Protobuf(String),
@@ -301,7 +330,7 @@ impl From<GraphError> for NodeError {
 }
 
 /// One node that cannot be computed securely, and what to do about it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct UnsupportedNode {
     /// The node's name.
     pub name: String,
@@ -327,11 +356,28 @@ impl fmt::Display for UnsupportedNode {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnsupportedNodes(pub Vec<UnsupportedNode>);
 
+impl UnsupportedNodes {
+    /// How many of which operator, the most frequent first.
+    fn by_op(&self) -> String {
+        let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+        for node in &self.0 {
+            *counts.entry(&node.op).or_default() += 1;
+        }
+        let mut counts: Vec<(&str, usize)> = counts.into_iter().collect();
+        counts.sort_by_key(|&(_, count)| std::cmp::Reverse(count));
+        let counts: Vec<String> = counts
+            .iter()
+            .map(|(op, count)| format!("{op} x{count}"))
+            .collect();
+        counts.join(", ")
+    }
+}
+
 impl fmt::Display for UnsupportedNodes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0.len() {
             1 => f.write_str("1 node is not supported:")?,
-            n => write!(f, "{n} nodes are not supported:")?,
+            n => write!(f, "{n} nodes are not supported ({}):", self.by_op())?,
         }
         self.0.iter().try_for_each(|node| write!(f, "\n  {node}"))
     }

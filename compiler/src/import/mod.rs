@@ -14,9 +14,11 @@
 mod bound;
 mod build;
 mod constant;
+mod describe;
 mod error;
 mod external;
 mod input;
+mod kind;
 mod model;
 mod names;
 mod op;
@@ -41,9 +43,11 @@ use trefoil_ir::text::printable;
 
 use crate::pass::Assignment;
 
+pub use describe::{Description, Port, Size, describe};
 pub use error::{
     ExternalError, ImportError, ModelError, NodeError, TensorError, UnsupportedNode, UnsupportedNodes,
 };
+pub use kind::kind;
 pub use twin::TwinError;
 
 /// What the file leaves open.
@@ -96,7 +100,7 @@ pub struct ImportedValue {
 }
 
 /// Something that is no error but that the user should know.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Warning {
     /// The ONNX node that it is about, if it is about one.
     pub node: Option<String>,
@@ -125,7 +129,14 @@ impl fmt::Display for Warning {
 /// If the file cannot be read, is damaged, or holds a network that Trefoil does not support.
 pub fn import_file(path: &Path, options: &ImportOptions) -> Result<Imported, ImportError> {
     let bytes = model::read(path)?;
-    let mut imported = import_bytes(&bytes, path.parent(), options)?;
+    let in_file = |source| ImportError::InFile {
+        path: path.to_owned(),
+        source: Box::new(source),
+    };
+    if let Some(kind) = kind(&bytes) {
+        return Err(in_file(ModelError::Kind(kind).into()));
+    }
+    let mut imported = import_bytes(&bytes, path.parent(), options).map_err(in_file)?;
     if let Some(stem) = path.file_stem() {
         let mut graph = imported.graph.into_inner();
         graph.name = printable(&stem.to_string_lossy()).into_owned();

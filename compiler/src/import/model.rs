@@ -14,7 +14,7 @@ use super::{Warning, names, skim};
 const MAX_FILE: u64 = 1 << 31;
 /// Memory for the nodes, names, attributes and types of a file, in units of 64 bytes: half a
 /// gigabyte. The largest networks need some megabytes.
-const MAX_MESSAGES: usize = 1 << 23;
+pub(super) const MAX_MESSAGES: usize = 1 << 23;
 
 /// Oldest and newest operator set that are understood, and the newest that is tried.
 const OPSETS: (i64, i64, i64) = (9, 21, 23);
@@ -74,7 +74,7 @@ pub(super) fn decode(bytes: &[u8], warnings: &mut Vec<Warning>) -> Result<Model,
     })
 }
 
-fn opset(model: &ModelProto) -> Option<i64> {
+pub(super) fn opset(model: &ModelProto) -> Option<i64> {
     let own = |domain: &str| matches!(domain, "" | "ai.onnx");
     let import = model.opset_import.iter().find(|i| own(&i.domain))?;
     Some(import.version)

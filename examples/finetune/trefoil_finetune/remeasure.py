@@ -3,7 +3,7 @@ r"""Asks a command for the assignment of the next, tighter budget.
 After each stage of a gradual run the distortions are those of another network. The command line
 that measures them again is the user's own, for example, with ``--remeasure`` before each line::
 
-    trefoil calibrate {model} --data calib.npy --preprocess p.toml -o {model}.profile
+    trefoil calibrate {model} --calibration calib.npy --preprocess p.toml -o {model}.profile
     trefoil compile {model} --profile {model}.profile --budget {budget} --preprocess p.toml \
         -o {model}.plans
     cp {model}.plans/assignment.json {assignment}

@@ -55,9 +55,17 @@ impl Preprocess {
     /// Reads the description in a TOML file.
     pub fn load(path: impl AsRef<Path>) -> Result<Self, DataError> {
         let path = path.as_ref();
-        std::fs::read_to_string(path)
-            .map_err(PreprocessError::Io)
-            .and_then(|text| Self::parse(&text))
+        let text = match std::fs::read_to_string(path) {
+            // There, but no text: a description that is not valid.
+            Err(source) if source.kind() != std::io::ErrorKind::InvalidData => {
+                return Err(DataError::Read {
+                    path: path.to_owned(),
+                    source,
+                });
+            }
+            read => read.map_err(PreprocessError::Io),
+        };
+        text.and_then(|text| Self::parse(&text))
             .map_err(|source| DataError::Preprocess {
                 origin: format!("in `{}`", path.display()),
                 source,

@@ -85,7 +85,12 @@ fn figures_are_those_of_one_image() {
     assert_eq!(report["headers"], 7 * 16 + 8);
     assert_eq!(report["round_trips"], 1);
     assert_eq!(report["links"]["client->server"]["online"], 72);
+    assert_eq!(report["schema"], super::SCHEMA);
     assert_eq!(report["predicted"]["link"], "ideal");
+    assert_eq!(
+        report["predicted_seconds"]["ideal"],
+        report["predicted"]["seconds"]
+    );
     let of_plan = serde_json::json!({ "offline": 0, "online": 108, "total": 108 });
     assert_eq!(report["predicted"]["bytes"], of_plan);
     assert_eq!(report["predicted"]["round_trips"], 1);

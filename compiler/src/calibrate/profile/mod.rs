@@ -89,7 +89,7 @@ pub enum ProfileError {
     Io {
         /// The file.
         path: PathBuf,
-        /// "read" or "written".
+        /// "read", "written" or "removed".
         doing: &'static str,
         /// What the system says.
         #[source]

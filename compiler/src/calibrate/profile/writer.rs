@@ -1,5 +1,6 @@
 //! Writing profiles: chunk by chunk, and of shards.
 
+use std::fs;
 use std::fs::File;
 use std::io;
 use std::ops::Range;
@@ -18,6 +19,24 @@ pub struct Writer {
     folder: PathBuf,
     header: Header,
     done: Vec<Range<usize>>,
+}
+
+/// Removes what a measurement that was killed left unfinished.
+fn clear(folder: &Path) -> Result<(), ProfileError> {
+    let is_ours = |name: &str| {
+        let name = name.trim_start_matches('.');
+        name.ends_with(".tmp")
+            && ["images-", "profile.", "distortion."]
+                .iter()
+                .any(|own| name.starts_with(own))
+    };
+    for entry in fs::read_dir(folder).map_err(io_error(folder, "read"))? {
+        let entry = entry.map_err(io_error(folder, "read"))?;
+        if entry.file_name().to_str().is_some_and(is_ours) {
+            fs::remove_file(entry.path()).map_err(io_error(&entry.path(), "removed"))?;
+        }
+    }
+    Ok(())
 }
 
 impl Writer {
@@ -48,6 +67,7 @@ impl Writer {
                 }
             }
         }
+        clear(folder)?;
         let done = Chunk::list(folder)?;
         Ok(Self {
             folder: folder.to_owned(),

@@ -6,7 +6,7 @@ use trefoil_ir::nn::op::Clamp;
 use super::*;
 
 fn refusal(opset: i64, nodes: Vec<NodeProto>, initializer: Vec<TensorProto>) -> String {
-    said(import(opset, nodes, initializer).unwrap_err())
+    said(&import(opset, nodes, initializer).unwrap_err())
 }
 
 fn number(name: &str, value: f32) -> TensorProto {

@@ -252,7 +252,7 @@ fn errors_say_where_and_what_to_do() {
     let (plain, affine) = (graph(false), graph(true));
     let calibration = calibrate(&plain, [image()], |_| {}).unwrap();
     let message = |graph: &Verified<Graph>, calibration: &Calibration, options: &LowerOptions| {
-        lower(graph, calibration, options).unwrap_err().to_string()
+        trefoil_runtime::terminal::print::chain(&lower(graph, calibration, options).unwrap_err())
     };
     let options = LowerOptions::default();
     assert!(message(&affine, &calibration, &options).contains("another graph"));

@@ -1,0 +1,68 @@
+//! What a file is that is no ONNX model, told by how it begins.
+
+/// Beginnings, and what they are the beginnings of.
+const KINDS: [(&[u8], &str); 8] = [
+    (
+        b"TREFOIL\0",
+        "a plan of `trefoil compile`; `evaluate` and `compare` take the folder that it lies in",
+    ),
+    (b"\x93NUMPY", "a NumPy array (.npy)"),
+    (
+        b"PK\x03\x04",
+        "a zip archive, as .npz and PyTorch's checkpoints are; export networks with torch.onnx.export",
+    ),
+    (
+        b"\x80\x02",
+        "a pickle, as old checkpoints of PyTorch are; export networks with torch.onnx.export",
+    ),
+    (
+        b"\x89HDF",
+        "an HDF5 file, as Keras writes them; export the network to ONNX",
+    ),
+    (b"\x89PNG", "a picture (PNG)"),
+    (b"\xff\xd8\xff", "a picture (JPEG)"),
+    (
+        b"ORTM",
+        "a model in onnxruntime's own format; give the .onnx file that it was made of",
+    ),
+];
+
+/// What a file is, if it is surely no ONNX model.
+pub fn kind(bytes: &[u8]) -> Option<&'static str> {
+    if let Some((_, kind)) = KINDS.iter().find(|(magic, _)| bytes.starts_with(magic)) {
+        return Some(kind);
+    }
+    // Every message of protobuf holds control characters: its tags.
+    let beginning = &bytes[..bytes.len().min(4096)];
+    let is_text = |byte: &u8| !byte.is_ascii_control() || byte.is_ascii_whitespace();
+    let is_text = !beginning.trim_ascii().is_empty() && beginning.iter().all(is_text);
+    (is_text
+        && String::from_utf8_lossy(beginning)
+            .chars()
+            .filter(|c| *c == '\u{fffd}')
+            .count()
+            <= 1)
+        .then_some("a text")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_told_by_their_beginnings() {
+        for (bytes, word) in [
+            (&b"TREFOIL\0\x01\x03"[..], "a plan"),
+            (b"\x93NUMPY\x01\0", "NumPy"),
+            (b"PK\x03\x04..", "zip"),
+            (b"{\"a\": [1, 2]}\n", "a text"),
+            ("# Grüße\n".as_bytes(), "a text"),
+        ] {
+            assert!(kind(bytes).is_some_and(|kind| kind.contains(word)), "{word}");
+        }
+        // The first bytes of an ONNX file: version 8 of the format, the producer's name.
+        for bytes in [&b"\x08\x08\x12\x07pytorch"[..], b"", b"\n\n", &[0xfe; 90]] {
+            assert_eq!(kind(bytes), None, "{bytes:?}");
+        }
+    }
+}
