@@ -153,7 +153,7 @@ struct Candidate {
 }
 
 /// A frame to be sent, if there is one, and why the connection ends.
-type Failure = (Option<Vec<u8>>, Option<SessionError>);
+type Failure = (Option<Vec<u8>>, Option<Box<SessionError>>);
 
 /// How the reading of a connection ended.
 type End = Result<Box<Proven>, Failure>;
@@ -254,18 +254,18 @@ impl Candidate {
     fn step(&mut self, own: &Identity, payload: &[u8]) -> Result<Option<Box<Proven>>, Failure> {
         let peer = self.peer();
         let step = self.greeting.take(own, payload, &peer);
-        match step.map_err(|error| (None, Some(error)))? {
+        match step.map_err(|error| (None, Some(Box::new(error))))? {
             Step::Answer(tag, payload) => {
                 // A socket that has taken next to nothing yet takes this, or is dead.
                 let sent = self.stream.write_all(&frame(tag, payload));
                 sent.map(|()| None).map_err(|_| self.closed())
             }
-            Step::Refuse(tag, payload, error) => Err((Some(frame(tag, payload)), Some(error))),
+            Step::Refuse(tag, payload, error) => Err((Some(frame(tag, payload)), Some(Box::new(error)))),
             Step::Proven(proven) => Ok(Some(Box::new(proven))),
         }
     }
 
-    fn late(&self, time: Duration) -> Option<SessionError> {
+    fn late(&self, time: Duration) -> Option<Box<SessionError>> {
         Some(self.error(LinkError::Timeout {
             peer: self.peer(),
             doing: "send",
@@ -274,9 +274,9 @@ impl Candidate {
         }))
     }
 
-    fn error(&self, source: LinkError) -> SessionError {
+    fn error(&self, source: LinkError) -> Box<SessionError> {
         let peer = self.peer();
-        SessionError::Handshake { peer, source }
+        Box::new(SessionError::Handshake { peer, source })
     }
 
     fn end(self, end: End) -> Verdict {
@@ -288,7 +288,7 @@ impl Candidate {
                 stream,
                 peer,
                 refusal,
-                error,
+                error: *error,
                 spoke,
             })),
         }
