@@ -90,7 +90,7 @@ impl Dice {
 
     fn op(&mut self, shape: Shape) -> Op {
         let c = shape.c;
-        match self.below(19) {
+        match self.below(17) {
             0 => {
                 let groups = if self.chance() { c } else { 1 };
                 let out = groups * (1 + self.below(3));
