@@ -74,7 +74,8 @@ fn softmax_runs_over_its_axes() {
 fn reductions_are_what_they_say() {
     // Over axes 1 and 3 of [1, 2, 3, 2].
     let group = |row: usize| [row * 2, row * 2 + 1, row * 2 + 6, row * 2 + 7].map(x);
-    let cases: [(Reduction, fn(&[f64]) -> f64); 8] = [
+    type Plain = fn(&[f64]) -> f64;
+    let cases: [(Reduction, Plain); 8] = [
         (Reduction::Sum, |v| v.iter().sum()),
         (Reduction::Mean, |v| v.iter().sum::<f64>() / 4.0),
         (Reduction::Max, |v| v.iter().copied().fold(f64::MIN, f64::max)),
@@ -102,7 +103,8 @@ fn reductions_are_what_they_say() {
 
 #[test]
 fn functions_of_elements_are_what_they_say() {
-    let cases: [(Unary, fn(f64) -> f64); 8] = [
+    type Plain = fn(f64) -> f64;
+    let cases: [(Unary, Plain); 8] = [
         (Unary::Sigmoid, |v| v.exp() / (v.exp() + 1.0)),
         (Unary::Tanh, |v| (v.exp() - (-v).exp()) / (v.exp() + (-v).exp())),
         (Unary::Exp, f64::exp),
