@@ -38,7 +38,7 @@ const SEEDS: [usize; 2] = [0, 1000];
 const EVERY_LEVEL: usize = 8;
 
 /// Share of the random networks that may be refused: of more, little would be tested.
-const REFUSED: f64 = 0.4;
+const REFUSED: f64 = 0.25;
 
 /// What a case came to.
 #[derive(Debug)]

@@ -29,7 +29,7 @@ mod structure;
 mod tail;
 mod tensor;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 mod twin;
