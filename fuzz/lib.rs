@@ -1,5 +1,11 @@
 //! What must hold of anything that Trefoil reads, as checks that panic where it does not.
 
+#[cfg(feature = "onnx")]
+pub mod profile;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
 use trefoil_ir::mpc::Program;
 use trefoil_ir::mpc::cost::Cost;
 use trefoil_ir::mpc::emulate::{Emulator, IntMap, Rounding};
@@ -188,4 +194,19 @@ pub fn unsealed(file: &[u8]) -> Option<Vec<u8>> {
     bytes.extend_from_slice(public);
     bytes.extend_from_slice(private);
     Some(bytes)
+}
+
+/// A folder or file of this process's own, where files may lie in memory if the system has such a place.
+pub fn scratch(name: &str) -> PathBuf {
+    let memory = Path::new("/dev/shm");
+    let folder = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
+    folder.join(format!("trefoil-fuzz-{}-{name}", std::process::id()))
+}
+
+/// Hands out the path of a file that holds these bytes.
+pub fn as_file(bytes: &[u8], read: impl FnOnce(&Path)) {
+    let path = scratch("file");
+    fs::write(&path, bytes).expect("there is room");
+    read(&path);
+    let _ = fs::remove_file(&path);
 }

@@ -31,7 +31,7 @@ const PROGRAM: &str = include_str!("seeds/program.tir");
 
 fn main() -> io::Result<()> {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
-    for target in ["text", "plan", "plan_resealed", "onnx"] {
+    for target in ["text", "plan", "plan_resealed", "data", "profile", "onnx"] {
         fs::create_dir_all(corpus.join(target))?;
     }
     fs::write(corpus.join("text/graph"), GRAPH)?;
@@ -41,6 +41,11 @@ fn main() -> io::Result<()> {
         let parts = unsealed(&file).expect("a plan has both parts");
         fs::write(corpus.join("plan_resealed").join(name), parts)?;
     }
+    for (name, kind, content) in data() {
+        fs::write(corpus.join("data").join(name), [&[kind], &content[..]].concat())?;
+    }
+    #[cfg(feature = "onnx")]
+    profiles(&corpus.join("profile"))?;
     #[cfg(feature = "onnx")]
     for (name, file, _) in onnx::all_tiny() {
         fs::write(
@@ -59,6 +64,38 @@ fn tail(graph: &Graph) -> Tail {
         Some(Op::Output(output)) => output.tail.clone(),
         _ => Tail::vector(1),
     }
+}
+
+/// Files of the target `data` with its word for each kind.
+fn data() -> Vec<(&'static str, u8, Vec<u8>)> {
+    let array = |kind: &str, shape: &str, bytes: usize| {
+        let header = format!("{{'descr': '{kind}', 'fortran_order': False, 'shape': {shape}, }}\n");
+        let mut file = b"\x93NUMPY\x01\x00".to_vec();
+        file.extend((header.len() as u16).to_le_bytes());
+        file.extend(header.into_bytes());
+        file.resize(file.len() + bytes, 0);
+        file
+    };
+    let description = "shorter_side = 8\ncrop = 4\nscale = 0.5\nmean = [0.5]\nstd = [0.25]\n";
+    vec![
+        ("preprocess", 0, description.into()),
+        ("floats", 1, array("<f4", "(2, 1, 2, 2)", 32)),
+        ("bytes", 1, array("|u1", "(2, 2, 2, 1)", 8)),
+        ("labels_array", 2, array("<i8", "(2,)", 16)),
+        ("labels_text", 2, b"# file class\na.jpg 3\nsub/b.png -1\n".to_vec()),
+    ]
+}
+
+#[cfg(feature = "onnx")]
+fn profiles(corpus: &Path) -> io::Result<()> {
+    let folder = trefoil_fuzz::profile::write(&trefoil_fuzz::scratch("seeds"));
+    for (kind, name) in (0u8..).zip(trefoil_fuzz::profile::FILES) {
+        let content = fs::read(folder.join(name))?;
+        fs::write(corpus.join(name), [&[kind], &content[..]].concat())?;
+    }
+    let assignment = br#"{"a": [2, 2], "b": {"lower": [[1, 1], [0, 1]], "upper": [3, 4]}}"#;
+    fs::write(corpus.join("assignment"), [&[3], &assignment[..]].concat())?;
+    fs::remove_dir_all(folder)
 }
 
 fn plans() -> [(&'static str, Vec<u8>); 4] {

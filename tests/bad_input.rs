@@ -14,6 +14,8 @@ use support::commands::{Ended, LIMIT, REFUSAL_LIMIT, Running, party_beside, run}
 use support::folder::digits;
 use support::onnx::{self, Rng};
 use tempfile::TempDir;
+use trefoil_ir::Shape;
+use trefoil_ir::plan::Owner;
 
 const TREFOIL: &str = env!("CARGO_BIN_EXE_trefoil");
 const PLANS: [&str; 4] = ["client.plan", "server.plan", "helper.plan", "owner.plan"];
@@ -120,6 +122,165 @@ fn hostile_models() {
         .into_iter()
         .map(|(name, bytes)| (name.to_owned(), bytes));
     assert_none(&compile_all(files.collect(), false));
+}
+
+/// Files of some hundred bytes that are valid networks, and no number in them is beyond measure: what
+/// they take is said before the first image, and no loop runs over their maps.
+#[test]
+fn greedy_models() {
+    let bench = Bench::new();
+    let mut faults = Vec::new();
+    for (name, onnx) in onnx::greedy() {
+        let model = bench.file(&format!("{name}.onnx"), onnx);
+        let checked = run(
+            Command::new(TREFOIL)
+                .arg("check")
+                .arg(&model)
+                .args(["--memory", "2GB"]),
+            REFUSAL_LIMIT,
+        );
+        if checked.code != Some(0) || !checked.stderr.contains("will refuse the network") {
+            faults.push(format!("{name}: check: {}{}", checked.stdout, checked.stderr));
+        }
+        let mut compile = Command::new(TREFOIL);
+        compile.arg("compile").arg(&model).args(["--memory", "2GB"]);
+        compile.arg("--calibration").arg(bench.path("images.npy"));
+        compile.arg("-o").arg(bench.path(name));
+        let mut evaluate = Command::new(TREFOIL);
+        evaluate.arg("evaluate").arg(&model).args(["--memory", "500MB"]);
+        evaluate.arg("--data").arg(bench.path("images.npy"));
+        for (what, mut command) in [("compile", compile), ("evaluate", evaluate)] {
+            let ended = run(&mut command, REFUSAL_LIMIT);
+            faults.extend(
+                ended
+                    .no_refusal()
+                    .map(|problem| format!("{name}: {what}: {problem}")),
+            );
+            if !["may be used", "the limit is"]
+                .iter()
+                .any(|word| ended.stderr.contains(word))
+            {
+                faults.push(format!("{name}: {what}: {}", ended.stderr));
+            }
+        }
+    }
+    assert_none(&faults);
+}
+
+/// A record whose hash is right and whose shapes are not, by a factor of 2^57.
+#[test]
+fn forged_records() {
+    let (plans, bench) = (compiled(), Bench::new());
+    let owner_file = plans.path().join("owner.plan");
+    let whole = Owner::decode(&fs::read(&owner_file).unwrap()).unwrap();
+    for forged in [Shape::new(1, 1 << 57, 1), Shape::new(1 << 40, 1 << 40, 1 << 40)] {
+        let mut owner = whole.clone();
+        for graph in [&mut owner.graph, &mut owner.imported] {
+            for id in graph.ids() {
+                graph.node_mut(id).shape = forged;
+                graph.node_mut(id).origin.counted_on = Some(forged);
+            }
+        }
+        fs::write(&owner_file, owner.encode()).unwrap();
+        let (images, out) = (bench.path("images.npy"), bench.path("out.onnx"));
+        let inspect = [PathBuf::from("inspect"), owner_file.clone()];
+        let (folder, data) = (plans.path().to_owned(), PathBuf::from("--data"));
+        let evaluate = [
+            PathBuf::from("evaluate"),
+            folder.clone(),
+            data.clone(),
+            images.clone(),
+        ];
+        let compare = [PathBuf::from("compare"), folder.clone(), data, images];
+        let export = [PathBuf::from("export-onnx"), folder, PathBuf::from("-o"), out];
+        let mut faults = Vec::new();
+        for arguments in [&inspect[..], &evaluate, &compare, &export] {
+            let ended = run(Command::new(TREFOIL).args(arguments), REFUSAL_LIMIT);
+            faults.extend(
+                ended
+                    .no_refusal()
+                    .map(|problem| format!("{arguments:?}: {problem}")),
+            );
+        }
+        assert_none(&faults);
+    }
+}
+
+/// A model of whose names every one would act on the terminal that it is shown on, or forge a line.
+#[test]
+fn names_that_act_on_terminals() {
+    let (bench, mut shown) = (Bench::new(), String::new());
+    let mut see = |ended: Ended| {
+        shown += &(ended.stdout + &ended.stderr);
+        ended.code
+    };
+    let model = bench.file("evil.onnx", onnx::evil_names(false));
+    let plans = bench.path("evil");
+    let images = bench.path("images.npy");
+    let trefoil = |words: &[&str], path: &Path| {
+        let mut command = Command::new(TREFOIL);
+        command.args(words).arg(path);
+        command
+    };
+    for format in ["text", "json"] {
+        assert_eq!(
+            see(run(&mut trefoil(&["check", "--format", format], &model), LIMIT)),
+            Some(0)
+        );
+        assert_eq!(
+            see(run(&mut trefoil(&["inspect", "--format", format], &model), LIMIT)),
+            Some(0)
+        );
+    }
+    let mut compile = trefoil(&["compile"], &model);
+    compile.arg("--calibration").arg(&images).arg("-o").arg(&plans);
+    compile.args(["--dump-after", "assign"]);
+    let classes = bench.file(
+        "classes.txt",
+        "a\u{1b}]0;b\u{7}\nb\u{202e}\nc\u{9b}\nd\u{7f}\ne\n",
+    );
+    compile.arg("--classes").arg(&classes);
+    assert_eq!(see(run(&mut compile, LIMIT)), Some(0));
+    for name in PLANS {
+        assert_eq!(
+            see(run(&mut trefoil(&["inspect"], &plans.join(name)), LIMIT)),
+            Some(0)
+        );
+    }
+    for command in ["evaluate", "compare"] {
+        let mut command = trefoil(&[command], &plans);
+        assert_eq!(see(run(command.arg("--data").arg(&images), LIMIT)), Some(0));
+    }
+    let trace = plans.join("t.json");
+    see(local(&plans, &images, &["--trace", trace.to_str().unwrap()]).succeeded());
+    for (unsupported, word) in [
+        (onnx::evil_names(true), "compile"),
+        (vec![0x3a, 1, 0x1b], "check"),
+    ] {
+        let model = bench.file("refused.onnx", unsupported);
+        let mut command = trefoil(&[word], &model);
+        if word == "compile" {
+            command
+                .arg("--calibration")
+                .arg(&images)
+                .arg("-o")
+                .arg(bench.path("none"));
+        }
+        assert_eq!(see(run(&mut command, LIMIT)), Some(1));
+    }
+    let refused = bench.file("evil_refused.onnx", onnx::evil_names(true));
+    let mut command = trefoil(&["check", "--format", "json"], &refused);
+    assert_eq!(see(run(&mut command, LIMIT)), Some(1));
+    for file in [plans.join("report.json"), plans.join("r.json"), trace] {
+        shown += &fs::read_to_string(file).unwrap();
+    }
+    let acts =
+        |c: char| (c.is_control() && !matches!(c, '\n' | '\t')) || ('\u{202a}'..='\u{202e}').contains(&c);
+    assert!(shown.contains("\\u{1b}]0;"), "the names were shown at all");
+    let lines: Vec<&str> = shown.lines().filter(|line| line.contains(acts)).collect();
+    assert!(lines.is_empty(), "{lines:?}");
+    let forged = shown.lines().find(|line| line.starts_with("forged"));
+    assert_eq!(forged, None, "a name began a line");
 }
 
 #[test]

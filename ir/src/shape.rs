@@ -23,6 +23,10 @@ pub struct Shape {
 /// claims must not be allocated.
 pub const MAX_ELEMENTS: usize = 1 << 28;
 
+/// Channels that all values of a network have together, at most: of each channel lists are made
+/// (patches, ranges, units) again and again. The largest networks have some millions.
+pub(crate) const MAX_CHANNELS: usize = 1 << 26;
+
 impl Shape {
     /// A feature map.
     pub const fn new(c: usize, h: usize, w: usize) -> Self {

@@ -49,7 +49,7 @@ impl Pooled for u32 {
 
 /// A buffer of `len` zeros.
 pub(crate) fn zeroed<T: Pooled>(len: usize) -> Vec<T> {
-    if len * size_of::<T>() < SMALLEST {
+    if len.saturating_mul(size_of::<T>()) < SMALLEST {
         return vec![T::default(); len];
     }
     match T::pool().take(len) {
@@ -69,9 +69,9 @@ pub(crate) fn with_capacity<T: Pooled>(len: usize) -> Vec<T> {
     buffer
 }
 
-/// Wipes a buffer that is done with, and keeps it for others. (Wiped is what it holds: a buffer that
-/// held secrets must not be shortened before.)
+/// Wipes a buffer that is done with, whatever it held before it was shortened, and keeps it for others.
 pub(crate) fn recycle<T: Pooled>(mut buffer: Vec<T>) {
+    buffer.resize(buffer.capacity(), T::default());
     wipe(&mut buffer);
     if buffer.capacity() * size_of::<T>() >= SMALLEST {
         T::pool().put(buffer);
@@ -124,6 +124,17 @@ mod tests {
                 );
             }
         }
+    }
+
+    /// Behind what a shortened buffer holds lies what it held before.
+    #[test]
+    fn the_rest_of_a_shortened_buffer_is_wiped() {
+        // A length of its own, so that no other test takes the buffer.
+        let mut buffer = vec![7u32; 54_321];
+        buffer.truncate(3);
+        recycle(buffer);
+        let waiting = u32::pool().take(54_321).expect("it was put there");
+        assert_eq!((waiting.len(), waiting.iter().max()), (54_321, Some(&0)));
     }
 
     #[test]

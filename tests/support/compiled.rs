@@ -62,6 +62,7 @@ pub(crate) fn options(model: impl Into<std::path::PathBuf>, calibration: DataSet
         classes: Vec::new(),
         cross_check: false,
         secret: SecretSeed::new([9; 32]),
+        limits: trefoil_compiler::driver::Limits::default(),
     }
 }
 

@@ -12,6 +12,7 @@ use trefoil_runtime::terminal::Bar;
 
 use super::compile::{Relu6, read_assignment};
 use super::files::read_preprocess;
+use super::limits::LimitArguments;
 use super::print::say;
 use super::{DATA, NUMBERS, OUTPUT, PATCHES};
 use crate::calibrate::catalogue::Catalogue;
@@ -76,6 +77,8 @@ pub(super) struct Arguments {
     /// Measure part k of n of the images; `trefoil profile merge` brings the parts together.
     #[arg(long, value_name = "K/N", default_value = "1/1", help_heading = OUTPUT)]
     shard: Shard,
+    #[command(flatten)]
+    limits: LimitArguments,
     /// Go on with a profile whose measurement was interrupted.
     #[arg(long, help_heading = OUTPUT)]
     resume: bool,
@@ -130,6 +133,7 @@ fn options(arguments: Arguments) -> Result<MeasureOptions> {
         probes: usize::from(arguments.probes),
         seed: arguments.seed,
         shard: arguments.shard,
+        limits: arguments.limits.limits(),
         profile: arguments.output,
         resume: arguments.resume,
     })
@@ -161,6 +165,8 @@ pub(super) struct ModelArguments {
     /// The output to compute, where the model has several.
     #[arg(long, value_name = "NAME", help_heading = DATA)]
     output_name: Option<String>,
+    #[command(flatten)]
+    limits: LimitArguments,
 }
 
 impl ModelArguments {
@@ -190,6 +196,7 @@ impl ModelArguments {
             shard: Shard::WHOLE,
             profile: PathBuf::new(),
             resume: false,
+            limits: self.limits.limits(),
         })
     }
 }

@@ -4,11 +4,17 @@ use std::path::PathBuf;
 
 use anyhow::{Error, Result};
 use serde_json::{Value, json};
+use trefoil_ir::nn::eval::Demand;
+use trefoil_ir::text::printable;
+use trefoil_runtime::amount::size;
 use trefoil_runtime::terminal;
 
+use super::limits::LimitArguments;
 use super::print::say;
 use super::table::Table;
 use super::{DATA, Format, say_json};
+use crate::driver::Limits;
+use crate::driver::limits::Run;
 use crate::driver::report::grouped;
 use crate::import::{Description, ImportError, ImportOptions, Imported, describe, import_file};
 use crate::pass::count::{Counts, count};
@@ -31,6 +37,8 @@ pub(super) struct Arguments {
     /// The output to compute, where the model has several.
     #[arg(long, value_name = "NAME", help_heading = DATA)]
     output_name: Option<String>,
+    #[command(flatten)]
+    limits: LimitArguments,
     /// How to print.
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
@@ -48,7 +56,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
             Ok((imported, counts))
         });
     match (checked, arguments.format) {
-        (Ok((imported, counts)), Format::Text) => print(&imported, &counts),
+        (Ok((imported, counts)), Format::Text) => print(&imported, &counts, arguments.limits.limits()),
         (Ok((imported, counts)), Format::Json) => say_json(supported(&imported, &counts)?),
         (Err(error), Format::Text) => Err(error),
         (Err(error), Format::Json) => {
@@ -79,6 +87,10 @@ fn supported(imported: &Imported, counts: &Counts) -> Result<Value> {
     if let (Value::Object(value), Value::Object(counts)) = (&mut value, serde_json::to_value(counts)?) {
         value.extend(counts);
     }
+    if let Some(demand) = Demand::of(&imported.graph) {
+        value["memory"] = demand.peak.into();
+        value["work"] = demand.work.into();
+    }
     Ok(value)
 }
 
@@ -97,7 +109,7 @@ fn refused(arguments: &Arguments, error: &Error) -> Result<Value> {
         .map_or(&[][..], ImportError::unsupported);
     Ok(json!({
         "supported": false,
-        "model": arguments.model.file_stem().map(|stem| stem.to_string_lossy()),
+        "model": arguments.model.file_stem().map(|stem| printable(&stem.to_string_lossy()).into_owned()),
         "opset": opset,
         "producer": producer,
         "inputs": inputs,
@@ -108,7 +120,7 @@ fn refused(arguments: &Arguments, error: &Error) -> Result<Value> {
     }))
 }
 
-fn print(imported: &Imported, counts: &Counts) -> Result<()> {
+fn print(imported: &Imported, counts: &Counts, limits: Limits) -> Result<()> {
     say!(
         "{}: opset {}, from {}; input \"{}\" {:?}, output \"{}\" {:?}",
         imported.graph.name,
@@ -136,6 +148,18 @@ fn print(imported: &Imported, counts: &Counts) -> Result<()> {
             "the file carries an assignment for {} ReLUs, which `trefoil compile` uses; counted is the network without it",
             assignment.layers().count()
         );
+    }
+    if let Some(demand) = Demand::of(&imported.graph) {
+        say!(
+            "an image in floats: about {} of memory beside {} of constants, and as long as {:.1e} multiply-adds",
+            size(demand.peak),
+            size(demand.constants),
+            demand.work as f64
+        );
+    }
+    // What would be refused is better known before there are images.
+    if let Err(refused) = limits.images_at_once(&imported.graph, Run::FixedPoint) {
+        terminal::warning(format!("`trefoil compile` will refuse the network: {refused}"));
     }
     imported.warnings.iter().for_each(terminal::warning);
     Ok(())

@@ -8,12 +8,14 @@ use trefoil_runtime::amount::counted;
 use trefoil_runtime::terminal::{self, Bar};
 
 use super::files::{open_data, preprocess_of, read_owner};
+use super::limits::LimitArguments;
 use super::print::say;
 use super::strict::Strict;
 use super::table::Table;
 use super::{Format, OUTPUT, say_json};
 use crate::driver::breaches::BreachReport;
 use crate::driver::evaluate::{LayerComparison, compare};
+use crate::driver::limits::Run;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  trefoil compare plans --data test/ --images 20")]
@@ -27,6 +29,8 @@ pub(super) struct Arguments {
     format: Format,
     #[command(flatten)]
     strict: Strict,
+    #[command(flatten)]
+    limits: LimitArguments,
 }
 
 /// What is printed for programs.
@@ -40,6 +44,8 @@ struct Comparison<'a> {
 
 pub(super) fn run(arguments: Arguments) -> Result<()> {
     let owner = read_owner(&arguments.folder)?;
+    let limits = arguments.limits.limits();
+    limits.images_at_once(&owner.graph, Run::Compare)?;
     let preprocess = preprocess_of(&owner)?;
     let data = open_data(
         &arguments.data,

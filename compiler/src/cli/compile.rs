@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 
 use super::budget::BudgetArguments;
 use super::files::{OWNER_FILE, plan_id, read_preprocess, write_private};
+use super::limits::LimitArguments;
 use super::print::say;
 use super::progress::Calibrating;
 use super::staging::Staging;
@@ -83,6 +84,8 @@ pub(super) struct Arguments {
     /// Does not ask tract for a second opinion on what the model computes.
     #[arg(long, help_heading = NUMBERS)]
     no_cross_check: bool,
+    #[command(flatten)]
+    limits: LimitArguments,
     /// File with at least 16 random bytes, as `trefoil secret` writes it; the same secret gives the same
     /// plans. Keep it with the model.
     #[arg(long, value_name = "FILE", help_heading = OUTPUT)]
@@ -189,6 +192,7 @@ fn options(arguments: Arguments) -> Result<CompileOptions> {
         classes: read_classes(arguments.classes.as_deref())?,
         cross_check: !arguments.no_cross_check,
         secret: read_secret(arguments.secret.as_deref())?,
+        limits: arguments.limits.limits(),
     })
 }
 
@@ -269,10 +273,19 @@ fn write(folder: &Path, compiled: &Compiled) -> Result<()> {
     let plans = &compiled.plans;
     let report = serde_json::to_vec_pretty(&compiled.report).context("the report cannot be written")?;
     let staging = Staging::new(folder)?;
-    staging.write("client.plan", &ClientPlan::encode(&plans.public, &plans.client))?;
-    staging.write("server.plan", &ServerPlan::encode(&plans.public, &plans.server))?;
-    staging.write("helper.plan", &HelperPlan::encode(&plans.public, &plans.helper))?;
-    staging.write(OWNER_FILE, &compiled.owner.encode())?;
+    staging.write(
+        "client.plan",
+        &Zeroizing::new(ClientPlan::encode(&plans.public, &plans.client)),
+    )?;
+    staging.write(
+        "server.plan",
+        &Zeroizing::new(ServerPlan::encode(&plans.public, &plans.server)),
+    )?;
+    staging.write(
+        "helper.plan",
+        &Zeroizing::new(HelperPlan::encode(&plans.public, &plans.helper)),
+    )?;
+    staging.write(OWNER_FILE, &Zeroizing::new(compiled.owner.encode()))?;
     staging.write("report.json", &report)?;
     match &compiled.assignment {
         Some(assignment) => staging.write(ASSIGNMENT_FILE, assignment.to_json().as_bytes())?,

@@ -11,11 +11,13 @@ use trefoil_runtime::data::DataSet;
 use trefoil_runtime::terminal::{self, Bar};
 
 use super::files::{open_data, preprocess_of, read_owner, read_preprocess};
+use super::limits::LimitArguments;
 use super::print::say;
 use super::strict::Strict;
 use super::{DATA, Format, NUMBERS, OUTPUT, say_json};
 use crate::driver::breaches::BreachReport;
 use crate::driver::evaluate::{Fixed, Float, Network, run as run_network};
+use crate::driver::limits::Run;
 use crate::import::{ImportOptions, import_file};
 use crate::pass::with_patches;
 
@@ -57,6 +59,8 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "NAME", help_heading = DATA)]
     output_name: Option<String>,
     #[command(flatten)]
+    limits: LimitArguments,
+    #[command(flatten)]
     files: OutputFiles,
 }
 
@@ -67,12 +71,13 @@ pub(super) fn run(arguments: Arguments) -> Result<()> {
         refuse_options_of_a_model(&arguments)?;
         let preprocess = preprocess_of(&owner)?;
         let (float, fixed) = (Float::new(&owner.graph), Fixed::new(&owner));
-        let network: &dyn Network = match arguments.level.unwrap_or(Level::Fixed) {
-            Level::F32 => &float,
-            Level::Fixed => &fixed,
+        let (network, run): (&dyn Network, Run) = match arguments.level.unwrap_or(Level::Fixed) {
+            Level::F32 => (&float, Run::Floats),
+            Level::Fixed => (&fixed, Run::FixedPoint),
         };
+        let at_once = arguments.limits.limits().images_at_once(&owner.graph, run)?;
         let data = open_data(&arguments.data, preprocess.as_ref(), network.input())?;
-        let (predictions, rows) = run_all(network, &data, &owner.output.classes, &arguments)?;
+        let (predictions, rows) = run_all(network, &data, at_once, &owner.output.classes, &arguments)?;
         let level = arguments.level.unwrap_or(Level::Fixed);
         let breaches = (level == Level::Fixed).then(|| fixed.breaches());
         let seen = breaches.as_ref().map(|b| b.report(&owner.program));
@@ -100,13 +105,14 @@ pub(super) fn run(arguments: Arguments) -> Result<()> {
         Some(assignment) => with_patches(&imported.graph, assignment)?,
         None => imported.graph.into_inner(),
     };
+    let at_once = arguments.limits.limits().images_at_once(&graph, Run::Floats)?;
     let network = Float::new(&graph);
     let data = open_data(
         &arguments.data,
         preprocess.as_ref().map(|(p, _)| p),
         network.input(),
     )?;
-    let (predictions, rows) = run_all(&network, &data, &[], &arguments)?;
+    let (predictions, rows) = run_all(&network, &data, at_once, &[], &arguments)?;
     report(&data, predictions, None, arguments.format)?;
     rows.write(&arguments.files)?;
     Ok(())
@@ -139,11 +145,12 @@ fn refuse_options_of_a_model(arguments: &Arguments) -> Result<()> {
 fn run_all(
     network: &dyn Network,
     data: &DataSet,
+    at_once: usize,
     classes: &[String],
     arguments: &Arguments,
 ) -> Result<(Vec<Classified>, Rows)> {
     let bar = Bar::new(data.len(), "evaluating");
-    let logits = run_network(network, data, |done| bar.at(done))?;
+    let logits = run_network(network, data, at_once, |done| bar.at(done))?;
     bar.clear();
     let (mut rows, mut predictions) = (Rows::default(), Vec::new());
     for (at, logits) in logits.into_iter().enumerate() {

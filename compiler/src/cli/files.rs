@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail};
 use trefoil_ir::plan::{ClientPlan, HelperPlan, Owner, PlanError, PlanId, Role, ServerPlan, decode_role};
 use trefoil_runtime::data::{DataSet, Preprocess};
 use trefoil_runtime::files;
+use zeroize::Zeroizing;
 
 /// Name of the owner's record within a folder of plans.
 pub(super) const OWNER_FILE: &str = "owner.plan";
@@ -50,6 +51,7 @@ pub(super) fn read_owner(folder: &Path) -> Result<Owner> {
         );
     }
     let bytes = fs::read(&path).with_context(|| format!("{} cannot be read", path.display()))?;
+    let bytes = Zeroizing::new(bytes);
     Owner::decode(&bytes).with_context(|| format!("{} cannot be used", path.display()))
 }
 

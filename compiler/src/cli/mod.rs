@@ -9,6 +9,7 @@ mod evaluate;
 mod export_onnx;
 mod files;
 mod inspect;
+mod limits;
 mod print;
 mod profile;
 mod progress;

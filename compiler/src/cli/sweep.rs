@@ -17,6 +17,7 @@ use super::budget::{Assign, Clips, patch};
 use super::compile::{Relu6, read_secret};
 use super::evaluate::Level;
 use super::files::{read_preprocess, write_private};
+use super::limits::LimitArguments;
 use super::print::say;
 use super::progress::Calibrating;
 use super::staging::Staging;
@@ -119,6 +120,8 @@ pub(super) struct Arguments {
     head_room: f64,
     #[command(flatten)]
     strict: Strict,
+    #[command(flatten)]
+    limits: LimitArguments,
     /// Folder to write each point's assignment to.
     #[arg(long, value_name = "DIR", help_heading = OUTPUT)]
     assignments: Option<PathBuf>,
@@ -299,6 +302,7 @@ fn options(
         head_room: arguments.head_room,
         classes: Vec::new(),
         secret: read_secret(None)?,
+        limits: arguments.limits.limits(),
     })
 }
 

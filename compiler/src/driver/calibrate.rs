@@ -11,6 +11,7 @@ use trefoil_ir::nn::{Graph, Verified};
 use trefoil_runtime::data::{DataError, DataSet};
 
 use super::compile::feature_map;
+use super::limits::{LimitError, Limits, Run};
 use crate::budget::Random;
 use crate::calibrate::catalogue::Catalogue;
 use crate::calibrate::distortion::{Choice, Exact, Site, SiteVectors, Sketch, sites};
@@ -49,6 +50,8 @@ pub struct MeasureOptions {
     pub profile: PathBuf,
     /// Whether to go on with what is there.
     pub resume: bool,
+    /// What it may take of the machine.
+    pub limits: Limits,
 }
 
 /// Why a profile cannot be measured.
@@ -57,6 +60,9 @@ pub enum MeasureError {
     /// The ONNX file.
     #[error(transparent)]
     Import(#[from] ImportError),
+    /// Memory or work.
+    #[error("the network is too large to be measured here")]
+    Limit(#[from] LimitError),
     /// A pass.
     #[error("the network cannot be transformed")]
     Pass(#[from] PassFailure),
@@ -130,6 +136,16 @@ impl Subject {
         })
     }
 
+    /// What measuring an image is, of so many probes.
+    fn run(&self, probes: usize) -> Run {
+        let options = |site: &Site| self.graph.node(site.node).shape.c * site.patches.len();
+        let options: usize = self.sites.iter().map(options).sum();
+        Run::Measure {
+            probes,
+            vectors: 4 * options as u64 * probes as u64,
+        }
+    }
+
     fn header(&self, options: &MeasureOptions, probes: usize) -> Header {
         let layer = |site: &Site| {
             let node = self.graph.node(site.node);
@@ -183,7 +199,10 @@ pub fn measure(
     mut progress: impl FnMut(usize, usize),
 ) -> Result<Measured, MeasureError> {
     let subject = Subject::load(options)?;
-    let measure = Measure::new(&subject, options);
+    let at_once = options
+        .limits
+        .images_at_once(&subject.graph, subject.run(options.probes))?;
+    let measure = Measure::new(&subject, options, at_once);
     let header = subject.header(options, measure.probes());
     let share = options.shard.range(options.data.len());
     if share.is_empty() {
@@ -216,12 +235,13 @@ pub fn measure(
 struct Measure<'a> {
     subject: &'a Subject,
     data: &'a DataSet,
+    at_once: usize,
     sketch: Sketch<'a>,
     exact: Option<Exact<'a>>,
 }
 
 impl<'a> Measure<'a> {
-    fn new(subject: &'a Subject, options: &'a MeasureOptions) -> Self {
+    fn new(subject: &'a Subject, options: &'a MeasureOptions, at_once: usize) -> Self {
         let (graph, sites) = (&*subject.graph, subject.sites.as_slice());
         // An exact measurement takes the patches' sums from a sketch that costs nothing beside it.
         let probes = match options.method {
@@ -231,6 +251,7 @@ impl<'a> Measure<'a> {
         Self {
             subject,
             data: &options.data,
+            at_once,
             sketch: Sketch::new(graph, sites, probes, options.seed),
             exact: (options.method == Method::Exact).then(|| Exact::new(graph, sites)),
         }
@@ -247,9 +268,8 @@ impl<'a> Measure<'a> {
     fn chunk(&self, images: Range<usize>, mut progress: impl FnMut(usize)) -> Result<Chunk, MeasureError> {
         let mut chunk = self.empty_chunk(&images);
         let mut calibrator = Calibrator::of_ranges(&self.subject.graph);
-        let at_once = rayon::current_num_threads();
-        for start in images.clone().step_by(at_once) {
-            let batch: Vec<(usize, FeatureMap)> = (start..images.end.min(start + at_once))
+        for start in images.clone().step_by(self.at_once) {
+            let batch: Vec<(usize, FeatureMap)> = (start..images.end.min(start + self.at_once))
                 .map(|at| Ok((at, feature_map(self.data.get(at)?))))
                 .collect::<Result<_, DataError>>()?;
             let measured: Vec<Vec<SiteVectors>> = batch
@@ -322,6 +342,7 @@ pub fn agreement(
     mut progress: impl FnMut(usize),
 ) -> Result<Agreement, MeasureError> {
     let subject = Subject::load(options)?;
+    options.limits.images_at_once(&subject.graph, subject.run(1))?;
     let header = &profile.header;
     if header.digest != model_digest(&subject.imported) {
         return Err(MeasureError::OtherModel(header.model.clone()));

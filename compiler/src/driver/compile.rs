@@ -14,6 +14,7 @@ use trefoil_runtime::data::{DataError, DataSet, ImageTensor, Preprocess};
 
 use super::assign::{AssignError, AssignOptions, BudgetReport, Strategy, assign, uniform};
 use super::breaches::Breaches;
+use super::limits::{LimitError, Limits, Run};
 use super::report::Report;
 use crate::budget::Goal;
 use crate::budget::menu::ClipSigns;
@@ -47,6 +48,8 @@ pub struct CompileOptions {
     pub cross_check: bool,
     /// The secret from which B comes.
     pub secret: SecretSeed,
+    /// What it may take of the machine.
+    pub limits: Limits,
 }
 
 /// Where the patches of the ReLUs come from.
@@ -86,6 +89,9 @@ pub enum CompileError {
     /// The second opinion.
     #[error("the imported network is not to be trusted")]
     SecondOpinion(#[from] Box<Disagreement>),
+    /// Memory or work.
+    #[error("the network is too large to be compiled here")]
+    Limit(#[from] LimitError),
     /// A pass.
     #[error("the network cannot be transformed")]
     Pass(#[from] PassFailure),
@@ -142,6 +148,7 @@ pub fn compile(
     progress: &mut dyn Progress,
 ) -> Result<Compiled, CompileError> {
     let imported = import::import_file(&options.model, &options.import)?;
+    let at_once = options.limits.images_at_once(&imported.graph, Run::FixedPoint)?;
     let opinion = opinion(&imported, options)?;
     let (assignment, budget) = patches(&imported, options)?;
     let mut pass_options = PassOptions {
@@ -149,10 +156,10 @@ pub fn compile(
         assignment,
         ..PassOptions::default()
     };
-    pass_options.foreseen = foresee(&imported.graph, &pass_options, options, progress)?;
+    pass_options.foreseen = foresee(&imported.graph, &pass_options, options, at_once, progress)?;
     let passed = pass::run(imported.graph.clone(), &pass_options, dump)?;
     let assignment = pass::assignment_for_imported(&imported.graph, &pass_options)?;
-    let calibration = calibrate(&passed.graph, &options.calibration, progress)?;
+    let calibration = calibrate(&passed.graph, &options.calibration, at_once, progress)?;
     let lower_options = LowerOptions {
         head_room: options.head_room,
         input_range: exact_input_range(options, &passed.graph, &calibration),
@@ -165,7 +172,7 @@ pub fn compile(
     let mut warnings: Vec<String> = imported.warnings.iter().map(ToString::to_string).collect();
     warnings.extend(word_on_carried(&imported, options));
     warnings.extend(lowered.warnings.iter().map(ToString::to_string));
-    let breaches = breaches(&lowered, &options.calibration)?;
+    let breaches = breaches(&lowered, &options.calibration, at_once)?;
     warnings.extend(breaches.warning(&lowered.program, calibration.images));
     let mut report = Report::new(
         &imported.graph,
@@ -278,13 +285,14 @@ fn foresee(
     imported: &Verified<Graph>,
     pass_options: &PassOptions,
     options: &CompileOptions,
+    at_once: usize,
     progress: &mut dyn Progress,
 ) -> Result<Foreseen, CompileError> {
     if pass::open_gates(imported).is_empty() {
         return Ok(Foreseen::new());
     }
     let graph = pass::run_for_ranges(imported.clone(), pass_options)?;
-    let calibration = calibrate(&graph, &options.calibration, progress)?;
+    let calibration = calibrate(&graph, &options.calibration, at_once, progress)?;
     let of_gate = |id: NodeId| {
         let operand = graph.inputs(id)[0];
         let interval = calibration.foreseen(operand, options.head_room);
@@ -296,12 +304,12 @@ fn foresee(
 fn calibrate(
     graph: &Verified<Graph>,
     data: &DataSet,
+    at_once: usize,
     progress: &mut dyn Progress,
 ) -> Result<Calibration, CompileError> {
     let mut calibrator = Calibrator::new(graph);
-    let batch = rayon::current_num_threads();
-    for start in (0..data.len()).step_by(batch) {
-        let images: Result<Vec<_>, _> = (start..data.len().min(start + batch))
+    for start in (0..data.len()).step_by(at_once) {
+        let images: Result<Vec<_>, _> = (start..data.len().min(start + at_once))
             .map(|i| data.get(i).map(feature_map))
             .collect();
         calibrator.add(&images?)?;
@@ -342,20 +350,20 @@ fn check_classes(classes: &[String], lowered: &Lowered) -> Result<(), CompileErr
 /// so this finds faults of scales, not unseen inputs.
 const CHECKED_IMAGES: usize = 16;
 
-fn breaches(lowered: &Lowered, data: &DataSet) -> Result<Breaches, CompileError> {
+fn breaches(lowered: &Lowered, data: &DataSet, at_once: usize) -> Result<Breaches, CompileError> {
     let emulator = Emulator::new(&lowered.program, &lowered.constants);
     let shape = lowered.program.steps[0].ty.shape;
     let images: Result<Vec<ImageTensor>, _> =
         (0..data.len().min(CHECKED_IMAGES)).map(|i| data.get(i)).collect();
-    let outcomes: Vec<_> = images?
-        .par_iter()
-        .filter_map(|image| lowered.input.encode(&image.values, shape).ok())
-        .map(|units| {
-            let map = IntMap::new(shape, units.into_iter().map(i64::from).collect());
-            emulator.run(&map, Rounding::Nearest, |_, _| {})
-        })
-        .collect();
+    let run = |image: &ImageTensor| {
+        let units = lowered.input.encode(&image.values, shape).ok()?;
+        let map = IntMap::new(shape, units.into_iter().map(i64::from).collect());
+        Some(emulator.run(&map, Rounding::Nearest, |_, _| {}))
+    };
     let mut breaches = Breaches::default();
-    outcomes.iter().for_each(|outcome| breaches.add(outcome));
+    for images in images?.chunks(at_once) {
+        let outcomes: Vec<_> = images.par_iter().filter_map(run).collect();
+        outcomes.iter().for_each(|outcome| breaches.add(outcome));
+    }
     Ok(breaches)
 }

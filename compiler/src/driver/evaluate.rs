@@ -157,7 +157,7 @@ fn seed_of(units: &IntMap) -> u64 {
         .fold(0, |seed, &byte| seed << 8 | u64::from(byte))
 }
 
-/// Runs a network on the images of a data set, several at a time, and calls `progress` with the
+/// Runs a network on the images of a data set, `at_once` at a time, and calls `progress` with the
 /// number done. Rows come in the order of the images.
 ///
 /// # Errors
@@ -165,10 +165,16 @@ fn seed_of(units: &IntMap) -> u64 {
 pub fn run(
     network: &dyn Network,
     data: &DataSet,
+    at_once: usize,
     mut progress: impl FnMut(usize),
 ) -> Result<Vec<FeatureMap>, EvaluateError> {
     let mut rows = Vec::with_capacity(data.len());
-    let batch = 4 * rayon::current_num_threads();
+    // Where every thread has an image, a longer list keeps all of them at work.
+    let batch = if at_once < rayon::current_num_threads() {
+        at_once
+    } else {
+        4 * at_once
+    };
     for start in (0..data.len()).step_by(batch) {
         let run_one = |index: usize| {
             let image = feature_map(data.get(index)?);

@@ -6,6 +6,7 @@ use trefoil_runtime::data::DataSet;
 
 use super::compile::{CompileError, CompileOptions, Compiled, PatchSource, Progress, compile};
 use super::evaluate::{EvaluateError, Fixed, Float, Network, run};
+use super::limits::Run;
 use crate::pass::Dump;
 
 /// One point of a trade-off: a line of the table, whose columns are these fields.
@@ -113,11 +114,15 @@ pub fn point(
     };
     let mut warnings = report.warnings.clone();
     if let Some(data) = data {
-        point.right = right(data, &Float::new(&compiled.owner.graph))?;
+        let at_once = options
+            .limits
+            .images_at_once(&compiled.owner.graph, Run::FixedPoint);
+        let at_once = at_once.map_err(CompileError::from)?;
+        point.right = right(data, &Float::new(&compiled.owner.graph), at_once)?;
         point.top1_f32 = share(&point.right);
         if in_emulator {
             let fixed = Fixed::new(&compiled.owner);
-            point.top1 = share(&right(data, &fixed)?);
+            point.top1 = share(&right(data, &fixed, at_once)?);
             let breaches = fixed.breaches();
             point.breaches = Some(breaches.images());
             warnings.extend(breaches.warning(&compiled.owner.program, compiled.owner.calibration_images));
@@ -152,8 +157,8 @@ pub fn goal(patches: &PatchSource) -> String {
 }
 
 /// Whether the class is the label's, for each labelled image.
-fn right(data: &DataSet, network: &dyn Network) -> Result<Vec<bool>, EvaluateError> {
-    let rows = run(network, data, |_| {})?;
+fn right(data: &DataSet, network: &dyn Network, at_once: usize) -> Result<Vec<bool>, EvaluateError> {
+    let rows = run(network, data, at_once, |_| {})?;
     let class = |row: &FeatureMap| network.tail().run(row.values()).class().map(|class| class as i64);
     let right = |(at, row): (usize, &FeatureMap)| Some(data.label(at)? == class(row)?);
     Ok(rows.iter().enumerate().filter_map(right).collect())

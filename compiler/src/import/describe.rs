@@ -46,7 +46,8 @@ pub fn describe(bytes: &[u8]) -> Option<Description> {
     if !skim::is_within(bytes, super::model::MAX_MESSAGES) {
         return None;
     }
-    let model = ModelProto::decode(bytes).ok()?;
+    let mut model = ModelProto::decode(bytes).ok()?;
+    super::names::make_printable(&mut model);
     let opset = super::model::opset(&model);
     let producer = format!("{} {}", model.producer_name, model.producer_version);
     let graph = model.graph.filter(|graph| !graph.node.is_empty())?;

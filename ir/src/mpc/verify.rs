@@ -16,7 +16,7 @@ use super::program::{ConstId, ConstKind, Program, ValueId};
 use super::sums::{Origins, SumList};
 use crate::nn::{UNPRINTABLE, Verified};
 use crate::patch::Patch;
-use crate::shape::Shape;
+use crate::shape::{MAX_CHANNELS, Shape};
 use crate::text::is_printable;
 
 /// One fault of a program.
@@ -85,6 +85,7 @@ impl Check<'_> {
         }
         self.types();
         self.ends();
+        self.channels();
         if self.faults.is_empty() {
             self.truncations();
             self.weights();
@@ -168,6 +169,15 @@ impl Check<'_> {
         }
         if count(|op| matches!(op, Op::Reveal(_))) != 1 {
             self.fault(None, "a program reveals exactly one value");
+        }
+    }
+
+    /// Before anything lists the channels of a gate.
+    fn channels(&mut self) {
+        let channels = self.program.steps.iter().map(|s| s.ty.shape.c);
+        if channels.fold(0, usize::saturating_add) > MAX_CHANNELS {
+            let message = "the program's values have more channels together than any network has";
+            self.fault(None, message);
         }
     }
 

@@ -6,7 +6,7 @@ use std::fmt;
 use std::ops::Deref;
 
 use super::{Graph, NodeId, Op};
-use crate::shape::Shape;
+use crate::shape::{MAX_CHANNELS, Shape};
 use crate::tensor::Tensor;
 use crate::text::{Attr, is_printable};
 
@@ -71,6 +71,7 @@ fn check(graph: &Graph) -> Vec<Diagnostic> {
     check_ends(graph, &mut faults);
     check_order(graph, &mut faults);
     check_names(graph, &mut faults);
+    check_channels(graph, &mut faults);
     for id in graph.ids() {
         check_types(graph, id, &mut faults);
         check_constants(graph, id, &mut faults);
@@ -158,6 +159,17 @@ fn check_types(graph: &Graph, id: NodeId, faults: &mut Vec<Diagnostic>) {
     }
     if node.range.as_ref().is_some_and(|r| r.len() != node.shape.c) {
         fault(faults, id, "the range does not hold one number per channel");
+    }
+}
+
+fn check_channels(graph: &Graph, faults: &mut Vec<Diagnostic>) {
+    let channels = graph.ids().into_iter().map(|id| graph.node(id).shape.c);
+    if channels.fold(0, usize::saturating_add) > MAX_CHANNELS {
+        fault(
+            faults,
+            None,
+            "the values have more channels together than any network has",
+        );
     }
 }
 
@@ -285,6 +297,25 @@ mod tests {
         }
         graph.add(Output::map(shape), &[at], Origin::named("y")).unwrap();
         assert!(graph.verify().is_ok());
+    }
+
+    /// Of a plain ReLU on a vector of 2^28 features every pass would make lists as long.
+    #[test]
+    fn channels_are_limited_in_all() {
+        let chain = |channels: usize, length: usize| {
+            let mut graph = Graph::new("vectors");
+            let shape = Shape::vector(channels);
+            let mut at = graph.add(Input { shape }, &[], Origin::named("x")).unwrap();
+            for number in 0..length {
+                at = graph
+                    .add(Relu, &[at], Origin::named(format!("{number}")))
+                    .unwrap();
+            }
+            let output = Output::map(shape);
+            graph.add(output, &[at], Origin::named("y")).unwrap();
+            graph.verify().is_ok()
+        };
+        assert!(chain(1 << 20, 20) && !chain(1 << 20, 70) && !chain(1 << 28, 1));
     }
 
     #[test]

@@ -9,9 +9,11 @@
 //! it: it tells a damaged file, not a forged one.
 
 use bincode::config::{self, Config};
+use bincode::enc::write::SizeWriter;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
+use zeroize::Zeroizing;
 
 use super::identity::Digest;
 use super::parts::{
@@ -110,8 +112,15 @@ fn configuration() -> impl Config {
         .with_limit::<LIMIT>()
 }
 
-fn to_bytes<T: Serialize>(value: &T) -> Vec<u8> {
-    bincode::serde::encode_to_vec(value, configuration()).expect("plans hold nothing that cannot be encoded")
+/// The encoding, of which a buffer that grew would leave parts behind: it is measured first.
+fn to_bytes<T: Serialize>(value: &T) -> Zeroizing<Vec<u8>> {
+    const SOUND: &str = "plans hold nothing that cannot be encoded";
+    let mut size = SizeWriter::default();
+    bincode::serde::encode_into_writer(value, &mut size, configuration()).expect(SOUND);
+    let mut bytes = Zeroizing::new(vec![0; size.bytes_written]);
+    let written = bincode::serde::encode_into_slice(value, &mut bytes, configuration()).expect(SOUND);
+    debug_assert_eq!(written, bytes.len());
+    bytes
 }
 
 fn from_bytes<T: DeserializeOwned>(bytes: &[u8], what: &str) -> Result<T, PlanError> {
@@ -124,7 +133,7 @@ fn from_bytes<T: DeserializeOwned>(bytes: &[u8], what: &str) -> Result<T, PlanEr
     }
 }
 
-pub(super) fn encode_program(program: &Program) -> Vec<u8> {
+pub(super) fn encode_program(program: &Program) -> Zeroizing<Vec<u8>> {
     to_bytes(program)
 }
 
@@ -207,7 +216,7 @@ impl Public {
 macro_rules! plan_file {
     ($plan:ty, $part:ty, $role:expr) => {
         impl $plan {
-            /// The file of this party.
+            /// The file of this party; wiping it is the caller's part.
             pub fn encode(public: &Public, part: &$part) -> Vec<u8> {
                 seal($role, &to_bytes(public), &to_bytes(part))
             }

@@ -3,8 +3,9 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
+use zeroize::{Zeroize, Zeroizing};
 
+use super::seed::SecretSeed;
 use crate::mpc::Program;
 use crate::tensor::Tensor;
 
@@ -35,23 +36,6 @@ macro_rules! hexadecimal {
 }
 hexadecimal!(Digest);
 hexadecimal!(PlanId);
-
-/// A secret of 32 bytes: the owner's compilation secret, the seed of B, or a pair's key. Wiped on drop, printed
-/// never; it is serialised into the plans that it belongs in and nowhere else.
-#[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop, Serialize, Deserialize)]
-pub struct SecretSeed([u8; 32]);
-
-impl SecretSeed {
-    /// Wraps 32 secret bytes.
-    pub fn new(bytes: [u8; 32]) -> Self {
-        Self(bytes)
-    }
-
-    /// The bytes, to key a derivation or a stream with.
-    pub fn expose_to_derive(&self) -> &[u8; 32] {
-        &self.0
-    }
-}
 
 /// The plan id of a program with these constants.
 pub fn plan_id(secret: &SecretSeed, program: &Program, constants: &[Tensor<i32>]) -> PlanId {
@@ -101,8 +85,7 @@ impl PairKeys {
 fn bound(context: &str, secret: &SecretSeed, id: &PlanId) -> SecretSeed {
     let key = Zeroizing::new(blake3::derive_key(context, secret.expose_to_derive()));
     let mut hash = blake3::keyed_hash(&key, &id.0);
-    let mut seed = SecretSeed([0; 32]);
-    seed.0.copy_from_slice(hash.as_bytes());
+    let seed = SecretSeed::copied(hash.as_bytes());
     hash.zeroize();
     seed
 }

@@ -20,10 +20,12 @@
 mod codec;
 mod identity;
 mod parts;
+mod seed;
 
 pub use codec::{FORMAT_VERSION, PlanError, Role, decode_role};
-pub use identity::{Digest, PairKeys, PlanId, SecretSeed, plan_id, weight_seed};
+pub use identity::{Digest, PairKeys, PlanId, plan_id, weight_seed};
 pub use parts::{
     ClientPart, ClientPlan, HelperPart, HelperPlan, InputEncoding, OutputDecoding, Owner, Public, ServerPart,
     ServerPlan,
 };
+pub use seed::SecretSeed;

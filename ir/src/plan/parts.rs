@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::identity::{Digest, PlanId, SecretSeed};
+use super::identity::{Digest, PlanId};
+use super::seed::SecretSeed;
 use crate::mpc::sums::{is_large, sum_threshold};
 use crate::mpc::{ACTIVATION_BOUND, ConstKind, Op, Program};
 use crate::nn::{self, Graph, Verified};

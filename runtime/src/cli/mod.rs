@@ -5,6 +5,7 @@
 //! * [`images`]: what the client feeds in and makes of the results
 //! * [`outputs`]: files of outputs and logits
 //! * [`client`], [`listen`], [`local`]: the commands
+//! * `secrecy`: no dump of the memory, and no look into it
 
 pub mod args;
 pub mod client;
@@ -14,6 +15,7 @@ pub mod listen;
 pub mod local;
 pub mod outputs;
 pub mod plans;
+mod secrecy;
 
 #[cfg(test)]
 mod tests;
@@ -34,7 +36,9 @@ use crate::terminal;
 /// # Errors
 /// If the command fails.
 pub fn run() -> Result<(), CliError> {
-    dispatch(Args::parse())
+    let args = Args::parse();
+    secrecy::keep_memory_private();
+    dispatch(args)
 }
 
 fn dispatch(args: Args) -> Result<(), CliError> {

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use trefoil_ir::plan::{ClientPlan, HelperPlan, PlanError, ServerPlan};
+use zeroize::Zeroizing;
 
 use super::error::CliError;
 
@@ -32,7 +33,9 @@ pub fn helper(path: &Path) -> Result<HelperPlan, CliError> {
 }
 
 fn read<P>(path: &Path, decode: impl FnOnce(&[u8]) -> Result<P, PlanError>) -> Result<P, CliError> {
-    let file = fs::read(path).map_err(|source| CliError::ReadPlan {
+    // It holds keys and weights, or shares of them.
+    let file = fs::read(path).map(Zeroizing::new);
+    let file = file.map_err(|source| CliError::ReadPlan {
         path: path.to_owned(),
         source,
     })?;

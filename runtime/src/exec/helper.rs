@@ -32,7 +32,7 @@ impl Helper {
         Self::for_isa(Isa::detect(), plan)
     }
 
-    pub(super) fn for_isa(isa: Isa, plan: HelperPlan) -> Self {
+    pub(super) fn for_isa(isa: Isa, mut plan: HelperPlan) -> Self {
         let seed = &plan.part.weight_seed;
         let share = |id, len: usize| {
             let share = weight_share(seed, id, len);
@@ -44,6 +44,8 @@ impl Helper {
         };
         let constant = |id, len| if is_weight(id) { share(id, len) } else { None };
         let prepared = Prepared::new(isa, plan.program(), constant);
+        // B is all that it was for.
+        plan.part.weight_seed.wipe();
         Self {
             plan: Arc::new(plan),
             prepared: Arc::new(prepared),

@@ -11,8 +11,9 @@ use zeroize::Zeroize;
 )]
 pub struct EntropyError(getrandom::Error);
 
-/// 32 secret bytes. Neither printed, copied nor serialized, and wiped when dropped.
-pub struct Seed([u8; Seed::LEN]);
+/// 32 secret bytes. Neither printed, copied nor serialized, and wiped when dropped. They stay where
+/// they are while the seed is moved, so that no move leaves a copy behind.
+pub struct Seed(Box<[u8; Seed::LEN]>);
 
 impl Seed {
     /// Length of a seed in bytes.
@@ -20,20 +21,24 @@ impl Seed {
 
     /// A fresh seed from the operating system.
     pub fn random() -> Result<Seed, EntropyError> {
-        let mut seed = Seed([0; Seed::LEN]);
-        getrandom::fill(&mut seed.0).map_err(EntropyError)?;
+        let mut seed = Seed::zeros();
+        getrandom::fill(&mut *seed.0).map_err(EntropyError)?;
         Ok(seed)
     }
 
     /// The seed with these bytes: one that was received or stored. Wiping the source is the
     /// caller's part.
     pub fn from_bytes(bytes: [u8; Seed::LEN]) -> Seed {
-        Seed(bytes)
+        Seed(Box::new(bytes))
+    }
+
+    fn zeros() -> Seed {
+        Seed(Box::new([0; Seed::LEN]))
     }
 
     /// The seed that a plan holds.
     pub fn of_plan(secret: &SecretSeed) -> Seed {
-        let mut seed = Seed([0; Seed::LEN]);
+        let mut seed = Seed::zeros();
         seed.0.copy_from_slice(secret.expose_to_derive());
         seed
     }
@@ -51,7 +56,7 @@ impl Seed {
             hasher.update(part);
         }
         let mut hash = hasher.finalize();
-        let mut seed = Seed([0; Seed::LEN]);
+        let mut seed = Seed::zeros();
         seed.0.copy_from_slice(hash.as_bytes());
         hash.zeroize();
         hasher.zeroize();

@@ -137,6 +137,34 @@ pub(crate) fn victim() -> ModelProto {
     b.finish_model(&x)
 }
 
+/// The same with names that act on a terminal, and of an operator that nobody knows if `unknown`.
+pub(crate) fn evil_names(unknown: bool) -> Vec<u8> {
+    let evil = |name: &mut String| {
+        if !name.is_empty() {
+            *name = format!("\u{1b}]0;{name}\u{7}\nforged\u{9b}\u{202e}\u{7f}\r");
+        }
+    };
+    let mut model = victim();
+    evil(&mut model.producer_name);
+    let graph = model.graph.as_mut().expect("the builder sets the graph");
+    evil(&mut graph.name);
+    for node in &mut graph.node {
+        evil(&mut node.name);
+        node.input.iter_mut().chain(&mut node.output).for_each(evil);
+        if unknown {
+            evil(&mut node.op_type);
+        }
+    }
+    graph
+        .initializer
+        .iter_mut()
+        .for_each(|tensor| evil(&mut tensor.name));
+    let ends = graph.input.iter_mut().chain(&mut graph.output);
+    ends.chain(&mut graph.value_info)
+        .for_each(|value| evil(&mut value.name));
+    model.encode_to_vec()
+}
+
 /// Moves the initializers into a second file at `location`, whose bytes are returned.
 pub(crate) fn move_outside(model: &mut ModelProto, location: &str) -> Vec<u8> {
     let mut data = Vec::new();

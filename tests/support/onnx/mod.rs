@@ -16,6 +16,7 @@
 
 mod builder;
 mod damage;
+mod greedy;
 mod hostile;
 mod layers;
 mod linear;
@@ -31,8 +32,9 @@ mod tiny_scales;
 mod window;
 
 pub(crate) use builder::{Batch, ModelBuilder, Options, Style, Value};
+pub(crate) use greedy::greedy;
 pub(crate) use hostile::{
-    ExternalData, bit_flips, external_data, hostile, long_chain, truncations, unsupported,
+    ExternalData, bit_flips, evil_names, external_data, hostile, long_chain, truncations, unsupported,
 };
 pub(crate) use layers::Conv;
 pub(crate) use linear::Linear;

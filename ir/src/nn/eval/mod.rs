@@ -1,10 +1,12 @@
 //! Running a graph in f32: the model as its owner knows it, the yardstick of every other level.
 
 pub mod conv;
+mod demand;
 mod map;
 mod tape;
 mod window;
 
+pub use demand::Demand;
 pub use map::FeatureMap;
 pub use tape::Tape;
 pub use window::{for_each_window, patch_sums, signs};

@@ -1,0 +1,316 @@
+//! Limits of memory and work: said before the first image, with the layer that takes most, instead of
+//! an allocation that fails an hour later.
+//!
+//! What one image takes is estimated from shapes alone ([`Demand`]). As many images run at a time as
+//! there are threads, or fewer where memory is scarce.
+
+mod machine;
+
+use thiserror::Error;
+use trefoil_ir::Shape;
+use trefoil_ir::nn::eval::Demand;
+use trefoil_ir::nn::{Graph, NodeId, Op};
+use trefoil_runtime::amount::size;
+
+/// What a command may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of memory.
+    pub memory: u64,
+    /// Multiply-adds of one image, or what takes as long.
+    pub work: u64,
+}
+
+/// Twenty times what DeepLabV3 takes on 513 x 513 pixels; some minutes an image and core.
+pub const LARGEST_WORK: u64 = 4_000_000_000_000;
+
+impl Default for Limits {
+    /// Three quarters of the memory that is free now, for this process, and [`LARGEST_WORK`].
+    fn default() -> Self {
+        Self {
+            memory: machine::available() / 4 * 3,
+            work: LARGEST_WORK,
+        }
+    }
+}
+
+/// What is done with an image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Run {
+    /// The network runs in floats.
+    Floats,
+    /// The network is lowered, and its program runs in the emulator.
+    FixedPoint,
+    /// Both, and every value in floats is kept.
+    Compare,
+    /// Every value is kept, and gradients of so many probes run backward; what is found takes so many
+    /// bytes.
+    Measure {
+        /// Probes.
+        probes: usize,
+        /// Bytes of vectors.
+        vectors: u64,
+    },
+}
+
+/// A network takes more than there is.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum LimitError {
+    /// Of memory.
+    #[error(
+        "one image would take about {} of memory, most of it at {layer}, and {} may be used: \
+         take a smaller image (--input-shape) or a machine with more memory (--memory BYTES sets what may be used)",
+        size(*needed), size(*given)
+    )]
+    Memory {
+        /// Bytes that are needed.
+        needed: u64,
+        /// Bytes that there are.
+        given: u64,
+        /// The layer that takes most of them.
+        layer: Layer,
+    },
+    /// Of time.
+    #[error(
+        "one image would take as long as about {needed:.1e} multiply-adds, most of them at {layer}, and the limit is \
+         {given:.1e}: take a smaller image (--input-shape), or raise the limit with --work if you mean it",
+        needed = *needed as f64, given = *given as f64
+    )]
+    Work {
+        /// Multiply-adds that are needed.
+        needed: u64,
+        /// Multiply-adds that are allowed.
+        given: u64,
+        /// The layer that takes most of them.
+        layer: Layer,
+    },
+}
+
+/// A layer as a message names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Layer {
+    op: &'static str,
+    name: String,
+    shape: Shape,
+}
+
+impl Layer {
+    fn of(graph: &Graph, id: NodeId) -> Self {
+        let node = graph.node(id);
+        Self {
+            op: node.op.name(),
+            name: node.origin.name.clone(),
+            shape: node.shape,
+        }
+    }
+}
+
+impl std::fmt::Display for Layer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} \"{}\" with a result of {}", self.op, self.name, self.shape)
+    }
+}
+
+impl Limits {
+    /// How many images of this network may be worked on at a time: one a thread, or fewer.
+    ///
+    /// # Errors
+    /// If one takes too much.
+    pub fn images_at_once(&self, graph: &Graph, run: Run) -> Result<usize, LimitError> {
+        let Some(demand) = Demand::of(graph) else {
+            return Ok(1);
+        };
+        let (work, layer) = most_work(graph, &demand, run);
+        if work > self.work {
+            return Err(LimitError::Work {
+                needed: work,
+                given: self.work,
+                layer,
+            });
+        }
+        let (image, layer) = memory_of_image(graph, &demand, run);
+        // As imported, and as passes leave them.
+        let fixed = demand.constants.saturating_mul(2);
+        let needed = fixed.saturating_add(image);
+        if needed > self.memory {
+            return Err(LimitError::Memory {
+                needed,
+                given: self.memory,
+                layer,
+            });
+        }
+        let threads = rayon::current_num_threads() as u64;
+        Ok(((self.memory - fixed) / image.max(1)).clamp(1, threads) as usize)
+    }
+}
+
+/// Bytes that one image takes, and where most of them.
+fn memory_of_image(graph: &Graph, demand: &Demand, run: Run) -> (u64, Layer) {
+    let peak = Layer::of(graph, demand.peak_at);
+    // The emulator's values take 8 bytes, and a convolution's operand and result are there twice.
+    let emulated = demand.peak.saturating_mul(3);
+    let bytes = match run {
+        Run::Floats => demand.peak,
+        Run::FixedPoint => {
+            let (lowered, layer) = largest_lowering(graph);
+            if lowered.bytes > emulated {
+                return (lowered.bytes, layer.unwrap_or(peak));
+            }
+            emulated
+        }
+        Run::Compare => emulated.saturating_add(demand.values),
+        Run::Measure { probes, vectors } => {
+            let gradients = demand.peak.saturating_mul(probes as u64);
+            let kept = demand.values.saturating_add(gradients);
+            kept.saturating_add(vectors.saturating_mul(2))
+        }
+    };
+    (bytes, peak)
+}
+
+fn most_work(graph: &Graph, demand: &Demand, run: Run) -> (u64, Layer) {
+    let (lowered, layer) = match run {
+        Run::FixedPoint => largest_lowering(graph),
+        Run::Floats | Run::Compare | Run::Measure { .. } => (Lowering::default(), None),
+    };
+    match layer {
+        Some(layer) if lowered.work > demand.work => (lowered.work, layer),
+        _ => (demand.work, Layer::of(graph, demand.work_at)),
+    }
+}
+
+/// What it takes to lower one layer.
+#[derive(Clone, Copy, Default)]
+struct Lowering {
+    bytes: u64,
+    work: u64,
+}
+
+/// Bytes of a run of taps in the tables of a max-pool's tournament, and multiply-adds that take as
+/// long as finding its place in one.
+const RUN_BYTES: u64 = 160;
+const RUN_WORK: u64 = 4096;
+
+/// Of all layers only a max-pool takes more to lower than to run: its tournaments are planned window
+/// by window, for several choices.
+fn largest_lowering(graph: &Graph) -> (Lowering, Option<Layer>) {
+    let pools = graph.ids().into_iter().filter_map(|id| match &graph.node(id).op {
+        Op::MaxPool(op) => Some((id, op.window.kernel)),
+        _ => None,
+    });
+    let lowering = |(id, kernel): (NodeId, [usize; 2])| {
+        let output = graph.node(id).shape;
+        let runs = |axis: usize, out: usize| {
+            let splits = 2 * u64::from(kernel[axis].max(1).ilog2());
+            ((splits + 1) * out as u64, 1 << splits.min(6))
+        };
+        let axes = [runs(0, output.h), runs(1, output.w)];
+        let both = |f: &dyn Fn((u64, u64)) -> u64| f(axes[0]).saturating_add(f(axes[1]));
+        let lowering = Lowering {
+            bytes: both(&|(runs, _)| runs.saturating_mul(RUN_BYTES)),
+            work: both(&|(runs, choices)| runs.saturating_mul(choices * RUN_WORK)),
+        };
+        (lowering, Some(Layer::of(graph, id)))
+    };
+    let none = (Lowering::default(), None);
+    pools.map(lowering).fold(
+        none,
+        |most, next| {
+            if next.0.bytes > most.0.bytes { next } else { most }
+        },
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use trefoil_ir::Window;
+    use trefoil_ir::nn::Origin;
+    use trefoil_ir::nn::op::{Input, MaxPool, Output, Relu};
+
+    use super::*;
+
+    fn graph(shape: Shape, pool: Window) -> Graph {
+        let mut graph = Graph::new("g");
+        let x = graph.add(Input { shape }, &[], Origin::named("x")).unwrap();
+        let a = graph.add(Relu, &[x], Origin::named("a")).unwrap();
+        let p = graph
+            .add(MaxPool { window: pool }, &[a], Origin::named("p"))
+            .unwrap();
+        let output = Output::map(graph.node(p).shape);
+        graph.add(output, &[p], Origin::named("y")).unwrap();
+        graph
+    }
+
+    #[test]
+    fn fewer_images_run_at_a_time_before_one_is_refused() {
+        let graph = graph(Shape::new(8, 64, 64), Window::dense([1, 1]));
+        let image = Demand::of(&graph).unwrap().peak;
+        let at_once = |memory| {
+            let limits = Limits {
+                memory,
+                work: u64::MAX,
+            };
+            limits.images_at_once(&graph, Run::Floats)
+        };
+        assert_eq!(at_once(u64::MAX).unwrap(), rayon::current_num_threads());
+        assert_eq!(at_once(2 * image - 1).unwrap(), 1);
+        let error = at_once(image - 1).unwrap_err();
+        assert!(matches!(error, LimitError::Memory { .. }));
+        assert!(
+            error.to_string().contains("\"p\" with a result of 8x64x64"),
+            "{error}"
+        );
+        for more in [
+            Run::FixedPoint,
+            Run::Compare,
+            Run::Measure {
+                probes: 2,
+                vectors: 0,
+            },
+        ] {
+            let limits = Limits {
+                memory: image,
+                work: u64::MAX,
+            };
+            assert!(limits.images_at_once(&graph, more).is_err(), "{more:?}");
+        }
+    }
+
+    #[test]
+    fn hours_of_work_are_refused_with_their_layer() {
+        let window = Window {
+            pads: [2047; 4],
+            ..Window::dense([4096, 4096])
+        };
+        let graph = graph(Shape::new(1, 8192, 8192), window);
+        let limits = Limits {
+            memory: u64::MAX,
+            work: LARGEST_WORK,
+        };
+        let error = limits.images_at_once(&graph, Run::Floats).unwrap_err();
+        assert!(matches!(error, LimitError::Work { .. }));
+        assert!(
+            error.to_string().contains("max_pool \"p\"") && error.to_string().contains("--work"),
+            "{error}"
+        );
+    }
+
+    /// Running it is little work, but its tournaments would be planned for hours.
+    #[test]
+    fn long_pools_are_not_lowered() {
+        let window = Window::dense([3, 1]);
+        let graph = graph(Shape::new(1, 1 << 28, 1), window);
+        let limits = Limits {
+            memory: 1 << 36,
+            work: LARGEST_WORK,
+        };
+        assert!(limits.images_at_once(&graph, Run::Floats).is_ok());
+        assert!(limits.images_at_once(&graph, Run::FixedPoint).is_err());
+    }
+
+    #[test]
+    fn a_machine_has_memory() {
+        let limits = Limits::default();
+        assert!((1 << 20..1 << 50).contains(&limits.memory), "{limits:?}");
+    }
+}

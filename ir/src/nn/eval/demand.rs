@@ -1,0 +1,273 @@
+//! What it takes to run a graph on one image, said before it is run: memory and work.
+//!
+//! A file of some hundred bytes can ask for gigabytes and hours, of which no single value is beyond
+//! measure. All numbers here saturate.
+
+use super::super::op::{Conv2d, Op};
+use super::super::{Graph, NodeId};
+use crate::shape::{Shape, Window};
+
+/// What one image takes in floats.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Demand {
+    /// Bytes of all constants, held throughout.
+    pub constants: u64,
+    /// Bytes of values and of what their making takes, where they are most.
+    pub peak: u64,
+    /// The node at which that is.
+    pub peak_at: NodeId,
+    /// Bytes of all values together: what a [`Tape`](super::Tape) keeps.
+    pub values: u64,
+    /// Work, in multiply-adds of a matrix product: what else is done counts as as many as take the
+    /// same time.
+    pub work: u64,
+    /// The node that takes most of it.
+    pub work_at: NodeId,
+}
+
+/// Multiply-adds that take as long as passing a value on, taking it into a window, and
+/// interpolating one: the former are many at a time.
+const ELEMENT: u64 = 16;
+const TAP: u64 = 32;
+const WINDOW: u64 = 128;
+const INTERPOLATION: u64 = 256;
+
+impl Demand {
+    /// What a verified graph takes; none of an empty one.
+    pub fn of(graph: &Graph) -> Option<Self> {
+        let order = graph.order();
+        let first = *order.first()?;
+        let mut demand = Self {
+            constants: constants(graph),
+            peak: 0,
+            peak_at: first,
+            values: 0,
+            work: 0,
+            work_at: first,
+        };
+        let mut uses: Vec<usize> = vec![0; graph.id_bound()];
+        for &id in &order {
+            graph.inputs(id).iter().for_each(|input| uses[input.index()] += 1);
+        }
+        let (mut live, mut most_work) = (0u64, 0);
+        for id in order {
+            let (node, inputs) = (graph.node(id), graph.inputs(id));
+            let shapes: Vec<Shape> = inputs.iter().map(|&input| graph.node(input).shape).collect();
+            live = live.saturating_add(bytes(node.shape));
+            demand.values = demand.values.saturating_add(bytes(node.shape));
+            let now = live.saturating_add(scratch(&node.op, &shapes, node.shape));
+            if now > demand.peak {
+                (demand.peak, demand.peak_at) = (now, id);
+            }
+            let work = work(&node.op, &shapes, node.shape);
+            demand.work = demand.work.saturating_add(work);
+            if work > most_work {
+                (most_work, demand.work_at) = (work, id);
+            }
+            for input in inputs {
+                uses[input.index()] -= 1;
+                if uses[input.index()] == 0 {
+                    live -= bytes(graph.node(input).shape);
+                }
+            }
+        }
+        Some(demand)
+    }
+}
+
+fn bytes(shape: Shape) -> u64 {
+    product(&[4, shape.len()])
+}
+
+fn product(factors: &[usize]) -> u64 {
+    factors
+        .iter()
+        .fold(1, |product: u64, &factor| product.saturating_mul(factor as u64))
+}
+
+/// Tensors are shared where one constant of a file is read by many nodes, and counted once.
+fn constants(graph: &Graph) -> u64 {
+    let mut tensors = std::collections::BTreeMap::new();
+    for id in graph.ids() {
+        let op = &graph.node(id).op;
+        let of_conv = if let Op::Conv2d(op) = op {
+            Some(&op.weight)
+        } else {
+            None
+        };
+        let of_linear = if let Op::Linear(op) = op {
+            Some(&op.weight)
+        } else {
+            None
+        };
+        // Of other constants there are a few a channel.
+        let weights = of_conv.into_iter().chain(of_linear);
+        tensors.extend(weights.map(|w| (w.values().as_ptr(), product(&[4, w.len()]))));
+    }
+    tensors.values().fold(0, |sum, bytes| sum.saturating_add(*bytes))
+}
+
+/// Bytes beside operands and result while an operator runs.
+fn scratch(op: &Op, inputs: &[Shape], output: Shape) -> u64 {
+    let input = inputs.first().copied().unwrap_or(output);
+    match op {
+        Op::Conv2d(op) => columns(op, input, output),
+        Op::MaxPool(op) => taps_at_a_time(&op.window, input),
+        Op::AvgPool(op) => taps_at_a_time(&op.window, input).saturating_add(product(&[8, output.plane()])),
+        // One or two taps for each row and column, in lists.
+        Op::Resize(op) => product(&[64, op.size[0].saturating_add(op.size[1])]),
+        Op::Slice(op) => product(&[8, op.count]),
+        Op::BlockRelu(_) | Op::Clip(_) | Op::Clamp(_) => product(&[16, output.plane()]),
+        Op::Input(_)
+        | Op::Linear(_)
+        | Op::BatchNorm(_)
+        | Op::Affine(_)
+        | Op::Relu(_)
+        | Op::GlobalAvgPool(_)
+        | Op::Add(_)
+        | Op::Concat(_)
+        | Op::Pad(_)
+        | Op::Flatten(_)
+        | Op::Output(_) => 0,
+    }
+}
+
+/// The matrix of a convolution's taps, of one group at a time; narrow ones and those of one pixel
+/// need none.
+fn columns(op: &Conv2d, input: Shape, output: Shape) -> u64 {
+    let (in_c, out_c) = (input.c / op.groups, output.c / op.groups);
+    if in_c.saturating_mul(out_c) <= 4 || op.window == Window::dense([1, 1]) {
+        return 0;
+    }
+    let [kh, kw] = op.window.kernel;
+    product(&[4, in_c, kh, kw, output.plane()])
+}
+
+fn taps_at_a_time(window: &Window, input: Shape) -> u64 {
+    let [kh, kw] = window.kernel;
+    product(&[8, kh.min(input.h), kw.min(input.w)])
+}
+
+/// Multiply-adds, or what takes as long.
+fn work(op: &Op, inputs: &[Shape], output: Shape) -> u64 {
+    let input = inputs.first().copied().unwrap_or(output);
+    let elements = || {
+        let all = inputs
+            .iter()
+            .fold(output.len() as u64, |sum, s| sum.saturating_add(s.len() as u64));
+        all.saturating_mul(ELEMENT)
+    };
+    match op {
+        Op::Conv2d(op) => product(&[op.weight.len(), output.plane()]).saturating_add(elements()),
+        Op::Linear(op) => product(&[op.weight.len()]).saturating_add(elements()),
+        Op::MaxPool(op) => windows(&op.window, input, output),
+        Op::AvgPool(op) => windows(&op.window, input, output),
+        // Of its operand it passes over what it leaves out.
+        Op::Slice(_) => product(&[output.len()]).saturating_mul(ELEMENT),
+        Op::Resize(_) => product(&[output.len()]).saturating_mul(INTERPOLATION),
+        Op::Input(_)
+        | Op::BatchNorm(_)
+        | Op::Affine(_)
+        | Op::Relu(_)
+        | Op::BlockRelu(_)
+        | Op::Clip(_)
+        | Op::Clamp(_)
+        | Op::GlobalAvgPool(_)
+        | Op::Add(_)
+        | Op::Concat(_)
+        | Op::Pad(_)
+        | Op::Flatten(_)
+        | Op::Output(_) => elements(),
+    }
+}
+
+fn windows(window: &Window, input: Shape, output: Shape) -> u64 {
+    let rows = window.taps_of_all(0, input.h, output.h);
+    let taps = rows.saturating_mul(window.taps_of_all(1, input.w, output.w));
+    let of_channel = taps
+        .saturating_mul(TAP)
+        .saturating_add(product(&[output.plane()]).saturating_mul(WINDOW));
+    of_channel.saturating_mul(output.c as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nn::Origin;
+    use crate::nn::op::{Add, Input, MaxPool, Output, Relu};
+    use crate::tensor::Tensor;
+
+    fn graph(build: impl FnOnce(&mut Graph, NodeId) -> NodeId, shape: Shape) -> Graph {
+        let mut graph = Graph::new("g");
+        let x = graph.add(Input { shape }, &[], Origin::named("x")).unwrap();
+        let y = build(&mut graph, x);
+        let output = Output::map(graph.node(y).shape);
+        graph.add(output, &[y], Origin::named("y")).unwrap();
+        graph
+    }
+
+    fn conv(channels: usize, window: Window) -> Conv2d {
+        let [kh, kw] = window.kernel;
+        let count = channels * channels * kh * kw;
+        Conv2d {
+            weight: Tensor::new(vec![channels, channels, kh, kw], vec![0.0; count]).unwrap(),
+            bias: None,
+            window,
+            groups: 1,
+        }
+    }
+
+    #[test]
+    fn what_is_alive_at_the_peak_is_counted_by_hand() {
+        // x of 4*8*8*4 bytes lives until the sum; the convolution has 4*9 rows of 64 pixels.
+        let window = Window {
+            pads: [1; 4],
+            ..Window::dense([3, 3])
+        };
+        let op = conv(4, window);
+        let graph = graph(
+            |graph, x| {
+                let a = graph.add(Relu, &[x], Origin::named("a")).unwrap();
+                let b = graph.add(op.clone(), &[a], Origin::named("b")).unwrap();
+                let c = graph.add(op, &[b], Origin::named("c")).unwrap();
+                graph.add(Add, &[c, x], Origin::named("s")).unwrap()
+            },
+            Shape::new(4, 8, 8),
+        );
+        let demand = Demand::of(&graph).unwrap();
+        let map = 4 * 8 * 8 * 4;
+        assert_eq!(demand.constants, 4 * 4 * 4 * 9, "one tensor, read twice");
+        assert_eq!(demand.peak, 3 * map + 4 * 4 * 9 * 64);
+        assert_eq!(graph.node(demand.peak_at).origin.name, "b");
+        assert_eq!(demand.values, 6 * map);
+        let macs = 2 * 4 * 4 * 9 * 64;
+        // Operands and results: of the input, the ReLU, two convolutions, the sum and the output.
+        let passed_on = 256 * (1 + 2 + 2 + 2 + 3 + 2);
+        assert_eq!(demand.work, macs + ELEMENT * passed_on);
+    }
+
+    #[test]
+    fn large_windows_are_work_and_no_number_wraps() {
+        let window = Window {
+            pads: [8191; 4],
+            ..Window::dense([16384, 16384])
+        };
+        let wide = graph(
+            |graph, x| graph.add(MaxPool { window }, &[x], Origin::named("p")).unwrap(),
+            Shape::new(1, 16384, 16384),
+        );
+        let demand = Demand::of(&wide).unwrap();
+        assert!(demand.work > 1 << 56, "{}", demand.work);
+        assert_eq!(wide.node(demand.work_at).origin.name, "p");
+        let mut many = Graph::new("many");
+        let shape = Shape::new(1, 1 << 14, 1 << 14);
+        let mut at = many.add(Input { shape }, &[], Origin::named("x")).unwrap();
+        for _ in 0..10_000 {
+            at = many.add(Relu, &[at], Origin::named("r")).unwrap();
+        }
+        let demand = Demand::of(&many).unwrap();
+        assert_eq!(demand.values, 10_001 << 30);
+        assert_eq!(demand.peak, 2 << 30);
+        assert!(demand.work > 10_000 << 32);
+    }
+}
