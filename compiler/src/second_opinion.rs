@@ -122,7 +122,7 @@ pub fn second_opinion(
 fn is_tracts_own(imported: &Imported, first: &Disagreement) -> bool {
     let value = imported.values.iter().find(|value| value.name == first.output);
     value.is_some_and(|value| match &imported.graph.node(value.node).op {
-        Op::Resize(resize) => resize.mode != ResizeMode::Linear,
+        Op::Resize(resize) => resize.mode != ResizeMode::Bilinear,
         Op::MaxPool(_) | Op::AvgPool(_) => first.difference.is_infinite(),
         _ => false,
     })
@@ -239,7 +239,7 @@ impl Comparison<'_> {
         let size = mean_square(pairs().map(|(_, b)| b * b).sum()).max(1e-6);
         if self.imported.assignment.is_some() {
             let error = mean_square(pairs().map(|(a, b)| (a - b).powi(2)).sum()) / size;
-            return (!(error <= SIGNS)).then_some(error);
+            return (error.is_nan() || error > SIGNS).then_some(error);
         }
         let worst = pairs().map(|(a, b)| (a - b).abs()).fold(0.0, f64::max) / size;
         let finite = pairs().all(|(a, b)| a.is_finite() && b.is_finite());

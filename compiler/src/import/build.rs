@@ -65,7 +65,12 @@ pub(super) fn build(
     for &at in &structure.order {
         builder.import(&source.node[at], ends.contains(&at));
     }
-    let (graph, warnings, output_dims, values) = builder.finish(&source, &structure)?;
+    let Finished {
+        graph,
+        warnings,
+        output_dims,
+        values,
+    } = builder.finish(&source, &structure)?;
     Ok(Imported {
         assignment: twin.map(|twin| twin.check(&graph)).transpose()?,
         graph: graph.verify().map_err(ImportError::Unsound)?,
@@ -311,11 +316,7 @@ impl Builder<'_> {
         }
     }
 
-    fn finish(
-        mut self,
-        source: &GraphProto,
-        structure: &Structure,
-    ) -> Result<(Graph, Vec<Warning>, Vec<usize>, Vec<ImportedValue>), ImportError> {
+    fn finish(mut self, source: &GraphProto, structure: &Structure) -> Result<Finished, ImportError> {
         if !self.unsupported.is_empty() {
             return Err(ImportError::Unsupported(UnsupportedNodes(self.unsupported)));
         }
@@ -345,8 +346,21 @@ impl Builder<'_> {
         let (mut graph, ids) = self.graph.compacted_with_ids();
         let values = named_values(source, structure, &self.values, &ids);
         make_names_unique(&mut graph, &mut self.warnings);
-        Ok((graph, self.warnings, dims, values))
+        Ok(Finished {
+            graph,
+            warnings: self.warnings,
+            output_dims: dims,
+            values,
+        })
     }
+}
+
+/// What the walk came to.
+struct Finished {
+    graph: Graph,
+    warnings: Vec<Warning>,
+    output_dims: Vec<usize>,
+    values: Vec<ImportedValue>,
 }
 
 /// The values that the compacted graph computes, in the order of the file's nodes.
