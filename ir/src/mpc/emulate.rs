@@ -194,7 +194,7 @@ impl<'a> Emulation<'a> {
     /// than 2^53, so does every partial sum, in whatever order, and an f64 holds it as it is.
     pub fn convolve(&self, x: &IntMap, op: &Conv2d, output: Shape) -> Vec<i64> {
         let (shape, window) = (x.shape(), &op.window);
-        let largest = x.values().iter().map(|v| v.unsigned_abs()).max().unwrap_or(0);
+        let largest = map::magnitude(x.values());
         let is_exact = |w: &&Weight| w.largest.checked_mul(largest).is_some_and(|sum| sum < EXACT);
         if let Some(weight) = self.emulator.weights[op.weight.index()].as_ref().filter(is_exact) {
             let x: Vec<f64> = x.values().iter().map(|&v| v as f64).collect();

@@ -10,7 +10,7 @@
 use super::map::reduce;
 use super::masks::{NEAREST, truncate};
 use super::{Bound, Emulation, IntMap};
-use crate::mpc::gate::{Form, WIDE};
+use crate::mpc::gate::{Form, Grain, WIDE};
 use crate::mpc::sums::{SumList, SumPlaces, sum_threshold};
 use crate::mpc::{ACTIVATION_OFFSET, TRUNCATED_BITS, UNIT};
 use crate::patch::{Patch, patch_area};
@@ -81,6 +81,10 @@ impl Emulation<'_> {
         limit: Limit,
     ) -> Vec<i64> {
         let form = Form::of(lower, upper);
+        if form == Form::Lower(Grain::Pixel) {
+            let values = operand.value.channel(c).iter();
+            return values.map(|&z| Self::relu(z, form.ring())).collect();
+        }
         let (ring, none) = (form.ring(), Limit::default());
         let [below, above] = if lower == upper {
             // Both signs of one opening, and so of one rounding.

@@ -67,9 +67,16 @@ impl IntMap {
 
     /// The same modulo 2^32, as signed numbers of 32 bits; none if it is so already.
     pub(super) fn reduced(&self) -> Option<Self> {
-        let is_reduced = self.values.iter().all(|&v| v == reduce(v));
+        let is_reduced = magnitude(&self.values) <= 1 << 31;
         (!is_reduced).then(|| Self::new(self.shape, self.values.iter().map(|&v| reduce(v)).collect()))
     }
+}
+
+/// A power of two, or one, that no value exceeds in magnitude, nor reaches if it is positive.
+pub(super) fn magnitude(values: &[i64]) -> u64 {
+    // All bits that differ from the sign, in any value: no comparison, no branch.
+    let bits = values.iter().fold(0, |bits, v| bits | (v ^ (v >> 63)));
+    (bits.cast_unsigned() + 1).next_power_of_two()
 }
 
 /// The signed number of 32 bits that is the same modulo 2^32.
