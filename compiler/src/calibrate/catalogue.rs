@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use thiserror::Error;
 use trefoil_ir::{Patch, Shape};
+use trefoil_runtime::amount::counted;
 
 use crate::pass::Entries;
 
@@ -181,7 +182,7 @@ fn patch_of(pair: [u64; 2]) -> Option<Patch> {
 
 /// A catalogue file is malformed.
 #[derive(Debug, Error, PartialEq, Eq)]
-#[error("the patch catalogue has {} fault(s):\n{}", .0.len(), lines(.0))]
+#[error("the patch catalogue has {}:\n{}", counted(.0.len(), "fault"), lines(.0))]
 pub struct CatalogueError(
     /// Every fault that was found.
     pub Vec<CatalogueFault>,
@@ -291,7 +292,7 @@ mod tests {
             r#"{"4x4": [[0,0],[1,1],[0,2],[2]], "x": [], "5x5": 1, "6x6": [], "6x6": [[1,-1]], "0x1": []}"#;
         let message = Catalogue::parse(text).unwrap_err().to_string();
         for expected in [
-            "8 fault(s)",
+            "8 faults",
             "\"4x4\", entry 0: `[0,0]` is no patch",
             "entry 2: `[0,2]`",
             "entry 3: `[2]`",

@@ -89,6 +89,8 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: Arguments) -> Result<()> {
     let (model, folder) = (arguments.model.clone(), arguments.output.clone());
+    let preprocess = arguments.preprocess.as_ref();
+    let preprocess = preprocess.map_or_else(String::new, |path| format!(" --preprocess {}", path.display()));
     let options = options(arguments)?;
     let share = options.shard.range(options.data.len()).len();
     let bar = Bar::new(share, "measuring");
@@ -96,7 +98,7 @@ pub(super) fn run(arguments: Arguments) -> Result<()> {
     bar.clear();
     let options: usize = measured.header.layers.iter().map(|layer| layer.options()).sum();
     say!(
-        "{}: {} options of {}, {} ({} measured now)\nnext  trefoil compile {} --profile {} --budget 15% -o plans",
+        "{}: {} options of {}, {} ({} measured now)\nnext  trefoil compile {} --profile {} --budget 15%{preprocess} -o plans",
         folder.display(),
         grouped(options as u64),
         counted(measured.header.layers.len(), "sign"),

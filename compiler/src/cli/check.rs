@@ -6,7 +6,7 @@ use anyhow::{Error, Result};
 use serde_json::{Value, json};
 use trefoil_ir::nn::eval::Demand;
 use trefoil_ir::text::printable;
-use trefoil_runtime::amount::size;
+use trefoil_runtime::amount::{counted, size};
 use trefoil_runtime::terminal;
 
 use super::limits::LimitArguments;
@@ -137,16 +137,16 @@ fn print(imported: &Imported, counts: &Counts, limits: Limits) -> Result<()> {
     );
     say!("{}", table(counts));
     say!(
-        "in all: {} DReLUs, {} comparisons of max-pools, {} multiply-adds, {} layers with weights",
+        "in all: {} DReLUs, {} comparisons of max-pools, {} multiply-adds, {} with weights",
         grouped(counts.drelus_at_1x1 as u64),
         grouped(counts.comparisons as u64),
         grouped(counts.macs),
-        counts.layers.len()
+        counted(counts.layers.len(), "layer")
     );
     if let Some(assignment) = &imported.assignment {
         say!(
-            "the file carries an assignment for {} ReLUs, which `trefoil compile` uses; counted is the network without it",
-            assignment.layers().count()
+            "the file carries an assignment for {}, which `trefoil compile` uses; counted is the network without it",
+            counted(assignment.layers().count(), "ReLU")
         );
     }
     if let Some(demand) = Demand::of(&imported.graph) {

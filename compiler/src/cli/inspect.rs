@@ -12,7 +12,7 @@ use trefoil_ir::nn::{Graph, Op};
 use trefoil_ir::plan::{ClientPlan, Digest, HelperPlan, Owner, PlanId, Role, ServerPlan, decode_role};
 use trefoil_ir::tail::Tail;
 use trefoil_ir::text::TensorStore;
-use trefoil_runtime::amount::size;
+use trefoil_runtime::amount::{counted, size};
 
 use super::print::say;
 use super::{DATA, Format, files, profile, say_json};
@@ -143,8 +143,8 @@ fn show_json(bytes: &[u8]) -> Option<Shown> {
         (
             "assignment",
             format!(
-                "an assignment of patches for {} ReLUs",
-                assignment.layers().count()
+                "an assignment of patches for {}",
+                counted(assignment.layers().count(), "ReLU")
             ),
         )
     };

@@ -9,6 +9,7 @@ use trefoil_ir::mpc::Phase;
 use trefoil_ir::mpc::cost::{Bytes, StepCost};
 use trefoil_ir::mpc::time::{LinkModel, Machine};
 use trefoil_ir::nn::{Graph, Verified};
+use trefoil_runtime::amount::counted;
 
 use super::compile::CompileError;
 use super::trial::Trial;
@@ -471,15 +472,15 @@ impl fmt::Display for JointReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "joint distortion {:.4e} -> {:.4e} on {} images, {:.4e} -> {:.4e} on {} held out (shrinkage {}, {} sweeps)",
+            "joint distortion {:.4e} -> {:.4e} on {}, {:.4e} -> {:.4e} on {} held out (shrinkage {}, {})",
             self.start.fit,
             self.end.fit,
-            self.fit_images,
+            counted(self.fit_images, "image"),
             self.start.held_out,
             self.end.held_out,
             self.held_out_images,
             self.shrinkage,
-            self.sweeps
+            counted(self.sweeps, "sweep")
         )
     }
 }

@@ -8,6 +8,7 @@ use rayon::prelude::*;
 use thiserror::Error;
 use trefoil_ir::nn::eval::{FeatureMap, ImageShapeError};
 use trefoil_ir::nn::{Graph, Verified};
+use trefoil_runtime::amount::counted;
 use trefoil_runtime::data::{DataError, DataSet};
 
 use super::compile::feature_map;
@@ -85,7 +86,7 @@ pub enum MeasureError {
     #[error("the network has no ReLU, so that there is nothing to measure")]
     NoRelu,
     /// The shard has no image.
-    #[error("the shard {0}/{1} of {2} images is empty: make fewer shards")]
+    #[error("the shard {}/{} of {} is empty: make fewer shards", .0, .1, counted(*.2, "image"))]
     EmptyShard(usize, usize, usize),
     /// A profile of something else.
     #[error("the profile is of another model (\"{0}\", weights included)")]

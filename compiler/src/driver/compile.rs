@@ -10,6 +10,7 @@ use trefoil_ir::mpc::emulate::{Emulator, IntMap, Rounding};
 use trefoil_ir::nn::eval::FeatureMap;
 use trefoil_ir::nn::{Graph, NodeId, Verified};
 use trefoil_ir::plan::{Owner, SecretSeed};
+use trefoil_runtime::amount::counted;
 use trefoil_runtime::data::{DataError, DataSet, ImageTensor, Preprocess};
 
 use super::assign::{AssignError, AssignOptions, BudgetReport, Strategy, assign, uniform};
@@ -240,7 +241,8 @@ fn word_on_carried(imported: &Imported, options: &CompileOptions) -> Option<Stri
         _ => "and others are used in its place, as the options say",
     };
     Some(format!(
-        "the model carries an assignment for {count} ReLUs, {used}"
+        "the model carries an assignment for {}, {used}",
+        counted(count, "ReLU")
     ))
 }
 

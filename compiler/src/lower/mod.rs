@@ -238,9 +238,16 @@ fn calibration_warnings(graph: &Graph, calibration: &Calibration, options: &Lowe
         return Vec::new();
     }
     let message = format!(
-        "{images} calibration images are few for {} bits of head-room, and a value beyond them corrupts silently: \
-         calibrate with {ENOUGH_IMAGES} or more, or take 2 bits",
-        options.head_room
+        "{} few for {} of head-room, and a value beyond them corrupts silently: calibrate with {ENOUGH_IMAGES} or \
+         more, or take 2 bits",
+        match images {
+            1 => "1 calibration image is".to_owned(),
+            _ => format!("{images} calibration images are"),
+        },
+        match options.head_room {
+            1.0 => "1 bit".to_owned(),
+            bits => format!("{bits} bits"),
+        }
     );
     graph
         .input()

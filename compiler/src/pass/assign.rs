@@ -208,7 +208,7 @@ mod tests {
         };
         let text = error.to_string();
         for expected in [
-            "5 fault(s)",
+            "5 faults",
             "1 patches are given, and the ReLU has 2 channels",
             "a ReLU with one sign",
             "[6, 1] is larger than the map of 5x4",

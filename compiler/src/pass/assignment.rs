@@ -21,6 +21,7 @@ use serde_json::Value;
 use thiserror::Error;
 use trefoil_ir::Patch;
 use trefoil_ir::text::printable;
+use trefoil_runtime::amount::counted;
 
 /// Patches by ReLU name.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -208,7 +209,7 @@ impl<'de> Deserialize<'de> for Entries {
 
 /// An assignment is malformed or does not fit the network.
 #[derive(Debug, Error, PartialEq, Eq)]
-#[error("the assignment has {} fault(s):\n{}", .0.len(), lines(.0))]
+#[error("the assignment has {}:\n{}", counted(.0.len(), "fault"), lines(.0))]
 pub struct AssignmentError(
     /// Every fault that was found.
     pub Vec<AssignmentFault>,
