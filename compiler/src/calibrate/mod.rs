@@ -1,12 +1,14 @@
 //! Calibration: runs the network in f32 on sample images and records how large every value gets.
 //!
 //! Lowering chooses scales from what is recorded here: the range of every channel of every node,
-//! and for gates with patches of several pixels how large the patches' sums get. Images run in
+//! and for gates with patches of several pixels how large the patches' sums get. From the [gains](Gains)
+//! of the first images it says what rounding to these scales costs. Images run in
 //! parallel, each thread holding the values of one image at a time; the result is the same for any
 //! number of threads, since minima and maxima do not depend on order.
 
 pub mod catalogue;
 pub mod distortion;
+mod gain;
 mod observe;
 pub mod profile;
 
@@ -18,6 +20,8 @@ use thiserror::Error;
 use trefoil_ir::nn::eval::{FeatureMap, ImageShapeError};
 use trefoil_ir::nn::{Graph, NodeId};
 
+pub use self::gain::Gains;
+use self::gain::Probe;
 use self::observe::{Fault, Observer};
 use crate::pass::Interval;
 
@@ -31,6 +35,8 @@ pub struct Calibration {
     pub channels: Vec<Vec<ChannelRange>>,
     /// For each gate with a patch of more than one pixel: how large its operand's sums get.
     pub patch_sums: BTreeMap<NodeId, PatchSums>,
+    /// What an error of a value does to the output.
+    pub gains: Gains,
 }
 
 /// Smallest and largest value of a channel.
@@ -149,6 +155,7 @@ pub fn calibrate(
 #[derive(Debug)]
 pub struct Calibrator<'a> {
     observer: Observer<'a>,
+    probe: Option<Probe<'a>>,
     seen: Option<Calibration>,
 }
 
@@ -156,7 +163,16 @@ impl<'a> Calibrator<'a> {
     /// A calibration of this graph, without images yet.
     pub fn new(graph: &'a Graph) -> Self {
         Self {
+            probe: Some(Probe::new(graph)),
+            ..Self::of_ranges(graph)
+        }
+    }
+
+    /// A calibration of ranges alone, without the gains, whose images take several runs each.
+    pub fn of_ranges(graph: &'a Graph) -> Self {
+        Self {
             observer: Observer::new(graph),
+            probe: None,
             seen: None,
         }
     }
@@ -173,10 +189,8 @@ impl<'a> Calibrator<'a> {
     pub fn add(&mut self, images: &[FeatureMap]) -> Result<(), CalibrationError> {
         // As many at a time as there are threads: what each image leaves behind takes memory, too.
         for batch in images.chunks(rayon::current_num_threads()) {
-            let seen: Vec<_> = batch
-                .par_iter()
-                .map(|image| self.observer.observe(image))
-                .collect();
+            let numbered = batch.par_iter().zip(self.images()..self.images() + batch.len());
+            let seen: Vec<_> = numbered.map(|(image, at)| self.observe(image, at)).collect();
             for seen in seen {
                 let image = self.images();
                 let seen = seen.map_err(|fault| self.error(image, fault))?;
@@ -187,6 +201,16 @@ impl<'a> Calibrator<'a> {
             }
         }
         Ok(())
+    }
+
+    fn observe(&self, image: &FeatureMap, number: usize) -> Result<Calibration, Fault> {
+        let mut seen = self.observer.observe(image)?;
+        if let Some(probe) = &self.probe {
+            probe
+                .add_to(&mut seen.gains, image, number)
+                .map_err(Fault::Shape)?;
+        }
+        Ok(seen)
     }
 
     /// What was seen.

@@ -6,7 +6,8 @@ use trefoil_ir::nn::eval::{self, FeatureMap, ImageShapeError, patch_sums};
 use trefoil_ir::nn::{Graph, NodeId};
 use trefoil_ir::{Patch, Shape};
 
-use super::{Calibration, ChannelRange, PatchSums};
+use super::distortion::logits;
+use super::{Calibration, ChannelRange, Gains, PatchSums};
 use crate::pass::Gate;
 
 /// Why an image cannot be used.
@@ -23,6 +24,7 @@ pub(super) struct Observer<'a> {
     graph: &'a Graph,
     /// By the index of a value: the gates that take sums over patches of it.
     gates: Vec<Vec<(NodeId, Gate)>>,
+    logits: NodeId,
 }
 
 impl<'a> Observer<'a> {
@@ -33,7 +35,11 @@ impl<'a> Observer<'a> {
                 gates[graph.inputs(id)[0].index()].push((id, gate));
             }
         }
-        Self { graph, gates }
+        Self {
+            graph,
+            gates,
+            logits: logits(graph),
+        }
     }
 
     pub(super) fn graph(&self) -> &'a Graph {
@@ -46,6 +52,7 @@ impl<'a> Observer<'a> {
             images: 1,
             channels: vec![Vec::new(); self.graph.id_bound()],
             patch_sums: BTreeMap::new(),
+            gains: Gains::none(),
         };
         let mut not_finite = None;
         let inspect = |id: NodeId, value: &FeatureMap| {
@@ -67,6 +74,9 @@ impl<'a> Observer<'a> {
             return Err(id);
         }
         seen.channels[id.index()] = value.channels().map(range).collect();
+        if id == self.logits {
+            seen.gains.see_output(value);
+        }
         for (user, gate) in &self.gates[id.index()] {
             let sums = sums(gate, value);
             let finite = |sums: &[f32]| sums.iter().all(|s| s.is_finite());
@@ -118,6 +128,7 @@ fn largest_sum(channel: &[f32], patch: Patch, shape: Shape) -> f32 {
 /// Joins what another image has shown.
 pub(super) fn merge(all: &mut Calibration, more: &Calibration) {
     all.images += more.images;
+    all.gains.merge(&more.gains);
     for (all, more) in all
         .channels
         .iter_mut()

@@ -1,7 +1,7 @@
 //! Calibration against what the definition says, on small networks.
 
-use trefoil_ir::nn::eval;
 use trefoil_ir::nn::op::{Affine, Clip};
+use trefoil_ir::nn::{Op, eval};
 use trefoil_ir::{Patch, Shape, Tensor};
 
 use super::*;
@@ -167,4 +167,36 @@ fn a_layer_that_overflows_is_named_even_before_a_relu() {
     let error = calibrate(&graph, images(&graph, 2), |_| {}).unwrap_err();
     let expected = "affine \"affine2\" gave a value that is not a finite number on calibration image 0";
     assert!(error.to_string().starts_with(expected), "{error}");
+}
+
+/// Of a linear map all is known: an error of one input of variance 1 changes the two outputs by the
+/// squares of its weights.
+#[test]
+fn gains_of_a_linear_map_are_its_squared_weights() {
+    let mut net = Net::new(8);
+    let x = net.input(Shape::vector(5));
+    let y = net.linear(x, 2);
+    let Op::Linear(linear) = net.node_op(y) else {
+        panic!("it is a linear layer");
+    };
+    let weights = linear.weight.values().to_vec();
+    let graph = net.finish(y);
+    let images = images(&graph, 11);
+    let calibration = calibrate(&graph, images.clone(), |_| {}).unwrap();
+    let gains: Vec<f64> = calibration.gains.of(x).collect();
+    assert_eq!((gains.len(), calibration.gains.images), (5, 8));
+    for (c, gain) in gains.iter().enumerate() {
+        let squares = [weights[c], weights[5 + c]].map(|w| f64::from(w).powi(2));
+        assert!(
+            (gain - squares.iter().sum::<f64>() / 2.0).abs() < 1e-6,
+            "{c}: {gain}"
+        );
+    }
+    let outputs = images
+        .iter()
+        .flat_map(|image| eval::run(&graph, image).unwrap().into_values());
+    let outputs: Vec<f64> = outputs.map(f64::from).collect();
+    let mean = outputs.iter().sum::<f64>() / 22.0;
+    let variance = outputs.iter().map(|y| (y - mean).powi(2)).sum::<f64>() / 22.0;
+    assert!((calibration.gains.output_variance() - variance).abs() < 1e-5 * variance);
 }

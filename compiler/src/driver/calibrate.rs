@@ -246,7 +246,7 @@ impl<'a> Measure<'a> {
 
     fn chunk(&self, images: Range<usize>, mut progress: impl FnMut(usize)) -> Result<Chunk, MeasureError> {
         let mut chunk = self.empty_chunk(&images);
-        let mut calibrator = Calibrator::new(&self.subject.graph);
+        let mut calibrator = Calibrator::of_ranges(&self.subject.graph);
         let at_once = rayon::current_num_threads();
         for start in images.clone().step_by(at_once) {
             let batch: Vec<(usize, FeatureMap)> = (start..images.end.min(start + at_once))

@@ -8,7 +8,7 @@ use trefoil_ir::mpc::cost::{Cost, StepCost};
 use trefoil_ir::nn::{Graph, Verified};
 
 use super::compile::CompileError;
-use crate::calibrate::{Calibration, ChannelRange, PatchSums};
+use crate::calibrate::{Calibration, ChannelRange, Gains, PatchSums};
 use crate::lower::{LowerOptions, lower};
 use crate::pass::count::{Counts, count};
 use crate::pass::{self, Assignment, Dump, Gate, PassOptions};
@@ -66,6 +66,7 @@ fn made_up(graph: &Graph) -> Calibration {
         images: 1,
         channels: vec![Vec::new(); graph.id_bound()],
         patch_sums: BTreeMap::new(),
+        gains: Gains::none(),
     };
     for id in graph.ids() {
         let node = graph.node(id);

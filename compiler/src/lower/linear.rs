@@ -1,7 +1,7 @@
 //! Integers of linear layers: weights, biases, and the multipliers of lifts and means.
 
 use trefoil_ir::Window;
-use trefoil_ir::mpc::UNIT;
+use trefoil_ir::mpc::{ACTIVATION_BOUND, UNIT};
 use trefoil_ir::nn::{Graph, NodeId, Op};
 
 /// A convolution or fully connected layer, the latter as one on a map of one pixel.
@@ -67,6 +67,16 @@ impl<'a> Weights<'a> {
             .collect()
     }
 
+    /// Per output channel the sum of the squares of the bias and of each weight times the room of the
+    /// operand's channel that it weighs.
+    pub(super) fn squares(&self, rooms: &[f64]) -> Vec<f64> {
+        let bias = |out: usize| self.bias.map_or(0.0, |bias| f64::from(bias[out]));
+        let weighed = |out: usize| self.row(out, rooms).map(|(w, room)| (w * room).powi(2));
+        (0..self.channels())
+            .map(|out| bias(out).powi(2) + weighed(out).sum::<f64>())
+            .collect()
+    }
+
     /// The weights as integers, for these units of operand and result.
     pub(super) fn integers(&self, operand: &[f64], unit: &[f64]) -> Vec<i32> {
         let row = |out: usize| {
@@ -123,6 +133,13 @@ const COARSEST_OPERAND: f64 = 16384.0;
 /// The smallest units of a sum that operands of these units can join.
 pub(super) fn coarsest(operand: &[f64]) -> Vec<f64> {
     operand.iter().map(|u| u / COARSEST_OPERAND).collect()
+}
+
+/// The upper limit of a clip in units. Where a channel stays far below the limit, its unit is too
+/// fine for the limit to be a number of the ring; the largest such number does the same to every
+/// value within the channel's bound.
+pub(super) fn level(high: f64, unit: f64) -> i32 {
+    (high / unit).round().clamp(1.0, ACTIVATION_BOUND as f64) as i32
 }
 
 /// Units are chosen so that nothing saturates here.

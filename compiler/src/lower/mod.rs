@@ -3,17 +3,21 @@
 //! 1. [`tail`]: what follows the last secret value runs in the clear at the client.
 //! 2. `form`: which values are activations, which accumulators, and which accumulators join into
 //!    one that is truncated once (a `tree`).
-//! 3. `scale`: the real value of one unit of every channel, from the calibration's ranges; `sums`:
-//!    that of sums over large patches, which are computed apart.
+//! 3. `scale`: the real value of one unit of every channel, from the calibration's ranges and from
+//!    what is in the channel's nature (`parts`); `sums`: that of sums over large patches, which are
+//!    computed apart.
 //! 4. `emit`: the steps and the integer constants.
 //!
 //! The result is a function of graph, calibration and options alone: the same bytes every time.
 
+mod channel;
 mod emit;
 mod form;
 mod linear;
+mod loss;
 mod max_pool;
 mod need;
+mod parts;
 mod scale;
 mod sign;
 mod sums;
@@ -178,6 +182,7 @@ pub fn lower(
     let forms = form::Forms::new(graph, end.revealed)?;
     let mut warnings = calibration_warnings(graph, calibration, options);
     let scales = scale::Scales::new(graph, &forms, calibration, options, &mut warnings)?;
+    warnings.extend(loss::warnings(graph, &forms, &scales, calibration));
     let emitted = emit::emit(graph, &forms, &scales)?;
     let program = emitted.program.verify().map_err(LowerError::Unsound)?;
     Ok(Lowered {

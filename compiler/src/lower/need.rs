@@ -10,18 +10,22 @@ use crate::calibrate::{Calibration, PatchSums};
 use crate::pass::Gate;
 
 /// Units that a value may reach: a few less than the protocol's bound, for what rounding adds.
-const VALUE_LIMIT: f64 = ((1 << 14) - 16) as f64;
+pub(super) const VALUE_LIMIT: f64 = ((1 << 14) - 16) as f64;
 
 /// Units that a sum over a patch may reach, likewise.
 pub(super) const SUM_LIMIT: f64 = ((1 << 15) - 16) as f64;
 
-/// No channel gets less room than this part of its layer's largest. A hundred images say much
-/// about a layer and little about one channel of it: with 1/256, MobileNetV2's rarest channels left
-/// their bounds on every other image; with 1/2 the noise is still a small part of what is allowed.
+/// No channel gets less room than this part of its layer's largest, times its own
+/// [part](super::parts). A hundred images say much about a layer and little about one channel of it:
+/// with 1/256, MobileNetV2's rarest channels left their bounds on every other image; with 1/2 the
+/// noise is still a small part of what is allowed.
 pub(super) const FLOOR: f64 = 0.5;
 
-/// Unit of a layer that the calibration never woke at all: room for values up to 1.
-const UNIT_OF_DEAD_LAYER: f64 = 1.0 / 16384.0;
+/// Room of a layer that the calibration never woke at all.
+pub(super) const ROOM_OF_DEAD_LAYER: f64 = 1.0;
+
+/// Its unit.
+const UNIT_OF_DEAD_LAYER: f64 = ROOM_OF_DEAD_LAYER / 16384.0;
 
 /// A calibration read with head-room.
 pub(super) struct Needs<'a> {
@@ -31,6 +35,8 @@ pub(super) struct Needs<'a> {
     pub(super) factor: f64,
     /// The value that the client learns.
     pub(super) revealed: NodeId,
+    /// By the index of a node: how small its channels are by nature.
+    pub(super) parts: Vec<Vec<f64>>,
 }
 
 impl Needs<'_> {
@@ -43,19 +49,23 @@ impl Needs<'_> {
             .collect()
     }
 
-    /// Units that give a value and what its gates make of it their room.
-    pub(super) fn of_values(&self, id: NodeId, gates: &[(NodeId, Gate)]) -> Vec<f64> {
+    /// The largest magnitudes of a value and of what these gates make of it.
+    pub(super) fn reach(&self, id: NodeId, gates: &[(NodeId, Gate)]) -> Vec<f64> {
         let mut bound = self.bound(id);
-        if id == self.revealed {
-            // Classes: the images of one may all be missing from the calibration.
-            let largest = bound.iter().fold(0.0f64, |m, b| m.max(*b));
-            bound.fill(largest);
-        }
         for (gate, _) in gates {
             raise(&mut bound, &self.bound(*gate));
         }
-        bound.iter_mut().for_each(|b| *b /= VALUE_LIMIT);
-        with_floor(bound)
+        bound
+    }
+
+    /// Units that give a value and what its gates make of it their room.
+    pub(super) fn of_values(&self, id: NodeId, gates: &[(NodeId, Gate)]) -> Vec<f64> {
+        let mut units = self.reach(id, gates);
+        units.iter_mut().for_each(|u| *u /= VALUE_LIMIT);
+        // Classes: the images of one may all be missing from the calibration.
+        let floor = if id == self.revealed { 1.0 } else { FLOOR };
+        with_floor(&mut units, &self.parts[id.index()], floor);
+        units
     }
 
     /// Units that give the patch sums of these gates on `id` their room; 0 where none is taken. Large
@@ -116,7 +126,7 @@ impl Needs<'_> {
         };
         let mut bounds: Vec<f64> = list.iter().map(bound).collect();
         let unseen = |patch| UNIT_OF_DEAD_LAYER * SUM_LIMIT * largest_area(patch, shape);
-        sums::with_floor(list, &mut bounds, unseen);
+        sums::with_floor(list, &self.parts[id.index()], &mut bounds, unseen);
         Ok(bounds)
     }
 
@@ -132,6 +142,20 @@ impl Needs<'_> {
         values.into_iter().map(|u| high.min(reachable(u))).collect()
     }
 
+    /// The upper limits of a clip's channels: [reachable](Self::reachable_limits) ones for patches that
+    /// are summed up with the pixels.
+    pub(super) fn limits(&self, id: NodeId, gate: &Gate, apart: bool) -> Option<Vec<f64>> {
+        let (high, patches) = gate.upper.as_ref()?;
+        let reachable = self.reachable_limits(id, gate);
+        let pairs = patches.iter().zip(reachable);
+        let limit = |(patch, reachable): (&Patch, f64)| match is_block(*patch) && !(apart && is_large(*patch))
+        {
+            true => reachable,
+            false => f64::from(*high),
+        };
+        Some(pairs.map(limit).collect())
+    }
+
     fn sums(&self, id: NodeId, gate: &Gate, sums: &PatchSums, apart: bool) -> Vec<f64> {
         let shape = self.graph.node(id).shape;
         let counts = |patch: Patch| is_block(patch) && !(apart && is_large(patch));
@@ -139,7 +163,7 @@ impl Needs<'_> {
             true => f64::from(sums.lower[c]) * self.factor,
             false => 0.0,
         };
-        let values = self.bound(id);
+        let (values, limits) = (self.bound(id), self.reachable_limits(id, gate));
         let upper = |c: usize| {
             let (Some((high, patches)), Some(sums)) = (&gate.upper, &sums.upper) else {
                 return 0.0;
@@ -150,7 +174,12 @@ impl Needs<'_> {
             // The sum of x is opened, and the sum of x - high is what decides: both need room.
             let area = largest_area(patches[c], shape);
             let (shifted, limit) = (f64::from(sums[c]) * self.factor, area * f64::from(*high));
-            shifted.max((shifted + limit).min(area * values[c]))
+            // Beside a limit that is out of reach, but not by much, sums are smaller.
+            let decides = match limits[c] < f64::from(*high) {
+                true => shifted.min(area * (limits[c] + values[c])),
+                false => shifted,
+            };
+            decides.max((shifted + limit).min(area * values[c]))
         };
         (0..shape.c).map(|c| lower(c).max(upper(c))).collect()
     }
@@ -171,14 +200,14 @@ pub(super) fn raise(units: &mut [f64], to: &[f64]) {
     }
 }
 
-/// Gives channels that are dead or tiny their part of the layer's largest.
-pub(super) fn with_floor(mut units: Vec<f64>) -> Vec<f64> {
+/// Gives channels that are dead, or smaller than their nature, `floor` times their part of the
+/// layer's largest.
+fn with_floor(units: &mut [f64], parts: &[f64], floor: f64) {
     let largest = units.iter().fold(0.0f64, |m, u| m.max(*u));
-    let floor = if largest > 0.0 {
-        largest * FLOOR
-    } else {
-        UNIT_OF_DEAD_LAYER
-    };
-    units.iter_mut().for_each(|u| *u = u.max(floor));
-    units
+    for (unit, part) in units.iter_mut().zip(parts) {
+        *unit = match largest > 0.0 {
+            true => unit.max(largest * floor * part),
+            false => UNIT_OF_DEAD_LAYER,
+        };
+    }
 }

@@ -17,11 +17,12 @@
 use std::collections::BTreeMap;
 
 use trefoil_ir::mpc::ACTIVATION_BOUND;
-use trefoil_ir::nn::op::{Axis, Pad};
 use trefoil_ir::nn::{Graph, NodeId, Op};
 
+use super::channel::source;
 use super::form::{Form, Forms, interpolates};
-use super::need::{Needs, raise, with_floor};
+use super::need::{Needs, ROOM_OF_DEAD_LAYER, VALUE_LIMIT, raise};
+use super::parts::parts;
 use super::sums::{self, GateSums, Source};
 use super::tree::Tree;
 use super::{LayerError, LowerError, LowerOptions, Warning, linear, warning};
@@ -34,6 +35,7 @@ pub(super) struct Scales {
     bounds: Vec<Vec<f64>>,
     relifted: BTreeMap<NodeId, Vec<f64>>,
     sums: BTreeMap<NodeId, GateSums>,
+    limits: BTreeMap<NodeId, Vec<f64>>,
 }
 
 /// Bits that a layer may lose to patch sums, or to weights that are large against their sums,
@@ -49,12 +51,14 @@ impl Scales {
         options: &LowerOptions,
         warnings: &mut Vec<Warning>,
     ) -> Result<Self, LowerError> {
-        let needs = Needs {
+        let mut needs = Needs {
             graph,
             calibration,
             factor: options.head_room.exp2(),
             revealed: forms.revealed(),
+            parts: Vec::new(),
         };
+        needs.parts = parts(&needs, forms, &image_bound(&needs, options, forms.input()));
         let mut choice = Choice {
             graph,
             forms,
@@ -67,6 +71,7 @@ impl Scales {
                 bounds: vec![Vec::new(); graph.id_bound()],
                 relifted: BTreeMap::new(),
                 sums: BTreeMap::new(),
+                limits: BTreeMap::new(),
             },
         };
         for &id in forms.order() {
@@ -89,6 +94,12 @@ impl Scales {
     /// The sums of a gate's large patches, if they are computed apart.
     pub(super) fn sums(&self, gate: NodeId) -> Option<&GateSums> {
         self.sums.get(&gate)
+    }
+
+    /// The upper limits of a clip's channels: the clip's, or a smaller one that no value exceeds either
+    /// where patches are summed up with the pixels, whose sums take up less room beside it.
+    pub(super) fn limits(&self, gate: NodeId) -> Option<&[f64]> {
+        self.limits.get(&gate).map(Vec::as_slice)
     }
 
     /// Largest magnitudes that are foreseen, as real values.
@@ -168,27 +179,32 @@ impl Choice<'_> {
         self.graph.inputs(id)[0]
     }
 
-    /// Units of an activation: those of what it is made of.
+    /// Units of an activation: those of what it is made of. Channels that a pad adds are zero at any
+    /// scale: they get the finest of the others.
     fn activation(&self, id: NodeId) -> Vec<f64> {
-        let units = |id: NodeId| self.scales.unit(id);
+        let operand = || match &self.graph.node(id).op {
+            Op::Relu(_) | Op::BlockRelu(_) | Op::Clip(_) => self.gated(id),
+            _ => self.scales.unit(self.operand(id)),
+        };
         match &self.graph.node(id).op {
             Op::Input(_) => self.image(id),
-            Op::Concat(_) => {
-                let parts = self.graph.inputs(id).into_iter();
-                parts.flat_map(|x| units(x).iter().copied()).collect()
+            Op::Concat(_) | Op::Slice(_) | Op::Pad(_) | Op::Flatten(_) => {
+                let finest = |units: &[f64]| units.iter().fold(f64::INFINITY, |m, u| m.min(*u));
+                let unit = |c: usize| match source(self.graph, id, c) {
+                    Some((operand, from)) => self.scales.unit(operand)[from],
+                    None => finest(operand()),
+                };
+                (0..self.graph.node(id).shape.c).map(unit).collect()
             }
-            Op::Slice(op) if op.axis == Axis::C => {
-                let operand = units(self.operand(id));
-                op.index().into_iter().map(|c| operand[c]).collect()
+            Op::Clip(clip) => {
+                let sharp = |c: usize| clip.lower[c].is_pixel() && clip.upper[c].is_pixel();
+                let units = operand().iter().enumerate();
+                let high = f64::from(clip.high);
+                units
+                    .map(|(c, u)| if sharp(c) { of_clipped(high, *u) } else { *u })
+                    .collect()
             }
-            Op::Pad(pad) => padded(units(self.operand(id)), pad),
-            Op::Flatten(_) => {
-                let plane = self.graph.node(self.operand(id)).shape.plane();
-                let operand = units(self.operand(id)).iter();
-                operand.flat_map(|u| std::iter::repeat_n(*u, plane)).collect()
-            }
-            Op::Relu(_) | Op::BlockRelu(_) | Op::Clip(_) => self.gated(id).to_vec(),
-            _ => units(self.operand(id)).to_vec(),
+            _ => operand().to_vec(),
         }
     }
 
@@ -203,25 +219,32 @@ impl Choice<'_> {
     }
 
     /// Units of the image. The exact range of its preprocessing, which the client knows, needs no
-    /// head-room.
+    /// head-room, and no floor but for channels that are always zero.
     fn image(&self, id: NodeId) -> Vec<f64> {
-        let Some(range) = &self.options.input_range else {
+        if self.options.input_range.is_none() {
             let units = self.needs.of_values(id, &[]);
             return units.into_iter().map(power_of_two_above).collect();
+        }
+        let bound = image_bound(&self.needs, self.options, id);
+        let largest = bound.iter().fold(0.0f64, |m, b| m.max(*b));
+        let otherwise = if largest > 0.0 {
+            largest
+        } else {
+            ROOM_OF_DEAD_LAYER
         };
-        let seen = self.needs.calibration.magnitudes(id);
-        let largest = range.iter().zip(seen).map(|(r, s)| f64::from(r.max(s)));
-        with_floor(largest.map(|m| m / ACTIVATION_BOUND as f64).collect())
+        let room = |b: &f64| if *b > 0.0 { *b } else { otherwise };
+        bound.iter().map(|b| room(b) / ACTIVATION_BOUND as f64).collect()
     }
 
     fn root(&mut self, id: NodeId) -> Result<(), LowerError> {
+        let gates = self.forms.truncated_gates(self.graph, id, Form::Root);
+        let apart = sums::summable(self.graph, self.forms, id);
+        self.limit(id, &gates, apart);
         if interpolates(self.graph, id) {
             let unit = self.scales.unit(self.operand(id)).to_vec();
             return self.set(id, unit);
         }
-        let gates = self.forms.truncated_gates(self.graph, id, Form::Root);
         let mut unit = self.needs.of_values(id, &gates);
-        let apart = sums::summable(self.graph, self.forms, id);
         if apart {
             let tree = Tree::new(self.graph, self.forms, id);
             self.sums(id, &gates, &Source::Tree(&tree))?;
@@ -272,6 +295,13 @@ impl Choice<'_> {
             self.scales.sums.insert(gate.0, sums);
         }
         Ok(())
+    }
+
+    fn limit(&mut self, id: NodeId, gates: &[(NodeId, Gate)], apart: bool) {
+        for (node, gate) in gates {
+            let limits = self.needs.limits(id, gate, apart);
+            self.scales.limits.extend(limits.map(|limits| (*node, limits)));
+        }
     }
 
     fn make_room_for_patches(
@@ -332,8 +362,13 @@ impl Choice<'_> {
         }
         let mut room = self.scales.unit(id).to_vec();
         let before = room.clone();
-        raise(&mut room, &self.needs.of_values(id, &gates));
+        let reach = self.needs.reach(id, &gates);
+        raise(
+            &mut room,
+            &reach.iter().map(|b| b / VALUE_LIMIT).collect::<Vec<_>>(),
+        );
         self.sums(id, &gates, &Source::Lifted(id))?;
+        self.limit(id, &gates, true);
         self.make_room_for_patches(id, &gates, true, &mut room)?;
         let coarser = |(unit, room): (&f64, &f64)| unit * power_of_two_above((room / unit).max(1.0));
         let units = before.iter().zip(&room).map(coarser).collect();
@@ -342,16 +377,29 @@ impl Choice<'_> {
     }
 }
 
-/// Padded channels are zero at any scale: the finest of the others.
-fn padded(operand: &[f64], pad: &Pad) -> Vec<f64> {
-    let finest = operand.iter().fold(f64::INFINITY, |m, u| m.min(*u));
-    let zeros = |count: usize| std::iter::repeat_n(finest, count);
-    zeros(pad.before[0])
-        .chain(operand.iter().copied())
-        .chain(zeros(pad.after[0]))
-        .collect()
+/// The unit of what a clip makes of values in units of `unit`. Where the limit is a few units, or less
+/// than one, nearly all values are 0 or the limit: the limit must be exact, and is a whole number of
+/// the result's units.
+fn of_clipped(high: f64, unit: f64) -> f64 {
+    let level = f64::from(linear::level(high, unit));
+    let exact = (level * unit - high).abs() <= high / 512.0;
+    match exact || level == ACTIVATION_BOUND as f64 {
+        true => unit,
+        false => high / level,
+    }
 }
 
-fn power_of_two_above(unit: f64) -> f64 {
+/// The largest magnitudes of the image's channels.
+fn image_bound(needs: &Needs<'_>, options: &LowerOptions, id: NodeId) -> Vec<f64> {
+    match &options.input_range {
+        None => needs.bound(id),
+        Some(range) => {
+            let seen = needs.calibration.magnitudes(id);
+            range.iter().zip(seen).map(|(r, s)| f64::from(r.max(s))).collect()
+        }
+    }
+}
+
+pub(super) fn power_of_two_above(unit: f64) -> f64 {
     unit.log2().ceil().exp2()
 }

@@ -210,16 +210,17 @@ fn make_room<'u>(
     }
 }
 
-/// No sum gets less room than this part of the largest over the same patch, as no channel does.
-pub(super) fn with_floor(list: &SumList, bound: &mut [f64], otherwise: impl Fn(Patch) -> f64) {
-    for at in 0..bound.len() {
-        let alike = list.patches.iter().zip(bound.iter());
-        let alike = alike.filter(|(patch, _)| **patch == list.patches[at]);
+/// No sum gets less room than its channel's [part](super::parts) of the largest over the same patch,
+/// as no channel does.
+pub(super) fn with_floor(list: &SumList, parts: &[f64], bound: &mut [f64], otherwise: impl Fn(Patch) -> f64) {
+    let whole: Vec<f64> = list.iter().zip(&*bound).map(|((c, _), b)| b / parts[c]).collect();
+    for (at, (channel, patch)) in list.iter().enumerate() {
+        let alike = list.patches.iter().zip(&whole).filter(|(p, _)| **p == patch);
         let largest = alike.fold(0.0f64, |most, (_, b)| most.max(*b));
         if largest == 0.0 {
-            bound[at] = otherwise(list.patches[at]);
+            bound[at] = otherwise(patch);
         } else {
-            bound[at] = bound[at].max(largest * FLOOR);
+            bound[at] = bound[at].max(largest * FLOOR * parts[channel]);
         }
     }
 }

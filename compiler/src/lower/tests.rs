@@ -1,6 +1,7 @@
 //! The emulated program against the network in f32: every operator, every structure.
 
 mod layers;
+mod spread;
 mod structure;
 mod sums;
 
@@ -28,9 +29,23 @@ impl Trial {
     }
 
     pub(super) fn of(graph: Verified<Graph>, options: &LowerOptions) -> Self {
+        Self::with_images(graph, options, |_, value| value)
+    }
+
+    /// The same on images of which each channel's values are changed.
+    pub(super) fn with_images(
+        graph: Verified<Graph>,
+        options: &LowerOptions,
+        change: impl Fn(usize, f32) -> f32,
+    ) -> Self {
         let mut rng = Rng::new(99);
         let shape = graph.node(graph.input().unwrap()).shape;
-        let images: Vec<FeatureMap> = (0..6).map(|_| rng.image(shape)).collect();
+        let mut image = || {
+            let values = rng.image(shape).into_values().into_iter().enumerate();
+            let changed = values.map(|(at, value)| change(at / shape.plane(), value));
+            FeatureMap::new(shape, changed.collect())
+        };
+        let images: Vec<FeatureMap> = (0..6).map(|_| image()).collect();
         let calibration = calibrate(&graph, images.clone(), |_| {}).unwrap();
         let lowered = lower(&graph, &calibration, options).unwrap();
         let again = lower(&graph, &calibration, options).unwrap();

@@ -78,6 +78,10 @@ impl Net {
         self.graph.node(id).shape
     }
 
+    pub(crate) fn node_op(&self, id: NodeId) -> &Op {
+        &self.graph.node(id).op
+    }
+
     pub(crate) fn op(&mut self, op: impl Into<Op>, inputs: &[NodeId]) -> NodeId {
         self.try_op(op, inputs).unwrap()
     }

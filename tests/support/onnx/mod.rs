@@ -27,6 +27,7 @@ mod shapes;
 mod tiny;
 mod tiny_forms;
 mod tiny_heads;
+mod tiny_scales;
 mod window;
 
 pub(crate) use builder::{Batch, ModelBuilder, Options, Style, Value};

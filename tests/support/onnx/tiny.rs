@@ -6,7 +6,7 @@
 use super::builder::{Batch, ModelBuilder, Options, Value};
 use super::layers::Conv;
 use super::window::{Padding, Window};
-use super::{tiny_forms, tiny_heads};
+use super::{tiny_forms, tiny_heads, tiny_scales};
 
 /// Name, file, and the input's channels, height and width.
 pub(crate) type TinyModel = (&'static str, Vec<u8>, [usize; 3]);
@@ -306,6 +306,7 @@ pub(crate) fn tiny_nets() -> Vec<Tiny> {
     nets.extend(tiny_forms::resizes());
     nets.extend(tiny_heads::heads());
     nets.extend(tiny_forms::oddities());
+    nets.extend(tiny_scales::scales());
     nets
 }
 

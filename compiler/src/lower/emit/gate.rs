@@ -3,13 +3,14 @@
 
 use trefoil_ir::mpc::op::{BlockRelu, Clip, Relu};
 use trefoil_ir::mpc::sums::is_large;
-use trefoil_ir::mpc::{ACTIVATION_BOUND, ConstKind, ValueId};
+use trefoil_ir::mpc::{ConstKind, ValueId};
 use trefoil_ir::nn::NodeId;
 use trefoil_ir::patch::Patch;
 
 use super::Emitter;
 use crate::lower::LowerError;
 use crate::lower::form::Form;
+use crate::lower::linear;
 use crate::pass::Gate;
 
 impl Emitter<'_> {
@@ -22,11 +23,11 @@ impl Emitter<'_> {
         };
         let sums = self.gate_sums(id, operand)?;
         let operands: Vec<ValueId> = std::iter::once(truncated).chain(sums).collect();
-        let Some((high, upper)) = gate.upper else {
+        let Some((_, upper)) = gate.upper else {
             let patches = gate.lower;
             return self.push(BlockRelu { patches }, &operands, id, note);
         };
-        let levels = self.levels(id, high);
+        let levels = self.levels(id);
         let sum_levels = self.sum_levels(id, &upper);
         let clip = Clip {
             level: self.constant(ConstKind::Level, vec![levels.len()], levels),
@@ -58,11 +59,10 @@ impl Emitter<'_> {
         }
     }
 
-    /// The upper limit in units. Where a channel stays far below the limit, its unit is too fine
-    /// for the limit to be a number of the ring; the largest such number does the same to every
-    /// value within the channel's bound.
-    fn levels(&self, id: NodeId, high: f32) -> Vec<i32> {
-        let level = |u: &f64| (f64::from(high) / u).round().clamp(1.0, ACTIVATION_BOUND as f64) as i32;
-        self.scales.unit(id).iter().map(level).collect()
+    /// The upper limit in units.
+    fn levels(&self, id: NodeId) -> Vec<i32> {
+        let limits = self.scales.limits(id).into_iter().flatten();
+        let pairs = limits.zip(self.scales.unit(id));
+        pairs.map(|(limit, u)| linear::level(*limit, *u)).collect()
     }
 }

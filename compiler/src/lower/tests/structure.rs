@@ -177,7 +177,8 @@ fn dead_channels_and_layers_get_room() {
     let trial = Trial::new(net, y);
     trial.assert_close(2.0);
     let unit = &trial.lowered.output.unit;
-    assert!(unit[0] == unit[2] && unit[1] == 2.0 * unit[0]);
+    // Nobody knows how large the first may become; of the third, its weights say it.
+    assert!(unit[1] == 2.0 * unit[0] && unit[2] < 1e-5 * unit[1], "{unit:?}");
 
     let mut net = Net::new(10);
     let image = net.input(Shape::new(2, 4, 4));
