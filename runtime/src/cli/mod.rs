@@ -2,9 +2,10 @@
 //!
 //! * [`args`]: the arguments as they are written
 //! * [`plans`]: plan files, read and checked
-//! * [`images`]: what the client feeds in and makes of the results
-//! * [`outputs`]: files of outputs and logits
+//! * [`images`]: what the client feeds in
+//! * [`results`]: what it makes of what comes out; [`outputs`]: files for it, [`predictions`]: how it is printed
 //! * [`client`], [`listen`], [`local`]: the commands
+//! * [`log`]: what operators see
 
 pub mod args;
 pub mod client;
@@ -12,8 +13,11 @@ pub mod error;
 pub mod images;
 pub mod listen;
 pub mod local;
+pub mod log;
 pub mod outputs;
 pub mod plans;
+pub mod predictions;
+pub mod results;
 
 #[cfg(test)]
 mod tests;
@@ -21,12 +25,14 @@ mod tests;
 pub use error::CliError;
 
 use std::num::NonZero;
+use std::path::Path;
 use std::sync::OnceLock;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 
 use args::{Args, Command};
 
+use crate::kernel::Isa;
 use crate::terminal;
 
 /// Runs the command that the process was called with. Wrong usage ends the process with code 2.
@@ -34,7 +40,9 @@ use crate::terminal;
 /// # Errors
 /// If the command fails.
 pub fn run() -> Result<(), CliError> {
-    dispatch(Args::parse())
+    let args = Args::parse();
+    Isa::requested()?;
+    dispatch(args)
 }
 
 fn dispatch(args: Args) -> Result<(), CliError> {
@@ -43,12 +51,24 @@ fn dispatch(args: Args) -> Result<(), CliError> {
         Command::Client(args) => client::run(&args),
         Command::Server(args) => listen::server(&args),
         Command::Helper(args) => listen::helper(&args),
+        Command::Completions(args) => print(&terminal::completions(&args, Args::command())).map(drop),
+        Command::Man(args) => man(&args.folder),
     }
 }
 
-/// Writes a line of results.
-fn print(line: &str) -> Result<(), CliError> {
-    terminal::line(format_args!("{line}")).map_err(CliError::Stdout)
+fn man(folder: &Path) -> Result<(), CliError> {
+    let pages = terminal::man(folder, Args::command());
+    let pages = pages.map_err(|source| CliError::Write {
+        path: folder.to_owned(),
+        source,
+    })?;
+    let lines = pages.iter().map(|page| format!("{}\n", page.display()));
+    print(&lines.collect::<String>()).map(drop)
+}
+
+/// Writes to the standard output; false if nobody reads it any more.
+fn print(text: &str) -> Result<bool, CliError> {
+    terminal::text(text).map_err(CliError::Stdout)
 }
 
 /// More threads than this for a core only get into each other's way.
