@@ -83,7 +83,7 @@ fn evaluate(binaries: &Binaries, root: &Path) -> Result<String> {
     print!("{output}");
     let counts = output
         .lines()
-        .find_map(|line| line.strip_prefix("top1 ")?.split(['(', ')']).nth(1));
+        .find_map(|line| line.strip_prefix("top-1 ")?.split(['(', ')']).nth(1));
     Ok(counts
         .context("`trefoil evaluate` printed no accuracy")?
         .to_owned())

@@ -276,14 +276,15 @@ fn a_client_that_is_told_to_stop_keeps_what_it_has() {
 struct SmallDisk(TempDir);
 
 impl SmallDisk {
-    fn new(size: &str) -> Option<Self> {
+    fn new(size: &str) -> Result<Self, String> {
         let folder = tempfile::tempdir().unwrap();
         let mut mount = Command::new("mount");
         mount.args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"]);
         let mounted = mount.arg(folder.path()).output();
-        mounted
-            .is_ok_and(|output| output.status.success())
-            .then(|| Self(folder))
+        match mounted {
+            Ok(output) if output.status.success() => Ok(Self(folder)),
+            _ => Err("this process may not mount a small file system".to_owned()),
+        }
     }
 }
 
@@ -297,8 +298,7 @@ impl Drop for SmallDisk {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_full_disk_is_noticed_before_the_first_image() {
-    let Some(disk) = SmallDisk::new("16k") else {
-        println!("skipped: this process may not mount a small file system");
+    let Some(disk) = trefoil_tests::needed(SmallDisk::new("16k")) else {
         return;
     };
     let folder = compiled();
@@ -343,4 +343,72 @@ fn a_client_says_for_whom_it_waits() {
         "{told}"
     );
     assert!(told.contains("within 1.5 seconds"), "{told}");
+}
+
+#[cfg(unix)]
+#[test]
+fn every_log_line_has_time_level_session_and_peer() {
+    let folder = compiled();
+    let plans = folder.path();
+    let mut helper = party("helper");
+    helper.arg("--plan").arg(plans.join("helper.plan"));
+    let mut helper = Running::start(helper.args(["--listen", "127.0.0.1:0"]));
+    let helper_address = helper.address();
+    let parties = Parties {
+        helper,
+        helper_address,
+    };
+    let (server, address) = parties.server(plans, &["--log-format", "json"]);
+    let mut client = parties.client(plans, &address);
+    client.args(["--images", "1", "--data"]).arg(digits("test_x.npy"));
+    run(&mut client, LIMIT).succeeded();
+    server.signal("TERM");
+    parties.helper.signal("TERM");
+    let (server, helper) = (
+        server.wait(LIMIT).succeeded(),
+        parties.helper.wait(LIMIT).succeeded(),
+    );
+    let objects: Vec<Value> = server
+        .stderr
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let session = objects[0]["session"].as_str().unwrap();
+    for (number, message) in ["session begins", "session ends after 1 image"]
+        .into_iter()
+        .enumerate()
+    {
+        let line = &objects[number];
+        assert_eq!(
+            (&line["message"], &line["level"]),
+            (&message.into(), &"INFO".into())
+        );
+        assert_eq!(line["session"], session);
+        assert!(
+            line["peer"]
+                .as_str()
+                .is_some_and(|peer| peer.starts_with("127.0.0.1:"))
+        );
+    }
+    assert!(
+        objects.last().unwrap()["message"]
+            .as_str()
+            .is_some_and(|text| text.starts_with("stopping"))
+    );
+    let lines: Vec<&str> = helper.stderr.lines().collect();
+    assert_eq!(lines.len(), 3, "{}", helper.stderr);
+    for line in &lines {
+        let (time, rest) = line.split_once(' ').unwrap();
+        // RFC 3339 in UTC.
+        assert!(
+            time.len() > 19 && time.ends_with('Z') && &time[10..11] == "T",
+            "{line}"
+        );
+        assert!(rest.trim_start().starts_with("INFO "), "{line}");
+    }
+    assert!(
+        lines[1].contains(&format!("session={session} peer=127.0.0.1:")),
+        "{}",
+        lines[1]
+    );
 }

@@ -229,20 +229,21 @@ fn a_stock_beyond_the_servers_memory_is_refused_and_the_client_told_why() {
     };
     for flags in [["--stock", "100"], ["--batch", "200"]] {
         let told = client(&flags).refused();
-        let remedy = "take a smaller --stock or --batch, or start it with a higher --session-memory";
-        assert!(told.contains(remedy), "{told}");
+        let most = told
+            .split("give the client a --stock of ")
+            .nth(1)
+            .and_then(|rest| rest.split(' ').next());
+        let most = most.unwrap_or_else(|| panic!("{told}"));
+        assert!(told.contains("or the server a higher --session-memory"), "{told}");
+        // What it is told is what it may have.
+        client(&["--stock", most]).succeeded();
     }
-    client(&["--stock", "3"]).succeeded();
     for party in [server, helper] {
         party.signal("TERM");
         let ended = party.wait(LIMIT).succeeded();
         assert!(!ended.stderr.contains("panicked"), "{}", ended.stderr);
-        let refusals = ended.stderr.matches("the client wants a stock of ").count();
-        assert!(
-            refusals == 2 || refusals == 0,
-            "the server's two: {}",
-            ended.stderr
-        );
+        // Nobody else was troubled with it.
+        assert!(!ended.stderr.contains("failed"), "{}", ended.stderr);
     }
 }
 
@@ -446,7 +447,7 @@ fn evaluation_gives_the_recorded_logits_at_both_levels() {
             .arg("--output")
             .arg(&output);
         let stdout = run(&mut command, LIMIT).succeeded().stdout;
-        assert!(stdout.contains("top1 0.9920 (496 of 500)"), "{stdout}");
+        assert!(stdout.contains("top-1 99.20% (496 of 500)"), "{stdout}");
         read_floats(&output)
     };
     let expected = expected_logits(500);

@@ -124,7 +124,13 @@ impl Job {
         stop: &Stop,
     ) -> Result<(), CliError> {
         tally.setup(session.setup());
-        let mut next = results.done();
+        let next = results.done();
+        if let Err(error) = self.expect_room(&session, party, self.runs() - next) {
+            // Nothing has been asked for, so there is nothing to break off.
+            session.end().map_err(client_error)?;
+            return Err(error);
+        }
+        let mut next = next;
         while next < self.runs() && !results.are_unwanted() {
             if stop.requested() {
                 session.end().map_err(client_error)?;
@@ -144,6 +150,18 @@ impl Job {
             }
         }
         session.end().map_err(client_error)
+    }
+
+    /// Whether the server has memory for so many images, as they are to be run.
+    fn expect_room<L: Link>(
+        &self,
+        session: &ClientSession<L>,
+        party: &exec::Client,
+        left: usize,
+    ) -> Result<(), CliError> {
+        let most = u32::try_from(left).unwrap_or(u32::MAX);
+        let room = session.expect_room(party, self.stock.min(most), self.batch.min(most));
+        room.map_err(client_error)
     }
 
     /// Fills the stock where it does not suffice for the next batch, with no more than the images

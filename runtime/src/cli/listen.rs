@@ -24,7 +24,7 @@ pub fn server(args: &ServerArgs) -> Result<(), CliError> {
         session_memory: args.session_memory,
         ..options(&args.party, &args.listen)
     };
-    net::server::serve(&listener, helper, own, &party, &options, &stop, &line)?;
+    net::server::serve(&listener, helper, own, &party, &options, &stop, &log::line)?;
     Ok(())
 }
 
@@ -39,7 +39,7 @@ pub fn helper(args: &HelperArgs) -> Result<(), CliError> {
     let party = exec::Helper::new(plan);
     announce(&listener)?;
     let options = options(&args.party, &args.listen);
-    net::helper::serve(&listener, own, &party, &options, &stop, &line)?;
+    net::helper::serve(&listener, own, &party, &options, &stop, &log::line)?;
     Ok(())
 }
 
@@ -66,8 +66,4 @@ fn options(party: &PartyArgs, listen: &ListenArgs) -> ServeOptions {
         once: listen.once,
         ..ServeOptions::default()
     }
-}
-
-fn line(line: String) {
-    tracing::info!("{line}");
 }

@@ -187,9 +187,9 @@ fn together(
 fn serve(plan: ServerPlan, client: Wire, helper: Wire, tell: impl Fn(News)) -> Result<(), SessionError> {
     let own = Identity::from(&plan);
     let mut party = exec::Server::new(plan);
-    let session = ServerSession::accept(&own, client, || Ok::<_, Infallible>(helper))?;
     // Here client and server are one, who asks for no more than there is.
-    let session = session.with_memory(u64::MAX);
+    let client = Greeted::new(client, &own)?.with_memory(u64::MAX);
+    let session = ServerSession::open(&own, client, || Ok::<_, Infallible>(helper))?;
     session.serve(&mut party, |record| tell(News::Done(Party::Server, record)))?;
     Ok(())
 }

@@ -4,7 +4,11 @@
 use std::io;
 
 use clap::ValueEnum;
+use tracing::field::display;
+use tracing::{info, warn};
 use tracing_subscriber::fmt;
+
+use crate::net::{Level, Line, Whose};
 
 /// How log lines are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -29,4 +33,15 @@ pub fn start(format: LogFormat) {
         LogFormat::Text => tracing::subscriber::set_global_default(lines.finish()),
         LogFormat::Json => tracing::subscriber::set_global_default(lines.json().flatten_event(true).finish()),
     };
+}
+
+/// Logs a line.
+pub fn line(line: Line) {
+    let Line { level, text, whose } = line;
+    let Whose { session, peer } = whose;
+    let (session, peer) = (session.map(display), peer.map(display));
+    match level {
+        Level::Info => info!(session, peer, "{text}"),
+        Level::Warn => warn!(session, peer, "{text}"),
+    }
 }

@@ -147,7 +147,7 @@ mod tests {
         let taken = folder.path().join("o.npy");
         fs::create_dir(&taken).unwrap();
         let one = array(&[1], DType::F32, vec![1.0]);
-        assert!(write_arrays(&taken, &[one.clone()]).is_err());
+        assert!(write_arrays(&taken, std::slice::from_ref(&one)).is_err());
         assert!(write_arrays(folder.path().join("none/o.npy"), &[]).is_err());
         for other in [
             array(&[2], DType::F32, vec![1.0; 2]),

@@ -50,7 +50,7 @@ impl Held {
         let [client, _, helper] = &ran.stored;
         let m4 = ran.sent[0].iter().filter_map(|(tag, payload)| {
             let is_m4 = tag.kind == FrameKind::Message(Stage::M4);
-            is_m4.then(|| (ValueId(tag.step), payload.as_slice()))
+            is_m4.then_some((ValueId(tag.step), payload.as_slice()))
         });
         Self {
             truncations: helper.clone(),
