@@ -83,7 +83,7 @@ fn evaluate(binaries: &Binaries, root: &Path) -> Result<String> {
     print!("{output}");
     let counts = output
         .lines()
-        .find_map(|line| line.strip_prefix("top1 ")?.split(['(', ')']).nth(1));
+        .find_map(|line| line.strip_prefix("top-1 ")?.split(['(', ')']).nth(1));
     Ok(counts
         .context("`trefoil evaluate` printed no accuracy")?
         .to_owned())
@@ -119,25 +119,26 @@ fn three_processes(
     read_predictions(&output)
 }
 
-/// The client prints a line an image: the first few are enough here.
+/// The client prints a line an image below a heading: the first few are enough here. An empty line
+/// and a summary follow.
 fn print_shortened(output: &str) {
-    const SHOWN: usize = 3;
-    let (images, summary): (Vec<&str>, Vec<&str>) = output.lines().partition(|line| line.contains('\t'));
-    for line in images.iter().take(SHOWN) {
+    const SHOWN: usize = 4;
+    let (images, summary) = output.split_once("\n\n").unwrap_or((output, ""));
+    for line in images.lines().take(SHOWN) {
         println!("{line}");
     }
-    println!("... and {} more", images.len().saturating_sub(SHOWN));
-    for line in summary {
-        println!("{line}");
-    }
+    println!("... and {} more\n", images.lines().count().saturating_sub(SHOWN));
+    print!("{summary}");
 }
 
+/// File and class of each image: the first and the third column.
 fn read_predictions(output: &str) -> Result<Vec<(String, usize)>> {
     let read = |line: &str| {
-        let mut columns = line.split('\t');
-        Some((columns.next()?.to_owned(), columns.next()?.parse().ok()?))
+        let mut columns = line.split_whitespace();
+        Some((columns.next()?.to_owned(), columns.nth(1)?.parse().ok()?))
     };
-    let predictions: Vec<_> = output.lines().filter_map(read).collect();
+    let images = output.lines().skip(1).take_while(|line| !line.is_empty());
+    let predictions: Vec<_> = images.filter_map(read).collect();
     if predictions.is_empty() {
         bail!("the client printed no prediction");
     }

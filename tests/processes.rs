@@ -151,13 +151,11 @@ fn three_processes_compute_what_one_does() {
     assert_close(&expected, &remote.logits);
     for results in [&remote, &local] {
         check_report(&results.report, &json(&plan("report.json")), IMAGES);
-        let lines: Vec<&str> = results.stdout.lines().take(IMAGES).collect();
+        let lines: Vec<&str> = results.stdout.lines().skip(1).take(IMAGES).collect();
         for (line, logits) in lines.iter().zip(expected.chunks(10)) {
-            let class = top1(logits);
-            assert!(
-                line.ends_with(&format!("\t{class}\t{class}")),
-                "{line}: number and name of class {class}"
-            );
+            let class = top1(logits).to_string();
+            let columns: Vec<&str> = line.split_whitespace().collect();
+            assert_eq!(columns[2..4], [&class, &class], "{line}: number and name");
         }
     }
     let memory = |report: &Value, party: &str| report["peak_memory"][party].as_u64();
@@ -231,20 +229,21 @@ fn a_stock_beyond_the_servers_memory_is_refused_and_the_client_told_why() {
     };
     for flags in [["--stock", "100"], ["--batch", "200"]] {
         let told = client(&flags).refused();
-        let remedy = "take a smaller --stock or --batch, or start it with a higher --session-memory";
-        assert!(told.contains(remedy), "{told}");
+        let most = told
+            .split("give the client a --stock of ")
+            .nth(1)
+            .and_then(|rest| rest.split(' ').next());
+        let most = most.unwrap_or_else(|| panic!("{told}"));
+        assert!(told.contains("or the server a higher --session-memory"), "{told}");
+        // What it is told is what it may have.
+        client(&["--stock", most]).succeeded();
     }
-    client(&["--stock", "3"]).succeeded();
     for party in [server, helper] {
         party.signal("TERM");
         let ended = party.wait(LIMIT).succeeded();
         assert!(!ended.stderr.contains("panicked"), "{}", ended.stderr);
-        let refusals = ended.stderr.matches("the client wants a stock of ").count();
-        assert!(
-            refusals == 2 || refusals == 0,
-            "the server's two: {}",
-            ended.stderr
-        );
+        // Nobody else was troubled with it.
+        assert!(!ended.stderr.contains("failed"), "{}", ended.stderr);
     }
 }
 
@@ -362,8 +361,8 @@ fn a_folder_of_pictures_gives_what_the_array_gives() {
         ended
             .stdout
             .lines()
-            .next()
-            .is_some_and(|line| line.contains(".png\t")),
+            .nth(1)
+            .is_some_and(|line| line.contains(".png ")),
         "{}",
         ended.stdout
     );
@@ -448,7 +447,7 @@ fn evaluation_gives_the_recorded_logits_at_both_levels() {
             .arg("--output")
             .arg(&output);
         let stdout = run(&mut command, LIMIT).succeeded().stdout;
-        assert!(stdout.contains("top1 0.9920 (496 of 500)"), "{stdout}");
+        assert!(stdout.contains("top-1 99.20% (496 of 500)"), "{stdout}");
         read_floats(&output)
     };
     let expected = expected_logits(500);

@@ -3,8 +3,10 @@
 //! known is divided by the inferences that were prepared, the rest by the images that were run.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
-use serde::Serialize;
+use serde::ser::SerializeStruct;
+use serde::{Serialize, Serializer};
 use trefoil_ir::mpc::cost::{Bytes, Cost};
 use trefoil_ir::mpc::time::{self, LinkModel, Work};
 use trefoil_ir::mpc::{Party, Phase, Program};
@@ -34,9 +36,12 @@ pub struct Report {
     pub stock: u32,
     /// The most images that were run together.
     pub batch: u32,
-    /// The part of the labelled images whose greatest logit is their label's.
+    /// Why the run ended early, if it did: its figures are those of the images before.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub top1: Option<f64>,
+    pub error: Option<String>,
+    /// The part of the labelled images whose greatest logit is their label's.
+    #[serde(flatten)]
+    pub accuracy: Option<Accuracy>,
     /// Means, and medians beside them.
     pub seconds: Seconds,
     /// Images per second.
@@ -60,6 +65,50 @@ pub struct Report {
     pub setup: SetupReport,
     /// By step of the program.
     pub steps: Vec<StepReport>,
+}
+
+/// How many images were recognised of those that are labelled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Accuracy {
+    /// Images whose greatest logit is their label's.
+    pub correct: usize,
+    /// Images with a label.
+    pub labelled: usize,
+}
+
+impl Accuracy {
+    /// One more image, recognised or not.
+    pub fn count(&mut self, correct: bool) {
+        self.labelled += 1;
+        self.correct += usize::from(correct);
+    }
+
+    /// Whether it is of any image.
+    pub fn is_of_some(&self) -> bool {
+        self.labelled > 0
+    }
+
+    /// The part that was recognised.
+    pub fn part(&self) -> f64 {
+        self.correct as f64 / self.labelled.max(1) as f64
+    }
+}
+
+impl fmt::Display for Accuracy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { correct, labelled } = self;
+        write!(f, "{:.2}% ({correct} of {labelled})", 100.0 * self.part())
+    }
+}
+
+impl Serialize for Accuracy {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut fields = serializer.serialize_struct("Accuracy", 3)?;
+        fields.serialize_field("top1", &self.part())?;
+        fields.serialize_field("correct", &self.correct)?;
+        fields.serialize_field("labelled", &self.labelled)?;
+        fields.end()
+    }
 }
 
 /// What an image should cost, and take over this link on the machine that predictions are for.
@@ -312,7 +361,7 @@ impl Tally {
     }
 
     /// The report.
-    pub fn report(&self, program: &Program, top1: Option<f64>) -> Report {
+    pub fn report(&self, program: &Program, accuracy: Option<Accuracy>) -> Report {
         let mut bytes = Bytes::default();
         let mut links = Links::new();
         for ((link, phase), count) in self.traffic.links() {
@@ -329,7 +378,8 @@ impl Tally {
             images: self.images(),
             stock: self.most_in_stock,
             batch: largest.unwrap_or(0),
-            top1,
+            error: None,
+            accuracy,
             seconds: self.seconds(),
             throughput: self.throughput(),
             bytes,
@@ -436,9 +486,13 @@ impl Report {
             online: fast,
             total: slow,
         } = self.throughput;
+        let median = self.seconds.median.total;
         let mut lines = vec![
             format!("images       {}", self.images),
-            format!("seconds      {total:.4} an image: {offline:.4} offline, {online:.4} online{of_batch}"),
+            format!(
+                "seconds      {total:.4} an image (median {median:.4}): {offline:.4} offline, \
+                 {online:.4} online{of_batch}"
+            ),
             format!("throughput   {slow:.1} images a second, {fast:.1} out of a stock"),
             format!(
                 "bytes        {} an image: {} offline, {} online",
@@ -457,8 +511,8 @@ impl Report {
                 self.predicted.link
             ));
         }
-        if let Some(top1) = self.top1 {
-            lines.insert(1, format!("top-1        {:.2}%", 100.0 * top1));
+        if let Some(accuracy) = &self.accuracy {
+            lines.insert(1, format!("top-1        {accuracy}"));
         }
         lines.join("\n")
     }

@@ -8,6 +8,7 @@ use serde::Serialize;
 use trefoil_runtime::amount::counted;
 use trefoil_runtime::cli::outputs::{OutputFiles, Rows};
 use trefoil_runtime::data::DataSet;
+use trefoil_runtime::report::Accuracy;
 use trefoil_runtime::terminal::{self, Bar};
 
 use super::files::{open_data, preprocess_of, read_owner, read_preprocess};
@@ -210,25 +211,15 @@ struct Evaluation {
     predictions: Vec<Classified>,
 }
 
-#[derive(Clone, Copy, Debug, Serialize)]
-struct Accuracy {
-    labelled: usize,
-    correct: usize,
-    top1: f64,
-}
-
-impl Accuracy {
-    /// Of the images with a label, if there are any.
-    fn of(predictions: &[Classified]) -> Option<Self> {
-        let labelled = predictions.iter().filter(|p| p.label.is_some()).count();
-        let is_right = |p: &&Classified| p.label == Some(p.class as i64);
-        let correct = predictions.iter().filter(is_right).count();
-        (labelled > 0).then(|| Self {
-            labelled,
-            correct,
-            top1: correct as f64 / labelled as f64,
-        })
+/// Of the images with a label, if there are any.
+fn accuracy(predictions: &[Classified]) -> Option<Accuracy> {
+    let mut accuracy = Accuracy::default();
+    for Classified { label, class, .. } in predictions {
+        label
+            .iter()
+            .for_each(|&label| accuracy.count(label == *class as i64));
     }
+    Some(accuracy).filter(Accuracy::is_of_some)
 }
 
 fn report(
@@ -239,7 +230,7 @@ fn report(
 ) -> Result<()> {
     let evaluation = Evaluation {
         images: data.len(),
-        accuracy: Accuracy::of(&predictions),
+        accuracy: accuracy(&predictions),
         breaches,
         predictions,
     };
@@ -251,13 +242,8 @@ fn report(
         say!("{}", prediction.line());
     }
     say!("images {}", evaluation.images);
-    if let Some(Accuracy {
-        labelled,
-        correct,
-        top1,
-    }) = evaluation.accuracy
-    {
-        say!("top1 {top1:.4} ({correct} of {labelled})");
+    if let Some(accuracy) = evaluation.accuracy {
+        say!("top-1 {accuracy}");
     }
     if let Some(BreachReport { images, of, .. }) = evaluation.breaches {
         say!("breaches {images} of {}", counted(of, "image"));

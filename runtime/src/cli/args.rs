@@ -6,58 +6,111 @@ use std::time::Duration;
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use trefoil_ir::mpc::time::LinkModel;
 
+use super::log::LogFormat;
 use super::outputs::OutputFiles;
+use super::predictions::Format;
 use crate::amount;
 use crate::session::MOST_IN_STOCK;
+use crate::terminal::{self, Completions, Man};
 
 /// Secure inference of three parties: the client learns the prediction, and nobody else anything.
 #[derive(Debug, Parser)]
-#[command(name = "trefoil-party", version, about)]
+#[command(
+    name = "trefoil-party",
+    version,
+    long_version = terminal::long_version(),
+    after_help = "A plan is tried with `local`; in earnest the helper is started first, then the server, then clients.",
+    after_long_help = ENVIRONMENT
+)]
 pub struct Args {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
 }
 
+const ENVIRONMENT: &str = "\
+Environment:
+  TREFOIL_ISA  vector instructions to use at most: scalar, avx2 or avx512; else the best of this CPU
+  NO_COLOR     if it is set, no colours";
+
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Runs all three parties in this process, to try a plan and to measure.
+    #[command(after_help = "\
+Examples:
+  trefoil-party local --plans plans --data cat.jpg --top 5
+  trefoil-party local --plans plans --data test/ --labels labels.txt --quiet --report measured.json
+  trefoil-party local --plans plans --data x.npy --link wan --batch 16")]
     Local(LocalArgs),
-    /// Serves clients with the model's weights.
-    Server(ServerArgs),
     /// Deals randomness to server and clients.
+    #[command(after_help = "\
+Example:
+  trefoil-party helper --plan helper.plan --listen 127.0.0.1:7002")]
     Helper(HelperArgs),
+    /// Serves clients with the model's weights.
+    #[command(after_help = "\
+Example:
+  trefoil-party server --plan server.plan --listen 127.0.0.1:7001 --helper 127.0.0.1:7002")]
+    Server(ServerArgs),
     /// Has its images classified.
+    #[command(after_help = "\
+Examples:
+  trefoil-party client --plan client.plan --server 127.0.0.1:7001 --helper 127.0.0.1:7002 --data cat.jpg
+  trefoil-party client ... --data images/ --format csv > predictions.csv
+  trefoil-party client ... --data images/ --stock 100 --batch 16 --quiet --output logits.npy")]
     Client(ClientArgs),
+    /// Prints what a shell needs to complete commands and flags.
+    Completions(Completions),
+    /// Writes manual pages.
+    Man(Man),
 }
 
 /// What is done with images, whichever way.
 #[derive(Debug, ClapArgs)]
 pub struct ImageArgs {
-    /// Images: a float32 NCHW .npy, a uint8 NHWC .npy, or a folder of JPEG and PNG.
-    #[arg(long, value_name = "DATA")]
+    /// Images: a float32 NCHW .npy, a uint8 NHWC .npy, a JPEG or PNG, or a folder of them.
+    #[arg(long, value_name = "DATA", help_heading = DATA)]
     pub data: PathBuf,
-    /// Classes: a .npy of integers, or lines "file class", which also select the files.
-    #[arg(long, value_name = "FILE")]
+    /// Classes: a .npy of integers, or lines "file class", which also select the files of a folder.
+    #[arg(long, value_name = "FILE", help_heading = DATA)]
     pub labels: Option<PathBuf>,
-    /// Where outputs go.
+    /// Takes the first N images only.
+    #[arg(long, value_name = "N", value_parser = positive, help_heading = DATA)]
+    pub images: Option<usize>,
+    /// Prints the K likeliest classes of an image [default: 1; of a map the 3 most frequent].
+    ///
+    /// The score of a class is what the network says of it. Its probability is that where the network
+    /// ends in a softmax or a sigmoid, and the softmax of the scores where it ends in logits.
+    #[arg(long, value_name = "K", value_parser = positive, help_heading = RESULTS)]
+    pub top: Option<usize>,
+    /// How predictions are printed.
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t, help_heading = RESULTS)]
+    pub format: Format,
+    /// Prints neither predictions nor progress, and the summary alone.
+    #[arg(long, short, help_heading = RESULTS)]
+    pub quiet: bool,
+    /// Where outputs go, as they come.
     #[command(flatten)]
     pub files: OutputFiles,
-    /// Writes what was measured as JSON.
-    #[arg(long, value_name = "R.json")]
+    /// Goes on behind the results that an interrupted run left in O.npy.partial.
+    #[arg(long, help_heading = RESULTS)]
+    pub resume: bool,
+    /// Writes what was measured as JSON, also of a run that fails.
+    #[arg(long, value_name = "R.json", help_heading = RESULTS)]
     pub report: Option<PathBuf>,
-    /// Takes the first N images only.
-    #[arg(long, value_name = "N", value_parser = positive)]
-    pub images: Option<usize>,
     /// Prepares N inferences ahead, at least those of a batch: images then take the online phase
     /// alone.
-    #[arg(long, value_name = "N", default_value = "1", value_parser = countable)]
+    #[arg(long, value_name = "N", default_value = "1", value_parser = countable, help_heading = RUN)]
     pub stock: u32,
     /// Runs B images through the same round trips.
-    #[arg(long, value_name = "B", default_value = "1", value_parser = countable)]
+    #[arg(long, value_name = "B", default_value = "1", value_parser = countable, help_heading = RUN)]
     pub batch: u32,
 }
+
+const DATA: &str = "Data";
+const RESULTS: &str = "Results";
+const RUN: &str = "Running";
 
 /// Arguments of `local`.
 #[derive(Debug, ClapArgs)]
@@ -69,17 +122,17 @@ pub struct LocalArgs {
     #[command(flatten)]
     pub images: ImageArgs,
     /// Runs all images N times over, to measure.
-    #[arg(long, value_name = "N", default_value = "1", value_parser = positive)]
+    #[arg(long, value_name = "N", default_value = "1", value_parser = positive, help_heading = RUN)]
     pub repeat: usize,
     /// Delays messages as this network between the parties would: lan, wan, or bandwidth and round
     /// trip, for example 100Mbit,20ms.
-    #[arg(long, value_name = "LINK")]
+    #[arg(long, value_name = "LINK", help_heading = RUN)]
     pub link: Option<LinkModel>,
     /// Writes what each party did when, for ui.perfetto.dev or chrome://tracing.
-    #[arg(long, value_name = "T.json")]
+    #[arg(long, value_name = "T.json", help_heading = RESULTS)]
     pub trace: Option<PathBuf>,
-    /// Computing threads; as many as cores by default.
-    #[arg(long, value_name = "N", value_parser = positive)]
+    /// Computing threads, of which more than 4 a core are not started [default: one a core].
+    #[arg(long, value_name = "N", value_parser = positive, help_heading = RUN)]
     pub threads: Option<usize>,
 }
 
@@ -90,13 +143,13 @@ pub struct PartyArgs {
     #[arg(long, value_name = "FILE")]
     pub plan: PathBuf,
     /// Gives a peer up that is silent for so many seconds, or slower than 8 kB a second beyond them.
-    #[arg(long, value_name = "S", default_value = "60", value_parser = seconds)]
+    #[arg(long, value_name = "S", default_value = "60", value_parser = seconds, help_heading = RUN)]
     pub timeout: Duration,
     /// Ends a session after so many seconds.
-    #[arg(long, value_name = "S", default_value = "14400", value_parser = seconds)]
+    #[arg(long, value_name = "S", default_value = "14400", value_parser = seconds, help_heading = RUN)]
     pub session_time: Duration,
-    /// Computing threads; as many as cores by default.
-    #[arg(long, value_name = "N", value_parser = positive)]
+    /// Computing threads, of which more than 4 a core are not started [default: one a core].
+    #[arg(long, value_name = "N", value_parser = positive, help_heading = RUN)]
     pub threads: Option<usize>,
 }
 
@@ -118,6 +171,9 @@ pub struct ListenArgs {
     /// Lets sessions go on for so many seconds after a request to stop.
     #[arg(long, value_name = "S", default_value = "8", value_parser = seconds)]
     pub grace: Duration,
+    /// How the lines on the standard error are written: time, level, session and peer in each.
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
+    pub log_format: LogFormat,
 }
 
 /// Arguments of `server`.
@@ -161,6 +217,10 @@ pub struct ClientArgs {
     /// Where the helper listens.
     #[arg(long, value_name = "ADDR")]
     pub helper: String,
+    /// Waits so long for a server or a helper that does not answer yet [default: 10, or --timeout
+    /// where that is less].
+    #[arg(long, value_name = "S", value_parser = seconds, help_heading = RUN)]
+    pub connect_timeout: Option<Duration>,
     /// The images.
     #[command(flatten)]
     pub images: ImageArgs,
@@ -217,6 +277,9 @@ mod tests {
             "client --plan p --server a:1 --helper b:2 --data x --stock 100 --batch 16",
             "server --plan p --listen 127.0.0.1:0 --helper 127.0.0.1:7002 --session-memory 1.5GB",
             "server --plan p --listen 127.0.0.1:0 --helper 127.0.0.1:7002 --session-memory 3GiB",
+            "server --plan p --listen 127.0.0.1:0 --helper 127.0.0.1:7002 --log-format json",
+            "local --plans d --data x --top 5 --format jsonl -q --output o.npy --resume",
+            "client --plan p --server a:1 --helper b:2 --data x.png --format csv --connect-timeout 0.5",
         ] {
             let words = std::iter::once("trefoil-party").chain(line.split(' '));
             if let Err(error) = Args::try_parse_from(words) {
@@ -244,6 +307,8 @@ mod tests {
             "helper --plan p --listen a:1 --timeout nan",
             "helper --plan p --listen a:1 --timeout 0",
             "client --plan p --server a:1 --data x",
+            "local --plans d --data x --top 0",
+            "local --plans d --data x --format json",
         ] {
             let words = std::iter::once("trefoil-party").chain(line.split(' '));
             assert!(Args::try_parse_from(words).is_err(), "{line}");

@@ -7,6 +7,7 @@ use trefoil_ir::mpc::Party;
 use trefoil_ir::plan::PlanError;
 
 use crate::data::DataError;
+use crate::kernel::UnknownIsa;
 use crate::net::NetError;
 use crate::session::SessionError;
 
@@ -63,7 +64,31 @@ pub enum CliError {
         /// What the operating system said.
         source: io::Error,
     },
-    /// The standard output takes nothing, though it is not closed.
+    /// The run failed, and what it had come to is kept.
+    #[error(
+        "{rows} of {total} results are in {}, and --resume goes on behind them; the run ended early",
+        paths.iter().map(|path| format!("`{}`", path.display())).collect::<Vec<_>>().join(" and ")
+    )]
+    Interrupted {
+        /// The partial files.
+        paths: Vec<PathBuf>,
+        /// Results in it.
+        rows: usize,
+        /// Results there were to be.
+        total: usize,
+        /// Why it failed.
+        source: Box<CliError>,
+    },
+    /// Nothing could be resumed.
+    #[error("`--resume` goes on behind the results in a file: give its name with --output or --logits")]
+    NothingToResume,
+    /// A signal.
+    #[error("stopped by a signal")]
+    Stopped,
+    /// The environment asks for an instruction set that there is none of.
+    #[error(transparent)]
+    Isa(#[from] UnknownIsa),
+    /// The standard output fails.
     #[error("cannot write to the standard output")]
     Stdout(#[source] io::Error),
     /// The network.

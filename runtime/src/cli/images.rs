@@ -1,23 +1,23 @@
 //! The client's side of the data: images in units for the protocol, and what its results mean.
 
-use std::fs;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use trefoil_ir::mpc::{Op, Party, Program};
 use trefoil_ir::plan::ClientPlan;
 use trefoil_ir::shape::Shape;
+use trefoil_ir::tail::Prediction;
 
 use super::args::ImageArgs;
 use super::error::CliError;
-use super::outputs::{OutputFiles, Rows};
-use super::print;
+use super::outputs::OutputFiles;
+use super::predictions::Format;
+use super::results::Results;
 use crate::data::{DataSet, Preprocess};
 use crate::exec;
-use crate::files::write_private;
-use crate::report::{Report, Tally};
+use crate::net::Stop;
+use crate::report::Tally;
 use crate::session::{BatchRun, ClientSession, SessionError};
-use crate::terminal::Bar;
 use crate::wire::{AbortReason, Link};
 
 /// What the other parties are told where the client ends a session on its own account: always the
@@ -26,14 +26,19 @@ const NEUTRAL: AbortReason = AbortReason::Internal;
 
 /// The images of a run, and what to do with the results.
 pub struct Job {
-    data: DataSet,
-    repeat: usize,
+    pub(super) data: DataSet,
+    pub(super) repeat: usize,
     /// Inferences that are prepared ahead.
     stock: u32,
     /// Images that are run together.
     batch: u32,
-    files: OutputFiles,
-    report: Option<PathBuf>,
+    /// Classes that are printed of an image, if not as many as usual.
+    pub(super) top: Option<usize>,
+    pub(super) format: Format,
+    pub(super) quiet: bool,
+    pub(super) files: OutputFiles,
+    pub(super) resume: bool,
+    pub(super) report: Option<PathBuf>,
 }
 
 impl Job {
@@ -48,20 +53,25 @@ impl Job {
             .as_deref()
             .map(Preprocess::from_toml)
             .transpose()?;
+        args.files.check()?;
+        if args.resume && args.files.are_none() {
+            return Err(CliError::NothingToResume);
+        }
         let mut data = DataSet::open(&args.data, preprocess.as_ref(), args.labels.as_deref())?;
         if let Some(images) = args.images {
             data = data.take(images);
         }
-        // A run may take hours: what cannot be written at its end is better said now.
-        args.files.check()?;
-        args.report.as_deref().map_or(Ok(()), check_folder)?;
         let Shape { c, h, w } = ends(plan.program()).0;
         let job = Self {
             data: data.expect_shape((c, h, w))?,
             repeat,
             stock: args.stock,
             batch: args.batch,
+            top: args.top,
+            format: args.format,
+            quiet: args.quiet,
             files: args.files.clone(),
+            resume: args.resume,
             report: args.report.clone(),
         };
         job.check(plan)?;
@@ -82,7 +92,7 @@ impl Job {
     }
 
     /// The class that an image is labelled with, if it is.
-    fn class(&self, index: usize, classes: usize) -> Result<Option<usize>, CliError> {
+    pub(super) fn class(&self, index: usize, classes: usize) -> Result<Option<usize>, CliError> {
         let Some(label) = self.data.label(index) else {
             return Ok(None);
         };
@@ -94,41 +104,64 @@ impl Job {
         })
     }
 
-    /// Runs all images through a session and ends it; prints a prediction for each.
+    /// Images, repetitions included.
+    pub(super) fn runs(&self) -> usize {
+        self.data.len() * self.repeat
+    }
+
+    /// Runs all images through a session that are not in the results yet, and ends it. What came of
+    /// each is in the results when the next batch begins, whatever happens then.
     ///
     /// # Errors
-    /// If an image cannot be used or the session fails.
+    /// If an image cannot be used, a result cannot be written, the session fails, or a stop is
+    /// requested.
     pub fn run<L: Link>(
         &self,
         mut session: ClientSession<L>,
         party: &mut exec::Client,
-    ) -> Result<(Results, Tally), CliError> {
-        let mut tally = Tally::default();
+        results: &mut Results<'_>,
+        tally: &mut Tally,
+        stop: &Stop,
+    ) -> Result<(), CliError> {
         tally.setup(session.setup());
-        let mut results = Results::default();
-        let bar = Bar::new(self.data.len() * self.repeat, "images");
-        let mut left = self.data.len() * self.repeat;
-        while left > 0 {
-            let first = self.data.len() * self.repeat - left;
-            let numbers = first..first + left.min(self.batch as usize);
+        let next = results.done();
+        if let Err(error) = self.expect_room(&session, party, self.runs() - next) {
+            // Nothing has been asked for, so there is nothing to break off.
+            session.end().map_err(client_error)?;
+            return Err(error);
+        }
+        let mut next = next;
+        while next < self.runs() && !results.are_unwanted() {
+            if stop.requested() {
+                session.end().map_err(client_error)?;
+                return Err(CliError::Stopped);
+            }
+            let left = self.runs() - next;
+            let numbers = next..next + left.min(self.batch as usize);
             let images = self.images(party.plan(), numbers.clone());
             let images = images.inspect_err(|_| session.abort(NEUTRAL))?;
-            self.fill(&mut session, party, left, &mut tally)?;
+            self.fill(&mut session, party, left, tally)?;
             let run = self.batch(&mut session, party, &images)?;
             tally.batch(&run);
-            left -= images.len();
+            next = numbers.end;
             for (number, units) in numbers.zip(&run.units) {
-                // Repetitions are measured, and not shown again.
-                if number < self.data.len() {
-                    let line = results.add(self, party.plan(), number, units);
-                    let printed = line.and_then(|line| bar.suspend(|| print(&line)));
-                    printed.inspect_err(|_| session.abort(NEUTRAL))?;
-                }
-                bar.step();
+                let added = results.add(party.plan(), number, units);
+                added.inspect_err(|_| session.abort(NEUTRAL))?;
             }
         }
-        session.end().map_err(client_error)?;
-        Ok((results, tally))
+        session.end().map_err(client_error)
+    }
+
+    /// Whether the server has memory for so many images, as they are to be run.
+    fn expect_room<L: Link>(
+        &self,
+        session: &ClientSession<L>,
+        party: &exec::Client,
+        left: usize,
+    ) -> Result<(), CliError> {
+        let most = u32::try_from(left).unwrap_or(u32::MAX);
+        let room = session.expect_room(party, self.stock.min(most), self.batch.min(most));
+        room.map_err(client_error)
     }
 
     /// Fills the stock where it does not suffice for the next batch, with no more than the images
@@ -167,19 +200,6 @@ impl Job {
         session.run(party, &images).map_err(client_error)
     }
 
-    /// Writes what was asked for, and a summary to the standard output.
-    ///
-    /// # Errors
-    /// If a file cannot be written.
-    pub fn finish(&self, plan: &ClientPlan, results: &Results, tally: &Tally) -> Result<(), CliError> {
-        results.rows.write(&self.files)?;
-        let report = tally.report(plan.program(), results.top1());
-        if let Some(path) = &self.report {
-            write_report(path, &report)?;
-        }
-        print(&report.summary())
-    }
-
     fn image(&self, plan: &ClientPlan, index: usize) -> Result<Vec<i32>, CliError> {
         let image = self.data.get(index)?;
         let units = plan.part.input.encode(&image.values, ends(plan.program()).0);
@@ -190,42 +210,9 @@ impl Job {
     }
 }
 
-/// What the images came to.
-#[derive(Default)]
-pub struct Results {
-    rows: Rows,
-    labelled: usize,
-    correct: usize,
-}
-
-impl Results {
-    /// Takes one image's result in; returns the line to print.
-    fn add(&mut self, job: &Job, plan: &ClientPlan, index: usize, units: &[i64]) -> Result<String, CliError> {
-        let decoding = &plan.part.output;
-        let prediction = decoding.predict(units, ends(plan.program()).1);
-        let name = job.data.name(index);
-        let line = match prediction.class().zip(decoding.tail.scores().classes()) {
-            Some((class, classes)) => {
-                if let Some(wanted) = job.class(index, classes)? {
-                    self.labelled += 1;
-                    self.correct += usize::from(wanted == class);
-                }
-                match decoding.classes.get(class) {
-                    Some(word) => format!("{name}\t{class}\t{word}"),
-                    None => format!("{name}\t{class}"),
-                }
-            }
-            None => format!("{name}\tmap {:?}", prediction.output.dims),
-        };
-        self.rows.add(&job.files, prediction);
-        Ok(line)
-    }
-
-    /// The part of the labelled images that were recognised; none without labels, or of a network
-    /// whose output is a map.
-    pub fn top1(&self) -> Option<f64> {
-        (self.labelled > 0).then(|| self.correct as f64 / self.labelled as f64)
-    }
+/// What an image comes to, from what the program revealed.
+pub(super) fn predict(plan: &ClientPlan, units: &[i64]) -> Prediction {
+    plan.part.output.predict(units, ends(plan.program()).1)
 }
 
 /// Shapes of the image and of what is revealed.
@@ -240,28 +227,6 @@ fn ends(program: &Program) -> (Shape, Shape) {
         shape_of(|op| matches!(op, Op::Input(_))),
         shape_of(|op| matches!(op, Op::Reveal(_))),
     )
-}
-
-/// Refuses a file that could not be written, before work is done for it.
-///
-/// # Errors
-/// If its folder does not exist.
-pub fn check_folder(path: &Path) -> Result<(), CliError> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    match folder.map(fs::metadata) {
-        Some(Err(source)) => Err(CliError::Write {
-            path: path.to_owned(),
-            source,
-        }),
-        _ => Ok(()),
-    }
-}
-
-fn write_report(path: &Path, report: &Report) -> Result<(), CliError> {
-    write_private(path, report.to_json() + "\n").map_err(|source| CliError::Write {
-        path: path.to_owned(),
-        source,
-    })
 }
 
 /// The client's view of a failed session.

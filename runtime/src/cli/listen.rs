@@ -2,13 +2,12 @@
 
 use super::args::{HelperArgs, ListenArgs, PartyArgs, ServerArgs};
 use super::error::CliError;
-use super::print;
-use super::{plans, set_threads};
+use super::log;
+use super::{plans, print, set_threads};
 use crate::exec;
 use crate::net::address::loopback;
 use crate::net::{self, Listener, ServeOptions, Stop};
 use crate::session::Identity;
-use crate::terminal;
 
 /// Runs `server`.
 ///
@@ -25,7 +24,7 @@ pub fn server(args: &ServerArgs) -> Result<(), CliError> {
         session_memory: args.session_memory,
         ..options(&args.party, &args.listen)
     };
-    net::server::serve(&listener, helper, own, &party, &options, &stop, &log)?;
+    net::server::serve(&listener, helper, own, &party, &options, &stop, &log::line)?;
     Ok(())
 }
 
@@ -40,12 +39,13 @@ pub fn helper(args: &HelperArgs) -> Result<(), CliError> {
     let party = exec::Helper::new(plan);
     announce(&listener)?;
     let options = options(&args.party, &args.listen);
-    net::helper::serve(&listener, own, &party, &options, &stop, &log)?;
+    net::helper::serve(&listener, own, &party, &options, &stop, &log::line)?;
     Ok(())
 }
 
 /// A wrong address fails before a large plan is read.
 fn start(party: &PartyArgs, listen: &ListenArgs) -> Result<(Listener, Stop), CliError> {
+    log::start(listen.log_format);
     let listener = Listener::bind(&listen.listen)?;
     set_threads(party.threads)?;
     Ok((listener, Stop::on_signals()?))
@@ -53,7 +53,7 @@ fn start(party: &PartyArgs, listen: &ListenArgs) -> Result<(Listener, Stop), Cli
 
 /// The line that scripts wait for.
 fn announce(listener: &Listener) -> Result<(), CliError> {
-    print(&format!("listening on {}", listener.address()))
+    print(&format!("listening on {}\n", listener.address())).map(drop)
 }
 
 fn options(party: &PartyArgs, listen: &ListenArgs) -> ServeOptions {
@@ -66,8 +66,4 @@ fn options(party: &PartyArgs, listen: &ListenArgs) -> ServeOptions {
         once: listen.once,
         ..ServeOptions::default()
     }
-}
-
-fn log(line: String) {
-    terminal::note(format_args!("{line}"));
 }

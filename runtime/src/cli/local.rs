@@ -13,10 +13,12 @@ use trefoil_ir::plan::{ClientPlan, HelperPlan, ServerPlan};
 
 use super::args::LocalArgs;
 use super::error::CliError;
-use super::images::{Job, Results, check_folder, client_error};
+use super::images::{Job, client_error};
+use super::results::{Results, check_writable};
 use super::{plans, set_threads};
 use crate::exec;
 use crate::files::write_private;
+use crate::net::Stop;
 use crate::report::Tally;
 use crate::session::{ClientSession, Greeted, HelperSession, Identity, Record, ServerSession, SessionError};
 use crate::trace::{Recorder, Trace, Traced};
@@ -37,15 +39,44 @@ pub fn run(args: &LocalArgs) -> Result<(), CliError> {
     let server = plans::server(&args.plans.join("server.plan"))?;
     let helper = plans::helper(&args.plans.join("helper.plan"))?;
     let job = Job::open(&client, &args.images, args.repeat)?;
-    args.trace.as_deref().map_or(Ok(()), check_folder)?;
+    args.trace.as_deref().map_or(Ok(()), check_writable)?;
+    let mut results = Results::begin(&job, &client)?;
     let wires = Wires::new(args.link, args.trace.is_some());
-    let mut party = exec::Client::new(client);
-    let (results, mut tally) = together(&job, &mut party, server, helper, &wires)?;
+    let (mut party, mut tally) = (exec::Client::new(client), Tally::default());
     tally.over(args.link.unwrap_or(LinkModel::IDEAL));
-    if let (Some(path), Some(trace)) = (&args.trace, &wires.trace) {
-        write_trace(path, trace, party.plan().program())?;
+    let stop = Stop::on_signals()?;
+    let client = Asking {
+        job: &job,
+        party: &mut party,
+        results: &mut results,
+        tally: &mut tally,
+        stop: &stop,
+    };
+    let outcome = together(client, server, helper, &wires);
+    let traced = match (&args.trace, &wires.trace) {
+        (Some(path), Some(trace)) => write_trace(path, trace, party.plan().program()),
+        _ => Ok(()),
+    };
+    // Of a run that failed its own error says more.
+    results.finish(outcome.and(traced), party.plan(), &tally)
+}
+
+/// What the client's side needs.
+struct Asking<'a, 'b> {
+    job: &'a Job,
+    party: &'a mut exec::Client,
+    results: &'a mut Results<'b>,
+    tally: &'a mut Tally,
+    stop: &'a Stop,
+}
+
+impl Asking<'_, '_> {
+    fn ask(&mut self, server: Wire, helper: Wire) -> Result<(), CliError> {
+        let plan: &ClientPlan = self.party.plan();
+        let session = ClientSession::open(&Identity::from(plan), server, helper).map_err(client_error)?;
+        self.job
+            .run(session, self.party, self.results, self.tally, self.stop)
     }
-    job.finish(party.plan(), &results, &tally)
 }
 
 fn write_trace(path: &Path, trace: &Trace, program: &Program) -> Result<(), CliError> {
@@ -112,18 +143,17 @@ enum News {
 }
 
 fn together(
-    job: &Job,
-    party: &mut exec::Client,
+    mut client: Asking<'_, '_>,
     server_plan: ServerPlan,
     helper_plan: HelperPlan,
     wires: &Wires,
-) -> Result<(Results, Tally), CliError> {
+) -> Result<(), CliError> {
     let (client_server, server_client) = wires.pair(Party::Client, Party::Server);
     let (client_helper, helper_client) = wires.pair(Party::Client, Party::Helper);
     let (server_helper, helper_server) = wires.pair(Party::Server, Party::Helper);
     let (news, all_news) = channel();
     let server_news = news.clone();
-    let (client, server, helper) = thread::scope(|scope| {
+    let outcome = thread::scope(|scope| {
         let server = scope.spawn(|| {
             on_own_threads(|| {
                 serve(server_plan, server_client, server_helper, move |n| {
@@ -138,40 +168,28 @@ fn together(
                 })
             })
         });
-        let client = on_own_threads(|| ask(job, party, client_server, client_helper));
-        (
-            client,
+        let asked = on_own_threads(|| client.ask(client_server, client_helper));
+        cause(
+            asked,
             joined(server, Party::Server),
             joined(helper, Party::Helper),
         )
     });
-    let (results, mut tally) = cause(client, server, helper)?;
     for news in all_news {
         match news {
-            News::Setup(traffic) => tally.setup_traffic(&traffic),
-            News::Done(party, record) => tally.party(party, &record),
+            News::Setup(traffic) => client.tally.setup_traffic(&traffic),
+            News::Done(party, record) => client.tally.party(party, &record),
         }
     }
-    Ok((results, tally))
-}
-
-fn ask(
-    job: &Job,
-    party: &mut exec::Client,
-    server: Wire,
-    helper: Wire,
-) -> Result<(Results, Tally), CliError> {
-    let plan: &ClientPlan = party.plan();
-    let session = ClientSession::open(&Identity::from(plan), server, helper).map_err(client_error)?;
-    job.run(session, party)
+    outcome
 }
 
 fn serve(plan: ServerPlan, client: Wire, helper: Wire, tell: impl Fn(News)) -> Result<(), SessionError> {
     let own = Identity::from(&plan);
     let mut party = exec::Server::new(plan);
-    let session = ServerSession::accept(&own, client, || Ok::<_, Infallible>(helper))?;
     // Here client and server are one, who asks for no more than there is.
-    let session = session.with_memory(u64::MAX);
+    let client = Greeted::new(client, &own)?.with_memory(u64::MAX);
+    let session = ServerSession::open(&own, client, || Ok::<_, Infallible>(helper))?;
     session.serve(&mut party, |record| tell(News::Done(Party::Server, record)))?;
     Ok(())
 }
@@ -197,12 +215,12 @@ fn joined(thread: ScopedJoinHandle<'_, Result<(), SessionError>>, party: Party) 
     }
 }
 
-/// The result, or the error that caused the others.
-fn cause<T>(
-    client: Result<T, CliError>,
+/// The error that caused the others, if there is one.
+fn cause(
+    client: Result<(), CliError>,
     server: Result<(), CliError>,
     helper: Result<(), CliError>,
-) -> Result<T, CliError> {
+) -> Result<(), CliError> {
     let others = [server.err(), helper.err()].into_iter().flatten();
     match client {
         Err(error) if !error.is_consequence() => Err(error),
@@ -210,6 +228,6 @@ fn cause<T>(
             .into_iter()
             .find(|other| !other.is_consequence())
             .unwrap_or(error)),
-        Ok(result) => others.into_iter().next().map_or(Ok(result), Err),
+        Ok(()) => others.into_iter().next().map_or(Ok(()), Err),
     }
 }

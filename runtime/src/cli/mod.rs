@@ -2,10 +2,11 @@
 //!
 //! * [`args`]: the arguments as they are written
 //! * [`plans`]: plan files, read and checked
-//! * [`images`]: what the client feeds in and makes of the results
-//! * [`outputs`]: files of outputs and logits
+//! * [`images`]: what the client feeds in
+//! * [`results`]: what it makes of what comes out; [`outputs`]: files for it, [`predictions`]: how it is printed
 //! * [`client`], [`listen`], [`local`]: the commands
 //! * `secrecy`: no dump of the memory, and no look into it
+//! * [`log`]: what operators see
 
 pub mod args;
 pub mod client;
@@ -13,9 +14,12 @@ pub mod error;
 pub mod images;
 pub mod listen;
 pub mod local;
+pub mod log;
 pub mod outputs;
 pub mod plans;
 mod secrecy;
+pub mod predictions;
+pub mod results;
 
 #[cfg(test)]
 mod tests;
@@ -23,12 +27,14 @@ mod tests;
 pub use error::CliError;
 
 use std::num::NonZero;
+use std::path::Path;
 use std::sync::OnceLock;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 
 use args::{Args, Command};
 
+use crate::kernel::Isa;
 use crate::terminal;
 
 /// Runs the command that the process was called with. Wrong usage ends the process with code 2.
@@ -38,6 +44,7 @@ use crate::terminal;
 pub fn run() -> Result<(), CliError> {
     let args = Args::parse();
     secrecy::keep_memory_private();
+    Isa::requested()?;
     dispatch(args)
 }
 
@@ -47,12 +54,24 @@ fn dispatch(args: Args) -> Result<(), CliError> {
         Command::Client(args) => client::run(&args),
         Command::Server(args) => listen::server(&args),
         Command::Helper(args) => listen::helper(&args),
+        Command::Completions(args) => print(&terminal::completions(&args, Args::command())).map(drop),
+        Command::Man(args) => man(&args.folder),
     }
 }
 
-/// Writes a line of results.
-fn print(line: &str) -> Result<(), CliError> {
-    terminal::line(format_args!("{line}")).map_err(CliError::Stdout)
+fn man(folder: &Path) -> Result<(), CliError> {
+    let pages = terminal::man(folder, Args::command());
+    let pages = pages.map_err(|source| CliError::Write {
+        path: folder.to_owned(),
+        source,
+    })?;
+    let lines = pages.iter().map(|page| format!("{}\n", page.display()));
+    print(&lines.collect::<String>()).map(drop)
+}
+
+/// Writes to the standard output; false if nobody reads it any more.
+fn print(text: &str) -> Result<bool, CliError> {
+    terminal::text(text).map_err(CliError::Stdout)
 }
 
 /// More threads than this for a core only get into each other's way.

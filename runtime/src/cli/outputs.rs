@@ -11,11 +11,11 @@ use crate::data::{DataError, write_arrays};
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct OutputFiles {
     /// Writes the network's own output, of its own shape and type, as a .npy.
-    #[arg(long, value_name = "O.npy")]
+    #[arg(long, value_name = "O.npy", help_heading = "Results")]
     output: Option<PathBuf>,
     /// Writes what stands before a final softmax, argmax and the like, in float32: to a file of its
     /// own, or to that of --output in place of the output.
-    #[arg(long, value_name = "L.npy", num_args = 0..=1)]
+    #[arg(long, value_name = "L.npy", num_args = 0..=1, help_heading = "Results")]
     logits: Option<Option<PathBuf>>,
 }
 
@@ -37,16 +37,21 @@ impl OutputFiles {
         }
     }
 
+    /// Whether nothing is to be written.
+    pub fn are_none(&self) -> bool {
+        self.output().is_none() && self.logits().is_none()
+    }
+
     /// Refuses what could not be done, before work is done for it.
     ///
     /// # Errors
-    /// If there is no file for the logits, or a folder does not exist.
+    /// If there is no file for the logits, or a file could not be written.
     pub fn check(&self) -> Result<(), CliError> {
         if self.logits == Some(None) && self.output.is_none() {
             return Err(CliError::LogitsFile);
         }
         let mut paths = [self.output(), self.logits()].into_iter().flatten();
-        paths.try_for_each(super::images::check_folder)
+        paths.try_for_each(super::results::check_writable)
     }
 }
 

@@ -6,9 +6,11 @@ use std::path::Path;
 use clap::Parser;
 use ndarray::{Array1, Array4, s};
 use ndarray_npy::{read_npy, write_npy};
+use trefoil_ir::tail::{Array, DType};
 
 use super::args::Args;
 use super::{CliError, dispatch};
+use crate::data::{ResultsFile, Row};
 use crate::session::testing::{SHAPE, files};
 use crate::trace::tests::trace_file;
 
@@ -201,6 +203,90 @@ fn results_that_could_not_be_written_are_refused_before_the_run() {
     assert!(error.starts_with("cannot write `/none/r.json`"), "{error}");
     let error = message(&local(folder.path(), "--trace /none/t.json").unwrap_err());
     assert!(error.starts_with("cannot write `/none/t.json`"), "{error}");
+}
+
+#[test]
+fn results_have_a_place_before_there_is_a_session() {
+    let (folder, _) = folder(1);
+    let path = folder.path();
+    let refused = |more: &str| {
+        let error = local(path, more).unwrap_err();
+        // A session that had begun would have failed for the plans of two compilations.
+        message(&error)
+    };
+    fs::write(path.join("server.plan"), files(2).server).unwrap();
+    assert!(refused("--output /proc/o.npy").starts_with("cannot write `/proc/o.npy.partial`"));
+    assert!(refused("--output /dev/null").contains("is not a file"));
+    assert!(refused("--report /proc/r.json").starts_with("cannot write `/proc/r.json`"));
+    let output = path.join("o.npy");
+    let more = format!("--output {}", output.display());
+    assert!(refused(&more).contains("not of the same compilation"));
+    assert_eq!(
+        fs::read_dir(path).unwrap().count(),
+        5,
+        "and nothing is left behind"
+    );
+}
+
+#[test]
+fn a_run_goes_on_where_an_earlier_one_ended() {
+    let (folder, images) = folder(1);
+    let path = folder.path();
+    let output = path.join("o.npy");
+    // Two of five images; that they are the images' own values shows that they were not computed again.
+    let (dtype, dims) = (DType::F32, vec![SHAPE.c, SHAPE.h, SHAPE.w]);
+    let row = Row {
+        dtype,
+        dims: dims.clone(),
+    };
+    let mut earlier = ResultsFile::create(&output, row, 5).unwrap();
+    for _ in 0..2 {
+        let (dims, values) = (dims.clone(), vec![-7.0; SHAPE.len()]);
+        earlier.append(&Array { dims, dtype, values }).unwrap();
+    }
+    drop(earlier);
+    let more = format!("--output {}", output.display());
+    let error = message(&local(path, &more).unwrap_err());
+    assert!(
+        error.contains("o.npy.partial` holds 2 results") && error.contains("--resume"),
+        "{error}"
+    );
+    let (report, logits) = ran(path, "--resume --batch 2");
+    assert_eq!(report["images"], 3);
+    assert!(report.get("error").is_none());
+    assert_eq!(
+        logits.slice(s![2.., .., .., ..]),
+        images.slice(s![2.., .., .., ..])
+    );
+    assert!(
+        logits
+            .slice(s![..2, .., .., ..])
+            .iter()
+            .all(|&value| value == -7.0)
+    );
+    // Without an earlier run it is an ordinary one.
+    let (report, logits) = ran(path, "--resume");
+    assert_eq!((&report["images"], logits), (&5.into(), images));
+}
+
+#[test]
+fn a_run_that_fails_has_a_report_too() {
+    let (folder, _) = folder(2);
+    let report = folder.path().join("r.json");
+    let error = message(&local(folder.path(), &format!("--report {}", report.display())).unwrap_err());
+    let report: serde_json::Value = serde_json::from_str(&fs::read_to_string(&report).unwrap()).unwrap();
+    assert_eq!(
+        (&report["images"], &report["error"]),
+        (&0.into(), &error.as_str().into())
+    );
+}
+
+#[test]
+fn threads_beyond_reason_are_not_started() {
+    let (folder, _) = folder(1);
+    local(folder.path(), "--threads 100000 --quiet").unwrap();
+    let cores = std::thread::available_parallelism().unwrap().get();
+    assert!(rayon::current_num_threads() <= 4 * cores);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use trefoil_ir::text::printable;
 
@@ -47,6 +47,8 @@ impl DataSet {
         let metadata = std::fs::metadata(data).map_err(unreadable(data))?;
         if metadata.is_dir() {
             Self::open_folder(data, preprocess, labels)
+        } else if picture::is_picture(data).map_err(unreadable(data))? {
+            Self::open_picture(data, preprocess, labels)
         } else {
             Self::open_array(data, preprocess, labels)
         }
@@ -131,16 +133,13 @@ impl DataSet {
             });
         }
         let array = NpyArray::open(path).map_err(wrong)?;
-        let source = if array.element().is_float() {
+        let source = if array.is_float() {
             Source::Floats(as_batch(array, NpyError::NotNchw).map_err(wrong)?)
-        } else if array.element().is_u8() {
+        } else {
             let array = as_batch(array, NpyError::NotNhwc).map_err(wrong)?;
             let preprocess = required(preprocess, path)?;
             check_channels(array.shape(), preprocess.channels()).map_err(wrong)?;
             Source::Bytes(array, preprocess)
-        } else {
-            let name = array.element().name().to_owned();
-            return Err(wrong(NpyError::ElementType(name)));
         };
         let len = match &source {
             Source::Floats(array) | Source::Bytes(array, _) => array.shape()[0],
@@ -183,11 +182,34 @@ impl DataSet {
         })
     }
 
+    /// A single picture: a folder of which it is chosen.
+    fn open_picture(
+        file: &Path,
+        preprocess: Option<&Preprocess>,
+        labels: Option<(&Path, Labels)>,
+    ) -> Result<Self, DataError> {
+        let preprocess = required(preprocess, file)?;
+        let name = file.file_name().and_then(OsStr::to_str);
+        let name = name.ok_or_else(|| unreadable(file)(not_utf8()))?.to_owned();
+        let labels = match labels {
+            Some((path, Labels::ByFile(lines))) => Some(vec![class_of(&name, path, &lines)?]),
+            Some((path, labels)) => Some(one_each(path, labels, 1)?),
+            None => None,
+        };
+        Ok(Self {
+            path: file.parent().unwrap_or(Path::new("")).to_owned(),
+            source: Source::Pictures(vec![name], preprocess),
+            len: 1,
+            labels,
+            expected: None,
+        })
+    }
+
     fn load(&self, index: usize) -> Result<ImageTensor, ImageProblem> {
         match &self.source {
             Source::Floats(array) => {
                 let (channels, height, width) = inner(array);
-                let values = array.element().floats(&array.item(index)?);
+                let values = array.floats(index)?;
                 let image = ImageTensor {
                     channels,
                     height,
@@ -202,7 +224,7 @@ impl DataSet {
                     width,
                     height,
                     channels,
-                    bytes: array.item(index)?,
+                    bytes: array.bytes(index)?,
                 })
             }
             Source::Pictures(files, preprocess) => {
@@ -255,10 +277,12 @@ impl DataSet {
     }
 
     fn at(&self, index: usize, source: ImageProblem) -> DataError {
-        let path = self.path.display();
+        let path = &self.path;
         let name = match &self.source {
-            Source::Pictures(files, _) => format!("`{path}/{}`", printable(&files[index])),
-            Source::Floats(_) | Source::Bytes(..) => format!("image {index} of `{path}`"),
+            Source::Pictures(files, _) => {
+                format!("`{}`", path.join(printable(&files[index]).as_ref()).display())
+            }
+            Source::Floats(_) | Source::Bytes(..) => format!("image {index} of `{}`", path.display()),
         };
         DataError::Image { name, source }
     }
@@ -281,7 +305,8 @@ fn required(preprocess: Option<&Preprocess>, path: &Path) -> Result<Preprocess, 
     })
 }
 
-/// Four axes with something in each, of an array of four or of a single image's three.
+/// Four axes with something in each, of an array of four or of a single image's three. (Two would be
+/// a grey image's; whether rows come first is then a guess, and so they are refused.)
 fn as_batch(array: NpyArray, wrong: fn(Vec<usize>) -> NpyError) -> Result<NpyArray, NpyError> {
     match array.shape() {
         shape if shape.contains(&0) => Err(wrong(shape.to_vec())),
@@ -356,6 +381,24 @@ fn chosen(folder: &Path, labels: &Path, lines: Vec<LabelLine>) -> Result<(Vec<St
         });
     }
     Ok(lines.into_iter().map(|line| (line.file, line.class)).unzip())
+}
+
+/// The class that a label text gives to one file: its first line for it.
+fn class_of(file: &str, labels: &Path, lines: &[LabelLine]) -> Result<i64, DataError> {
+    let here = |part: &Component<'_>| !matches!(part, Component::CurDir);
+    let names = |line: &&LabelLine| {
+        Path::new(&line.file)
+            .components()
+            .filter(here)
+            .eq(Path::new(file).components())
+    };
+    let line = lines.iter().find(names);
+    line.map(|line| line.class).ok_or_else(|| DataError::Labels {
+        path: labels.to_owned(),
+        source: LabelsError::NotNamed {
+            file: file.to_owned(),
+        },
+    })
 }
 
 /// Labels in order, exactly one per image.

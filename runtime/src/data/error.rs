@@ -29,6 +29,51 @@ pub enum DataError {
         /// What the operating system said.
         source: io::Error,
     },
+    /// Results do not fit on the disk.
+    #[error(
+        "the results take {needed} bytes in `{}`, and its file system has room for {free}: make room, or write \
+         them to another one",
+        path.display()
+    )]
+    NoRoom {
+        /// The file to be written.
+        path: PathBuf,
+        /// Bytes of all results.
+        needed: u64,
+        /// Bytes that are free.
+        free: u64,
+    },
+    /// The results of an interrupted run would be lost.
+    #[error(
+        "`{}` holds {rows} result{} of a run that was interrupted: give --resume to go on behind them, or \
+         remove the file",
+        path.display(),
+        if *rows == 1 { "" } else { "s" }
+    )]
+    Unfinished {
+        /// The partial file.
+        path: PathBuf,
+        /// Results in it.
+        rows: usize,
+    },
+    /// The partial file of other results, or none at all.
+    #[error("`{}` is not what an interrupted run over these images left: remove it, or name another file", path.display())]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Another run writes the same results.
+    #[error("`{}` is being written by another run: name another file", path.display())]
+    InUse {
+        /// The partial file.
+        path: PathBuf,
+    },
+    /// Results are to replace something that is no file.
+    #[error("`{}` is not a file, and results can replace a file only: name another one", path.display())]
+    NotAFile {
+        /// What is to be replaced.
+        path: PathBuf,
+    },
     /// A `.npy` file is malformed or holds an array of another kind.
     #[error("cannot use the array in `{}`", path.display())]
     Npy {
@@ -63,8 +108,8 @@ pub enum DataError {
     },
     /// A file that is not data.
     #[error(
-        "`{}` is neither a .npy file nor a folder; give an array written with numpy.save (of a \
-         .npz, save the array by itself) or the folder that holds the images",
+        "`{}` is neither a .npy file, a JPEG or PNG, nor a folder; give an array written with numpy.save (of a \
+         .npz, save the array by itself), a picture, or the folder that holds the images",
         path.display()
     )]
     NotData {
@@ -145,8 +190,8 @@ pub enum NpyError {
         found: u64,
     },
     /// A shape too large to count.
-    #[error("its shape {0:?} is too large to be true; write it anew with numpy.save")]
-    Overflow(Vec<usize>),
+    #[error("its shape is too large to be true; write it anew with numpy.save")]
+    Overflow,
     /// A float array that is not NCHW.
     #[error(
         "its shape is {0:?}, but float images must be [N, C, H, W] or [C, H, W] with no size 0; \
@@ -244,6 +289,12 @@ pub enum LabelsError {
     /// A class below -1 or beyond 64 bits.
     #[error("label {0} (counted from 0) is no class: classes are 0 and up, or -1 for \"none\"")]
     Class(usize),
+    /// No line for the one picture.
+    #[error("none of its lines \"file class\" names `{file}`, the picture: add one, or leave --labels out")]
+    NotNamed {
+        /// The picture.
+        file: String,
+    },
     /// A line that is not `file class`.
     #[error("line {line} is not \"file class\" with a whole number of -1 or more as class")]
     Line {

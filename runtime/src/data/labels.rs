@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Component, Path};
 
 use super::error::{DataError, LabelsError};
-use super::npy::{self, NpyArray};
+use super::npy;
 
 /// The class of an image that has none.
 pub const UNLABELLED: i64 = -1;
@@ -42,7 +42,7 @@ pub fn read_labels(path: impl AsRef<Path>) -> Result<Labels, DataError> {
 
 fn read(path: &Path) -> Result<Labels, LabelsError> {
     let labels = if npy::is_npy(path)? {
-        Labels::InOrder(from_array(&NpyArray::open(path)?)?)
+        Labels::InOrder(from_array(path)?)
     } else {
         Labels::ByFile(from_text(&fs::read_to_string(path)?)?)
     };
@@ -53,14 +53,11 @@ fn read(path: &Path) -> Result<Labels, LabelsError> {
     }
 }
 
-fn from_array(array: &NpyArray) -> Result<Vec<i64>, LabelsError> {
-    if !array.element().is_integer() {
-        return Err(LabelsError::NotInteger);
+fn from_array(path: &Path) -> Result<Vec<i64>, LabelsError> {
+    let (shape, classes) = npy::integers(path)?.ok_or(LabelsError::NotInteger)?;
+    if shape.len() != 1 {
+        return Err(LabelsError::NotFlat(shape));
     }
-    if array.shape().len() != 1 {
-        return Err(LabelsError::NotFlat(array.shape().to_vec()));
-    }
-    let classes = array.element().integers(&array.all()?);
     let checked = classes.into_iter().enumerate().map(|(index, class)| {
         class
             .filter(|&class| class >= UNLABELLED)

@@ -2,13 +2,14 @@
 //!
 //! # Data
 //!
-//! [`DataSet::open`] takes one of three forms and hands out one [`ImageTensor`] (CHW) at a time;
+//! [`DataSet::open`] takes one of four forms and hands out one [`ImageTensor`] (CHW) at a time;
 //! nothing is decoded before it is asked for, so that a large set costs one image of memory.
 //!
 //! | form | values |
 //! | --- | --- |
 //! | `.npy`, float32 or float64, `[N, C, H, W]` or `[C, H, W]` | taken as they are; a [`Preprocess`] is not applied |
 //! | `.npy`, uint8, `[N, H, W, C]` or `[H, W, C]` | through the [`Preprocess`] |
+//! | a JPEG or PNG | as a folder that holds it alone |
 //! | folder of JPEG and PNG, in the order of their names | decoded to RGB, then through the [`Preprocess`] |
 //!
 //! # Labels
@@ -41,6 +42,7 @@ mod outputs;
 mod picture;
 mod preprocess;
 mod resize;
+mod results;
 mod tensor;
 
 #[cfg(test)]
@@ -52,4 +54,5 @@ pub use labels::{LabelLine, Labels, UNLABELLED, read_labels};
 pub use npy::read_npy_header;
 pub use outputs::{top1, write_arrays};
 pub use preprocess::Preprocess;
+pub use results::{Kept, ResultsFile, Row};
 pub use tensor::{ImageShape, ImageTensor};

@@ -1,15 +1,16 @@
-//! The `.npy` format: one array, read item by item.
+//! The `.npy` format: one array, read item by item, through `npyz`.
 //!
 //! An array stays on disk and one item of its first axis is read at a time, so that a set of any
-//! size costs the memory of one image. Nothing is allocated by a header's word: the file's length
-//! must fit the shape first.
+//! size costs the memory of one image. Nothing is allocated or multiplied by a header's word before
+//! [`header`] has seen it: the file's length must fit the shape.
 
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufReader, Read, Seek};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
-use trefoil_ir::tail::DType;
+use npyz::{DType, Deserialize, NpyFile, NpyHeader, NpyReader, Order, TypeChar, WriterBuilder};
+use trefoil_ir::tail;
 
 use super::error::NpyError;
 
@@ -17,20 +18,20 @@ mod header;
 #[cfg(test)]
 mod tests;
 
-pub(super) use header::Element;
-use header::Header;
+pub(super) use header::read as read_header;
 
 const MAGIC: &[u8; 6] = b"\x93NUMPY";
+/// Where the text of a header of version 1 begins.
+const TEXT: usize = 10;
 
 /// Reads the header of an array, and leaves the reader at its elements: the shape, and the bytes of all
 /// elements. A file may say anything: compare before you allocate.
 ///
 /// # Errors
-/// If it is no `.npy` array, or of an element type that is not numbers.
+/// If it is no `.npy` array.
 pub fn read_npy_header(reader: &mut impl Read) -> Result<(Vec<usize>, u64), NpyError> {
-    let header = Header::read(reader)?;
-    let bytes = header.byte_len()?;
-    Ok((header.shape, bytes))
+    let header = read_header(reader)?;
+    Ok((header::shape(&header)?, header::byte_len(&header)))
 }
 
 /// Whether a file begins as `.npy` files do.
@@ -42,143 +43,228 @@ pub(super) fn is_npy(path: &Path) -> io::Result<bool> {
     Ok(start == MAGIC)
 }
 
-/// An array in a file.
-pub(super) struct NpyArray {
-    header: Header,
-    storage: Storage,
+/// A file whose header is sound and whose length is what it says.
+fn open(path: &Path) -> Result<NpyFile<BufReader<File>>, NpyError> {
+    let mut file = File::open(path)?;
+    let header = read_header(&mut file)?;
+    let start = file.stream_position()?;
+    let announced = header::byte_len(&header);
+    let found = file.metadata()?.len().saturating_sub(start);
+    if announced != found {
+        return Err(NpyError::Length { announced, found });
+    }
+    Ok(NpyFile::with_header(header, BufReader::new(file)))
 }
 
-enum Storage {
-    /// C order: items lie one after another from `start`.
-    OnDisk { file: Mutex<File>, start: u64 },
-    /// Fortran order: every item is spread over the whole file.
-    InMemory(Vec<u8>),
+/// Images in a file, of the kinds that images have.
+pub(super) struct NpyArray {
+    shape: Vec<usize>,
+    elements: Elements,
+}
+
+enum Elements {
+    F32(Items<f32>),
+    F64(Items<f64>),
+    U8(Items<u8>),
 }
 
 impl NpyArray {
-    /// Reads the header and checks the file's length against it.
+    /// Reads the header, and checks it and the file's length.
     pub(super) fn open(path: &Path) -> Result<Self, NpyError> {
-        let mut file = File::open(path)?;
-        let header = Header::read(&mut file)?;
-        let start = file.stream_position()?;
-        let announced = header.byte_len()?;
-        let found = file.metadata()?.len().saturating_sub(start);
-        if announced != found {
-            return Err(NpyError::Length { announced, found });
-        }
-        let storage = if header.fortran_order {
-            let mut bytes = Vec::new();
-            file.read_to_end(&mut bytes)?;
-            Storage::InMemory(exactly(bytes, announced)?)
-        } else {
-            let file = Mutex::new(file);
-            Storage::OnDisk { file, start }
+        let file = open(path)?;
+        let shape = header::shape(file.header())?;
+        let elements = match kind(&file.dtype()) {
+            Some((TypeChar::Float, 4)) => Elements::F32(Items::new(file)?),
+            Some((TypeChar::Float, 8)) => Elements::F64(Items::new(file)?),
+            Some((TypeChar::Uint, 1)) => Elements::U8(Items::new(file)?),
+            _ => return Err(NpyError::ElementType(name(&file.dtype()))),
         };
-        Ok(Self { header, storage })
+        Ok(Self { shape, elements })
     }
 
     pub(super) fn shape(&self) -> &[usize] {
-        &self.header.shape
+        &self.shape
     }
 
-    pub(super) fn element(&self) -> Element {
-        self.header.element
+    /// Whether its elements are floats; else they are bytes.
+    pub(super) fn is_float(&self) -> bool {
+        !matches!(self.elements, Elements::U8(_))
     }
 
     /// Puts an axis of one item in front: a batch of one.
     pub(super) fn into_batch(mut self) -> Self {
-        self.header.shape.insert(0, 1);
+        self.shape.insert(0, 1);
         self
     }
 
-    /// The bytes of one item of the first axis, in C order; `index` must lie within that axis.
-    pub(super) fn item(&self, index: usize) -> Result<Vec<u8>, NpyError> {
-        let item_len = self.shape()[1..].iter().product::<usize>() * self.element().size();
-        match &self.storage {
-            Storage::OnDisk { file, start } => {
-                let offset = start + index as u64 * item_len as u64;
-                read_at(file, offset, item_len as u64)
+    /// One item of the first axis as float32, in C order; too large a float64 becomes infinite.
+    /// `index` must lie within that axis.
+    pub(super) fn floats(&self, index: usize) -> Result<Vec<f32>, NpyError> {
+        match &self.elements {
+            Elements::F32(items) => items.item(index, &self.shape),
+            Elements::F64(items) => Ok(converted(items.item(index, &self.shape)?, |value| value as f32)),
+            Elements::U8(items) => Ok(converted(items.item(index, &self.shape)?, f32::from)),
+        }
+    }
+
+    /// The same as bytes, of which floats are none.
+    pub(super) fn bytes(&self, index: usize) -> Result<Vec<u8>, NpyError> {
+        match &self.elements {
+            Elements::U8(items) => items.item(index, &self.shape),
+            Elements::F32(_) => Err(NpyError::ElementType("float32".to_owned())),
+            Elements::F64(_) => Err(NpyError::ElementType("float64".to_owned())),
+        }
+    }
+}
+
+fn converted<T, U>(values: Vec<T>, convert: impl Fn(T) -> U) -> Vec<U> {
+    values.into_iter().map(convert).collect()
+}
+
+/// Elements of one type.
+enum Items<T: Deserialize> {
+    /// C order: items lie one after another.
+    OnDisk(Mutex<NpyReader<T, BufReader<File>>>),
+    /// Fortran order: every item is spread over the whole file.
+    InMemory(Vec<T>),
+}
+
+impl<T: Deserialize + Copy> Items<T> {
+    fn new(file: NpyFile<BufReader<File>>) -> Result<Self, NpyError> {
+        Ok(match file.order() {
+            // The type is that of the header, so a reader of it there is.
+            Order::C => match file.data() {
+                Ok(reader) => Items::OnDisk(Mutex::new(reader)),
+                Err(error) => return Err(io::Error::other(error.to_string()).into()),
+            },
+            Order::Fortran => Items::InMemory(file.into_vec()?),
+        })
+    }
+
+    fn item(&self, index: usize, shape: &[usize]) -> Result<Vec<T>, NpyError> {
+        let length: usize = shape[1..].iter().product();
+        match self {
+            Items::OnDisk(reader) => {
+                // A reader that panicked leaves at worst another position, and every read seeks first.
+                let mut reader = reader.lock().unwrap_or_else(PoisonError::into_inner);
+                reader.seek_to((index * length) as u64)?;
+                let item: io::Result<Vec<T>> = reader.by_ref().take(length).collect();
+                Ok(item?)
             }
-            Storage::InMemory(bytes) => Ok(self.gather(bytes, index, item_len)),
+            Items::InMemory(values) => Ok((0..length)
+                .map(|flat| values[index + fortran(flat, shape)])
+                .collect()),
         }
     }
+}
 
-    /// The bytes of a one-dimensional array, whose orders are the same.
-    pub(super) fn all(&self) -> Result<Vec<u8>, NpyError> {
-        match &self.storage {
-            Storage::OnDisk { file, start } => read_at(file, *start, self.header.byte_len()?),
-            Storage::InMemory(bytes) => Ok(bytes.clone()),
-        }
+/// Where an element of the first item lies in Fortran order, in which the first axis varies fastest.
+fn fortran(flat: usize, shape: &[usize]) -> usize {
+    let mut stride: usize = shape.iter().product();
+    let (mut rest, mut place) = (flat, 0);
+    for &length in shape[1..].iter().rev() {
+        stride /= length;
+        place += rest % length * stride;
+        rest /= length;
     }
+    place
+}
 
-    /// One item of an array in Fortran order, whose first axis varies fastest.
-    fn gather(&self, bytes: &[u8], index: usize, item_len: usize) -> Vec<u8> {
-        let (shape, size) = (self.shape(), self.element().size());
-        let mut item = Vec::with_capacity(item_len);
-        for flat in 0..item_len / size {
-            let (mut rest, mut place) = (flat, 0);
-            let mut stride: usize = shape.iter().product();
-            for &len in shape[1..].iter().rev() {
-                stride /= len;
-                place += rest % len * stride;
-                rest /= len;
-            }
-            let at = (place + index) * size;
-            item.extend_from_slice(&bytes[at..at + size]);
-        }
-        item
+/// An array of integers: its shape, and its elements in the order of the file, `None` where one is
+/// beyond 64 bits with a sign.
+pub(super) type Integers = (Vec<usize>, Vec<Option<i64>>);
+
+/// An array of integers of any type; no array at all if its elements are no integers.
+pub(super) fn integers(path: &Path) -> Result<Option<Integers>, NpyError> {
+    fn all<T: Deserialize + TryInto<i64>>(file: NpyFile<BufReader<File>>) -> io::Result<Vec<Option<i64>>> {
+        let values = file.into_vec::<T>()?.into_iter();
+        Ok(values.map(|value| value.try_into().ok()).collect())
     }
+    let file = open(path)?;
+    let shape = header::shape(file.header())?;
+    let values = match kind(&file.dtype()) {
+        Some((TypeChar::Int, 1)) => all::<i8>(file)?,
+        Some((TypeChar::Int, 2)) => all::<i16>(file)?,
+        Some((TypeChar::Int, 4)) => all::<i32>(file)?,
+        Some((TypeChar::Int, 8)) => all::<i64>(file)?,
+        Some((TypeChar::Uint, 1)) => all::<u8>(file)?,
+        Some((TypeChar::Uint, 2)) => all::<u16>(file)?,
+        Some((TypeChar::Uint, 4)) => all::<u32>(file)?,
+        Some((TypeChar::Uint, 8)) => all::<u64>(file)?,
+        _ => return Ok(None),
+    };
+    Ok(Some((shape, values)))
 }
 
-fn read_at(file: &Mutex<File>, offset: u64, len: u64) -> Result<Vec<u8>, NpyError> {
-    // A reader that panicked leaves at worst another position, and every read seeks first.
-    let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
-    file.seek(SeekFrom::Start(offset))?;
-    let mut bytes = Vec::with_capacity(len as usize);
-    (&mut *file).take(len).read_to_end(&mut bytes)?;
-    exactly(bytes, len)
-}
-
-/// A file may have shrunk since its length was checked.
-fn exactly(bytes: Vec<u8>, announced: u64) -> Result<Vec<u8>, NpyError> {
-    let found = bytes.len() as u64;
-    if found == announced {
-        Ok(bytes)
-    } else {
-        Err(NpyError::Length { announced, found })
-    }
-}
-
-/// Writes the header of an array in C order; its elements are to follow.
-pub(super) fn write_header(out: &mut impl Write, dtype: DType, shape: &[usize]) -> io::Result<()> {
-    let word = descr(dtype);
-    let axes: String = shape.iter().map(|len| format!("{len}, ")).collect();
-    let mut text = format!("{{'descr': '{word}', 'fortran_order': False, 'shape': ({axes}), }}");
-    // The elements begin at a multiple of 64, after magic, version, length, text and newline.
-    let unpadded = MAGIC.len() + 2 + 2 + text.len() + 1;
-    text.push_str(&" ".repeat(unpadded.next_multiple_of(64) - unpadded));
-    text.push('\n');
-    let length = u16::try_from(text.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
-    out.write_all(MAGIC)?;
-    out.write_all(&[1, 0])?;
-    out.write_all(&length.to_le_bytes())?;
-    out.write_all(text.as_bytes())
-}
-
-/// NumPy's word for an element type.
-fn descr(dtype: DType) -> &'static str {
+/// Kind and bytes of elements that are no records.
+fn kind(dtype: &DType) -> Option<(TypeChar, u64)> {
     match dtype {
-        DType::Bool => "|b1",
-        DType::U8 => "|u1",
-        DType::U16 => "<u2",
-        DType::U32 => "<u4",
-        DType::U64 => "<u8",
-        DType::I8 => "|i1",
-        DType::I16 => "<i2",
-        DType::I32 => "<i4",
-        DType::I64 => "<i8",
-        DType::F16 => "<f2",
-        DType::F32 => "<f4",
-        DType::F64 => "<f8",
+        DType::Plain(plain) => Some((plain.type_char(), plain.size_field())),
+        DType::Array(..) | DType::Record(_) => None,
+    }
+}
+
+/// The name that numpy gives to a type of elements.
+fn name(dtype: &DType) -> String {
+    let word = match kind(dtype) {
+        Some((TypeChar::Int, _)) => "int",
+        Some((TypeChar::Uint, _)) => "uint",
+        Some((TypeChar::Float, _)) => "float",
+        Some((TypeChar::Bool, _)) => return "bool".to_owned(),
+        Some(_) => return dtype.descr(),
+        None => return "record".to_owned(),
+    };
+    let bytes = kind(dtype).map_or(0, |(_, bytes)| bytes);
+    format!("{word}{}", 8 * bytes)
+}
+
+/// The header of an array in C order; its elements are to follow.
+pub(super) fn header_of(elements: tail::DType, shape: &[usize]) -> io::Result<Vec<u8>> {
+    let shape: Vec<u64> = shape.iter().map(|&length| length as u64).collect();
+    let mut header = Vec::new();
+    let options = npyz::WriteOptions::new_header_only().dtype(dtype(elements)?);
+    options.shape(&shape).writer(&mut header).write_header_only()?;
+    Ok(header)
+}
+
+/// Whether a header is of such elements in C order.
+pub(super) fn is_of(header: &NpyHeader, elements: tail::DType) -> bool {
+    header.order() == Order::C && dtype(elements).is_ok_and(|dtype| header.dtype() == dtype)
+}
+
+fn dtype(elements: tail::DType) -> io::Result<DType> {
+    // The words below are types, so there is no error.
+    let plain = descr(elements).parse();
+    let plain = plain.map_err(|error: npyz::ParseTypeStrError| io::Error::other(error.to_string()))?;
+    Ok(DType::new_scalar(plain))
+}
+
+/// A header of version 1 with blanks before its newline, so that it has this length.
+pub(super) fn padded(mut header: Vec<u8>, length: usize) -> Vec<u8> {
+    header.pop();
+    header.resize(length - 1, b' ');
+    header.push(b'\n');
+    // Shapes of some axes are far from 64 KiB of text.
+    let text = ((length - TEXT) as u16).to_le_bytes();
+    header[TEXT - 2..TEXT].copy_from_slice(&text);
+    header
+}
+
+/// numpy's word for an element type.
+fn descr(elements: tail::DType) -> &'static str {
+    use tail::DType as E;
+    match elements {
+        E::Bool => "|b1",
+        E::U8 => "|u1",
+        E::U16 => "<u2",
+        E::U32 => "<u4",
+        E::U64 => "<u8",
+        E::I8 => "|i1",
+        E::I16 => "<i2",
+        E::I32 => "<i4",
+        E::I64 => "<i8",
+        E::F16 => "<f2",
+        E::F32 => "<f4",
+        E::F64 => "<f8",
     }
 }

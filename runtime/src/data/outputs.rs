@@ -57,7 +57,7 @@ pub fn top1(logits: &[f32]) -> usize {
 }
 
 fn write_array(file: &mut impl Write, rows: &[Array], dtype: DType, shape: &[usize]) -> io::Result<()> {
-    npy::write_header(file, dtype, shape)?;
+    file.write_all(&npy::header_of(dtype, shape)?)?;
     let mut bytes = Vec::new();
     for row in rows {
         bytes.clear();

@@ -4,7 +4,7 @@
 //! profiles are not applied.
 
 use std::fs::File;
-use std::io::{Cursor, Read};
+use std::io::{self, Cursor, Read};
 use std::path::Path;
 
 use image::{ImageError, ImageFormat, ImageReader, Limits, RgbImage};
@@ -32,6 +32,14 @@ pub(super) fn decode(path: &Path) -> Result<RgbImage, ImageProblem> {
         Err(ImageError::Limits(_)) => Err(too_large()),
         Err(error) => Err(ImageProblem::Decode(Box::new(error))),
     }
+}
+
+/// Whether a file begins as JPEG or PNG files do.
+pub(super) fn is_picture(path: &Path) -> io::Result<bool> {
+    let mut start = Vec::new();
+    File::open(path)?.take(16).read_to_end(&mut start)?;
+    let format = image::guess_format(&start);
+    Ok(matches!(format, Ok(ImageFormat::Png | ImageFormat::Jpeg)))
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, ImageProblem> {

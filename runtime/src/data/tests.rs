@@ -147,7 +147,7 @@ fn arrays_of_another_kind_are_refused() {
     says(set.expect_shape((3, 4, 5)), &["transpose(0, 3, 1, 2)"]);
     says(
         open(&bench.text("x.npz", "PK\x03\x04"), None),
-        &["neither a .npy file nor a folder"],
+        &["neither a .npy file, a JPEG or PNG, nor a folder"],
     );
     says(open(&bench.path("none"), None), &["cannot read", "none"]);
 }
@@ -186,6 +186,37 @@ fn folders_are_read_in_the_order_of_names() {
         set.get(1),
         &["pictures/b.png", "3 x 4 x 4", "3 x 8 x 8", "shorter_side"],
     );
+}
+
+#[test]
+fn a_single_picture_is_a_set_of_one() {
+    let bench = Bench::new();
+    let folder = bench.pictures();
+    for (file, red) in [("b.png", 20.0), ("d.jpeg", 40.0)] {
+        let set = open(&folder.join(file), None)
+            .unwrap()
+            .expect_shape((3, 4, 4))
+            .unwrap();
+        assert_eq!((set.len(), set.name(0), set.label(0)), (1, file.to_owned(), None));
+        assert_eq!(set.get(0).unwrap().values[0], red);
+    }
+    // Whatever it is called, and wherever it is called from.
+    let odd = bench.text("picture", fs::read(folder.join("b.png")).unwrap());
+    assert_eq!(open(&odd, None).unwrap().get(0).unwrap().values[0], 20.0);
+    let set = open(&odd, None).unwrap().expect_shape((3, 8, 8)).unwrap();
+    says(set.get(0), &["/picture`", "3 x 4 x 4", "3 x 8 x 8"]);
+    says(DataSet::open(&odd, None, None), &["--preprocess"]);
+
+    let picture = folder.join("b.png");
+    let lines = bench.text("l.txt", "d.jpeg 3\n./b.png 5 cat\n");
+    assert_eq!(open(&picture, Some(&lines)).unwrap().label(0), Some(5));
+    let lines = bench.text("l.txt", "d.jpeg 3\n");
+    says(open(&picture, Some(&lines)), &["l.txt", "`b.png`"]);
+    let labels = bench.path("y.npy");
+    write_npy(&labels, &ndarray::arr1(&[7_u8])).unwrap();
+    assert_eq!(open(&picture, Some(&labels)).unwrap().label(0), Some(7));
+    write_npy(&labels, &ndarray::arr1(&[7_u8, 7])).unwrap();
+    says(open(&picture, Some(&labels)), &["2 labels for 1 image"]);
 }
 
 #[test]

@@ -6,13 +6,15 @@ use trefoil_ir::mpc::Party;
 
 use super::error::NetError;
 use super::journal::{Journal, Topic};
+use super::line::{Line, Whose};
 use super::listen::Listener;
 use super::options::ServeOptions;
 use super::server::ORDERLY;
-use super::service::{Room, Service, counted};
+use super::service::{Room, Service};
 use super::sessions::Control;
 use super::stop::Stop;
 use super::tcp::TcpLink;
+use crate::amount::counted;
 use crate::exec;
 use crate::session::{Greeted, HelperSession, Identity, Pair, Pairing, SessionError, TurnedOut};
 use crate::workers::on_own_threads;
@@ -30,7 +32,7 @@ pub fn serve(
     party: &exec::Helper,
     options: &ServeOptions,
     stop: &Stop,
-    log: &(dyn Fn(String) + Sync),
+    log: &(dyn Fn(Line) + Sync),
 ) -> Result<(), NetError> {
     let journal = Journal::new(log);
     let serve = |pair, control: &Arc<Control>| session(pair, party, options, control, &journal);
@@ -79,13 +81,16 @@ fn session(
     link.limit_requests(None);
     link.watch(server.link().stream(), Party::Server, ORDERLY);
     link.obey(control);
-    let peer = counted(link);
+    let peer = link.address();
     let session = HelperSession::open(client, server)?;
-    let id = session.id();
-    journal.say(Topic::Session, peer, || format!("session {id} begins"));
+    let whose = Whose {
+        session: Some(session.id()),
+        peer,
+    };
+    journal.say(Topic::Session, whose, || "session begins".to_owned());
     let images = on_own_threads(|| session.serve(&mut party.clone(), |_| ()))?;
-    journal.say(Topic::Session, peer, || {
-        format!("session {id} ends after {images} images")
+    journal.say(Topic::Session, whose, || {
+        format!("session ends after {}", counted(images as usize, "image"))
     });
     Ok(images)
 }

@@ -6,6 +6,9 @@ use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::line::{Level, Line, Whose};
+use super::unproven::origin;
+
 /// What a line is about. Each kind has a limit of its own, so that strangers cannot crowd out what is
 /// said of sessions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -33,6 +36,13 @@ impl Topic {
         }
     }
 
+    fn level(self) -> Level {
+        match self {
+            Topic::Session => Level::Info,
+            Topic::Failure | Topic::Stranger | Topic::Shortage => Level::Warn,
+        }
+    }
+
     fn word(self) -> &'static str {
         match self {
             Topic::Session => "about sessions",
@@ -54,7 +64,7 @@ const ADDRESSES: usize = 1024;
 
 /// Takes lines and passes on those that are within the limits.
 pub(super) struct Journal<'a> {
-    write: &'a (dyn Fn(String) + Sync),
+    write: &'a (dyn Fn(Line) + Sync),
     state: Mutex<State>,
 }
 
@@ -72,7 +82,7 @@ struct Bucket {
 }
 
 impl<'a> Journal<'a> {
-    pub(super) fn new(write: &'a (dyn Fn(String) + Sync)) -> Self {
+    pub(super) fn new(write: &'a (dyn Fn(Line) + Sync)) -> Self {
         let state = State {
             buckets: HashMap::new(),
             told: Instant::now(),
@@ -83,17 +93,23 @@ impl<'a> Journal<'a> {
         }
     }
 
-    /// A line that this address has caused, or nobody in particular.
-    pub(super) fn say(&self, topic: Topic, peer: Option<IpAddr>, line: impl FnOnce() -> String) {
-        let may = self.with(|state| state.may(topic, peer, Instant::now()));
+    /// A line that this peer has caused, or nobody in particular.
+    pub(super) fn say(&self, topic: Topic, whose: Whose, text: impl FnOnce() -> String) {
+        let may = self.with(|state| state.may(topic, whose.peer.map(origin), Instant::now()));
         if may {
-            (self.write)(line());
+            let (level, text) = (topic.level(), text());
+            (self.write)(Line { level, text, whose });
         }
     }
 
     /// A line that comes once, and that this party has caused itself.
-    pub(super) fn announce(&self, line: String) {
-        (self.write)(line);
+    pub(super) fn announce(&self, text: String) {
+        self.write(Level::Info, text);
+    }
+
+    fn write(&self, level: Level, text: String) {
+        let whose = Whose::default();
+        (self.write)(Line { level, text, whose });
     }
 
     /// Says what was left out, if it is time.
@@ -102,12 +118,13 @@ impl<'a> Journal<'a> {
             true => state.left_out(),
             false => Vec::new(),
         });
-        lines.into_iter().for_each(self.write);
+        lines.into_iter().for_each(|text| self.write(Level::Warn, text));
     }
 
     /// Says what was left out, as nothing will be said any more.
     pub(super) fn close(&self) {
-        self.with(State::left_out).into_iter().for_each(self.write);
+        let lines = self.with(State::left_out);
+        lines.into_iter().for_each(|text| self.write(Level::Warn, text));
     }
 
     fn with<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
@@ -197,16 +214,25 @@ impl Bucket {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use super::*;
 
-    fn address(last: u8) -> Option<IpAddr> {
-        Some(IpAddr::from([10, 0, 0, last]))
+    fn at(address: IpAddr) -> Whose {
+        Whose {
+            peer: Some(SocketAddr::from((address, 7))),
+            session: None,
+        }
+    }
+
+    fn address(last: u8) -> Whose {
+        at(IpAddr::from([10, 0, 0, last]))
     }
 
     /// What comes of lines from these addresses.
     fn lines(say: impl FnOnce(&Journal<'_>)) -> Vec<String> {
         let lines = Mutex::new(Vec::new());
-        let write = |line| lines.lock().unwrap().push(line);
+        let write = |line: Line| lines.lock().unwrap().push(line.text);
         let journal = Journal::new(&write);
         say(&journal);
         journal.close();
@@ -247,8 +273,8 @@ mod tests {
     fn many_addresses_are_limited_together() {
         let lines = lines(|journal| {
             for n in 0..100_000u32 {
-                let peer = Some(IpAddr::from(n.to_be_bytes()));
-                journal.say(Topic::Stranger, peer, || "noise".to_owned());
+                let peer = IpAddr::from(n.to_be_bytes());
+                journal.say(Topic::Stranger, at(peer), || "noise".to_owned());
             }
             journal.with(|state| assert!(state.buckets.len() <= ADDRESSES + 1));
         });

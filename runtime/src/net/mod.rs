@@ -7,7 +7,7 @@
 //!   [`options`]: how it serves
 //! * `unproven`: connections before their proof, `sessions`: places for those after it, `leaving`:
 //!   connections that are given up
-//! * `journal`: lines for people to read, of which no peer can cause more than a few
+//! * `line`, `journal`: lines for people to read, of which no peer can cause more than a few
 //! * [`server`], [`helper`]: what a listening party does with a proven connection
 //! * [`stop`]: the signals that end it
 
@@ -17,6 +17,7 @@ pub mod error;
 pub mod helper;
 mod journal;
 mod leaving;
+mod line;
 pub mod listen;
 pub mod options;
 mod pace;
@@ -32,6 +33,7 @@ mod tests;
 
 pub use connect::connect;
 pub use error::NetError;
+pub use line::{Level, Line, Whose};
 pub use listen::Listener;
 pub use options::{SESSION_TIME, ServeOptions};
 pub use stop::Stop;

@@ -9,12 +9,14 @@ use trefoil_ir::mpc::Party;
 use super::connect::connect;
 use super::error::NetError;
 use super::journal::{Journal, Topic};
+use super::line::{Line, Whose};
 use super::listen::Listener;
 use super::options::ServeOptions;
-use super::service::{Room, Service, counted};
+use super::service::{Room, Service};
 use super::sessions::Control;
 use super::stop::Stop;
 use super::tcp::TcpLink;
+use crate::amount::counted;
 use crate::exec;
 use crate::session::{Greeted, Identity, ServerSession, SessionError, TurnedOut};
 use crate::workers::on_own_threads;
@@ -36,12 +38,12 @@ pub fn serve(
     party: &exec::Server,
     options: &ServeOptions,
     stop: &Stop,
-    log: &(dyn Fn(String) + Sync),
+    log: &(dyn Fn(Line) + Sync),
 ) -> Result<(), NetError> {
     let journal = Journal::new(log);
     let serve = |client, control: &Arc<Control>| {
         let session = open(client, helper, &own, options, control)?;
-        run(session, party, options, &journal)
+        run(session, party, &journal)
     };
     let service = Service {
         listener,
@@ -97,6 +99,7 @@ fn open(
         link.watch(&stream, Party::Client, Duration::ZERO);
         Ok::<_, NetError>(link)
     };
+    let client = client.with_memory(options.session_memory);
     let mut session = ServerSession::open(own, client, dial)?;
     let helper = session.helper_mut();
     helper.dismiss();
@@ -108,15 +111,16 @@ fn open(
 fn run(
     mut session: ServerSession<TcpLink, TcpLink>,
     party: &exec::Server,
-    options: &ServeOptions,
     journal: &Journal<'_>,
 ) -> Result<u32, SessionError> {
-    let (id, peer) = (session.id(), counted(session.link_mut()));
-    journal.say(Topic::Session, peer, || format!("session {id} begins"));
-    let session = session.with_memory(options.session_memory);
+    let whose = Whose {
+        session: Some(session.id()),
+        peer: session.link_mut().address(),
+    };
+    journal.say(Topic::Session, whose, || "session begins".to_owned());
     let images = on_own_threads(|| session.serve(&mut party.clone(), |_| ()))?;
-    journal.say(Topic::Session, peer, || {
-        format!("session {id} ends after {images} images")
+    journal.say(Topic::Session, whose, || {
+        format!("session ends after {}", counted(images as usize, "image"))
     });
     Ok(images)
 }

@@ -2,7 +2,7 @@
 //! gives places to those that have, and ends on request. Sessions run in threads of their own.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, Scope};
@@ -13,12 +13,13 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use super::error::NetError;
 use super::journal::{Journal, Topic};
 use super::leaving::Leaving;
+use super::line::Whose;
 use super::listen::{Listener, sentence};
 use super::options::ServeOptions;
 use super::sessions::{Control, Guests, Seat, Sessions};
 use super::stop::Stop;
 use super::tcp::TcpLink;
-use super::unproven::{Failed, Unproven, Verdict, origin};
+use super::unproven::{Failed, Unproven, Verdict};
 use crate::session::{Greeted, Identity, Proven, SessionError, TurnedOut};
 use crate::wire::{AbortReason, Cause};
 
@@ -181,7 +182,8 @@ impl<S> Service<'_, S> {
     fn enter<R: Room>(&self, hall: &mut Hall<R>, stream: TcpStream, peer: SocketAddr) {
         // A connection that fails as early as this has nobody to tell.
         if let Ok(Some(dropped)) = hall.unproven.enter(stream, peer) {
-            self.journal.say(Topic::Shortage, Some(origin(dropped)), || {
+            let peer = Some(dropped);
+            self.journal.say(Topic::Shortage, Whose { peer, session: None }, || {
                 format!(
                     "{} connections have proved nothing yet: the one from {dropped} was dropped for another",
                     hall.unproven.most()
@@ -192,7 +194,7 @@ impl<S> Service<'_, S> {
 
     /// Makes room for the next one, or waits until there is some.
     fn out_of_descriptors<R: Room>(&self, hall: &mut Hall<R>, error: &io::Error) {
-        self.journal.say(Topic::Shortage, None, || {
+        self.journal.say(Topic::Shortage, Whose::default(), || {
             format!("cannot accept a connection: {error}: raise the limit of open files, or lower --sessions")
         });
         let made_room = hall.leaving.close_oldest() || hall.unproven.drop_one().is_some();
@@ -227,7 +229,8 @@ impl<S> Service<'_, S> {
         if self.options.once && spoke && !hall.proven {
             hall.result = Some(Err(error));
         } else {
-            self.failed(Topic::Stranger, Some(peer), None, &error);
+            let peer = Some(peer);
+            self.failed(Topic::Stranger, Whose { peer, session: None }, &error);
         }
     }
 
@@ -288,7 +291,14 @@ impl<S> Service<'_, S> {
         let work = move || {
             let ended = (self.serve)(guests, &seat.0);
             if let (Err(error), false) = (&ended, self.options.once) {
-                self.failed(Topic::Failure, peer, Some(session.to_string()), error);
+                self.failed(
+                    Topic::Failure,
+                    Whose {
+                        session: Some(session),
+                        peer,
+                    },
+                    error,
+                );
             }
             // The loop may have ended already, with another result.
             let _ = outcomes.send(ended);
@@ -298,9 +308,13 @@ impl<S> Service<'_, S> {
             .name(format!("session {session}"))
             .spawn_scoped(scope, work)
         {
-            self.journal.say(Topic::Shortage, None, || {
+            let whose = Whose {
+                session: Some(session),
+                peer,
+            };
+            self.journal.say(Topic::Shortage, whose, || {
                 format!(
-                    "session {session} was refused, the system gives no thread: {error}: \
+                    "a session was refused, the system gives no thread: {error}: \
                      raise its limit of threads, or lower --sessions"
                 )
             });
@@ -311,9 +325,13 @@ impl<S> Service<'_, S> {
     }
 
     fn no_place<R: Room>(&self, hall: &mut Hall<R>, guests: R::Guests) {
-        let session = guests.client().session().to_string();
-        let error = SessionError::NoPlace { session };
-        self.failed(Topic::Failure, guests.client().link().address(), None, &error);
+        let session = guests.client().session();
+        let whose = Whose {
+            session: Some(session),
+            peer: guests.client().link().address(),
+        };
+        let session = session.to_string();
+        self.failed(Topic::Failure, whose, &SessionError::NoPlace { session });
         for one in guests.each() {
             hall.leaving
                 .dismiss(Arc::clone(one.link().stream()), None, AbortReason::Busy);
@@ -326,7 +344,11 @@ impl<S> Service<'_, S> {
         if self.options.once {
             hall.result = Some(Err(error));
         } else {
-            self.failed(Topic::Failure, one.link().address(), None, &error);
+            let whose = Whose {
+                session: Some(one.session()),
+                peer: one.link().address(),
+            };
+            self.failed(Topic::Failure, whose, &error);
         }
     }
 
@@ -337,15 +359,9 @@ impl<S> Service<'_, S> {
         }
     }
 
-    fn failed(&self, topic: Topic, peer: Option<SocketAddr>, session: Option<String>, error: &SessionError) {
-        self.journal.say(topic, peer.map(origin), || {
-            let what = session.map_or("a session".to_owned(), |id| format!("session {id}"));
-            let said = sentence(error);
-            // Most errors name the peer themselves.
-            let from = peer.map(|peer| format!(" (with {peer})"));
-            let from = from.filter(|_| !peer.is_some_and(|peer| said.contains(&peer.to_string())));
-            format!("{what} failed{}: {said}", from.unwrap_or_default())
-        });
+    fn failed(&self, topic: Topic, whose: Whose, error: &SessionError) {
+        self.journal
+            .say(topic, whose, || format!("a session failed: {}", sentence(error)));
     }
 
     /// Lets the sessions end for a time, then ends them; whoever comes meanwhile is told.
@@ -405,9 +421,4 @@ fn timespec(time: Duration) -> Timespec {
         tv_sec: time.as_secs() as i64,
         tv_nsec: i64::from(time.subsec_nanos()),
     }
-}
-
-/// The address whose lines are counted.
-pub(super) fn counted(link: &TcpLink) -> Option<IpAddr> {
-    link.address().map(origin)
 }

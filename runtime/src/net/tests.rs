@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use trefoil_ir::mpc::{Party, Stage, ValueId};
 
+use super::line::Line;
 use super::{Listener, NetError, ServeOptions, Stop, TcpLink, connect, helper, server};
 use crate::exec;
 use crate::session::testing::{client_plan, helper_plan, image, revealed, server_plan};
@@ -39,14 +40,17 @@ struct Serving {
 
 impl Serving {
     fn start(
-        serve: impl FnOnce(Listener, &Stop, &(dyn Fn(String) + Sync)) -> Result<(), NetError> + Send + 'static,
+        serve: impl FnOnce(Listener, &Stop, &(dyn Fn(Line) + Sync)) -> Result<(), NetError> + Send + 'static,
     ) -> Self {
         let listener = Listener::bind("127.0.0.1:0").unwrap();
         let (address, stop) = (listener.address(), Stop::default());
         let lines = Arc::new(Mutex::new(Vec::new()));
         let (stopping, log) = (stop.clone(), Arc::clone(&lines));
-        let thread =
-            thread::spawn(move || serve(listener, &stopping, &move |line| log.lock().unwrap().push(line)));
+        let thread = thread::spawn(move || {
+            serve(listener, &stopping, &move |line: Line| {
+                log.lock().unwrap().push(line.to_string())
+            })
+        });
         Self {
             address,
             stop,

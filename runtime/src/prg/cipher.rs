@@ -1,5 +1,10 @@
 //! The block cipher under the streams: AES-128 over consecutive counters, written straight into
 //! the destination. There is no plaintext, hence no pass that clears and none that XORs.
+//!
+//! The crate `aes`, since 0.9.3 with VAES of its own, is the portable path and not the only one, for
+//! its speed. Of 64 KiB in GB/s, the best of many runs on one core of an AMD EPYC with AVX-512
+//! (`cargo bench --bench streams`): `vaes` 52, `aesni` 12, the crate 8 as it is called here; called
+//! apart, in place and in batches of 4,096 blocks, 14, and 17 without a counter being written.
 
 use aes::Aes128;
 use aes::cipher::{Array, BlockCipherEncrypt, KeyInit};

@@ -55,8 +55,8 @@ fn batch(images: u32, seconds: u64) -> BatchRun {
     }
 }
 
-fn json(tally: &Tally, top1: Option<f64>) -> serde_json::Value {
-    let report = tally.report(client_plan(1).program(), top1);
+fn json(tally: &Tally, accuracy: Option<Accuracy>) -> serde_json::Value {
+    let report = tally.report(client_plan(1).program(), accuracy);
     serde_json::from_str(&report.to_json()).unwrap()
 }
 
@@ -68,12 +68,19 @@ fn figures_are_those_of_one_image() {
         tally.batch(&batch(1, online));
     }
     tally.party(Party::Server, &record(Phase::Online, 1, 2.0));
-    let report = json(&tally, Some(0.75));
+    let report = json(
+        &tally,
+        Some(Accuracy {
+            correct: 3,
+            labelled: 4,
+        }),
+    );
     assert_eq!(
         (&report["images"], &report["stock"], &report["batch"]),
         (&3.into(), &1.into(), &1.into())
     );
     assert_eq!(report["top1"], 0.75);
+    assert_eq!((&report["correct"], &report["labelled"]), (&3.into(), &4.into()));
     assert_eq!(report["seconds"]["offline"], 1.0);
     assert_eq!(report["seconds"]["online"], 5.0);
     assert_eq!(report["seconds"]["total"], 6.0);

@@ -4,12 +4,13 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use trefoil_ir::mpc::memory::Memory;
 use trefoil_ir::mpc::{Party, Phase};
 
 use super::announce::{Announcement, Span};
 use super::error::{SessionError, failed, lost};
 use super::handshake::{Agreed, await_welcome, introduce, say_hello};
-use super::numbers::{AnnouncementError, Numbers};
+use super::numbers::{AnnouncementError, Numbers, Room};
 use super::server::with_stock;
 use super::statement::{Identity, SessionId};
 use super::{Record, Setup};
@@ -22,6 +23,8 @@ pub struct ClientSession<L> {
     server: Metered<L>,
     helper: Metered<L>,
     agreed: Agreed,
+    /// KiB that the server gives.
+    memory: u32,
     key: StreamKey,
     numbers: Numbers,
     /// Of the numbers in stock, in order. Dropped with the session, and wiped then.
@@ -68,7 +71,7 @@ impl<L: Link> ClientSession<L> {
         let start = Instant::now();
         let (mut server, mut helper) = (Metered::new(server), Metered::new(helper));
         match shake_hands(own, &mut server, &mut helper) {
-            Ok((agreed, key)) => {
+            Ok((agreed, memory, key)) => {
                 let mut traffic = server.take();
                 traffic.merge(&helper.take());
                 let time = start.elapsed();
@@ -76,6 +79,7 @@ impl<L: Link> ClientSession<L> {
                     server,
                     helper,
                     agreed,
+                    memory,
                     key,
                     numbers: Numbers::default(),
                     stock: VecDeque::new(),
@@ -99,6 +103,19 @@ impl<L: Link> ClientSession<L> {
     /// What opening it cost.
     pub fn setup(&self) -> &Setup {
         &self.setup
+    }
+
+    /// Whether the server has memory for stocks and batches of these sizes, which it has said with its
+    /// welcome. It refuses what is beyond, in the midst of other messages.
+    ///
+    /// # Errors
+    /// If it has not: how many it has it for. The session goes on.
+    pub fn expect_room(&self, party: &exec::Client, stock: u32, batch: u32) -> Result<(), SessionError> {
+        let predicted = Memory::predict(party.plan().program()).server;
+        let room = Room::new(self.memory, &predicted);
+        room.for_stock(stock.max(batch))?;
+        room.for_batch(batch, stock.max(batch))?;
+        Ok(())
     }
 
     /// How many inferences are prepared and not yet run.
@@ -266,7 +283,7 @@ fn shake_hands<L: Link>(
     own: &Identity,
     server: &mut Metered<L>,
     helper: &mut Metered<L>,
-) -> Result<(Agreed, StreamKey), SessionError> {
+) -> Result<(Agreed, u32, StreamKey), SessionError> {
     let session = SessionId::random()?;
     let to_server = own.statement(Party::Server, session);
     let to_helper = own.statement(Party::Helper, session);
@@ -278,9 +295,9 @@ fn shake_hands<L: Link>(
     // The client and the server draw no masks together: their secret is for the proof alone.
     introduce(server, own, &to_server)?;
     // The server is ready when it has agreed with the helper, the helper when it has heard of both.
-    await_welcome(server, &to_server)?;
+    let memory = await_welcome(server, &to_server)?.memory();
     let agreed = await_welcome(helper, &to_helper)?;
-    Ok((agreed, secret.stream_key()))
+    Ok((agreed, memory, secret.stream_key()))
 }
 
 /// Waits until a party has done what was announced.

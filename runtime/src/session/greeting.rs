@@ -3,8 +3,10 @@
 
 use trefoil_ir::mpc::Party;
 
+use super::SESSION_MEMORY;
 use super::error::SessionError;
 use super::handshake::{Agreed, PairSecret, at, misbehaved, proves, seed, statement};
+use super::numbers::kib;
 use super::statement::{Identity, SessionId, Statement};
 use crate::prg::Seed;
 use crate::wire::{AbortReason, Count, FrameKind, Link, LinkError, Metered, Peer, Tag};
@@ -187,12 +189,29 @@ impl<L: Link> Greeted<L> {
 
     /// The connection on which a handshake came to this.
     pub fn over(link: L, proven: Proven) -> Self {
+        let mut own = proven.own;
+        if own.from.party == Party::Server {
+            own.memory = kib(SESSION_MEMORY);
+        }
         Self {
             link: Metered::resume(link, proven.control),
             agreed: proven.agreed,
             secret: proven.secret,
-            own: proven.own,
+            own,
         }
+    }
+
+    /// The same with another limit than [`SESSION_MEMORY`](super::SESSION_MEMORY) on what the session
+    /// may take at this end, if that is the server. The opener is told it with the welcome.
+    #[must_use]
+    pub fn with_memory(mut self, bytes: u64) -> Self {
+        self.own.memory = kib(bytes);
+        self
+    }
+
+    /// That limit, in KiB.
+    pub(super) fn memory(&self) -> u32 {
+        self.own.memory
     }
 
     /// The connection.

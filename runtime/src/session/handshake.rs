@@ -15,12 +15,19 @@ use crate::wire::{FrameKind, Link, LinkError, Peer, Tag};
 pub struct Agreed {
     session: SessionId,
     opener: Party,
+    /// Of the answerer, in KiB.
+    memory: u32,
 }
 
 impl Agreed {
     /// The session.
     pub fn session(&self) -> SessionId {
         self.session
+    }
+
+    /// What the answerer says that a session may take of its memory, in KiB.
+    pub(super) fn memory(&self) -> u32 {
+        self.memory
     }
 
     /// Who opened the connection.
@@ -33,6 +40,7 @@ impl Agreed {
         Ok(Self {
             session: hello.session,
             opener: hello.from.party,
+            memory: answer.memory,
         })
     }
 }

@@ -14,6 +14,7 @@ use crate::wire::AbortReason;
 pub const MOST_IN_STOCK: u32 = 1 << 16;
 
 const MEGABYTE: u64 = 1_000_000;
+const KIB: u64 = 1024;
 
 /// What an inference takes at most that leaves nothing, or next to nothing: maps, vectors, and what
 /// the allocator adds. It is here so that no number of inferences is for free.
@@ -88,7 +89,7 @@ pub enum AnnouncementError {
     /// A stock beyond the memory that a session may take.
     #[error(
         "the client wants a stock of {stock} inferences, and the {} MB that a session may take hold {fits}: \
-         give the client a --stock of {fits} at most, or this party a higher --session-memory",
+         give the client a --stock of {fits} at most, or the server a higher --session-memory",
         limit.div_ceil(MEGABYTE)
     )]
     Stock {
@@ -103,7 +104,7 @@ pub enum AnnouncementError {
     #[error(
         "the client wants {batch} images run together, and beside a stock of {stock} the {} MB that a \
          session may take suffice for {fits}: give the client a --batch of {fits} at most or a smaller \
-         --stock, or this party a higher --session-memory",
+         --stock, or the server a higher --session-memory",
         limit.div_ceil(MEGABYTE)
     )]
     Batch {
@@ -224,9 +225,18 @@ pub(super) struct Room {
     online: u64,
 }
 
+/// A limit in KiB, as it is told; what is beyond 4 TiB is none.
+pub(super) fn kib(bytes: u64) -> u32 {
+    u32::try_from(bytes / KIB).unwrap_or(u32::MAX)
+}
+
 impl Room {
-    /// This many bytes, for a party that is predicted to take so much.
-    pub(super) fn new(limit: u64, predicted: &PartyMemory) -> Self {
+    /// This many KiB, for a party that is predicted to take so much.
+    pub(super) fn new(limit: u32, predicted: &PartyMemory) -> Self {
+        let limit = match limit {
+            u32::MAX => u64::MAX,
+            limit => u64::from(limit) * KIB,
+        };
         Self {
             limit,
             stock: predicted.stock.saturating_add(OVERHEAD),
@@ -304,7 +314,7 @@ mod tests {
 
         #[test]
         fn what_is_allowed_fits(
-            limit in 0u64..1 << 24,
+            limit in 0u32..1 << 14,
             stock in 0u64..1 << 16,
             online in 0u64..1 << 16,
             held in 1u32..400,
@@ -314,7 +324,7 @@ mod tests {
             let room = Room::new(limit, &predicted);
             let fits = |held: u32, batch: u32| {
                 let held = u64::from(held) * (stock + OVERHEAD);
-                held + u64::from(batch) * (online + OVERHEAD) <= limit
+                held + u64::from(batch) * (online + OVERHEAD) <= u64::from(limit) * KIB
             };
             prop_assert_eq!(room.for_stock(held).is_ok(), held == 1 || fits(held, 1));
             prop_assert_eq!(room.for_batch(batch, held).is_ok(), batch == 1 || fits(held, batch));
@@ -373,7 +383,7 @@ mod tests {
 
     #[test]
     fn nothing_is_without_end() {
-        let room = Room::new(1 << 30, &PartyMemory::default());
+        let room = Room::new(1 << 20, &PartyMemory::default());
         let error = room.for_stock(u32::MAX).unwrap_err();
         let fits = (1 << 18) - 1;
         let (stock, limit) = (u32::MAX, 1 << 30);

@@ -14,7 +14,7 @@ use super::greeting::Greeted;
 use super::handshake::{Agreed, await_welcome, introduce, say_hello};
 use super::numbers::{Numbers, Room};
 use super::statement::{Identity, SessionId};
-use super::{Record, SESSION_MEMORY, Setup};
+use super::{Record, Setup};
 use crate::exec::{self, Measured, ServerStock};
 use crate::prg::StreamKey;
 use crate::wire::{AbortReason, FrameKind, Link, Metered, Tag};
@@ -25,7 +25,8 @@ pub struct ServerSession<L, H> {
     helper: Metered<H>,
     agreed: Agreed,
     key: StreamKey,
-    memory: u64,
+    /// KiB.
+    memory: u32,
     setup: Setup,
 }
 
@@ -71,6 +72,7 @@ impl<L: Link, H: Link> ServerSession<L, H> {
             tell(&mut helper, error.reason());
             return Err(error);
         }
+        let memory = client.memory();
         let mut traffic = client.link.take();
         traffic.merge(&helper.take());
         Ok(Self {
@@ -78,7 +80,7 @@ impl<L: Link, H: Link> ServerSession<L, H> {
             helper,
             agreed: client.agreed,
             key,
-            memory: SESSION_MEMORY,
+            memory,
             setup: Setup {
                 traffic,
                 time: start.elapsed(),
@@ -104,14 +106,6 @@ impl<L: Link, H: Link> ServerSession<L, H> {
     /// What opening it cost.
     pub fn setup(&self) -> &Setup {
         &self.setup
-    }
-
-    /// The session with another limit than [`SESSION_MEMORY`] on what stock and batch may take. A
-    /// single image is served whatever the limit.
-    #[must_use]
-    pub fn with_memory(mut self, bytes: u64) -> Self {
-        self.memory = bytes;
-        self
     }
 
     /// Serves images until the client ends the session; `record` is called after each stock and each

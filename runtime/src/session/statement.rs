@@ -91,6 +91,7 @@ impl Identity {
             from: self.claim,
             to,
             session,
+            memory: 0,
         }
     }
 
@@ -113,18 +114,22 @@ pub struct Statement {
     pub to: Party,
     /// The session.
     pub session: SessionId,
+    /// In a server's welcome: KiB that it gives to the stock and the batch of a session, so that the
+    /// client need not try. 0 in every other statement.
+    pub memory: u32,
 }
 
 impl Statement {
     /// Bytes on the wire.
     pub const BYTES: usize = 96;
 
-    /// The bytes on the wire: magic, version, roles, four zero bytes, digest, plan id, session id.
+    /// The bytes on the wire: magic, version, roles, memory, digest, plan id, session id.
     pub fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(Self::BYTES);
         bytes.extend_from_slice(MAGIC);
         bytes.extend_from_slice(&self.version.to_le_bytes());
-        bytes.extend_from_slice(&[party_byte(self.from.party), party_byte(self.to), 0, 0, 0, 0]);
+        bytes.extend_from_slice(&[party_byte(self.from.party), party_byte(self.to)]);
+        bytes.extend_from_slice(&self.memory.to_le_bytes());
         bytes.extend_from_slice(&self.from.digest.0);
         bytes.extend_from_slice(&self.from.plan_id.0);
         bytes.extend_from_slice(&self.session.0);
@@ -135,9 +140,12 @@ impl Statement {
     pub fn decode(bytes: &[u8]) -> Option<Self> {
         let (magic, rest) = bytes.split_first_chunk::<8>()?;
         let (version, rest) = rest.split_first_chunk::<2>()?;
-        let (&[from, to, 0, 0, 0, 0], rest) = rest.split_first_chunk::<6>()? else {
+        let (&[from, to], rest) = rest.split_first_chunk::<2>()?;
+        let (memory, rest) = rest.split_first_chunk::<4>()?;
+        let (from, memory) = (party_of(from)?, u32::from_le_bytes(*memory));
+        if memory != 0 && from != Party::Server {
             return None;
-        };
+        }
         let (digest, rest) = rest.split_first_chunk::<32>()?;
         let (plan_id, rest) = rest.split_first_chunk::<32>()?;
         let session = rest.try_into().ok()?;
@@ -145,12 +153,13 @@ impl Statement {
         Some(Self {
             version: u16::from_le_bytes(*version),
             from: Claim {
-                party: party_of(from)?,
+                party: from,
                 digest: Digest(*digest),
                 plan_id: PlanId(*plan_id),
             },
             to: party_of(to)?,
             session: SessionId(session),
+            memory,
         })
     }
 
@@ -229,6 +238,7 @@ mod tests {
             },
             to: Party::Server,
             session: SessionId([7; 16]),
+            memory: 0,
         }
     }
 
@@ -243,6 +253,10 @@ mod tests {
         let bytes = hello().encode();
         assert_eq!(bytes.len(), Statement::BYTES);
         assert_eq!(Statement::decode(&bytes), Some(hello()));
+        let memory = 0x0102_0304;
+        let welcome = Statement { memory, ..answer() };
+        assert_eq!(Statement::decode(&welcome.encode()), Some(welcome));
+        assert_eq!(Statement::decode(&Statement { memory, ..hello() }.encode()), None);
         for length in 0..bytes.len() {
             assert_eq!(Statement::decode(&bytes[..length]), None);
         }

@@ -8,5 +8,5 @@ pub mod print;
 pub mod progress;
 
 pub use about::{Completions, Man, completions, long_version, man};
-pub use print::{error, line, note, warning};
+pub use print::{error, line, note, text, warning};
 pub use progress::Bar;

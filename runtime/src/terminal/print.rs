@@ -21,15 +21,22 @@ const WARNING: Style = AnsiColor::Yellow.on_default().bold();
 /// # Errors
 /// If the line cannot be written for another reason, such as a full disk.
 pub fn line(text: Arguments<'_>) -> io::Result<()> {
-    let text = text.to_string();
-    let mut out = io::stdout().lock();
-    open_or_closed(writeln!(out, "{}", printable_lines(&text)).and_then(|()| out.flush()))
+    self::text(&printable_lines(&format!("{text}\n"))).map(drop)
 }
 
-fn open_or_closed(written: io::Result<()>) -> io::Result<()> {
+/// The same of text with its own line ends. False if the reader has closed the pipe.
+///
+/// # Errors
+/// As of [`line`].
+pub fn text(text: &str) -> io::Result<bool> {
+    let mut out = io::stdout().lock();
+    open_or_closed(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
+}
+
+fn open_or_closed(written: io::Result<()>) -> io::Result<bool> {
     match written {
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
-        written => written,
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(false),
+        written => written.map(|()| true),
     }
 }
 
@@ -80,7 +87,7 @@ mod tests {
     #[test]
     fn closed_pipes_end_nothing() {
         let failed = |kind| open_or_closed(Err(io::Error::from(kind)));
-        assert!(failed(ErrorKind::BrokenPipe).is_ok());
+        assert!(matches!(failed(ErrorKind::BrokenPipe), Ok(false)));
         assert!(failed(ErrorKind::StorageFull).is_err());
     }
 

@@ -21,6 +21,12 @@ impl Bar {
         Self { bar }
     }
 
+    /// A bar that nobody sees.
+    pub fn hidden() -> Self {
+        let bar = ProgressBar::hidden();
+        Self { bar }
+    }
+
     /// One more is done.
     pub fn step(&self) {
         self.bar.inc(1);

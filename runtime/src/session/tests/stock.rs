@@ -27,14 +27,14 @@ fn lead<T: Send>(
         let server = scope.spawn(move || {
             let plan = server_plan(1);
             let dial = || Ok::<_, io::Error>(server_helper);
-            let session = ServerSession::accept(&Identity::from(&plan), server_client, dial)
+            let own = Identity::from(&plan);
+            let greeted = Greeted::new(server_client, &own).ok().unwrap();
+            let session = ServerSession::open(&own, greeted.with_memory(memory), dial)
                 .ok()
                 .unwrap();
             let mut records = vec![];
             let party = &mut exec::Server::new(plan);
-            let served = session
-                .with_memory(memory)
-                .serve(party, |record| records.push(record));
+            let served = session.serve(party, |record| records.push(record));
             (served, records)
         });
         let helper = scope.spawn(move || {
@@ -186,6 +186,30 @@ fn a_stock_beyond_the_servers_memory_is_refused() {
         (0..1000).map(fill).find_map(Result::err).unwrap()
     });
     refused(ends, "give the client a --stock of ");
+}
+
+#[test]
+fn a_client_is_told_with_the_welcome_what_the_server_has_room_for() {
+    for memory in [0, 100_000, 10_000_000, u64::MAX] {
+        let ends = lead(memory, |mut session, mut party| {
+            let Err(error) = session.expect_room(&party, 60_000, 1) else {
+                assert!(session.expect_room(&party, 60_000, 60_000).is_ok());
+                return session.end().map(|()| None);
+            };
+            let SessionError::Announcement(AnnouncementError::Stock { fits, .. }) = error else {
+                panic!("{error}");
+            };
+            let fits = u32::try_from(fits).unwrap();
+            session.expect_room(&party, fits, 1).unwrap();
+            assert!(session.expect_room(&party, fits, 2).is_err() || fits > 1);
+            // It is the server's own count: so many it takes, and not one more.
+            session.prepare(&mut party, fits).unwrap();
+            assert!(session.prepare(&mut party, 1).is_err());
+            Ok(Some(fits))
+        });
+        assert_eq!(ends.client.unwrap().is_none(), memory == u64::MAX);
+        assert_eq!(ends.server.is_ok(), memory == u64::MAX);
+    }
 }
 
 #[test]
