@@ -17,9 +17,9 @@ pub mod local;
 pub mod log;
 pub mod outputs;
 pub mod plans;
-mod secrecy;
 pub mod predictions;
 pub mod results;
+mod secrecy;
 
 #[cfg(test)]
 mod tests;
