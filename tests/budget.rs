@@ -281,7 +281,7 @@ fn a_sweep_tabulates_and_draws() {
     // The names, 50%, the uniform patch, and the knapsack at its cost.
     assert_eq!(lines.len(), 4, "{csv}");
     assert!(lines[1].starts_with("additive,50%,0.") && lines[2].starts_with("uniform,uniform 2x2,0.25"));
-    assert!(lines[3].starts_with("additive,\"relus="), "{csv}");
+    assert!(lines[3].starts_with("additive,relus="), "{csv}");
     assert!(
         fs::read_to_string(bench.path("plot.svg"))
             .unwrap()

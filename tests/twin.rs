@@ -379,7 +379,7 @@ fn clips_compiled_as_relus_stay_so() {
     // With or without the flag: clips without an upper sign are ReLUs.
     for flags in [&as_relu[..], &as_relu[..2]] {
         let again = path("again");
-        trefoil(&[&["compile", text(&twin), "-o", text(&again)], flags].concat()).succeeded();
+        trefoil(&[&["compile", text(&twin), "-o", text(&again), "--force"], flags].concat()).succeeded();
         assert_eq!(graph(&plans), graph(&again));
     }
 }

@@ -329,7 +329,7 @@ mod tests {
             changed(&mut wrong, |op| match op {
                 Op::Conv2d(conv) if conv.out_channels() == channels => {
                     let mut values = conv.weight.values().to_vec();
-                    values[1] += 0.01;
+                    values.iter_mut().for_each(|value| *value += 0.1);
                     conv.weight = Tensor::new(conv.weight.dims().to_vec(), values).unwrap();
                 }
                 _ => {}

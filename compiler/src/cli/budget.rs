@@ -75,7 +75,8 @@ impl BudgetArguments {
     pub(super) fn profile(&self) -> Result<Option<Profile>> {
         if self.budget.is_some() && self.profile.is_none() && self.uniform.is_none() {
             bail!(
-                "a budget is spent by what was measured: run `trefoil calibrate`, and give --profile (or --uniform HxW)"
+                "a budget is spent by what was measured: --profile PROFILE is required, which `trefoil calibrate` writes (or \
+                 --uniform HxW)"
             );
         }
         Ok(self.profile.as_deref().map(Profile::open).transpose()?)

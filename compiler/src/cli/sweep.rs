@@ -146,7 +146,7 @@ pub(super) fn run(arguments: Arguments) -> Result<()> {
     let labelled = labelled(&arguments, preprocess.as_ref().map(|(p, _)| p))?;
     let (mut points, mut said, mut beyond) = (Vec::new(), BTreeSet::new(), 0);
     let mut candidates = candidates(&arguments, &profiles);
-    let mut shown = Shown::new(&arguments, &candidates);
+    let mut shown = Shown::new(&arguments, labelled.as_ref(), &candidates);
     while let Some((series, patches)) = candidates.pop_front() {
         let is_uniform = matches!(patches, PatchSource::Uniform { .. });
         let options = options(&arguments, &profiles[0].1, preprocess.clone(), patches)?;
@@ -332,7 +332,8 @@ fn plot(arguments: &Arguments, points: &[Point]) -> Result<()> {
 /// What a person sees while points are measured: lines under headings, as they come.
 struct Shown {
     is_text: bool,
-    has_labels: bool,
+    /// How many images are run at each point, where there are labels.
+    images: Option<usize>,
     started: Instant,
     points: usize,
     /// Widths of the columns with names.
@@ -341,11 +342,11 @@ struct Shown {
 }
 
 impl Shown {
-    fn new(arguments: &Arguments, candidates: &VecDeque<Candidate>) -> Self {
+    fn new(arguments: &Arguments, labelled: Option<&DataSet>, candidates: &VecDeque<Candidate>) -> Self {
         let longest = |of: fn(&Candidate) -> String| candidates.iter().map(|c| of(c).chars().count()).max();
         Self {
             is_text: arguments.format == Format::Text,
-            has_labels: arguments.data.is_some(),
+            images: labelled.map(DataSet::len),
             started: Instant::now(),
             points: 0,
             series: longest(|(series, _)| series.clone())
@@ -393,9 +394,9 @@ impl Shown {
             "{:series$}  {:>goal$}  {:>7}  {:>12}  {:>12}  {:>5}  {:>8}  {:>8}  {:>10}",
             "series", "budget", "DReLUs", "bytes", "online", "trips", "s on lan", "s on wan", "distortion"
         );
-        match self.has_labels {
+        match self.images.is_some() {
             true => format!(
-                "{costs}  {:>8}  {:>7}  {:>14}  {:>8}",
+                "{costs}  {:>8}  {:>7}  {:>14}  {:>22}",
                 "top1 f32", "top1", "difference", "breaches"
             ),
             false => costs,
@@ -419,13 +420,18 @@ impl Shown {
         );
         let percent = |share: Option<f64>| or_dash(share.map(|share| format!("{:.2}%", 100.0 * share)));
         let difference = point.difference.zip(point.half_width);
-        match self.has_labels {
+        let of = self.images.unwrap_or(0);
+        match self.images.is_some() {
             true => format!(
-                "{costs}  {:>8}  {:>7}  {:>14}  {:>8}",
+                "{costs}  {:>8}  {:>7}  {:>14}  {:>22}",
                 percent(point.top1_f32),
                 percent(point.top1),
                 or_dash(difference.map(|(points, half)| format!("{points:+.2} +- {half:.2}"))),
-                or_dash(point.breaches.map(|images| images.to_string()))
+                or_dash(
+                    point
+                        .breaches
+                        .map(|images| format!("{images} of {}", counted(of, "image")))
+                )
             ),
             false => costs,
         }
@@ -449,7 +455,7 @@ mod tests {
     fn lines_stand_under_their_headings_and_hold_no_nan() {
         let shown = Shown {
             is_text: true,
-            has_labels: true,
+            images: Some(20),
             started: Instant::now(),
             points: 0,
             series: 8,
@@ -463,6 +469,7 @@ mod tests {
             top1: Some(0.9),
             difference: Some(-1.5),
             half_width: Some(0.25),
+            breaches: Some(7),
             distortion: Some(1e-3),
             ..Point::default()
         };

@@ -229,7 +229,7 @@ mod tests {
         ] {
             let error = assign(&mut net(), &format!("{{\"clip1\": {pair}}}")).unwrap_err();
             let text = error.to_string();
-            assert!(text.contains(expected) && text.contains("1 fault(s)"), "{text}");
+            assert!(text.contains(expected) && text.contains("1 fault:"), "{text}");
         }
     }
 }
