@@ -239,6 +239,8 @@ impl Site {
         let many = ndarray::Array4::<f32>::zeros((20_000, c, h, w));
         ndarray_npy::write_npy(self.path("many.npy"), &many).unwrap();
         let mut client = Running::start(&mut self.client_of("many.npy", server, helper));
+        // The heading, and the first result.
+        client.line("");
         client.line("");
         client
     }

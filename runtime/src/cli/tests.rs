@@ -215,7 +215,7 @@ fn results_have_a_place_before_there_is_a_session() {
         message(&error)
     };
     fs::write(path.join("server.plan"), files(2).server).unwrap();
-    assert!(refused("--output /proc/o.npy").starts_with("cannot write `/proc/o.npy.partial`"));
+    assert!(refused("--output /proc/o.npy").starts_with("cannot write `/proc/o.npy"));
     assert!(refused("--output /dev/null").contains("is not a file"));
     assert!(refused("--report /proc/r.json").starts_with("cannot write `/proc/r.json`"));
     let output = path.join("o.npy");
