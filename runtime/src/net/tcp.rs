@@ -41,7 +41,7 @@ pub struct TcpLink {
 
 impl TcpLink {
     /// Wraps a connection. `timeout` limits how long a peer may take for a message, in which it
-    /// earns a second more with every [`FLOOR`](super::pace::FLOOR) of bytes.
+    /// earns a second more with every second of bytes at the least speed.
     ///
     /// # Errors
     /// If the operating system refuses.

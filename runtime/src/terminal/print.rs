@@ -27,7 +27,7 @@ pub fn line(text: Arguments<'_>) -> io::Result<()> {
 /// The same of text with its own line ends. False if the reader has closed the pipe.
 ///
 /// # Errors
-/// As of [`line`].
+/// As of [`line()`].
 pub fn text(text: &str) -> io::Result<bool> {
     let mut out = io::stdout().lock();
     open_or_closed(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
