@@ -3,8 +3,8 @@
 //!
 //! A value outside its bound corrupts silently in the protocol, where nobody sees it. Here it is seen,
 //! and it corrupts in the same way: accumulators wrap modulo 2^32, truncated values modulo 2^16, and
-//! gates work in their rings of 15 or 16 bits ([`gate`]). Of what the parties' masks decide, the rounding
-//! coins foremost, [`Rounding`] says where it comes from ([`masks`]).
+//! gates work in their rings of 15 or 16 bits (`gate`). Of what the parties' masks decide, the rounding
+//! coins foremost, [`Rounding`] says where it comes from (`masks`).
 //!
 //! Local steps are linear, so that they may be done in plain integers: reducing modulo 2^32 at the
 //! truncation is as good as reducing at every step, and shows by how much a bound was broken.
