@@ -10,9 +10,11 @@ use trefoil_ir::mpc::Program;
 use trefoil_ir::mpc::cost::Cost;
 use trefoil_ir::mpc::emulate::{Emulator, IntMap, Rounding};
 use trefoil_ir::mpc::text::{ConstantValues, ProgramTextOptions};
-use trefoil_ir::nn::Graph;
+use trefoil_ir::nn::{Graph, Op};
 use trefoil_ir::nn::eval::{self, FeatureMap};
-use trefoil_ir::plan::{ClientPlan, HelperPlan, Owner, Public, ServerPlan, decode_role};
+use trefoil_ir::plan::{
+    ClientPlan, HelperPlan, OutputDecoding, Owner, Public, ServerPlan, decode_role,
+};
 use trefoil_ir::text::TensorStore;
 use trefoil_ir::{Shape, Tensor};
 
@@ -46,7 +48,10 @@ pub fn execute(graph: &Graph) {
     }
     let Some(input) = graph.input() else { return };
     let image = FeatureMap::zeros(graph.node(input).shape);
-    eval::run(graph, &image).expect("the image has the input's shape");
+    let logits = eval::run(graph, &image).expect("the image has the input's shape");
+    if let Some(Op::Output(output)) = graph.output().map(|id| &graph.node(id).op) {
+        let _ = output.tail.run(logits.values());
+    }
 }
 
 /// The same for a program; its costs can be counted, too.
@@ -118,6 +123,7 @@ fn client(file: &[u8]) -> bool {
     let public = public(plan.program(), plan.plan_id());
     assert_eq!(ClientPlan::encode(&public, &plan.part), file);
     use_program(plan.program(), &plan.part.constants);
+    predict(plan.program(), &plan.part.output);
     true
 }
 
@@ -152,7 +158,23 @@ fn owner(file: &[u8]) -> bool {
         &owner.program,
         &owner.constants.iter().cloned().map(Some).collect(),
     );
+    predict(&owner.program, &owner.output);
     true
+}
+
+/// What the client makes of zeros that it has learned, if there are few.
+fn predict(program: &Program, output: &OutputDecoding) {
+    let Some(revealed) = program.output().map(|id| program.ty(id).shape) else {
+        return;
+    };
+    let mut shapes = vec![revealed];
+    for op in &output.linear {
+        shapes.push(op.infer(&[shapes[shapes.len() - 1]]).expect("a plan's operators fit"));
+    }
+    if are_small(shapes) {
+        let prediction = output.predict(&vec![0; revealed.len()], revealed);
+        let _ = (prediction.scores(), prediction.class());
+    }
 }
 
 fn public(program: &Program, plan_id: trefoil_ir::plan::PlanId) -> Public {

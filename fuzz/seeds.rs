@@ -16,22 +16,24 @@ use std::path::Path;
 // For the symbols that instrumented code calls.
 use libfuzzer_sys as _;
 use trefoil_fuzz::unsealed;
-use trefoil_ir::mpc::{ConstKind, Program};
+use trefoil_ir::mpc::{ConstKind, Party, Program};
 use trefoil_ir::nn::{Graph, Op};
 use trefoil_ir::plan::{
-    ClientPart, ClientPlan, HelperPart, HelperPlan, InputEncoding, OutputDecoding, Owner, PlanId, Public,
+    ClientPart, ClientPlan, Digest, HelperPart, HelperPlan, InputEncoding, OutputDecoding, Owner, PlanId, Public,
     SecretSeed, ServerPart, ServerPlan,
 };
 use trefoil_ir::tail::Tail;
 use trefoil_ir::text::TensorStore;
 use trefoil_ir::{Shape, Tensor};
+use trefoil_runtime::session::{Claim, PROTOCOL_VERSION, SessionId, Statement};
+use trefoil_runtime::wire::{FrameKind, Header, Tag};
 
 const GRAPH: &str = include_str!("seeds/graph.tir");
 const PROGRAM: &str = include_str!("seeds/program.tir");
 
 fn main() -> io::Result<()> {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
-    for target in ["text", "plan", "plan_resealed", "data", "profile", "onnx"] {
+    for target in ["text", "plan", "plan_resealed", "data", "wire", "profile", "onnx"] {
         fs::create_dir_all(corpus.join(target))?;
     }
     fs::write(corpus.join("text/graph"), GRAPH)?;
@@ -44,6 +46,7 @@ fn main() -> io::Result<()> {
     for (name, kind, content) in data() {
         fs::write(corpus.join("data").join(name), [&[kind], &content[..]].concat())?;
     }
+    fs::write(corpus.join("wire/hello"), hello())?;
     #[cfg(feature = "onnx")]
     profiles(&corpus.join("profile"))?;
     #[cfg(feature = "onnx")]
@@ -56,6 +59,28 @@ fn main() -> io::Result<()> {
         )?;
     }
     Ok(())
+}
+
+/// A client's first frame.
+fn hello() -> Vec<u8> {
+    let session = SessionId::random().expect("the system has random bytes");
+    let statement = Statement {
+        version: PROTOCOL_VERSION,
+        from: Claim {
+            party: Party::Client,
+            digest: Digest([1; 32]),
+            plan_id: PlanId([2; 32]),
+        },
+        to: Party::Server,
+        session,
+        memory: 0,
+    };
+    let payload = statement.encode();
+    let header = Header {
+        tag: Tag::control(FrameKind::Hello),
+        length: payload.len() as u32,
+    };
+    [&header.encode()[..], &payload].concat()
 }
 
 /// What the network computes of its logits.

@@ -167,12 +167,13 @@ fn greedy_models() {
     assert_none(&faults);
 }
 
-/// A record whose hash is right and whose shapes are not, by a factor of 2^57.
+/// Records whose hash is right: of shapes that are not, by a factor of 2^57, and of notes that are too short.
 #[test]
 fn forged_records() {
     let (plans, bench) = (compiled(), Bench::new());
     let owner_file = plans.path().join("owner.plan");
     let whole = Owner::decode(&fs::read(&owner_file).unwrap()).unwrap();
+    let mut forgeries = Vec::new();
     for forged in [Shape::new(1, 1 << 57, 1), Shape::new(1 << 40, 1 << 40, 1 << 40)] {
         let mut owner = whole.clone();
         for graph in [&mut owner.graph, &mut owner.imported] {
@@ -181,6 +182,19 @@ fn forged_records() {
                 graph.node_mut(id).origin.counted_on = Some(forged);
             }
         }
+        forgeries.push(owner);
+    }
+    let mut owner = whole.clone();
+    for note in owner
+        .program
+        .steps
+        .iter_mut()
+        .filter_map(|step| step.note.as_mut())
+    {
+        note.unit.truncate(1);
+    }
+    forgeries.push(owner);
+    for owner in forgeries {
         fs::write(&owner_file, owner.encode()).unwrap();
         let (images, out) = (bench.path("images.npy"), bench.path("out.onnx"));
         let inspect = [PathBuf::from("inspect"), owner_file.clone()];

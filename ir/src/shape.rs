@@ -184,9 +184,14 @@ impl Window {
     /// longer for large maps: a window that begins inside the map has its first tap there.
     pub fn every_window_sees(&self, axis: usize, size: usize, out: usize) -> bool {
         let (stride, pad) = (self.stride[axis], self.pads[axis]);
-        let begin_before = pad.div_ceil(stride).min(out);
         // The last window is the last to begin, at the end of the map or behind it.
         let last_begins_inside = (out - 1) * stride < size + pad;
+        // Taps no farther apart than the map is large do not pass over it: of the windows that begin in
+        // front of it the first has the least of it.
+        let begin_before = match self.dilation[axis] <= size {
+            true => pad.min(1),
+            false => pad.div_ceil(stride).min(out),
+        };
         last_begins_inside && (0..begin_before).all(|at| !self.taps_inside(axis, at, size).is_empty())
     }
 

@@ -45,7 +45,7 @@ struct Comparison<'a> {
 pub(super) fn run(arguments: Arguments) -> Result<()> {
     let owner = read_owner(&arguments.folder)?;
     let limits = arguments.limits.limits();
-    limits.images_at_once(&owner.graph, Run::Compare)?;
+    limits.images_of_record(&owner, Run::Compare)?;
     let preprocess = preprocess_of(&owner)?;
     let data = open_data(
         &arguments.data,

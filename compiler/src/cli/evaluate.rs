@@ -71,16 +71,21 @@ pub(super) fn run(arguments: Arguments) -> Result<()> {
         let owner = read_owner(&arguments.model)?;
         refuse_options_of_a_model(&arguments)?;
         let preprocess = preprocess_of(&owner)?;
-        let (float, fixed) = (Float::new(&owner.graph), Fixed::new(&owner));
-        let (network, run): (&dyn Network, Run) = match arguments.level.unwrap_or(Level::Fixed) {
-            Level::F32 => (&float, Run::Floats),
-            Level::Fixed => (&fixed, Run::FixedPoint),
+        let level = arguments.level.unwrap_or(Level::Fixed);
+        let run = match level {
+            Level::F32 => Run::Floats,
+            Level::Fixed => Run::FixedPoint,
         };
-        let at_once = arguments.limits.limits().images_at_once(&owner.graph, run)?;
+        let at_once = arguments.limits.limits().images_of_record(&owner, run)?;
+        let float = Float::new(&owner.graph);
+        let fixed = (level == Level::Fixed).then(|| Fixed::new(&owner));
+        let network: &dyn Network = match &fixed {
+            Some(fixed) => fixed,
+            None => &float,
+        };
         let data = open_data(&arguments.data, preprocess.as_ref(), network.input())?;
         let (predictions, rows) = run_all(network, &data, at_once, &owner.output.classes, &arguments)?;
-        let level = arguments.level.unwrap_or(Level::Fixed);
-        let breaches = (level == Level::Fixed).then(|| fixed.breaches());
+        let breaches = fixed.as_ref().map(Fixed::breaches);
         let seen = breaches.as_ref().map(|b| b.report(&owner.program));
         report(&data, predictions, seen, arguments.format)?;
         rows.write(&arguments.files)?;

@@ -8,8 +8,11 @@ mod machine;
 
 use thiserror::Error;
 use trefoil_ir::Shape;
+use trefoil_ir::mpc::emulate;
+use trefoil_ir::mpc::{Program, ValueId};
 use trefoil_ir::nn::eval::Demand;
 use trefoil_ir::nn::{Graph, NodeId, Op};
+use trefoil_ir::plan::Owner;
 use trefoil_runtime::amount::size;
 
 /// What a command may take.
@@ -103,6 +106,15 @@ impl Layer {
             shape: node.shape,
         }
     }
+
+    fn of_step(program: &Program, id: ValueId) -> Self {
+        let step = program.step(id);
+        Self {
+            op: step.op.name(),
+            name: step.origin.clone(),
+            shape: step.ty.shape,
+        }
+    }
 }
 
 impl std::fmt::Display for Layer {
@@ -112,6 +124,41 @@ impl std::fmt::Display for Layer {
 }
 
 impl Limits {
+    /// How many images may be worked on at a time by a program that a record holds, with its network
+    /// beside it: one a thread, or fewer. The program of a forged record may be another than the
+    /// network's, and is measured for itself.
+    ///
+    /// # Errors
+    /// If one takes too much.
+    pub fn images_of_record(&self, owner: &Owner, run: Run) -> Result<usize, LimitError> {
+        let at_once = self.images_at_once(&owner.graph, run)?;
+        let demand = match run {
+            Run::FixedPoint | Run::Compare => emulate::Demand::of(&owner.program),
+            Run::Floats | Run::Measure { .. } => None,
+        };
+        let Some(demand) = demand else {
+            return Ok(at_once);
+        };
+        if demand.work > self.work {
+            return Err(LimitError::Work {
+                needed: demand.work,
+                given: self.work,
+                layer: Layer::of_step(&owner.program, demand.work_at),
+            });
+        }
+        let floats = Demand::of(&owner.graph);
+        let graphs = floats.map_or(0, |floats| floats.constants.saturating_mul(2));
+        let values = match (run, floats) {
+            (Run::Compare, Some(floats)) => floats.values,
+            (_, _) => 0,
+        };
+        let fixed = demand.constants.saturating_add(graphs);
+        self.at_once(fixed, demand.peak.saturating_add(values), || {
+            Layer::of_step(&owner.program, demand.peak_at)
+        })
+        .map(|of_program| of_program.min(at_once))
+    }
+
     /// How many images of this network may be worked on at a time: one a thread, or fewer.
     ///
     /// # Errors
@@ -130,13 +177,17 @@ impl Limits {
         }
         let (image, layer) = memory_of_image(graph, &demand, run);
         // As imported, and as passes leave them.
-        let fixed = demand.constants.saturating_mul(2);
+        self.at_once(demand.constants.saturating_mul(2), image, || layer)
+    }
+
+    /// How many images of so many bytes may be worked on beside what is held throughout.
+    fn at_once(&self, fixed: u64, image: u64, layer: impl FnOnce() -> Layer) -> Result<usize, LimitError> {
         let needed = fixed.saturating_add(image);
         if needed > self.memory {
             return Err(LimitError::Memory {
                 needed,
                 given: self.memory,
-                layer,
+                layer: layer(),
             });
         }
         let threads = rayon::current_num_threads() as u64;
@@ -257,7 +308,7 @@ mod tests {
         let error = at_once(image - 1).unwrap_err();
         assert!(matches!(error, LimitError::Memory { .. }));
         assert!(
-            error.to_string().contains("\"p\" with a result of 8x64x64"),
+            error.to_string().contains("\"y\" with a result of 8x64x64"),
             "{error}"
         );
         for more in [

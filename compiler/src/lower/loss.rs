@@ -2,7 +2,7 @@
 
 use trefoil_ir::nn::{Graph, NodeId, Op};
 
-use super::form::{Form, Forms};
+use super::form::{Form, Forms, gate};
 use super::scale::Scales;
 use super::{Warning, warning};
 use crate::calibrate::Calibration;
@@ -36,8 +36,53 @@ pub(super) fn warnings(
             let message = message(loss, &errors, scales.unit(id), &calibration.magnitudes(id));
             warnings.push(warning(graph, id, message));
         }
+        let errors = of_switch(graph, forms, scales, calibration, id);
+        let sum: f64 = errors.iter().sum();
+        if sum > tolerated {
+            let loss = (sum / variance).sqrt();
+            warnings.push(warning(graph, id, message_of_switch(loss, &errors)));
+        }
     }
     warnings
+}
+
+/// Mean square errors of the output that come from each channel of a gate whose limits are less than a
+/// unit of its operand apart. Then all that is of the size of its values is at one limit or at the
+/// other, and exact; of what is within a unit of the lower limit, the rounding decides. How many values
+/// that are is not known: as many as there would be if they were spread evenly over half of the
+/// channel's range. (Where the limits are farther apart, gains say what rounding costs.)
+fn of_switch(
+    graph: &Graph,
+    forms: &Forms,
+    scales: &Scales,
+    calibration: &Calibration,
+    id: NodeId,
+) -> Vec<f64> {
+    let Some((high, low)) = gate(graph, id).and_then(|gate| Some((gate.upper?.0, gate.low))) else {
+        return Vec::new();
+    };
+    let slope = f64::from(high) - f64::from(low);
+    let units = scales.gated(graph, forms, id);
+    let magnitudes = calibration.magnitudes(graph.inputs(id)[0]);
+    let variance = |(unit, most): (&f64, &f32)| match *unit > slope {
+        true => slope * slope / 2.0 * (unit / f64::from(*most)).min(1.0),
+        false => 0.0,
+    };
+    let variances = units.iter().zip(&magnitudes).map(variance);
+    variances
+        .zip(calibration.gains.of(id))
+        .map(|(v, gain)| v * gain)
+        .collect()
+}
+
+fn message_of_switch(loss: f64, errors: &[f64]) -> String {
+    let worst = argmax(errors.iter().copied());
+    format!(
+        "rounding costs about {:.2} % of the output's deviation, most of it in channel {worst}, whose values are so \
+         far beyond the limits that they are all at the one or at the other, and those next to zero at either: if \
+         that is too much, train with an operand of the clip that is of the size of its limits",
+        100.0 * loss
+    )
 }
 
 /// Mean square errors of the output that come from each channel of a value.

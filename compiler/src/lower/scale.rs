@@ -91,6 +91,16 @@ impl Scales {
         self.relifted.get(&id).map(Vec::as_slice)
     }
 
+    /// Units of the truncated value that a gate works on.
+    pub(super) fn gated(&self, graph: &Graph, forms: &Forms, gate: NodeId) -> &[f64] {
+        let operand = graph.inputs(gate)[0];
+        let relifted = forms.truncated_gates(graph, operand, Form::Activation);
+        match self.relifted(operand) {
+            Some(units) if relifted.iter().any(|(served, _)| *served == gate) => units,
+            _ => self.unit(operand),
+        }
+    }
+
     /// The sums of a gate's large patches, if they are computed apart.
     pub(super) fn sums(&self, gate: NodeId) -> Option<&GateSums> {
         self.sums.get(&gate)
@@ -183,7 +193,7 @@ impl Choice<'_> {
     /// scale: they get the finest of the others.
     fn activation(&self, id: NodeId) -> Vec<f64> {
         let operand = || match &self.graph.node(id).op {
-            Op::Relu(_) | Op::BlockRelu(_) | Op::Clip(_) => self.gated(id),
+            Op::Relu(_) | Op::BlockRelu(_) | Op::Clip(_) => self.scales.gated(self.graph, self.forms, id),
             _ => self.scales.unit(self.operand(id)),
         };
         match &self.graph.node(id).op {
@@ -205,16 +215,6 @@ impl Choice<'_> {
                     .collect()
             }
             _ => operand().to_vec(),
-        }
-    }
-
-    /// Units of a gate's result: those of the truncated value that it works on.
-    fn gated(&self, id: NodeId) -> &[f64] {
-        let operand = self.operand(id);
-        let relifted = self.forms.truncated_gates(self.graph, operand, Form::Activation);
-        match self.scales.relifted(operand) {
-            Some(units) if relifted.iter().any(|(gate, _)| *gate == id) => units,
-            _ => self.scales.unit(operand),
         }
     }
 

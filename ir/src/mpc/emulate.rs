@@ -9,6 +9,7 @@
 //! Local steps are linear, so that they may be done in plain integers: reducing modulo 2^32 at the
 //! truncation is as good as reducing at every step, and shows by how much a bound was broken.
 
+mod demand;
 mod gate;
 mod map;
 mod masks;
@@ -17,6 +18,7 @@ mod usage;
 use std::collections::BTreeMap;
 use std::num::Wrapping;
 
+pub use demand::Demand;
 pub use gate::{GateOperand, Limit};
 pub use map::IntMap;
 pub(super) use map::reduce;
@@ -25,7 +27,7 @@ pub use masks::{Masks, Rounding};
 pub use usage::{Bound, Outcome, Usage};
 
 use super::op::Conv2d;
-use super::program::{ConstId, ConstKind, Program, ValueId};
+use super::program::{ConstId, Program, ValueId};
 use super::{Kind, Op};
 use crate::nn::eval::conv;
 use crate::shape::Shape;
@@ -35,7 +37,7 @@ use crate::tensor::Tensor;
 pub struct Emulator<'a> {
     program: &'a Program,
     constants: &'a [Tensor<i32>],
-    /// Of each constant, if it is a weight of the usual size.
+    /// Of each constant, if it is a convolution's weight of the usual size.
     weights: Vec<Option<Weight>>,
 }
 
@@ -57,22 +59,23 @@ impl<'a> Emulator<'a> {
             constants.len(),
             "one tensor per declared constant"
         );
-        let weight = |(declared, tensor): (&super::Constant, &Tensor<i32>)| {
+        for (declared, tensor) in program.constants.iter().zip(constants) {
             assert_eq!(
                 declared.dims,
                 tensor.dims(),
                 "the constants are those of the program"
             );
-            if declared.kind == ConstKind::Weight {
-                prepare(tensor)
-            } else {
-                None
+        }
+        let mut weights: Vec<Option<Weight>> = constants.iter().map(|_| None).collect();
+        for step in &program.steps {
+            if let Op::Conv2d(conv) = &step.op {
+                weights[conv.weight.index()] = prepare(&constants[conv.weight.index()]);
             }
-        };
+        }
         Self {
             program,
             constants,
-            weights: program.constants.iter().zip(constants).map(weight).collect(),
+            weights,
         }
     }
 

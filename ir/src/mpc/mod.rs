@@ -5,7 +5,7 @@
 //! a gate ([`gate`]), which sums it may take from a coarser accumulator ([`sums`]), the messages
 //! of a step ([`message`]), the rounds in which they travel ([`schedule`]) and what they cost
 //! ([`cost`], [`memory`], [`time`]). The [`emulate`] module runs a program in plain
-//! integers, as the parties would compute it but for the rounding coins, and [`text`] writes a
+//! integers, as the parties compute it, with their masks if it is told them, and [`text`] writes a
 //! program down and reads it back.
 //!
 //! How to add an op: one file in `op/` that implements [`Rule`](op::Rule), one line in

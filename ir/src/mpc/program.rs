@@ -221,6 +221,7 @@ impl Program {
         match &step.op {
             Op::Conv2dSums(op) => op.scratch_words(input()),
             Op::PoolSums(op) => op.scratch_words(input()),
+            Op::Interpolate(op) => op.scratch_words(),
             _ => Some(0),
         }
     }

@@ -5,10 +5,10 @@ use serde::{Deserialize, Serialize};
 use super::identity::{Digest, PlanId};
 use super::seed::SecretSeed;
 use crate::mpc::sums::{is_large, sum_threshold};
-use crate::mpc::{ACTIVATION_BOUND, ConstKind, Op, Program};
+use crate::mpc::{ACTIVATION_BOUND, ConstKind, Note, Op, Program};
 use crate::nn::{self, Graph, Verified};
 use crate::patch::Patch;
-use crate::shape::Shape;
+use crate::shape::{MAX_ELEMENTS, Shape};
 use crate::tail::{Prediction, Tail};
 use crate::tensor::Tensor;
 use crate::text::is_printable;
@@ -257,6 +257,7 @@ impl Part for Owner {
     fn check(&self, program: &Program) -> Result<(), String> {
         check_constants(program, &self.constants)?;
         check_ends(program, &self.input, &self.output)?;
+        check_notes(program)?;
         for graph in [&self.graph, &self.imported] {
             if let Err(faults) = graph.clone().verify() {
                 let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
@@ -265,6 +266,20 @@ impl Part for Owner {
         }
         Ok(())
     }
+}
+
+/// A note says something of each channel of its value.
+fn check_notes(program: &Program) -> Result<(), String> {
+    for (at, step) in program.steps.iter().enumerate() {
+        let channels = step.ty.shape.c;
+        let fits = |note: &Note| note.unit.len() == channels && note.bound.len() == channels;
+        if !step.note.as_ref().is_none_or(fits) {
+            return Err(format!(
+                "the note on step %{at} has not one unit and one bound for each of its {channels} channels"
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// Checks constants of which all are given.
@@ -346,8 +361,17 @@ fn check_ends(program: &Program, input: &InputEncoding, output: &OutputDecoding)
     checked.map_err(|error| format!("the client's tail: {error}"))
 }
 
+/// Operators that the client may run in front of its tail: as many as a tail has steps.
+const MAX_LINEAR: usize = crate::tail::MAX_STEPS;
+
 /// Checks what the client runs in front of its tail; returns the shape of the logits.
 fn check_linear(linear: &[nn::Op], mut shape: Shape) -> Result<Shape, String> {
+    if linear.len() > MAX_LINEAR {
+        return Err(format!(
+            "the client runs at most {MAX_LINEAR} operators in front of its tail"
+        ));
+    }
+    let mut left = MAX_ELEMENTS;
     for op in linear {
         if !matches!(op, nn::Op::Resize(_) | nn::Op::Flatten(_)) {
             return Err(format!(
@@ -358,9 +382,10 @@ fn check_linear(linear: &[nn::Op], mut shape: Shape) -> Result<Shape, String> {
         shape = op
             .infer(&[shape])
             .map_err(|e| format!("an operator that the client runs: {e}"))?;
-        if !shape.is_sane() {
-            return Err("a value that the client computes is empty or beyond all measure".into());
+        if !shape.is_sane() || shape.len() > left {
+            return Err("what the client computes is empty or beyond all measure".into());
         }
+        left -= shape.len();
     }
     Ok(shape)
 }

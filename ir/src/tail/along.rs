@@ -91,16 +91,3 @@ pub(super) fn best_few(lane: &[f64], largest: bool, count: usize) -> Vec<usize> 
     order.truncate(count);
     order
 }
-
-/// The lanes of a row-major array along the axes `first..last`, taken as one: where each begins, the
-/// distance of its elements, and their number.
-pub(super) fn lanes(dims: &[usize], first: usize, last: usize) -> (Vec<usize>, usize, usize) {
-    let product = |dims: &[usize]| dims.iter().product::<usize>();
-    let (outer, count, inner) = (
-        product(&dims[..first]),
-        product(&dims[first..last]),
-        product(&dims[last..]),
-    );
-    let start = |o: usize| (0..inner).map(move |i| o * count * inner + i);
-    ((0..outer).flat_map(start).collect(), inner, count)
-}

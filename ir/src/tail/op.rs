@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::along::{Reduction, best, best_few, lanes, softmax};
+use super::along::{Reduction, best, best_few, softmax};
 use super::array::{Array, DType, Type};
 use super::elementwise::{Binary, Unary};
 use super::layout::{broadcast, common, transposed};
@@ -137,12 +137,14 @@ impl Op {
                 unless(fits, "it takes floats and finite parameters", x.clone())
             }
             Op::Softmax { first, last, .. } => {
-                check_axes(x, &(*first..*last.min(&(rank + 1))).collect::<Vec<_>>())?;
-                unless(
-                    first < last && x.dtype.is_float(),
-                    "it takes floats, and at least one axis",
-                    x.clone(),
-                )
+                if first >= last || !x.dtype.is_float() {
+                    return Err("it takes floats, and at least one axis".to_owned());
+                }
+                if *last > rank {
+                    return Err(missing_axis(last - 1, rank));
+                }
+                check_axes(x, &(*first..*last).collect::<Vec<_>>())?;
+                Ok(x.clone())
             }
             Op::Reduce { axes, keep, .. } => {
                 check_axes(x, axes)?;
@@ -238,15 +240,16 @@ fn check_axes(x: &Type, axes: &[usize]) -> Result<(), String> {
         return Err("its axes must ascend".to_owned());
     }
     match axes.iter().find(|&&a| a >= x.dims.len()) {
-        Some(axis) => Err(format!(
-            "axis {axis} does not exist in a value of rank {}",
-            x.dims.len()
-        )),
+        Some(&axis) => Err(missing_axis(axis, x.dims.len())),
         None if x.batched && axes.contains(&0) => {
             Err("it runs over axis 0, the images of a batch: take the axis behind it".to_owned())
         }
         None => Ok(()),
     }
+}
+
+fn missing_axis(axis: usize, rank: usize) -> String {
+    format!("axis {axis} does not exist in a value of rank {rank}")
 }
 
 fn without(x: &Type, axes: &[usize], keep: bool) -> Type {
@@ -324,22 +327,25 @@ impl Op {
     }
 }
 
-/// Applies `f` to each lane along the axes `first..last`; lanes may become shorter, all alike.
+/// Applies `f` to each lane along the axes `first..last`, taken as one; lanes may become shorter, all
+/// alike.
 fn along(x: &Array, first: usize, last: usize, f: impl Fn(&mut [f64]) -> Vec<f64>) -> Vec<f64> {
-    let (starts, stride, count) = lanes(&x.dims, first, last);
-    let results: Vec<Vec<f64>> = starts
-        .iter()
-        .map(|&start| {
-            f(&mut (0..count)
-                .map(|i| x.values[start + i * stride])
-                .collect::<Vec<_>>())
-        })
-        .collect();
-    let length = results.first().map_or(0, Vec::len);
-    let mut values = Vec::with_capacity(length * results.len());
-    for lanes in results.chunks(stride) {
-        for i in 0..length {
-            values.extend(lanes.iter().map(|lane| lane[i]));
+    let outer: usize = x.dims[..first].iter().product();
+    let count: usize = x.dims[first..last].iter().product();
+    let inner: usize = x.dims[last..].iter().product();
+    let mut values = Vec::new();
+    let mut lane = vec![0.0; count];
+    for at in 0..outer * inner {
+        let (from, offset) = (at / inner, at % inner);
+        for (i, value) in lane.iter_mut().enumerate() {
+            *value = x.values[(from * count + i) * inner + offset];
+        }
+        let result = f(&mut lane);
+        if values.is_empty() {
+            values = vec![0.0; outer * inner * result.len()];
+        }
+        for (i, value) in result.iter().enumerate() {
+            values[(from * result.len() + i) * inner + offset] = *value;
         }
     }
     values

@@ -63,7 +63,7 @@ pub use helper::HelperSession;
 pub use numbers::{AnnouncementError, MOST_IN_STOCK};
 pub use pairing::{Pair, Pairing, TurnedOut};
 pub use server::ServerSession;
-pub use statement::{Identity, PROTOCOL_VERSION, SessionId, Statement};
+pub use statement::{Claim, Identity, PROTOCOL_VERSION, SessionId, Statement};
 
 use std::time::Duration;
 

@@ -366,21 +366,43 @@ fn a_sum_of_unlike_and_like_channels_keeps_both() {
 }
 
 /// A clip far below what comes in leaves few units between 0 and its limit, or none: then nearly all
-/// values are 0 or the limit, and that must be exact. (The few within a unit of 0 are not.)
+/// values are 0 or the limit, and that must be exact. Of those few that are within a unit of 0 the coin
+/// decides which, and the user is told what that may cost.
 #[test]
 fn channels_far_above_the_limit_of_a_clip_are_switches() {
-    for largest in [3e2] {
+    for (largest, decides) in [(3e2, false), (2e4, true), (1e6, true)] {
         let mut net = Net::new(35);
         let image = net.input(MAP);
         let x = unlike(&mut net, image, &[1.0, largest, largest / 7.0, 3.0]);
         let x = net.clip(x, 6.0);
         let y = net.conv(x, 4, 1);
         let trial = lowered(net, y);
-        assert!(
-            trial.relative_error(Rounding::Coin(1)) < 4.0 * LIMIT,
-            "{largest:e}"
-        );
+        assert!(trial.relative_error(Rounding::Nearest) < LIMIT, "{largest:e}");
+        let squares = (1..=8).map(|coin| trial.relative_error(Rounding::Coin(coin)).powi(2));
+        let error = (squares.sum::<f64>() / 8.0).sqrt();
+        let words = trial.words_on_rounding();
+        if decides {
+            let told = words.iter().map(|word| told(word).powi(2)).sum::<f64>().sqrt();
+            assert!(
+                (0.4..2.5).contains(&(told / error)),
+                "{largest:e}: {error} {words:?}"
+            );
+        } else {
+            assert!(
+                error < LIMIT && words.is_empty(),
+                "{largest:e}: {error} {words:?}"
+            );
+        }
     }
+}
+
+/// What a warning says of the output's deviation.
+fn told(word: &str) -> f64 {
+    let percent = word
+        .split("about ")
+        .nth(1)
+        .and_then(|rest| rest.split(' ').next());
+    percent.unwrap().parse::<f64>().unwrap() / 100.0
 }
 
 /// Small values on a large bias that the next layer takes off again.
@@ -403,16 +425,8 @@ fn what_is_lost_is_told() {
         words.len() == 1 && words[0].starts_with("conv2d \"conv2d1\"") && words[0].contains("in channel 2"),
         "{words:?}"
     );
-    let told: f64 = words[0]
-        .split("about ")
-        .nth(1)
-        .unwrap()
-        .split(' ')
-        .next()
-        .unwrap()
-        .parse()
-        .unwrap();
-    let measured = 100.0 * trial.relative_error(Rounding::Coin(1));
+    let told = told(&words[0]);
+    let measured = trial.relative_error(Rounding::Coin(1));
     assert!((0.4..2.5).contains(&(told / measured)), "{told} {measured}");
 }
 

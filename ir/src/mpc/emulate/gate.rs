@@ -162,19 +162,19 @@ impl Emulation<'_> {
         let sums = self.patch_sums(operand, c, patch);
         let area = |p: usize| patch_area(patch, p / columns, p % columns, height, width) as i64;
         let place = |i: usize| (i / width / usize::from(h)) * columns + (i % width) / usize::from(w);
+        for (p, exact) in sums.exact.iter().enumerate() {
+            let distances = limits.map(|limit| {
+                let threshold = limit.of(area(p), sums.apart) * UNIT;
+                exact.saturating_sub(threshold).saturating_abs()
+            });
+            let largest = distances.into_iter().fold(exact.saturating_abs(), i64::max);
+            self.record(Bound::PatchSum, c, largest);
+        }
         limits.map(|limit| {
-            let positive = |(p, (exact, units)): (usize, (&i64, &i64))| {
-                let threshold = limit.of(area(p), sums.apart);
-                let distance = exact.saturating_sub(threshold * UNIT);
-                self.record(
-                    Bound::PatchSum,
-                    c,
-                    exact.saturating_abs().max(distance.saturating_abs()),
-                );
-                is_positive(units - threshold, WIDE)
-            };
-            let patches = sums.exact.iter().zip(&sums.units).enumerate();
-            let positive: Vec<bool> = patches.map(positive).collect();
+            let units = sums.units.iter().enumerate();
+            let positive: Vec<bool> = units
+                .map(|(p, units)| is_positive(units - limit.of(area(p), sums.apart), WIDE))
+                .collect();
             (0..width * height).map(|i| positive[place(i)]).collect()
         })
     }

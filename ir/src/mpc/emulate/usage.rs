@@ -73,30 +73,45 @@ impl Emulation<'_> {
 
     /// Checks that no value is negative.
     pub fn check_non_negative(&mut self, x: &IntMap) {
-        if let Some(at) = x.values().iter().position(|&v| v < 0) {
-            self.record(Bound::NonNegative, at / x.shape().plane(), 1);
+        for c in 0..x.shape().c {
+            let negative = x.channel(c).iter().filter(|&&v| v < 0).count();
+            self.record_all(Bound::NonNegative, c, negative.min(1) as i64, negative);
         }
     }
 
     fn check(&mut self, bound: Bound, map: &IntMap) {
         for c in 0..map.shape().c {
-            let magnitudes = || map.channel(c).iter().map(|v| v.saturating_abs());
-            let largest = magnitudes().max().unwrap_or(0);
-            self.record(bound, c, largest);
-            if largest > bound.limit() {
-                let others = magnitudes().filter(|v| *v > bound.limit()).count() - 1;
-                self.usage.entry((self.current, bound)).or_default().breaches += others;
-            }
+            let largest = map
+                .channel(c)
+                .iter()
+                .map(|v| v.saturating_abs())
+                .max()
+                .unwrap_or(0);
+            let beyond = match largest > bound.limit() {
+                true => map
+                    .channel(c)
+                    .iter()
+                    .filter(|v| v.saturating_abs() > bound.limit())
+                    .count(),
+                false => 0,
+            };
+            self.record_all(bound, c, largest, beyond);
         }
     }
 
+    /// Takes in one value.
     pub(super) fn record(&mut self, bound: Bound, channel: usize, magnitude: i64) {
+        self.record_all(bound, channel, magnitude, usize::from(magnitude > bound.limit()));
+    }
+
+    /// Takes in the values of a channel: the largest magnitude, and how many are beyond the limit.
+    fn record_all(&mut self, bound: Bound, channel: usize, magnitude: i64, beyond: usize) {
         let usage = self.usage.entry((self.current, bound)).or_default();
         let fraction = magnitude as f64 / bound.limit().max(1) as f64;
         if fraction > usage.largest {
             usage.largest = fraction;
             usage.channel = channel;
         }
-        usage.breaches += usize::from(magnitude > bound.limit());
+        usage.breaches += beyond;
     }
 }

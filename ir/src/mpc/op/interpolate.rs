@@ -28,7 +28,16 @@ pub struct Coefficient {
     pub factor: u32,
 }
 
+/// Words of memory of an output pixel's list of coefficients.
+const LIST_WORDS: usize = 26;
+
 impl Interpolate {
+    /// Words that the coefficients of all output pixels take. None if they are beyond all measure.
+    pub fn scratch_words(&self) -> Option<usize> {
+        let [h, w] = self.resize.size;
+        h.checked_mul(w)?.checked_mul(LIST_WORDS)
+    }
+
     /// Summands of each output pixel in row-major order; the factors of one add up to 2^16.
     pub fn coefficients(&self, input: Shape) -> Vec<Vec<Coefficient>> {
         let rows = self.resize.taps(0, input.h);

@@ -88,6 +88,23 @@ fn the_upper_sign_of_a_clip_needs_room_below_its_level() {
     );
 }
 
+/// Both signs of a pair are of one sum.
+#[test]
+fn a_sum_out_of_bounds_counts_once() {
+    let body = "const c0 : multiplier[1]{600000000}
+         const c1 : level[1]{1}
+         %0 = input {shape=[1, 2, 2]}
+         %1 = lift %0 {multiplier=c0}
+         %2 = truncate %1 {keep=[16]}
+         %3 = clip %2 {level=c1, lower=[2x2], upper=[2x2]}";
+    let ran = run(body, &[1; 4]);
+    let of_sums: Vec<_> = breaches(&ran)
+        .into_iter()
+        .filter(|found| found.1 == Bound::PatchSum)
+        .collect();
+    assert_eq!(of_sums, [(3, Bound::PatchSum, 0, 1)]);
+}
+
 #[test]
 fn an_activation_out_of_bounds_names_where_it_arises() {
     let body = "%0 = input {shape=[2, 1, 2]}\n%1 = reveal %0";
@@ -124,10 +141,10 @@ fn a_negative_operand_of_a_non_negative_maximum_is_reported() {
              %2 = reveal %1"
         )
     };
-    let image = [1, 0, 2, -1];
+    // Both operands are this map, and each of its two negative values counts in both.
+    let image = [1, 0, -2, -1];
     let ran = run(&body(true), &image);
-    let found: Vec<(u32, Bound, usize)> = breaches(&ran).into_iter().map(|(s, b, c, _)| (s, b, c)).collect();
-    assert_eq!(found, [(1, Bound::NonNegative, 1)]);
+    assert_eq!(breaches(&ran), [(1, Bound::NonNegative, 1, 4)]);
     assert_eq!(breaches(&run(&body(false), &image)), []);
     assert_eq!(breaches(&run(&body(true), &[1, 0, 2, 0])), []);
 }

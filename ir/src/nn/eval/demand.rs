@@ -6,6 +6,7 @@
 use super::super::op::{Conv2d, Op};
 use super::super::{Graph, NodeId};
 use crate::shape::{Shape, Window};
+use crate::tail::Tail;
 
 /// What one image takes in floats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,6 +119,7 @@ fn scratch(op: &Op, inputs: &[Shape], output: Shape) -> u64 {
         Op::Resize(op) => product(&[64, op.size[0].saturating_add(op.size[1])]),
         Op::Slice(op) => product(&[8, op.count]),
         Op::BlockRelu(_) | Op::Clip(_) | Op::Clamp(_) => product(&[16, output.plane()]),
+        Op::Output(op) => tail(&op.tail, output),
         Op::Input(_)
         | Op::Linear(_)
         | Op::BatchNorm(_)
@@ -127,9 +129,17 @@ fn scratch(op: &Op, inputs: &[Shape], output: Shape) -> u64 {
         | Op::Add(_)
         | Op::Concat(_)
         | Op::Pad(_)
-        | Op::Flatten(_)
-        | Op::Output(_) => 0,
+        | Op::Flatten(_) => 0,
     }
+}
+
+/// The value that is handed out, and all values of the tail in eight bytes an element, of which the
+/// prediction keeps the first and the last for itself.
+fn tail(tail: &Tail, logits: Shape) -> u64 {
+    let types = tail.types().unwrap_or_default();
+    let volumes = types.iter().map(|ty| ty.volume().unwrap_or(0));
+    let elements = volumes.fold(product(&[2, logits.len()]), |sum, n| sum.saturating_add(n as u64));
+    bytes(logits).saturating_add(elements.saturating_mul(8))
 }
 
 /// The matrix of a convolution's taps, of one group at a time; narrow ones and those of one pixel

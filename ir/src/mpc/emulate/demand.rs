@@ -1,0 +1,209 @@
+//! What it takes to emulate a program on one image, said before it is run: memory and work.
+//!
+//! A plan of some hundred bytes can state a program whose verified values come to little and whose
+//! convolutions take terabytes on the way. All numbers here saturate.
+
+use crate::mpc::cost::Cost;
+use crate::mpc::op::Conv2d;
+use crate::mpc::program::{Program, ValueId};
+use crate::mpc::{Kind, Op};
+use crate::shape::{Shape, Window};
+
+/// What one image takes in the emulator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Demand {
+    /// Bytes of all constants, held throughout, with what the emulator makes of them.
+    pub constants: u64,
+    /// Bytes of values and of what their making takes, where they are most.
+    pub peak: u64,
+    /// The step at which that is.
+    pub peak_at: ValueId,
+    /// Work, in multiply-adds of a matrix product: what else is done counts as as many as take the
+    /// same time.
+    pub work: u64,
+    /// The step that takes most of it.
+    pub work_at: ValueId,
+}
+
+/// Bytes of an element of a value, and of the exact value and the mask of one that is truncated.
+const ELEMENT_BYTES: u64 = 8;
+const TRUNCATED_BYTES: u64 = 20;
+
+/// Multiply-adds that take as long as passing an element on, and as taking one into a window.
+const ELEMENT: u64 = 32;
+const TAP: u64 = 32;
+
+impl Demand {
+    /// What a verified program takes; none of an empty one.
+    pub fn of(program: &Program) -> Option<Self> {
+        let first = program.ids().next()?;
+        let mut demand = Self {
+            constants: constants(program),
+            peak: 0,
+            peak_at: first,
+            work: 0,
+            work_at: first,
+        };
+        let cost = Cost::new(program);
+        let mut uses = vec![0usize; program.steps.len()];
+        for arg in program.steps.iter().flat_map(|step| &step.args) {
+            uses[arg.index()] += 1;
+        }
+        let mut live = 0u64;
+        let mut most_work = 0;
+        for id in program.ids() {
+            live = live.saturating_add(bytes(program, id));
+            let now = live.saturating_add(scratch(program, id));
+            if now > demand.peak {
+                demand.peak = now;
+                demand.peak_at = id;
+            }
+            let work = cost.steps[id.index()].macs.saturating_add(passing(program, id));
+            demand.work = demand.work.saturating_add(work);
+            if work > most_work {
+                most_work = work;
+                demand.work_at = id;
+            }
+            for arg in &program.step(id).args {
+                uses[arg.index()] -= 1;
+                if uses[arg.index()] == 0 {
+                    live -= bytes(program, *arg);
+                }
+            }
+        }
+        Some(demand)
+    }
+}
+
+/// As integers of 32 bits, and of a convolution's weights as floats of 64.
+fn constants(program: &Program) -> u64 {
+    let mut bytes = 0u64;
+    for constant in &program.constants {
+        bytes = bytes.saturating_add(words(&[constant.len().unwrap_or(usize::MAX)]).saturating_mul(4));
+    }
+    for step in &program.steps {
+        if let Op::Conv2d(conv) = &step.op {
+            let weight = program.constants[conv.weight.index()].len();
+            bytes = bytes.saturating_add(words(&[weight.unwrap_or(usize::MAX)]).saturating_mul(8));
+        }
+    }
+    bytes
+}
+
+fn words(factors: &[usize]) -> u64 {
+    factors
+        .iter()
+        .fold(1, |product: u64, &factor| product.saturating_mul(factor as u64))
+}
+
+fn elements(shape: Shape) -> u64 {
+    words(&[shape.len()])
+}
+
+fn bytes(program: &Program, id: ValueId) -> u64 {
+    let ty = program.ty(id);
+    let each = match ty.kind {
+        Kind::Truncated | Kind::Sums => TRUNCATED_BYTES,
+        Kind::Activation | Kind::Accumulator | Kind::Output => ELEMENT_BYTES,
+    };
+    elements(ty.shape).saturating_mul(each)
+}
+
+/// Bytes beside operands and result while a step runs: the residue of an accumulator, lists of a gate,
+/// and what is particular to convolutions and patch sums.
+fn scratch(program: &Program, id: ValueId) -> u64 {
+    let step = program.step(id);
+    let own = match (&step.op, step.args.first()) {
+        (Op::Conv2d(conv), Some(&arg)) => columns(conv, program.ty(arg).shape, step.ty.shape),
+        (_, _) => program.scratch_words(id).map_or(u64::MAX, |words| words as u64),
+    };
+    let copies = elements(step.ty.shape).saturating_mul(2);
+    own.saturating_add(copies).saturating_mul(ELEMENT_BYTES)
+}
+
+/// Elements of a convolution's operand and result as floats, and of the matrix of its taps, of one
+/// group at a time.
+fn columns(conv: &Conv2d, input: Shape, output: Shape) -> u64 {
+    let floats = elements(input).saturating_add(elements(output));
+    let in_c = input.c / conv.groups;
+    let out_c = output.c / conv.groups;
+    if in_c.saturating_mul(out_c) <= 4 || conv.window == Window::dense([1, 1]) {
+        return floats;
+    }
+    let [kh, kw] = conv.window.kernel;
+    floats.saturating_add(words(&[in_c, kh, kw, output.plane()]))
+}
+
+/// What is done beside multiply-adds.
+fn passing(program: &Program, id: ValueId) -> u64 {
+    let step = program.step(id);
+    let operands = step.args.iter().map(|arg| elements(program.ty(*arg).shape));
+    let passed = operands.fold(elements(step.ty.shape), u64::saturating_add);
+    let on_the_way = program.scratch_words(id).map_or(u64::MAX, |words| words as u64);
+    let passed = passed.saturating_add(on_the_way).saturating_mul(ELEMENT);
+    match (&step.op, step.args.first()) {
+        (Op::SumPool(pool), Some(&arg)) => {
+            passed.saturating_add(taps(&pool.window, program.ty(arg).shape, step.ty.shape))
+        }
+        (_, _) => passed,
+    }
+}
+
+fn taps(window: &Window, input: Shape, output: Shape) -> u64 {
+    let rows = window.taps_of_all(0, input.h, output.h);
+    let taps = rows.saturating_mul(window.taps_of_all(1, input.w, output.w));
+    taps.saturating_mul(TAP).saturating_mul(output.c as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mpc::op;
+    use crate::mpc::program::ConstKind;
+
+    fn program(map: Shape, window: Window, channels: usize) -> Program {
+        let mut program = Program::new("p");
+        let x = program.push(op::Input { shape: map }, &[], "x").unwrap();
+        let [kh, kw] = window.kernel;
+        let conv = op::Conv2d {
+            weight: program.declare(ConstKind::Weight, vec![channels, map.c, kh, kw]),
+            bias: None,
+            channels,
+            window,
+            groups: 1,
+        };
+        let z = program.push(conv, &[x], "z").unwrap();
+        let keep = vec![16; channels];
+        let z = program.push(op::Truncate { keep }, &[z], "z").unwrap();
+        program.push(op::Reveal, &[z], "y").unwrap();
+        program
+    }
+
+    #[test]
+    fn what_is_alive_at_the_peak_is_counted_by_hand() {
+        let window = Window {
+            pads: [1; 4],
+            ..Window::dense([3, 3])
+        };
+        let demand = Demand::of(&program(Shape::new(4, 8, 8), window, 5)).unwrap();
+        let weights = 5 * 4 * 9;
+        assert_eq!(demand.constants, weights * (4 + 8));
+        // Operand and result, both as floats, the matrix of taps, and two copies of the result.
+        let elements = (4 + 5) * 64 + (4 + 5) * 64 + 4 * 9 * 64 + 2 * 5 * 64;
+        assert_eq!(demand.peak, elements * 8);
+        assert_eq!(demand.peak_at, ValueId(1));
+        assert!(demand.work > weights * 64);
+        assert_eq!(demand.work_at, ValueId(1));
+    }
+
+    /// Its values come to little.
+    #[test]
+    fn terabytes_on_the_way_are_foreseen() {
+        let window = Window {
+            pads: [31; 4],
+            ..Window::dense([64, 64])
+        };
+        let greedy = program(Shape::new(2, 4096, 4096), window, 8).verify().unwrap();
+        assert!(Demand::of(&greedy).unwrap().peak > 1 << 40);
+    }
+}
