@@ -14,7 +14,7 @@ use crate::kernel::{self, Isa};
 use crate::pool;
 use crate::prg::{Purpose, StreamKey};
 use crate::protocol::gate::{self, Exact, MaskSource, result_mask};
-use crate::protocol::layout::Half;
+use crate::protocol::operand::Half;
 use crate::protocol::streams::StepStreams;
 use crate::protocol::{section, truncate};
 use crate::trace::Lap;

@@ -12,7 +12,7 @@ use super::{At, ExecError, INPUT_MASK, Measured, flush, local};
 use crate::kernel::{self, Isa};
 use crate::prg::{StreamKey, weight_share};
 use crate::protocol::gate::{Exact, MaskSource, helper_deal, result_mask};
-use crate::protocol::layout::Half;
+use crate::protocol::operand::Half;
 use crate::protocol::streams::StepStreams;
 use crate::protocol::truncate;
 use crate::trace::Lap;

@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 
 use crate::kernel::{ConvShape, Isa, PackedSums, PackedWeights};
 use crate::protocol::gate::Levels;
-use crate::protocol::layout::Layer;
+use crate::protocol::layer::Layer;
 
 /// A program with one party's constants, ready to run.
 pub(super) struct Prepared {
