@@ -149,3 +149,43 @@ impl<'a> Signs<'a> {
         self.upper.map(|upper| upper.patches)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mpc::op::{BlockRelu, Clip, Max, Op, Relu, Requant};
+
+    const LARGE: Patch = Patch::Block { h: 4, w: 4 };
+    const LARGER: Patch = Patch::Block { h: 5, w: 7 };
+
+    fn patch_sums(op: impl Into<Op>) -> Vec<(usize, Patch)> {
+        match op.into().class() {
+            Class::Gate(gate) => gate.patch_sums().iter().collect(),
+            Class::Input | Class::Local(_) | Class::Truncate(_) | Class::Reveal => Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_gate_takes_the_sums_over_its_own_large_patches() {
+        let patches = vec![LARGE, Patch::PIXEL, LARGER];
+        let block_relu = BlockRelu {
+            patches: patches.clone(),
+        };
+        assert_eq!(patch_sums(block_relu), [(0, LARGE), (2, LARGER)]);
+        let clip = Clip {
+            level: ConstId(0),
+            sum_level: Some(ConstId(1)),
+            lower: patches,
+            upper: vec![LARGE, LARGER, Patch::Identity],
+        };
+        assert_eq!(patch_sums(clip), [(0, LARGE), (1, LARGER), (2, LARGER)]);
+    }
+
+    #[test]
+    fn other_gates_take_none() {
+        let patches = vec![Patch::PIXEL, Patch::Identity];
+        assert!(patch_sums(Relu { patches }).is_empty());
+        assert!(patch_sums(Requant).is_empty());
+        assert!(patch_sums(Max { non_negative: true }).is_empty());
+    }
+}
