@@ -34,7 +34,7 @@ pub fn opened_sums(group: &Group, opening: &Opening, exact: Exact<'_>) -> Vec<u3
 /// Adds the pixels of each patch of a channel up.
 fn patch_sums(patch: Patch, width: usize, pixels: &[u32], sums: &mut [u32]) {
     let Patch::Block { h, w } = patch else { return };
-    let (h, w) = (usize::from(h), usize::from(w));
+    let [h, w] = [h, w].map(usize::from);
     let columns = width.div_ceil(w);
     for (y, row) in pixels.chunks(width).enumerate() {
         let sums = &mut sums[y / h * columns..][..columns];

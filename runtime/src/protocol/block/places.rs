@@ -92,7 +92,9 @@ pub struct Stretches<'a, T>(Vec<&'a mut [T]>);
 impl<T: Copy> Stretches<'_, T> {
     /// Writes the next values.
     pub fn write(&mut self, mut values: &[T]) {
-        while let (false, Some(stretch)) = (values.is_empty(), self.0.last_mut()) {
+        while !values.is_empty()
+            && let Some(stretch) = self.0.last_mut()
+        {
             let len = stretch.len().min(values.len());
             let (now, later) = values.split_at(len);
             let (to, rest) = std::mem::take(stretch).split_at_mut(len);
@@ -110,10 +112,9 @@ impl<T: Copy> Stretches<'_, T> {
 mod tests {
     use trefoil_ir::mpc::gate::BLOCK;
 
+    use super::*;
     use crate::protocol::block::values_in;
     use crate::protocol::operand::Half;
-
-    use super::*;
 
     #[test]
     fn jobs_write_what_blocks_load() {
