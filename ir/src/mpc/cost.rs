@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::message::{Link, Phase};
-use super::op::Op;
 use super::program::{Program, ValueId};
 use super::schedule::Schedule;
 use super::time::Work;
@@ -97,14 +96,13 @@ impl Cost {
     }
 
     fn add_step(&mut self, program: &Program, id: ValueId) {
+        let demand = program.demand(id);
         let mut step = StepCost {
             drelus: drelus(program, id),
-            macs: macs(program, id),
+            macs: demand.macs,
+            sum_macs: demand.sum_macs,
             ..StepCost::default()
         };
-        if let Op::Conv2dSums(_) = program.step(id).op {
-            step.sum_macs = step.macs;
-        }
         for message in program.messages(id) {
             let (link, phase) = (message.stage.link(), message.stage.phase());
             let bytes = message.bytes() as u64;
@@ -147,29 +145,6 @@ impl Cost {
 }
 
 fn drelus(program: &Program, id: ValueId) -> u64 {
-    let step = program.step(id);
-    if step.args.is_empty() {
-        return 0;
-    }
-    let types: Vec<_> = step.args.iter().map(|a| program.ty(*a)).collect();
-    let groups = step.op.gate_groups(&types).unwrap_or_default();
-    groups.iter().map(|g| g.drelus() as u64).sum()
-}
-
-fn macs(program: &Program, id: ValueId) -> u64 {
-    let step = program.step(id);
-    match &step.op {
-        Op::Conv2d(conv) => {
-            let [kh, kw] = conv.window.kernel;
-            let per_output = program.ty(step.args[0]).shape.c / conv.groups * kh * kw;
-            (step.ty.shape.len() * per_output) as u64
-        }
-        // A product for every weight and patch; box sums take additions alone.
-        Op::Conv2dSums(conv) => {
-            let [kh, kw] = conv.window.kernel;
-            let per_sum = program.ty(step.args[0]).shape.c / conv.groups * kh * kw;
-            (step.ty.shape.len() * per_sum) as u64
-        }
-        _ => 0,
-    }
+    let groups = program.step(id).op.gate_groups(&program.operands(id));
+    groups.iter().flatten().map(|g| g.drelus() as u64).sum()
 }

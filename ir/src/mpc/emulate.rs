@@ -26,9 +26,9 @@ use masks::Source;
 pub use masks::{Masks, Rounding};
 pub use usage::{Bound, Outcome, Usage};
 
-use super::op::Conv2d;
+use super::Kind;
+use super::op::{Class, Conv2d, Local};
 use super::program::{ConstId, Program, ValueId};
-use super::{Kind, Op};
 use crate::nn::eval::conv;
 use crate::shape::Shape;
 use crate::tensor::Tensor;
@@ -68,7 +68,7 @@ impl<'a> Emulator<'a> {
         }
         let mut weights: Vec<Option<Weight>> = constants.iter().map(|_| None).collect();
         for step in &program.steps {
-            if let Op::Conv2d(conv) = &step.op {
+            if let Class::Local(Local::Conv2d(conv)) = step.op.class() {
                 weights[conv.weight.index()] = prepare(&constants[conv.weight.index()]);
             }
         }
@@ -90,9 +90,9 @@ impl<'a> Emulator<'a> {
         rounding: Rounding<'_>,
         mut inspect: impl FnMut(ValueId, &IntMap),
     ) -> Outcome {
-        let input = self.program.steps.iter().find(|s| matches!(s.op, Op::Input(_)));
+        let input = self.program.input();
         assert!(
-            input.is_none_or(|s| s.ty.shape == image.shape()),
+            input.is_none_or(|id| self.program.ty(id).shape == image.shape()),
             "the image has the shape of the program's input"
         );
         let mut emulation = Emulation {
@@ -120,7 +120,7 @@ impl<'a> Emulator<'a> {
             // What the parties hold of an accumulator is its residue.
             let residue = (step.ty.kind == Kind::Accumulator).then(|| value.reduced());
             inspect(id, residue.flatten().as_ref().unwrap_or(&value));
-            if matches!(step.op, Op::Reveal(_)) {
+            if matches!(step.op.class(), Class::Reveal) {
                 output = value.clone();
             }
             for arg in &step.args {

@@ -148,7 +148,12 @@ impl Form {
     pub fn ring(self) -> u32 {
         match self {
             Form::Lower(Grain::Pixel) => NARROW,
-            _ => WIDE,
+            Form::Lower(Grain::Patch)
+            | Form::Pass
+            | Form::Requant
+            | Form::Upper(_)
+            | Form::Paired(_)
+            | Form::Both(..) => WIDE,
         }
     }
 
@@ -361,12 +366,10 @@ impl Group {
 
     /// What the values of an opening have in the message of a stage; no fields if nothing.
     pub fn segment(&self, stage: Stage, opening: usize) -> Segment {
-        let fields = match (self.form, stage) {
-            (Form::Pass, _) => Vec::new(),
-            (Form::Requant, Stage::Deal | Stage::M2) => vec![Field::Number(WIDE)],
-            (Form::Requant, Stage::M1) => vec![Field::Planes(1)],
-            (Form::Requant, _) => Vec::new(),
-            _ => self.fields(opening, stage),
+        let fields = match self.form {
+            Form::Pass => Vec::new(),
+            Form::Requant => requantised(stage),
+            Form::Lower(_) | Form::Upper(_) | Form::Paired(_) | Form::Both(..) => self.fields(opening, stage),
         };
         Segment {
             count: self.openings[opening].count(),
@@ -418,6 +421,17 @@ impl Group {
             fields.extend(vec![Field::Number(self.ring); self.pixel_products()]);
         }
         fields
+    }
+}
+
+/// What a value that is requantised has in the message of a stage.
+fn requantised(stage: Stage) -> Vec<Field> {
+    match stage {
+        Stage::Deal | Stage::M2 => vec![Field::Number(WIDE)],
+        Stage::M1 => vec![Field::Planes(1)],
+        Stage::M3 | Stage::M4 | Stage::MaskedShare | Stage::TruncationMask | Stage::Input | Stage::Reveal => {
+            Vec::new()
+        }
     }
 }
 

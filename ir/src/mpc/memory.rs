@@ -11,8 +11,8 @@
 //! round are counted twice: as bytes that wait to be sent or read, and as what the gates that they
 //! belong to keep of them from one round to the next. Buffers of threads are not counted.
 
-use super::message::{Link, Party, Phase};
-use super::op::Op;
+use super::message::{Link, Message, Party, Phase};
+use super::op::Class;
 use super::program::{ConstKind, Program, ValueId};
 use super::schedule::{Schedule, Slot};
 
@@ -139,36 +139,23 @@ fn client_stock(program: &Program) -> u64 {
 /// What the client keeps of a step until it is run.
 fn client_stock_of(program: &Program, id: ValueId) -> u64 {
     let step = program.step(id);
-    let elements = |id: ValueId| program.ty(id).shape.len() as u64;
-    match &step.op {
-        Op::Input(_) => WORD * elements(id),
-        Op::Reveal(_) => HALF * elements(id),
-        Op::Requant(_) | Op::BlockRelu(_) | Op::Clip(_) | Op::Relu(_) | Op::Max(_) => {
-            let messages = program.messages(id);
-            let dealt = messages.iter().filter(|m| m.stage.link() == Link::HelperToClient);
-            let dealt = dealt.map(|m| m.bytes() as u64).sum();
-            // Channels that pass all together leave nothing.
-            let passes = messages.iter().all(|m| m.bytes() == 0);
-            if passes {
-                dealt
-            } else {
-                dealt + HALF * elements(step.args[0])
-            }
-        }
-        Op::Conv2d(_)
-        | Op::Conv2dSums(_)
-        | Op::Lift(_)
-        | Op::SumPool(_)
-        | Op::PoolSums(_)
-        | Op::Interpolate(_)
-        | Op::Add(_)
-        | Op::Concat(_)
-        | Op::Gather(_)
-        | Op::Pad(_)
-        | Op::Reshape(_)
-        | Op::Truncate(_)
-        | Op::TruncateSums(_) => 0,
+    let elements = step.ty.shape.len() as u64;
+    match step.op.class() {
+        Class::Input => WORD * elements,
+        Class::Gate(_) => gate_stock(&program.messages(id), elements),
+        Class::Reveal => HALF * elements,
+        Class::Local(_) | Class::Truncate(_) => 0,
     }
+}
+
+/// What was dealt, and the top bits of the operand, which has as many elements as the result.
+/// Channels that pass all together leave nothing.
+fn gate_stock(messages: &[Message], elements: u64) -> u64 {
+    if messages.iter().all(|m| m.bytes() == 0) {
+        return 0;
+    }
+    let dealt = messages.iter().filter(|m| m.stage.link() == Link::HelperToClient);
+    dealt.map(|m| m.bytes() as u64).sum::<u64>() + HALF * elements
 }
 
 fn constants(program: &Program, party: Party) -> u64 {

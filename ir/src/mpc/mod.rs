@@ -11,6 +11,9 @@
 //! How to add an op: one file in `op/` that implements [`Rule`](op::Rule), one line in
 //! `op/mod.rs`, and the parties' sides in the runtime.
 
+// What an op is, the op says itself: see `op::Class`.
+#![cfg_attr(not(test), warn(clippy::wildcard_enum_match_arm))]
+
 pub mod cost;
 pub mod emulate;
 pub mod gate;

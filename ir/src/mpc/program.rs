@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::message::Message;
-use super::op::{Op, OpError};
+use super::op::{Class, Demand, Op, OpError};
 use super::types::Type;
 
 macro_rules! typed_id {
@@ -216,21 +216,24 @@ impl Program {
     /// Words that a step takes on the way to its value, of steps that may take more of them than
     /// their operands and values have. None if they are beyond all measure.
     pub fn scratch_words(&self, id: ValueId) -> Option<usize> {
+        self.demand(id).scratch_words
+    }
+
+    /// What one party's part of a step takes.
+    pub fn demand(&self, id: ValueId) -> Demand {
         let step = self.step(id);
-        let input = || self.ty(step.args[0]).shape;
-        match &step.op {
-            Op::Conv2dSums(op) => op.scratch_words(input()),
-            Op::PoolSums(op) => op.scratch_words(input()),
-            Op::Interpolate(op) => op.scratch_words(),
-            _ => Some(0),
-        }
+        step.op.demand(&self.operands(id), &step.ty)
     }
 
     /// Messages of a step, in order of their stages.
     pub fn messages(&self, id: ValueId) -> Vec<Message> {
         let step = self.step(id);
-        let types: Vec<&Type> = step.args.iter().map(|a| self.ty(*a)).collect();
-        step.op.messages(&types, &step.ty)
+        step.op.messages(&self.operands(id), &step.ty)
+    }
+
+    /// Types of a step's operands.
+    pub fn operands(&self, id: ValueId) -> Vec<&Type> {
+        self.step(id).args.iter().map(|arg| self.ty(*arg)).collect()
     }
 
     /// The same program without the notes: what all three parties may know.
@@ -243,8 +246,15 @@ impl Program {
         public
     }
 
+    /// The step that takes the image in, if there is one.
+    pub fn input(&self) -> Option<ValueId> {
+        self.ids()
+            .find(|&id| matches!(self.step(id).op.class(), Class::Input))
+    }
+
     /// The step that reveals, if there is one.
     pub fn output(&self) -> Option<ValueId> {
-        self.ids().find(|&id| matches!(self.step(id).op, Op::Reveal(_)))
+        self.ids()
+            .find(|&id| matches!(self.step(id).op.class(), Class::Reveal))
     }
 }

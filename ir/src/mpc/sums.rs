@@ -19,7 +19,7 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use super::op::{OpError, invalid};
+use super::op::{Class, Conv2dSums, Local, OpError, PoolSums, Truncation, invalid};
 use super::program::{Program, ValueId};
 use super::{Kind, Op, TRUNCATED_BITS, UNIT};
 use crate::patch::{Patch, Patches};
@@ -282,19 +282,19 @@ impl Origins {
                 continue;
             }
             let step = program.step(id);
-            let (made, of) = match &step.op {
-                Op::Conv2dSums(op) => (&op.sums, op.map(program.ty(step.args[0]).shape)),
-                Op::PoolSums(op) => (&op.sums, op.map(program.ty(step.args[0]).shape)),
-                Op::TruncateSums(_) | Op::Add(_) => {
+            let (made, of) = match source(&step.op) {
+                Source::Conv2d(op) => (&op.sums, op.map(program.ty(step.args[0]).shape)),
+                Source::Pool(op) => (&op.sums, op.map(program.ty(step.args[0]).shape)),
+                Source::Operands => {
                     open.extend(step.args.iter().map(|&arg| (arg, first, last)));
                     continue;
                 }
-                Op::Concat(_) => {
+                Source::Parts => {
                     split(program, &step.args, &starts, (first, last), &mut open)
                         .ok_or((id, PARTS.to_owned()))?;
                     continue;
                 }
-                other => return Err((id, format!("`{}` makes no patch sums", other.name()))),
+                Source::None => return Err((id, format!("`{}` makes no patch sums", step.op.name()))),
             };
             if made.patches != list.patches[first..last] || of != Some(map) {
                 let message = "these are not the sums over the patches of the gate that uses them";
@@ -302,6 +302,46 @@ impl Origins {
             }
         }
         Ok(())
+    }
+}
+
+/// Where a step has patch sums from.
+enum Source<'a> {
+    /// It makes them, of a convolution.
+    Conv2d(&'a Conv2dSums),
+    /// It makes them, of an activation or a pool.
+    Pool(&'a PoolSums),
+    /// Each of its operands holds the same sums.
+    Operands,
+    /// Its operands hold them one behind the other.
+    Parts,
+    /// It has none.
+    None,
+}
+
+fn source(op: &Op) -> Source<'_> {
+    match op.class() {
+        Class::Local(local) => local_source(local),
+        Class::Truncate(Truncation::Sums) => Source::Operands,
+        Class::Input | Class::Truncate(Truncation::Pixels(_)) | Class::Gate(_) | Class::Reveal => {
+            Source::None
+        }
+    }
+}
+
+fn local_source(local: Local<'_>) -> Source<'_> {
+    match local {
+        Local::Conv2dSums(op) => Source::Conv2d(op),
+        Local::PoolSums(op) => Source::Pool(op),
+        Local::Add => Source::Operands,
+        Local::Concat => Source::Parts,
+        Local::Conv2d(_)
+        | Local::Lift(_)
+        | Local::SumPool(_)
+        | Local::Interpolate(_)
+        | Local::Gather(_)
+        | Local::Pad(_)
+        | Local::Reshape => Source::None,
     }
 }
 

@@ -11,9 +11,9 @@
 use std::fmt;
 
 use super::gate::Group;
-use super::op::Op;
+use super::op::{Class, Gate, Truncation};
 use super::program::{ConstId, ConstKind, Program, ValueId};
-use super::sums::{Origins, SumList};
+use super::sums::Origins;
 use crate::nn::{UNPRINTABLE, Verified};
 use crate::patch::Patch;
 use crate::shape::{MAX_CHANNELS, Shape};
@@ -163,11 +163,13 @@ impl Check<'_> {
     }
 
     fn ends(&mut self) {
-        let count = |wanted: fn(&Op) -> bool| self.program.steps.iter().filter(|s| wanted(&s.op)).count();
-        if count(|op| matches!(op, Op::Input(_))) != 1 {
+        let classes = || self.program.steps.iter().map(|step| step.op.class());
+        let inputs = classes().filter(|class| matches!(class, Class::Input)).count();
+        let revelations = classes().filter(|class| matches!(class, Class::Reveal)).count();
+        if inputs != 1 {
             self.fault(None, "a program has exactly one input");
         }
-        if count(|op| matches!(op, Op::Reveal(_))) != 1 {
+        if revelations != 1 {
             self.fault(None, "a program reveals exactly one value");
         }
     }
@@ -185,7 +187,7 @@ impl Check<'_> {
         let mut seen = vec![None; self.program.steps.len()];
         for id in self.program.ids() {
             let step = self.program.step(id);
-            if !matches!(step.op, Op::Truncate(_) | Op::TruncateSums(_)) {
+            if !matches!(step.op.class(), Class::Truncate(_)) {
                 self.kept_bits(id);
                 continue;
             }
@@ -203,11 +205,10 @@ impl Check<'_> {
     fn kept_bits(&mut self, id: ValueId) {
         let step = self.program.step(id);
         let Some(&arg) = step.args.first() else { return };
-        let Op::Truncate(truncate) = &self.program.step(arg).op else {
+        let Class::Truncate(Truncation::Pixels(truncate)) = self.program.step(arg).op.class() else {
             return;
         };
-        let types: Vec<_> = step.args.iter().map(|a| self.program.ty(*a)).collect();
-        let groups = step.op.gate_groups(&types);
+        let groups = step.op.gate_groups(&self.program.operands(id));
         let lacking = match groups {
             Some(groups) => groups.iter().any(|g| lacks_bits(g, &truncate.keep)),
             None => truncate.keep.iter().any(|&k| k < 16),
@@ -225,14 +226,12 @@ impl Check<'_> {
         let mut origins = Origins::default();
         for id in self.program.ids() {
             let step = self.program.step(id);
-            let list = match &step.op {
-                Op::BlockRelu(op) => SumList::of_gate(&op.patches, None),
-                Op::Clip(op) => SumList::of_gate(&op.lower, Some(&op.upper)),
-                _ => continue,
+            let Class::Gate(gate @ Gate::Truncated(_)) = step.op.class() else {
+                continue;
             };
             let [value, sums] = step.args[..] else { continue };
             let Shape { h, w, .. } = self.program.ty(value).shape;
-            if let Err((at, message)) = origins.check(self.program, sums, &list, [h, w]) {
+            if let Err((at, message)) = origins.check(self.program, sums, &gate.patch_sums(), [h, w]) {
                 self.fault(at, message);
             }
         }

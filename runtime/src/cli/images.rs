@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::path::PathBuf;
 
-use trefoil_ir::mpc::{Op, Party, Program};
+use trefoil_ir::mpc::{Party, Program};
 use trefoil_ir::plan::ClientPlan;
 use trefoil_ir::shape::Shape;
 use trefoil_ir::tail::Prediction;
@@ -217,16 +217,9 @@ pub(super) fn predict(plan: &ClientPlan, units: &[i64]) -> Prediction {
 
 /// Shapes of the image and of what is revealed.
 fn ends(program: &Program) -> (Shape, Shape) {
-    let shape_of = |wanted: fn(&Op) -> bool| {
-        let step = program.steps.iter().find(|step| wanted(&step.op));
-        step.expect("a plan is decoded only with an input and an output")
-            .ty
-            .shape
-    };
-    (
-        shape_of(|op| matches!(op, Op::Input(_))),
-        shape_of(|op| matches!(op, Op::Reveal(_))),
-    )
+    let input = program.input().expect("a plan is decoded only with an input");
+    let output = program.output().expect("a plan is decoded only with an output");
+    (program.ty(input).shape, program.ty(output).shape)
 }
 
 /// The client's view of a failed session.

@@ -21,7 +21,7 @@ use crate::files::write_private;
 use crate::net::Stop;
 use crate::report::Tally;
 use crate::session::{ClientSession, Greeted, HelperSession, Identity, Record, ServerSession, SessionError};
-use crate::trace::{Recorder, Trace, Traced};
+use crate::trace::{Recorder, StopWatch, Trace, Traced};
 use crate::wire::{DelayedLink, Link, Traffic, WallClock, delayed_pair, pair};
 use crate::workers::on_own_threads;
 
@@ -42,7 +42,8 @@ pub fn run(args: &LocalArgs) -> Result<(), CliError> {
     args.trace.as_deref().map_or(Ok(()), check_writable)?;
     let mut results = Results::begin(&job, &client)?;
     let wires = Wires::new(args.link, args.trace.is_some());
-    let (mut party, mut tally) = (exec::Client::new(client), Tally::default());
+    let mut party = exec::Client::new(client).with_watch(wires.watch(Party::Client));
+    let mut tally = Tally::default();
     tally.over(args.link.unwrap_or(LinkModel::IDEAL));
     let stop = Stop::on_signals()?;
     let client = Asking {
@@ -128,6 +129,10 @@ impl Wires {
         self.trace.as_ref().map(|trace| trace.recorder(party))
     }
 
+    fn watch(&self, party: Party) -> StopWatch {
+        StopWatch::new(self.recorder(party))
+    }
+
     fn end(&self, link: impl Link + 'static, party: Party) -> Wire {
         match self.recorder(party) {
             Some(recorder) => Box::new(Traced::new(link, recorder)),
@@ -144,8 +149,8 @@ enum News {
 
 fn together(
     mut client: Asking<'_, '_>,
-    server_plan: ServerPlan,
-    helper_plan: HelperPlan,
+    server: ServerPlan,
+    helper: HelperPlan,
     wires: &Wires,
 ) -> Result<(), CliError> {
     let (client_server, server_client) = wires.pair(Party::Client, Party::Server);
@@ -156,16 +161,16 @@ fn together(
     let outcome = thread::scope(|scope| {
         let server = scope.spawn(|| {
             on_own_threads(|| {
-                serve(server_plan, server_client, server_helper, move |n| {
+                let party = exec::Server::new(server).with_watch(wires.watch(Party::Server));
+                serve(party, server_client, server_helper, move |n| {
                     drop(server_news.send(n))
                 })
             })
         });
         let helper = scope.spawn(|| {
             on_own_threads(|| {
-                help(helper_plan, helper_client, helper_server, move |n| {
-                    drop(news.send(n))
-                })
+                let party = exec::Helper::new(helper).with_watch(wires.watch(Party::Helper));
+                help(party, helper_client, helper_server, move |n| drop(news.send(n)))
             })
         });
         let asked = on_own_threads(|| client.ask(client_server, client_helper));
@@ -184,9 +189,13 @@ fn together(
     outcome
 }
 
-fn serve(plan: ServerPlan, client: Wire, helper: Wire, tell: impl Fn(News)) -> Result<(), SessionError> {
-    let own = Identity::from(&plan);
-    let mut party = exec::Server::new(plan);
+fn serve(
+    mut party: exec::Server,
+    client: Wire,
+    helper: Wire,
+    tell: impl Fn(News),
+) -> Result<(), SessionError> {
+    let own = Identity::from(party.plan());
     // Here client and server are one, who asks for no more than there is.
     let client = Greeted::new(client, &own)?.with_memory(u64::MAX);
     let session = ServerSession::open(&own, client, || Ok::<_, Infallible>(helper))?;
@@ -194,9 +203,13 @@ fn serve(plan: ServerPlan, client: Wire, helper: Wire, tell: impl Fn(News)) -> R
     Ok(())
 }
 
-fn help(plan: HelperPlan, client: Wire, server: Wire, tell: impl Fn(News)) -> Result<(), SessionError> {
-    let own = Identity::from(&plan);
-    let mut party = exec::Helper::new(plan);
+fn help(
+    mut party: exec::Helper,
+    client: Wire,
+    server: Wire,
+    tell: impl Fn(News),
+) -> Result<(), SessionError> {
+    let own = Identity::from(party.plan());
     let (client, server) = (Greeted::new(client, &own), Greeted::new(server, &own));
     let session = HelperSession::open(client?, server?)?;
     // The client reports its own links; between server and helper there is one more.

@@ -9,23 +9,24 @@ use std::collections::VecDeque;
 use std::sync::mpsc::{Receiver, TryRecvError, channel};
 use std::thread;
 
+use trefoil_ir::mpc::ValueId;
 use trefoil_ir::mpc::schedule::Slot;
-use trefoil_ir::mpc::{Program, ValueId};
 
-use super::{At, ExecError, tag};
-use crate::trace::Recorder;
+use super::ExecError;
+use super::at::At;
+use super::prepared::Prepared;
 use crate::wire::{Header, Link, LinkError, Peer, Tag};
 
 /// One image of a batch, online.
-pub(super) trait Image: Send {
+pub(super) trait Image<'a>: Send {
     /// The image at this step.
-    fn at(&self, step: ValueId) -> At<'_>;
+    fn at(&self, step: ValueId) -> At<'a>;
 }
 
 /// Receives the messages of these slots for every image, and lets `work` take them in and answer,
 /// on a link from which they come in this order. A single image works on the link itself.
-pub(super) fn round<I: Image>(
-    program: &Program,
+pub(super) fn round<'a, I: Image<'a>>(
+    prepared: &Prepared,
     images: &mut [I],
     slots: &[Slot],
     link: &mut dyn Link,
@@ -50,7 +51,7 @@ pub(super) fn round<I: Image>(
         for told in results {
             // Only a panic leaves nothing behind; it goes on at the end of the scope.
             let Some(done) = wait(&told) else { break };
-            done?.send(program, link)?;
+            done?.send(prepared, link)?;
         }
         Ok(())
     })
@@ -81,40 +82,32 @@ struct Tray {
     /// Payload of the header that was read last.
     pending: Vec<u8>,
     outgoing: Vec<(Tag, Vec<u8>)>,
-    /// Of the link that messages come from.
-    recorder: Option<Recorder>,
 }
 
 impl Tray {
     /// Waits for the messages of one image.
-    fn receive(image: &impl Image, slots: &[Slot], link: &mut dyn Link) -> Result<Self, ExecError> {
+    fn receive<'a>(image: &impl Image<'a>, slots: &[Slot], link: &mut dyn Link) -> Result<Self, ExecError> {
         let mut incoming = VecDeque::with_capacity(slots.len());
         for slot in slots {
             let at = image.at(slot.step);
             let payload = at.receive(link, slot.stage)?;
-            incoming.push_back((tag(at.inference, slot.step, slot.stage), payload));
+            incoming.push_back((at.tag(slot.stage), payload));
         }
         Ok(Self {
             peer: link.peer().clone(),
             incoming,
             pending: Vec::new(),
             outgoing: Vec::new(),
-            recorder: link.recorder().cloned(),
         })
     }
 
     /// Sends what the image has laid down.
-    fn send(self, program: &Program, link: &mut dyn Link) -> Result<(), ExecError> {
-        self.outgoing.into_iter().try_for_each(|(tag, payload)| {
-            link.send(tag, payload).map_err(|source| {
-                At {
-                    program,
-                    inference: tag.inference,
-                    step: ValueId(tag.step),
-                }
-                .link(source)
-            })
-        })
+    fn send(self, prepared: &Prepared, link: &mut dyn Link) -> Result<(), ExecError> {
+        for (tag, payload) in self.outgoing {
+            link.send(tag, payload)
+                .map_err(|source| prepared.step(ValueId(tag.step)).link_error(source))?;
+        }
+        Ok(())
     }
 }
 
@@ -142,9 +135,5 @@ impl Link for Tray {
 
     fn body(&mut self, _length: usize) -> Result<Vec<u8>, LinkError> {
         Ok(std::mem::take(&mut self.pending))
-    }
-
-    fn recorder(&self) -> Option<&Recorder> {
-        self.recorder.as_ref()
     }
 }

@@ -2,20 +2,17 @@
 
 use std::sync::Arc;
 
-use trefoil_ir::mpc::{Op, Party, Phase, Program, Stage};
+use trefoil_ir::mpc::{ConstId, ConstKind, Phase};
 use trefoil_ir::plan::HelperPlan;
 use trefoil_ir::tensor::Tensor;
 
-use super::prepared::{Prepared, has_messages};
-use super::store::{Memory, Store, Value};
-use super::{At, ExecError, INPUT_MASK, Measured, flush, local};
-use crate::kernel::{self, Isa};
+use super::at::At;
+use super::prepared::Prepared;
+use super::store::{Memory, Store};
+use super::{ExecError, Measured, flush};
+use crate::kernel::Isa;
 use crate::prg::{StreamKey, weight_share};
-use crate::protocol::gate::{Exact, MaskSource, helper_deal, result_mask};
-use crate::protocol::layout::Half;
-use crate::protocol::streams::StepStreams;
-use crate::protocol::truncate;
-use crate::trace::Lap;
+use crate::trace::StopWatch;
 use crate::wire::Link;
 
 /// The helper of one plan. Clones share the packed weights.
@@ -23,7 +20,17 @@ use crate::wire::Link;
 pub struct Helper {
     plan: Arc<HelperPlan>,
     prepared: Arc<Prepared>,
+    watch: StopWatch,
     measured: Measured,
+}
+
+/// The offline phase in progress.
+pub(super) struct Offline<'a> {
+    pub(super) isa: Isa,
+    pub(super) client_key: &'a StreamKey,
+    pub(super) server_key: &'a StreamKey,
+    pub(super) store: Store,
+    pub(super) client: &'a mut dyn Link,
 }
 
 impl Helper {
@@ -33,24 +40,22 @@ impl Helper {
     }
 
     pub(super) fn for_isa(isa: Isa, mut plan: HelperPlan) -> Self {
-        let seed = &plan.part.weight_seed;
-        let share = |id, len: usize| {
-            let share = weight_share(seed, id, len);
-            Some(Tensor::vector(share.into_iter().map(|w| w as i32).collect()))
-        };
-        // The helper has B and nothing of biases, multipliers or levels.
-        let is_weight = |id: trefoil_ir::mpc::ConstId| {
-            plan.program().constants[id.index()].kind == trefoil_ir::mpc::ConstKind::Weight
-        };
-        let constant = |id, len| if is_weight(id) { share(id, len) } else { None };
-        let prepared = Prepared::new(isa, plan.program(), constant);
+        let prepared = Prepared::new(isa, plan.program(), |id, len| constant(&plan, id, len));
         // B is all that it was for.
         plan.part.weight_seed.wipe();
         Self {
             plan: Arc::new(plan),
             prepared: Arc::new(prepared),
+            watch: StopWatch::default(),
             measured: Measured::default(),
         }
+    }
+
+    /// The same party, whose time this watch takes.
+    #[must_use]
+    pub fn with_watch(mut self, watch: StopWatch) -> Self {
+        self.watch = watch;
+        self
     }
 
     /// The plan.
@@ -69,36 +74,29 @@ impl Helper {
         inference: u32,
         client: &mut dyn Link,
     ) -> Result<(), ExecError> {
-        let begin = Lap::start(client);
-        let (plan, prepared) = (Arc::clone(&self.plan), Arc::clone(&self.prepared));
-        let program: &Program = plan.program();
-        self.measured = Measured {
-            step_seconds: vec![0.0; program.steps.len()],
-            ..Measured::default()
+        let phase = self.watch.start();
+        let prepared = &*self.prepared;
+        let mut step_seconds = Vec::with_capacity(prepared.steps.len());
+        let mut offline = Offline {
+            isa: prepared.isa,
+            client_key,
+            server_key,
+            store: Store::new(&prepared.uses, Memory::starting_with(prepared.bytes())),
+            client,
         };
-        let mut store = Store::new(program, Memory::starting_with(prepared.bytes()));
-        for id in program.ids() {
-            let at = At {
-                program,
-                inference,
-                step: id,
-            };
-            let lap = Lap::start(client);
-            if !local::run(program, &prepared, Party::Helper, id, &mut store) {
-                let streams = || {
-                    (
-                        StepStreams::new(client_key, inference, id.0),
-                        StepStreams::new(server_key, inference, id.0),
-                    )
-                };
-                run_step(&at, &prepared, &mut store, streams(), client)?;
-                store.used(program, id);
-            }
-            self.measured.step_seconds[id.index()] = lap.end_step(client, id, inference);
+        for step in &prepared.steps {
+            let at = At::new(step, inference, &self.watch);
+            step.kind.helper_offline(&at, &mut offline)?;
+            offline.store.used(step);
+            step_seconds.push(at.end());
         }
-        flush(program, client)?;
-        self.measured.peak_memory = store.memory.peak();
-        self.measured.offline_seconds = begin.end_phase(client, Phase::Offline, inference);
+        flush(offline.client)?;
+        self.measured = Measured {
+            offline_seconds: phase.end_phase(Phase::Offline, inference),
+            online_seconds: 0.0,
+            step_seconds,
+            peak_memory: offline.store.memory.peak(),
+        };
         Ok(())
     }
 
@@ -108,92 +106,11 @@ impl Helper {
     }
 }
 
-fn run_step(
-    at: &At<'_>,
-    prepared: &Prepared,
-    store: &mut Store,
-    (mut client_streams, mut server_streams): (StepStreams<'_>, StepStreams<'_>),
-    client: &mut dyn Link,
-) -> Result<(), ExecError> {
-    let (program, id) = (at.program, at.step);
-    let step = program.step(id);
-    match &step.op {
-        Op::Input(_) => {
-            store.put(
-                id,
-                Value::Ring(client_streams.u32s(INPUT_MASK, step.ty.shape.len())),
-            );
-        }
-        Op::Truncate(op) => {
-            let h = store.take_ring(step.args[0]);
-            let (r, message) =
-                truncate::helper(prepared.isa, op, h, &mut client_streams, &mut server_streams);
-            at.send(client, Stage::TruncationMask, message)?;
-            store.put(id, Value::Ring(r));
-        }
-        Op::TruncateSums(_) => {
-            let h = store.take_ring(step.args[0]);
-            let r = truncate::helper_sums(prepared.isa, h, &mut client_streams, &mut server_streams);
-            store.put(id, Value::Ring(r));
-        }
-        Op::Reveal(_) => {}
-        Op::Max(_) => {
-            let (x, y) = (store.ring(step.args[0]), store.ring(step.args[1]));
-            let source = MaskSource {
-                rs: Half::Difference(x, y),
-                exact: Exact::default(),
-                passed: &[],
-            };
-            let mut mask = deal(
-                at,
-                prepared,
-                &source,
-                &mut client_streams,
-                &mut server_streams,
-                client,
-            )?;
-            kernel::add_assign(prepared.isa, &mut mask, y);
-            store.put(id, Value::Ring(mask));
-        }
-        _ => {
-            let r = store.ring(step.args[0]);
-            let source = MaskSource {
-                rs: match &step.op {
-                    Op::Relu(_) => Half::Activation(r),
-                    _ => Half::R(r),
-                },
-                exact: Exact {
-                    pixels: r,
-                    sums: step.args.get(1).map_or(&[], |&sums| store.ring(sums)),
-                },
-                passed: r,
-            };
-            let mask = deal(
-                at,
-                prepared,
-                &source,
-                &mut client_streams,
-                &mut server_streams,
-                client,
-            )?;
-            store.put(id, Value::Ring(mask));
-        }
+/// The helper has B and nothing of biases, multipliers or levels.
+fn constant(plan: &HelperPlan, id: ConstId, len: usize) -> Option<Tensor<i32>> {
+    if plan.program().constants[id.index()].kind != ConstKind::Weight {
+        return None;
     }
-    Ok(())
-}
-
-fn deal(
-    at: &At<'_>,
-    prepared: &Prepared,
-    source: &MaskSource<'_>,
-    client_streams: &mut StepStreams<'_>,
-    server_streams: &mut StepStreams<'_>,
-    client: &mut dyn Link,
-) -> Result<Vec<u32>, ExecError> {
-    let layer = prepared.gate(at.step);
-    if has_messages(at.program, at.step) {
-        let message = helper_deal(layer, source, client_streams, server_streams);
-        at.send(client, Stage::Deal, message)?;
-    }
-    Ok(result_mask(layer, source, client_streams))
+    let share = weight_share(&plan.part.weight_seed, id, len);
+    Some(Tensor::vector(share.into_iter().map(|w| w as i32).collect()))
 }

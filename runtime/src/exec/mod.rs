@@ -5,34 +5,41 @@
 //! consumed by it. The online phases of several inferences can run as a *batch*: each round of
 //! theirs is one. Sizes of all messages come from the plan.
 //!
-//! - [`Client`], [`Server`], [`Helper`]: the parties
+//! - [`Client`], [`Server`], [`Helper`]: the parties, who walk through steps, rounds and batches
+//! - `step`: what each party does at a step of each kind
+//! - `prepared`: all steps with what they need, made once per plan
+//! - `at`: a step in progress: its messages, masks and time
 //! - `batch`: a round of several images
-//! - `prepared`: constants packed for the kernels, groups and schedule, made once per plan
-//! - `local`: the steps without messages, the same for all parties but for what each may know
+//! - `stock`: what an inference leaves until its image comes
 //! - `store`: values alive, and the memory that they take
 
+// What a step is, is decided in `step`, once.
+#![cfg_attr(not(test), warn(clippy::wildcard_enum_match_arm))]
+
+mod at;
 mod batch;
 mod client;
 mod helper;
-mod local;
 mod prepared;
 #[cfg(test)]
 mod same_bits;
 mod server;
+mod step;
+mod stock;
 mod store;
 #[cfg(test)]
 mod tests;
 
-pub use client::{Client, ClientStock};
+pub use client::Client;
 pub use helper::Helper;
-pub use server::{Server, ServerStock};
+pub use server::Server;
+pub use stock::{ClientStock, ServerStock};
 
 use thiserror::Error;
-use trefoil_ir::mpc::{Program, Stage, ValueId};
+use trefoil_ir::mpc::ValueId;
 
-use crate::prg::Purpose;
 use crate::wire::bits::BitsError;
-use crate::wire::{FrameKind, Link, LinkError, Peer, Tag};
+use crate::wire::{Link, LinkError, Peer};
 
 /// Why an inference could not be finished.
 #[derive(Debug, Error)]
@@ -44,6 +51,15 @@ pub enum ExecError {
         step: ValueId,
         /// ONNX name of its origin.
         origin: String,
+        /// What happened.
+        #[source]
+        source: LinkError,
+    },
+    /// A link failed when what several steps had for it was to be sent.
+    #[error("what was ready for {peer} could not be sent")]
+    Flush {
+        /// To whom.
+        peer: Peer,
         /// What happened.
         #[source]
         source: LinkError,
@@ -111,82 +127,10 @@ fn add_seconds(sums: &mut Vec<f64>, seconds: &[f64]) {
     sums.iter_mut().zip(seconds).for_each(|(sum, s)| *sum += s);
 }
 
-fn tag(inference: u32, step: ValueId, stage: Stage) -> Tag {
-    Tag {
-        inference,
-        step: step.0,
-        kind: FrameKind::Message(stage),
-    }
-}
-
-/// Bytes of a step's message.
-fn message_bytes(program: &Program, step: ValueId, stage: Stage) -> usize {
-    program
-        .messages(step)
-        .iter()
-        .find(|m| m.stage == stage)
-        .map_or(0, trefoil_ir::mpc::Message::bytes)
-}
-
-/// A step in progress: where errors are given their place.
-struct At<'a> {
-    program: &'a Program,
-    inference: u32,
-    step: ValueId,
-}
-
-impl At<'_> {
-    fn send(&self, link: &mut dyn Link, stage: Stage, payload: Vec<u8>) -> Result<(), ExecError> {
-        debug_assert_eq!(
-            payload.len(),
-            message_bytes(self.program, self.step, stage),
-            "{stage:?} of {}",
-            self.step
-        );
-        link.send(tag(self.inference, self.step, stage), payload)
-            .map_err(|e| self.link(e))
-    }
-
-    fn receive(&self, link: &mut dyn Link, stage: Stage) -> Result<Vec<u8>, ExecError> {
-        let bytes = message_bytes(self.program, self.step, stage);
-        link.receive(tag(self.inference, self.step, stage), bytes)
-            .map_err(|e| self.link(e))
-    }
-
-    fn link(&self, source: LinkError) -> ExecError {
-        ExecError::Link {
-            step: self.step,
-            origin: self.origin(),
-            source,
-        }
-    }
-
-    fn malformed(&self, link: &dyn Link, source: BitsError) -> ExecError {
-        ExecError::Malformed {
-            step: self.step,
-            origin: self.origin(),
-            peer: link.peer().clone(),
-            source,
-        }
-    }
-
-    fn origin(&self) -> String {
-        let step = self.program.step(self.step);
-        format!("{} \"{}\"", step.op.name(), step.origin)
-    }
-}
-
-/// Sends what is buffered; there is no step that could be blamed for a failure.
-fn flush(program: &Program, link: &mut dyn Link) -> Result<(), ExecError> {
-    link.flush().map_err(|source| {
-        At {
-            program,
-            inference: 0,
-            step: ValueId(0),
-        }
-        .link(source)
+/// Sends what is buffered.
+fn flush(link: &mut dyn Link) -> Result<(), ExecError> {
+    link.flush().map_err(|source| ExecError::Flush {
+        peer: link.peer().clone(),
+        source,
     })
 }
-
-/// The mask of the client's image.
-const INPUT_MASK: Purpose = Purpose::InputMask;

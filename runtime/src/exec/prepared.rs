@@ -1,26 +1,64 @@
-//! What a party works out once per plan: constants packed for the kernels, groups, schedule.
+//! What a party works out once per plan: what each step is, what it works on, how long its messages
+//! are, and constants packed for the kernels.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use trefoil_ir::mpc::op::{Conv2d, Conv2dSums};
 use trefoil_ir::mpc::schedule::Schedule;
-use trefoil_ir::mpc::{ConstId, ConstKind, Message, Op, Program, ValueId};
-use trefoil_ir::shape::{Shape, Window};
+use trefoil_ir::mpc::{ConstId, ConstKind, Program, Stage, ValueId};
+use trefoil_ir::shape::Shape;
 use trefoil_ir::tensor::Tensor;
 use zeroize::Zeroizing;
 
-use crate::kernel::{ConvShape, Isa, PackedSums, PackedWeights};
-use crate::protocol::gate::Levels;
-use crate::protocol::layout::Layer;
+use super::step::Kind;
+use crate::kernel::Isa;
 
 /// A program with one party's constants, ready to run.
 pub(super) struct Prepared {
     pub(super) schedule: Schedule,
-    gates: BTreeMap<ValueId, Layer>,
-    packed: Vec<Option<PackedWeights>>,
-    sums: BTreeMap<ValueId, PackedSums>,
-    plain: Vec<Option<Vec<i32>>>,
     pub(super) isa: Isa,
+    pub(super) steps: Vec<Step>,
+    /// How often each value is an operand.
+    pub(super) uses: Vec<usize>,
+}
+
+/// A step, ready to run.
+pub(super) struct Step {
+    /// Its number, and its value's.
+    pub(super) id: ValueId,
+    /// What is done.
+    pub(super) kind: Kind,
+    /// On which values.
+    pub(super) args: Vec<Arg>,
+    /// Shape of the value.
+    pub(super) shape: Shape,
+    /// Its messages, and their bytes.
+    messages: Vec<(Stage, usize)>,
+    /// Op and ONNX name, for errors.
+    pub(super) origin: String,
+}
+
+/// An operand.
+#[derive(Clone, Copy)]
+pub(super) struct Arg {
+    pub(super) id: ValueId,
+    pub(super) shape: Shape,
+}
+
+/// What a step is prepared from.
+pub(super) struct Site<'a> {
+    pub(super) isa: Isa,
+    pub(super) program: &'a Program,
+    pub(super) id: ValueId,
+    pub(super) args: &'a [Arg],
+    constants: &'a Constants<'a>,
+}
+
+/// One party's values of the constants.
+struct Constants<'a> {
+    /// Gives them, if the party has any; the number is how many there are.
+    values: &'a dyn Fn(ConstId, usize) -> Option<Tensor<i32>>,
+    /// Those that are no weights. Several steps may use the same ones.
+    plain: Vec<Option<Arc<[i32]>>>,
 }
 
 impl Prepared {
@@ -30,126 +68,111 @@ impl Prepared {
         program: &Program,
         constant: impl Fn(ConstId, usize) -> Option<Tensor<i32>>,
     ) -> Self {
-        let count = program.constants.len();
-        let (mut packed, mut plain): (Vec<_>, Vec<_>) = (0..count).map(|_| (None, None)).unzip();
-        let (mut gates, mut sums) = (BTreeMap::new(), BTreeMap::new());
-        for id in program.ids() {
-            let step = program.step(id);
-            if let Op::Conv2d(conv) = &step.op {
-                let shape = conv_shape(conv, program.ty(step.args[0]).shape);
-                if let Some(weights) = constant(conv.weight, shape.weight_len()) {
-                    let ring = ring_of(weights.values());
-                    packed[conv.weight.index()] = Some(PackedWeights::pack(isa, &shape, &ring));
-                }
-            }
-            if let Op::Conv2dSums(conv) = &step.op {
-                let shape = sums_shape(conv, program.ty(step.args[0]).shape);
-                let len = program.constants[conv.weight.index()].len().unwrap_or(0);
-                if let Some(weights) = constant(conv.weight, len) {
-                    let ring = ring_of(weights.values());
-                    sums.insert(id, PackedSums::pack(isa, &shape, &conv.sums, &ring));
-                }
-            }
-            let types: Vec<_> = step.args.iter().map(|a| program.ty(*a)).collect();
-            if let Some(of_step) = step.op.gate_groups(&types) {
-                gates.insert(id, Layer::new(isa, of_step));
-            }
-        }
-        for (at, declared) in program.constants.iter().enumerate() {
-            if declared.kind != ConstKind::Weight {
-                let len = declared.len().unwrap_or(0);
-                plain[at] = constant(ConstId(at as u32), len).map(|t| t.values().to_vec());
-            }
+        let constants = Constants::new(program, &constant);
+        let mut uses = vec![0; program.steps.len()];
+        for arg in program.steps.iter().flat_map(|step| &step.args) {
+            uses[arg.index()] += 1;
         }
         Self {
             schedule: Schedule::new(program),
-            gates,
-            packed,
-            sums,
-            plain,
             isa,
+            steps: program
+                .ids()
+                .map(|id| Step::new(isa, program, id, &constants))
+                .collect(),
+            uses,
         }
     }
 
-    /// A gate's groups.
-    ///
-    /// # Panics
-    /// If the step is no gate.
-    pub(super) fn gate(&self, gate: ValueId) -> &Layer {
-        &self.gates[&gate]
-    }
-
-    /// Whether the step is a gate.
-    pub(super) fn is_gate(&self, id: ValueId) -> bool {
-        self.gates.contains_key(&id)
-    }
-
-    /// Packed weights of a convolution.
-    pub(super) fn weights(&self, id: ConstId) -> &PackedWeights {
-        self.packed[id.index()]
-            .as_ref()
-            .expect("every party has a part of every weight")
-    }
-
-    /// Packed weights of a convolution's patch sums.
-    pub(super) fn sum_weights(&self, id: ValueId) -> &PackedSums {
-        &self.sums[&id]
-    }
-
-    /// Values of a constant that is no weight, if this party has them.
-    pub(super) fn plain(&self, id: ConstId) -> Option<&[i32]> {
-        self.plain[id.index()].as_deref()
-    }
-
-    /// Levels of a clip; none for any other step.
-    pub(super) fn levels(&self, program: &Program, id: ValueId) -> Levels<'_> {
-        let values = |id: ConstId| self.plain(id).unwrap_or_default();
-        match &program.step(id).op {
-            Op::Clip(clip) => Levels {
-                pixels: values(clip.level),
-                sums: clip.sum_level.map(values).unwrap_or_default(),
-            },
-            _ => Levels::default(),
-        }
+    /// The step of this value.
+    pub(super) fn step(&self, id: ValueId) -> &Step {
+        &self.steps[id.index()]
     }
 
     /// Bytes of the packed weights.
     pub(super) fn bytes(&self) -> usize {
-        let weights: usize = self.packed.iter().flatten().map(PackedWeights::bytes).sum();
-        weights + self.sums.values().map(PackedSums::bytes).sum::<usize>()
+        self.steps.iter().map(|step| step.kind.packed_bytes()).sum()
     }
 }
 
-/// Weights as ring elements; packing copies them, and this copy is wiped.
-fn ring_of(weights: &[i32]) -> Zeroizing<Vec<u32>> {
-    Zeroizing::new(weights.iter().map(|&w| w as u32).collect())
-}
+impl Step {
+    fn new(isa: Isa, program: &Program, id: ValueId, constants: &Constants<'_>) -> Self {
+        let step = program.step(id);
+        let args: Vec<Arg> = step.args.iter().map(|&arg| Arg::new(program, arg)).collect();
+        let site = Site {
+            isa,
+            program,
+            id,
+            args: &args,
+            constants,
+        };
+        let messages = program.messages(id).into_iter();
+        Self {
+            id,
+            kind: Kind::new(step.op.class(), &site),
+            shape: step.ty.shape,
+            messages: messages.map(|message| (message.stage, message.bytes())).collect(),
+            origin: format!("{} \"{}\"", step.op.name(), step.origin),
+            args,
+        }
+    }
 
-/// The kernel's view of a convolution on a map of shape `input`.
-pub(super) fn conv_shape(conv: &Conv2d, input: Shape) -> ConvShape {
-    kernel_shape(input, conv.channels, &conv.window, conv.groups)
-}
+    /// Bytes of one of its messages; 0 if it has none of this stage.
+    pub(super) fn bytes(&self, stage: Stage) -> usize {
+        self.messages
+            .iter()
+            .find(|(of, _)| *of == stage)
+            .map_or(0, |(_, bytes)| *bytes)
+    }
 
-/// The kernel's view of the convolution whose patch sums are taken.
-fn sums_shape(conv: &Conv2dSums, input: Shape) -> ConvShape {
-    kernel_shape(input, conv.channels, &conv.window, conv.groups)
-}
-
-fn kernel_shape(input: Shape, channels: usize, window: &Window, groups: usize) -> ConvShape {
-    ConvShape {
-        in_c: input.c,
-        in_h: input.h,
-        in_w: input.w,
-        out_c: channels,
-        kernel: window.kernel,
-        stride: window.stride,
-        dilation: window.dilation,
-        groups,
-        pads: window.pads,
+    /// Whether it has a message of this stage.
+    pub(super) fn has(&self, stage: Stage) -> bool {
+        self.messages.iter().any(|(of, _)| *of == stage)
     }
 }
 
-/// Whether any message belongs to this gate (none does if every channel passes).
-pub(super) fn has_messages(program: &Program, gate: ValueId) -> bool {
-    program.messages(gate).iter().any(|m: &Message| m.bytes() > 0)
+impl Arg {
+    fn new(program: &Program, id: ValueId) -> Self {
+        Self {
+            id,
+            shape: program.ty(id).shape,
+        }
+    }
+}
+
+impl Site<'_> {
+    /// Values of a weight as ring elements; packing copies them, and this copy is wiped.
+    ///
+    /// # Panics
+    /// If the party has no part of it, which no plan that decodes leaves out.
+    pub(super) fn weight(&self, id: ConstId) -> Zeroizing<Vec<u32>> {
+        let len = length(self.program, id);
+        let weights = (self.constants.values)(id, len).expect("every party has a part of every weight");
+        Zeroizing::new(weights.values().iter().map(|&w| w as u32).collect())
+    }
+
+    /// Values of a constant that is no weight, if this party has them.
+    pub(super) fn plain(&self, id: ConstId) -> Option<Arc<[i32]>> {
+        self.constants.plain[id.index()].clone()
+    }
+}
+
+impl<'a> Constants<'a> {
+    fn new(program: &Program, values: &'a dyn Fn(ConstId, usize) -> Option<Tensor<i32>>) -> Self {
+        let ids = (0..program.constants.len() as u32).map(ConstId);
+        let plain = |id: ConstId| match program.constants[id.index()].kind {
+            ConstKind::Weight => None,
+            ConstKind::Bias | ConstKind::Multiplier | ConstKind::Level | ConstKind::SumLevel => {
+                values(id, length(program, id)).map(|tensor| Arc::from(tensor.values()))
+            }
+        };
+        Self {
+            values,
+            plain: ids.map(plain).collect(),
+        }
+    }
+}
+
+fn length(program: &Program, id: ConstId) -> usize {
+    program.constants[id.index()].len().unwrap_or(0)
 }

@@ -4,21 +4,20 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use trefoil_ir::mpc::schedule::{Round, Slot};
-use trefoil_ir::mpc::{ConstId, Kind, Op, Party, Phase, Program, Stage, ValueId};
+use trefoil_ir::mpc::{Phase, Stage, ValueId};
 use trefoil_ir::plan::ServerPlan;
 use zeroize::Zeroizing;
 
-use super::prepared::{Prepared, has_messages};
+use super::at::At;
+use super::batch::{self, Image};
+use super::prepared::{Prepared, Step};
+use super::step::gate;
+use super::stock::ServerStock;
 use super::store::{Memory, Store, Value};
-use super::{At, ExecError, Measured, add_seconds, batch, flush, local};
-use crate::kernel::{self, Isa};
-use crate::pool;
+use super::{ExecError, Measured, add_seconds, flush};
+use crate::kernel::Isa;
 use crate::prg::StreamKey;
-use crate::protocol::gate::{self, Exact};
-use crate::protocol::layout::Half;
-use crate::protocol::streams::StepStreams;
-use crate::protocol::{section, truncate};
-use crate::trace::Lap;
+use crate::trace::StopWatch;
 use crate::wire::Link;
 
 /// The server of one plan. Clones share the packed weights.
@@ -26,30 +25,8 @@ use crate::wire::Link;
 pub struct Server {
     plan: Arc<ServerPlan>,
     prepared: Arc<Prepared>,
+    watch: StopWatch,
     measured: Measured,
-}
-
-/// What the offline phase of one inference left at the server: the client's masked shares. Used
-/// once.
-pub struct ServerStock {
-    inference: u32,
-    /// Wiped when they were used or are dropped unused.
-    shares: BTreeMap<ValueId, Zeroizing<Vec<u8>>>,
-    memory: Memory,
-    /// Bytes of the shares.
-    bytes: u64,
-}
-
-impl ServerStock {
-    /// Which inference this serves.
-    pub fn inference(&self) -> u32 {
-        self.inference
-    }
-
-    /// Bytes that it takes.
-    pub fn bytes(&self) -> u64 {
-        self.bytes
-    }
 }
 
 impl Server {
@@ -59,13 +36,22 @@ impl Server {
     }
 
     pub(super) fn for_isa(isa: Isa, plan: ServerPlan) -> Self {
-        let constant = |id: ConstId, _| Some(plan.part.constants[id.index()].clone());
-        let prepared = Prepared::new(isa, plan.program(), constant);
+        let prepared = Prepared::new(isa, plan.program(), |id, _| {
+            Some(plan.part.constants[id.index()].clone())
+        });
         Self {
             plan: Arc::new(plan),
             prepared: Arc::new(prepared),
+            watch: StopWatch::default(),
             measured: Measured::default(),
         }
+    }
+
+    /// The same party, whose time this watch takes.
+    #[must_use]
+    pub fn with_watch(mut self, watch: StopWatch) -> Self {
+        self.watch = watch;
+        self
     }
 
     /// The plan.
@@ -78,35 +64,23 @@ impl Server {
     /// # Errors
     /// If the link fails.
     pub fn offline(&mut self, inference: u32, client: &mut dyn Link) -> Result<ServerStock, ExecError> {
-        let begin = Lap::start(client);
-        let program: &Program = self.plan.program();
-        let mut memory = Memory::starting_with(self.prepared.bytes());
-        let mut shares = BTreeMap::new();
-        for id in program
-            .ids()
-            .filter(|&id| matches!(program.step(id).op, Op::Truncate(_) | Op::TruncateSums(_)))
-        {
-            let share = At {
-                program,
-                inference,
-                step: id,
-            }
-            .receive(client, Stage::MaskedShare)?;
-            memory.add(share.len());
-            shares.insert(id, Zeroizing::new(share));
+        let phase = self.watch.start();
+        let prepared = &*self.prepared;
+        let mut offline = Offline {
+            stock: ServerStock::new(inference, Memory::starting_with(prepared.bytes())),
+            client,
+        };
+        for step in &prepared.steps {
+            let at = At::new(step, inference, &self.watch);
+            step.kind.server_offline(&at, &mut offline)?;
         }
         self.measured = Measured {
-            step_seconds: vec![0.0; program.steps.len()],
-            peak_memory: memory.peak(),
-            ..Measured::default()
+            offline_seconds: phase.end_phase(Phase::Offline, inference),
+            online_seconds: 0.0,
+            step_seconds: vec![0.0; prepared.steps.len()],
+            peak_memory: offline.stock.memory.peak(),
         };
-        self.measured.offline_seconds = begin.end_phase(client, Phase::Offline, inference);
-        Ok(ServerStock {
-            inference,
-            shares,
-            memory,
-            bytes: memory.current().saturating_sub(self.prepared.bytes() as u64),
-        })
+        Ok(offline.stock)
     }
 
     /// Runs one inference.
@@ -133,39 +107,32 @@ impl Server {
         stocks: Vec<ServerStock>,
         client: &mut dyn Link,
     ) -> Result<(), ExecError> {
-        let begin = Lap::start(client);
+        let phase = self.watch.start();
+        let prepared = &*self.prepared;
         let first = stocks.first().map_or(0, ServerStock::inference);
-        let (plan, prepared) = (Arc::clone(&self.plan), Arc::clone(&self.prepared));
-        let program: &Program = plan.program();
-        let online = |stock| Online::new(program, &prepared, key, stock);
-        let mut batch: Vec<Online<'_>> = stocks.into_iter().map(online).collect();
+        let mut batch: Vec<Online<'_>> = stocks
+            .into_iter()
+            .map(|stock| Online::new(prepared, &self.watch, key, stock))
+            .collect();
         for round in &prepared.schedule.rounds {
-            batch::round(
-                program,
-                &mut batch,
-                &inputs(program, round),
-                client,
-                |image, link| image.open(round, link),
-            )?;
-            flush(program, client)?;
-            batch::round(program, &mut batch, &round.client, client, |image, link| {
+            let ahead = ahead_of(prepared, round);
+            batch::round(prepared, &mut batch, &ahead, client, |image, link| {
+                image.open(round, link)
+            })?;
+            flush(client)?;
+            batch::round(prepared, &mut batch, &round.client, client, |image, link| {
                 image.close(round, link)
             })?;
         }
-        self.settle(&batch);
-        self.measured.online_seconds = begin.end_phase(client, Phase::Online, first);
-        Ok(())
-    }
-
-    /// Takes over what was measured of each image.
-    fn settle(&mut self, batch: &[Online<'_>]) {
-        let packed = self.prepared.bytes() as u64;
+        let packed = prepared.bytes() as u64;
         let mut peak = packed;
-        for online in batch {
+        for online in &batch {
             add_seconds(&mut self.measured.step_seconds, &online.step_seconds);
             peak += online.store.memory.peak().saturating_sub(packed);
         }
         self.measured.peak_memory = self.measured.peak_memory.max(peak);
+        self.measured.online_seconds = phase.end_phase(Phase::Online, first);
+        Ok(())
     }
 
     /// What the last inference took.
@@ -175,64 +142,74 @@ impl Server {
 }
 
 /// What the client sends ahead of a round that the image opens.
-fn inputs(program: &Program, round: &Round) -> Vec<Slot> {
-    let begin = round.begin.iter().copied();
-    let inputs = begin.filter(|&id| matches!(program.step(id).op, Op::Input(_)));
+fn ahead_of(prepared: &Prepared, round: &Round) -> Vec<Slot> {
     let stage = Stage::Input;
-    inputs.map(|step| Slot { step, stage }).collect()
+    let begun = round.begin.iter().copied();
+    begun
+        .filter(|&step| prepared.step(step).has(stage))
+        .map(|step| Slot { step, stage })
+        .collect()
+}
+
+/// The offline phase in progress.
+pub(super) struct Offline<'a> {
+    pub(super) stock: ServerStock,
+    pub(super) client: &'a mut dyn Link,
 }
 
 /// The online phase of one image in progress.
-struct Online<'a> {
-    program: &'a Program,
+pub(super) struct Online<'a> {
     prepared: &'a Prepared,
-    key: &'a StreamKey,
+    watch: &'a StopWatch,
+    pub(super) key: &'a StreamKey,
     inference: u32,
-    shares: BTreeMap<ValueId, Zeroizing<Vec<u8>>>,
-    store: Store,
-    gates: BTreeMap<ValueId, (gate::Server<'a>, StepStreams<'a>)>,
+    pub(super) shares: BTreeMap<ValueId, Zeroizing<Vec<u8>>>,
+    pub(super) store: Store,
+    pub(super) gates: BTreeMap<ValueId, gate::Opened<'a>>,
     step_seconds: Vec<f64>,
 }
 
-impl batch::Image for Online<'_> {
-    fn at(&self, step: ValueId) -> At<'_> {
-        At {
-            program: self.program,
-            inference: self.inference,
-            step,
-        }
+impl<'a> Image<'a> for Online<'a> {
+    fn at(&self, step: ValueId) -> At<'a> {
+        At::new(self.prepared.step(step), self.inference, self.watch)
     }
 }
 
 impl<'a> Online<'a> {
-    fn new(program: &'a Program, prepared: &'a Prepared, key: &'a StreamKey, stock: ServerStock) -> Self {
-        let ServerStock {
-            inference,
-            shares,
-            memory,
-            ..
-        } = stock;
+    fn new(prepared: &'a Prepared, watch: &'a StopWatch, key: &'a StreamKey, stock: ServerStock) -> Self {
         Self {
-            program,
             prepared,
+            watch,
             key,
-            inference,
-            shares,
-            store: Store::new(program, memory),
+            inference: stock.inference(),
+            shares: stock.shares,
+            store: Store::new(&prepared.uses, stock.memory),
             gates: BTreeMap::new(),
-            step_seconds: vec![0.0; program.steps.len()],
+            step_seconds: vec![0.0; prepared.steps.len()],
         }
+    }
+
+    pub(super) fn isa(&self) -> Isa {
+        self.prepared.isa
+    }
+
+    /// Stores the value of a step, which has used its operands.
+    pub(super) fn complete(&mut self, step: &Step, values: Vec<u32>) {
+        self.store.put(step.id, Value::Ring(values));
+        self.store.used(step);
     }
 
     /// The server's part of a round up to what it sends.
     fn open(&mut self, round: &Round, client: &mut dyn Link) -> Result<(), ExecError> {
-        for &id in &round.begin {
-            self.timed(id, client, |online, client| online.begin(id, client))?;
+        for &step in &round.begin {
+            let at = self.at(step);
+            at.step.kind.server_begin(&at, self, client)?;
+            self.step_seconds[step.index()] += at.end();
         }
         for slot in &round.server {
-            self.timed(slot.step, client, |online, client| {
-                online.send(slot.step, slot.stage, client)
-            })?;
+            let at = self.at(slot.step);
+            at.step.kind.server_send(&at, slot.stage, self, client)?;
+            self.step_seconds[slot.step.index()] += at.end();
         }
         Ok(())
     }
@@ -241,157 +218,11 @@ impl<'a> Online<'a> {
     fn close(&mut self, round: &Round, client: &mut dyn Link) -> Result<(), ExecError> {
         for slot in &round.client {
             let payload = self.at(slot.step).receive(client, slot.stage)?;
-            self.timed(slot.step, client, |online, client| {
-                online.take(slot.step, slot.stage, payload, client)
-            })?;
+            let at = self.at(slot.step);
+            let message = (slot.stage, payload);
+            at.step.kind.server_receive(&at, message, self, client)?;
+            self.step_seconds[slot.step.index()] += at.end();
         }
-        Ok(())
-    }
-
-    fn timed(
-        &mut self,
-        id: ValueId,
-        client: &mut dyn Link,
-        work: impl FnOnce(&mut Self, &mut dyn Link) -> Result<(), ExecError>,
-    ) -> Result<(), ExecError> {
-        let lap = Lap::start(client);
-        let result = work(self, client);
-        self.step_seconds[id.index()] += lap.end_step(client, id, self.inference);
-        result
-    }
-
-    fn at(&self, step: ValueId) -> At<'a> {
-        At {
-            program: self.program,
-            inference: self.inference,
-            step,
-        }
-    }
-
-    fn streams(&self, step: ValueId) -> StepStreams<'a> {
-        StepStreams::new(self.key, self.inference, step.0)
-    }
-
-    /// Does what needs no message of this round.
-    fn begin(&mut self, id: ValueId, client: &mut dyn Link) -> Result<(), ExecError> {
-        if local::run(self.program, self.prepared, Party::Server, id, &mut self.store) {
-            return Ok(());
-        }
-        let step = self.program.step(id);
-        match &step.op {
-            Op::Input(_) => {
-                let payload = self.at(id).receive(client, Stage::Input)?;
-                let hat = section::to_u32s(&payload, step.ty.shape.len())
-                    .map_err(|e| self.at(id).malformed(client, e))?;
-                pool::recycle(payload);
-                self.store.put(id, Value::Ring(hat));
-            }
-            Op::Truncate(_) | Op::TruncateSums(_) => {
-                let mut share = self
-                    .shares
-                    .remove(&id)
-                    .expect("the offline phase left every masked share");
-                let s = self.store.take_ring(step.args[0]);
-                let isa = self.prepared.isa;
-                let d = truncate::server(isa, s, &share, &mut self.streams(id))
-                    .map_err(|e| self.at(id).malformed(client, e))?;
-                self.store.memory.free(share.len());
-                pool::recycle(std::mem::take(&mut *share));
-                self.store.put(id, Value::Ring(d));
-                self.store.used(self.program, id);
-            }
-            _ if self.prepared.is_gate(id) && !has_messages(self.program, id) => {
-                let hat = self.store.take_ring(step.args[0]);
-                self.store.put(id, Value::Ring(hat));
-                self.store.used(self.program, id);
-            }
-            // Gates and the revelation go on when their messages are due.
-            _ => {}
-        }
-        Ok(())
-    }
-
-    fn send(&mut self, id: ValueId, stage: Stage, client: &mut dyn Link) -> Result<(), ExecError> {
-        let payload = match stage {
-            Stage::M1 => {
-                let mut streams = self.streams(id);
-                let (zs, exact) = self.operand(id);
-                let levels = self.prepared.levels(self.program, id);
-                let layer = self.prepared.gate(id);
-                let (gate, m1) = gate::Server::m1(layer, zs, exact, levels, &mut streams);
-                self.gates.insert(id, (gate, streams));
-                m1
-            }
-            Stage::M3 => {
-                let (mut gate, mut streams) = self.gates.remove(&id).expect("M3 follows M1");
-                let m3 = gate.m3(self.operand(id).0, &mut streams);
-                self.gates.insert(id, (gate, streams));
-                m3.map_err(|e| self.at(id).malformed(client, e))?
-            }
-            _ => {
-                let half = self.operand(id).0.to_vec();
-                self.store.used(self.program, id);
-                let payload = section::of_u16s(&half);
-                pool::recycle(half);
-                payload
-            }
-        };
-        self.at(id).send(client, stage, payload)
-    }
-
-    /// The server's half of a step's operand, and D, of which patch sums are taken.
-    fn operand(&self, id: ValueId) -> (Half<'_>, Exact<'_>) {
-        let step = self.program.step(id);
-        let x = self.store.ring(step.args[0]);
-        if let Op::Max(_) = step.op {
-            let y = self.store.ring(step.args[1]);
-            return (Half::Difference(x, y), Exact::default());
-        }
-        match self.program.ty(step.args[0]).kind {
-            Kind::Truncated => {
-                let sums = step.args.get(1).map_or(&[][..], |&sums| self.store.ring(sums));
-                (Half::D(x), Exact { pixels: x, sums })
-            }
-            Kind::Activation | Kind::Accumulator | Kind::Sums | Kind::Output => {
-                (Half::Activation(x), Exact::default())
-            }
-        }
-    }
-
-    fn take(
-        &mut self,
-        id: ValueId,
-        stage: Stage,
-        payload: Vec<u8>,
-        client: &dyn Link,
-    ) -> Result<(), ExecError> {
-        if stage == Stage::M2 {
-            let (gate, _) = self.gates.get_mut(&id).expect("M2 follows M1");
-            gate.take_m2(payload);
-            let ends_here = !self.program.messages(id).iter().any(|m| m.stage == Stage::M4);
-            return if ends_here {
-                self.finish(id, &[], client)
-            } else {
-                Ok(())
-            };
-        }
-        self.finish(id, &payload, client)?;
-        pool::recycle(payload);
-        Ok(())
-    }
-
-    fn finish(&mut self, id: ValueId, m4: &[u8], client: &dyn Link) -> Result<(), ExecError> {
-        let step = self.program.step(id);
-        let (gate, mut streams) = self.gates.remove(&id).expect("a gate ends once");
-        let passed = self.store.ring(step.args[0]);
-        let mut hat = gate
-            .finish(m4, passed, step.ty.shape.len(), &mut streams)
-            .map_err(|e| self.at(id).malformed(client, e))?;
-        if let Op::Max(_) = step.op {
-            kernel::add_assign(self.prepared.isa, &mut hat, self.store.ring(step.args[1]));
-        }
-        self.store.put(id, Value::Ring(hat));
-        self.store.used(self.program, id);
         Ok(())
     }
 }

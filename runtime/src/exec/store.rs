@@ -1,7 +1,8 @@
 //! Values alive at one party: freed after their last use, and counted.
 
-use trefoil_ir::mpc::{Program, ValueId};
+use trefoil_ir::mpc::ValueId;
 
+use super::prepared::Step;
 use crate::pool;
 
 /// Bytes at once, and the most of them.
@@ -72,18 +73,12 @@ pub(super) struct Store {
 }
 
 impl Store {
-    pub(super) fn new(program: &Program, memory: Memory) -> Self {
-        let mut uses = vec![0; program.steps.len()];
-        program
-            .steps
-            .iter()
-            .flat_map(|s| &s.args)
-            .for_each(|a| uses[a.index()] += 1);
-        let values = program.steps.iter().map(|_| None).collect();
+    /// `uses` says how often each value will be an operand.
+    pub(super) fn new(uses: &[usize], memory: Memory) -> Self {
         Self {
-            values,
+            values: uses.iter().map(|_| None).collect(),
             bytes: vec![0; uses.len()],
-            uses,
+            uses: uses.to_vec(),
             memory,
         }
     }
@@ -103,15 +98,18 @@ impl Store {
     pub(super) fn ring(&self, id: ValueId) -> &[u32] {
         match &self.values[id.index()] {
             Some(Value::Ring(values)) => values,
-            _ => panic!("{id} is not alive as ring elements"),
+            Some(Value::Top(_)) | None => panic!("{id} is not alive as ring elements"),
         }
     }
 
-    /// Top bits of a value, if that is what is held of it.
-    pub(super) fn top(&self, id: ValueId) -> Option<&[u16]> {
+    /// Top bits of a value.
+    ///
+    /// # Panics
+    /// If the value is not alive or not of top bits.
+    pub(super) fn top(&self, id: ValueId) -> &[u16] {
         match &self.values[id.index()] {
-            Some(Value::Top(values)) => Some(values),
-            _ => None,
+            Some(Value::Top(values)) => values,
+            Some(Value::Ring(_)) | None => panic!("{id} is not alive as top bits"),
         }
     }
 
@@ -122,18 +120,17 @@ impl Store {
         }
         match &mut self.values[id.index()] {
             Some(Value::Ring(values)) => std::mem::take(values),
-            _ => panic!("{id} is not alive as ring elements"),
+            Some(Value::Top(_)) | None => panic!("{id} is not alive as ring elements"),
         }
     }
 
     /// Notes that a step has used its operands; frees those whose last use it was.
-    pub(super) fn used(&mut self, program: &Program, step: ValueId) {
-        for arg in &program.step(step).args {
-            let uses = &mut self.uses[arg.index()];
-            *uses -= 1;
-            if *uses == 0 {
-                self.memory.free(std::mem::take(&mut self.bytes[arg.index()]));
-                self.values[arg.index()] = None;
+    pub(super) fn used(&mut self, step: &Step) {
+        for arg in step.args.iter().map(|arg| arg.id.index()) {
+            self.uses[arg] -= 1;
+            if self.uses[arg] == 0 {
+                self.memory.free(std::mem::take(&mut self.bytes[arg]));
+                self.values[arg] = None;
             }
         }
     }

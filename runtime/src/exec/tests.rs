@@ -5,6 +5,7 @@
 mod batch;
 mod beyond;
 mod build;
+mod links;
 
 use std::collections::BTreeMap;
 use std::thread;

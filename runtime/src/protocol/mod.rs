@@ -7,14 +7,20 @@
 //! - [`truncate`]: the first half of every gate on an accumulator
 //! - [`gate`]: requantise, Block-ReLU, clip, maximum
 //! - [`compare`]: the borrow of "public minus dealt", shared between client and server
-//! - [`section`], [`streams`], [`layout`]: payloads, masks, and the order of elements
+//! - [`operand`]: what each party holds of the value that a gate works on
+//! - [`layer`]: a gate's groups, their places in the layer and in messages; [`patch_sums`] and
+//!   [`spread`]: from pixels to patches and back
+//! - [`section`], [`streams`]: payloads and masks
 //! - [`block`]: 512 values at a time, on which all of it works
 
 pub mod block;
 pub mod compare;
 pub mod gate;
-pub mod layout;
+pub mod layer;
+pub mod operand;
+pub mod patch_sums;
 pub mod section;
+pub mod spread;
 pub mod streams;
 pub mod truncate;
 

@@ -10,7 +10,8 @@ use trefoil_ir::patch::{Patch, Patches, patch_area};
 use trefoil_ir::shape::Shape;
 
 use super::gate::{Client, Exact, Levels, MaskSource, Server, helper_deal, result_mask};
-use super::layout::{Half, Layer};
+use super::layer::Layer;
+use super::operand::Half;
 use super::streams::StepStreams;
 use super::truncate;
 use crate::kernel::Isa;

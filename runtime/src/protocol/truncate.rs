@@ -19,9 +19,9 @@ use trefoil_ir::mpc::Section;
 use trefoil_ir::mpc::gate::{BLOCK, NARROW, WIDE};
 use trefoil_ir::mpc::op::Truncate;
 
-use super::block::{self, BlockReader, BlockWriter, Masks, Step, values_in};
+use super::block::{self, BlockReader, BlockWriter, Masks, Places, Step, values_in};
 use super::gate::never;
-use super::layout::{Half, Places};
+use super::operand::Half;
 use super::streams::StepStreams;
 use crate::kernel::Isa;
 use crate::pool;

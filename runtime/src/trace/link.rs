@@ -78,12 +78,4 @@ impl<L: Link> Link for Traced<L> {
     fn last_words(&mut self) -> Option<LinkError> {
         self.link.last_words()
     }
-
-    fn waited(&self) -> Duration {
-        self.link.waited()
-    }
-
-    fn recorder(&self) -> Option<&Recorder> {
-        Some(&self.recorder)
-    }
 }

@@ -1,10 +1,9 @@
 //! What the parties did when, for `--trace`: phases, steps, frames sent and received, waiting.
 //!
-//! A [`Trace`] collects events on one monotonic clock. Each party has a [`Recorder`] of it, which
-//! reaches the places that know something by the party's own links: [`Traced`] sees every frame and
-//! hands the recorder on ([`Link::recorder`](crate::wire::Link::recorder)) to [`Lap`], which measures
-//! steps in any case. Where nobody traces, there is no recorder: one test of an `Option` an
-//! event. An event holds names, sizes and times, and nothing of a payload.
+//! A [`Trace`] collects events on one monotonic clock. Whatever knows something of a party's has a
+//! [`Recorder`] of that party's: its links, which are [`Traced`] and see every frame, and its
+//! [`StopWatch`], which measures steps in any case. Where nobody traces, there is no recorder: one test
+//! of an `Option` an event. An event holds names, sizes and times, and nothing of a payload.
 //!
 //! * [`link`]: a link that records what passes
 //! * [`clock`]: the stop-watch of the executor
@@ -16,7 +15,7 @@ pub mod link;
 #[cfg(test)]
 pub(crate) mod tests;
 
-pub use clock::Lap;
+pub use clock::{Lap, StopWatch};
 pub use link::Traced;
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};

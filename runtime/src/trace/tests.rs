@@ -7,7 +7,7 @@ use serde_json::Value;
 use trefoil_ir::mpc::{Party, Phase, Program, Stage, ValueId, op};
 use trefoil_ir::shape::Shape;
 
-use super::{Lap, Recorder, Trace, Traced};
+use super::{Recorder, StopWatch, Trace, Traced};
 use crate::wire::{Link, Metered, Tag, WallClock, delayed_pair, pair};
 
 #[path = "../../../tests/support/trace.rs"]
@@ -25,20 +25,22 @@ fn program() -> Program {
 }
 
 /// Client and server exchange two frames within a phase and a step each.
-fn play(client: impl Link, server: impl Link + 'static) {
+fn play(trace: &Trace, client: impl Link, server: impl Link + 'static) {
     let (mut client, mut server) = (Metered::new(client), Metered::new(server));
+    let of_server = StopWatch::new(Some(trace.recorder(Party::Server)));
+    let of_client = StopWatch::new(Some(trace.recorder(Party::Client)));
     let server = thread::spawn(move || {
-        let phase = Lap::start(&server);
-        let step = Lap::start(&server);
+        let phase = of_server.start();
+        let step = of_server.start();
         server.receive(INPUT, 24).unwrap();
-        step.end_step(&server, ValueId(0), 4);
+        step.end_step(ValueId(0), 4);
         server.send(REVEAL, vec![0; 12]).unwrap();
-        phase.end_phase(&server, Phase::Online, 4);
+        phase.end_phase(Phase::Online, 4);
     });
-    let phase = Lap::start(&client);
+    let phase = of_client.start();
     client.send(INPUT, vec![0; 24]).unwrap();
     client.receive(REVEAL, 12).unwrap();
-    phase.end_phase(&client, Phase::Online, 4);
+    phase.end_phase(Phase::Online, 4);
     server.join().unwrap();
 }
 
@@ -88,6 +90,7 @@ fn a_round_over_queues_is_traced() {
     let trace = Trace::new(WallClock::start());
     let (client, server) = pair(Party::Client, Party::Server, 4);
     play(
+        &trace,
         Traced::new(client, trace.recorder(Party::Client)),
         Traced::new(server, trace.recorder(Party::Server)),
     );
@@ -106,6 +109,7 @@ fn a_delayed_round_shows_what_is_on_the_wire() {
     let client = client.with_recorder(Some(recorder(Party::Client)));
     let server = server.with_recorder(Some(recorder(Party::Server)));
     play(
+        &trace,
         Traced::new(client, recorder(Party::Client)),
         Traced::new(server, recorder(Party::Server)),
     );
@@ -134,9 +138,8 @@ fn a_delayed_round_shows_what_is_on_the_wire() {
 #[test]
 fn steps_name_their_op_and_bytes() {
     let trace = Trace::new(WallClock::start());
-    let (client, _server) = pair(Party::Client, Party::Server, 4);
-    let client = Traced::new(client, trace.recorder(Party::Client));
-    Lap::start(&client).end_step(&client, ValueId(0), 7);
+    let watch = StopWatch::new(Some(trace.recorder(Party::Client)));
+    watch.start().end_step(ValueId(0), 7);
     let file = file(&trace);
     let events = file["traceEvents"].as_array().unwrap();
     let step = events.iter().find(|event| event["cat"] == "step").unwrap();
@@ -168,10 +171,11 @@ fn steps_are_measured_without_a_trace_and_waiting_is_no_work() {
     let (client, server) = delayed_pair(Party::Client, Party::Server, link, WallClock::start());
     let (mut client, mut server) = (Metered::new(client), Metered::new(server));
     let begin = Instant::now();
-    let lap = Lap::start(&server);
+    let watch = StopWatch::default();
+    let lap = watch.start();
     client.send(INPUT, vec![0; 24]).unwrap();
-    server.receive(INPUT, 24).unwrap();
-    let computed = lap.end_step(&server, ValueId(0), 0);
+    lap.wait(|| server.receive(INPUT, 24)).unwrap();
+    let computed = lap.end_step(ValueId(0), 0);
     let took = begin.elapsed();
     assert!(took >= Duration::from_millis(10));
     assert!(computed <= took.as_secs_f64() - 0.009, "{computed} of {took:?}");

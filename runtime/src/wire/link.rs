@@ -2,13 +2,11 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use trefoil_ir::mpc::Party;
 
 use super::error::{AbortReason, LinkError};
 use super::frame::{FrameKind, Header, Tag};
-use crate::trace::Recorder;
 
 /// Who is at the other end.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -135,16 +133,6 @@ pub trait Link: Send {
     fn last_words(&mut self) -> Option<LinkError> {
         None
     }
-
-    /// Time that this end has spent waiting for frames, as far as the link counts it.
-    fn waited(&self) -> Duration {
-        Duration::ZERO
-    }
-
-    /// Whom to tell what this end's party does, if anybody traces it.
-    fn recorder(&self) -> Option<&Recorder> {
-        None
-    }
 }
 
 impl<L: Link + ?Sized> Link for Box<L> {
@@ -178,14 +166,6 @@ impl<L: Link + ?Sized> Link for Box<L> {
 
     fn last_words(&mut self) -> Option<LinkError> {
         (**self).last_words()
-    }
-
-    fn waited(&self) -> Duration {
-        (**self).waited()
-    }
-
-    fn recorder(&self) -> Option<&Recorder> {
-        (**self).recorder()
     }
 }
 

@@ -11,7 +11,6 @@ use trefoil_ir::mpc::{Link as Direction, Phase, Stage};
 use super::error::{AbortReason, LinkError};
 use super::frame::{HEADER_BYTES, Header, Tag};
 use super::link::{Link, Peer};
-use crate::trace::Recorder;
 
 /// Messages and their payload.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -211,14 +210,6 @@ impl<L: Link> Link for Metered<L> {
 
     fn last_words(&mut self) -> Option<LinkError> {
         self.link.last_words()
-    }
-
-    fn waited(&self) -> Duration {
-        self.traffic.waiting
-    }
-
-    fn recorder(&self) -> Option<&Recorder> {
-        self.link.recorder()
     }
 }
 

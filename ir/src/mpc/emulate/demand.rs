@@ -3,10 +3,10 @@
 //! A plan of some hundred bytes can state a program whose verified values come to little and whose
 //! convolutions take terabytes on the way. All numbers here saturate.
 
+use crate::mpc::Kind;
 use crate::mpc::cost::Cost;
-use crate::mpc::op::Conv2d;
+use crate::mpc::op::{Class, Conv2d, Local};
 use crate::mpc::program::{Program, ValueId};
-use crate::mpc::{Kind, Op};
 use crate::shape::{Shape, Window};
 
 /// What one image takes in the emulator.
@@ -82,7 +82,7 @@ fn constants(program: &Program) -> u64 {
         bytes = bytes.saturating_add(words(&[constant.len().unwrap_or(usize::MAX)]).saturating_mul(4));
     }
     for step in &program.steps {
-        if let Op::Conv2d(conv) = &step.op {
+        if let Class::Local(Local::Conv2d(conv)) = step.op.class() {
             let weight = program.constants[conv.weight.index()].len();
             bytes = bytes.saturating_add(words(&[weight.unwrap_or(usize::MAX)]).saturating_mul(8));
         }
@@ -113,10 +113,10 @@ fn bytes(program: &Program, id: ValueId) -> u64 {
 /// and what is particular to convolutions and patch sums.
 fn scratch(program: &Program, id: ValueId) -> u64 {
     let step = program.step(id);
-    let own = match (&step.op, step.args.first()) {
-        (Op::Conv2d(conv), Some(&arg)) => columns(conv, program.ty(arg).shape, step.ty.shape),
-        (_, _) => program.scratch_words(id).map_or(u64::MAX, |words| words as u64),
-    };
+    let mut own = program.scratch_words(id).map_or(u64::MAX, |words| words as u64);
+    if let (Class::Local(Local::Conv2d(conv)), [input]) = (step.op.class(), &program.operands(id)[..]) {
+        own = own.saturating_add(columns(conv, input.shape, step.ty.shape));
+    }
     let copies = elements(step.ty.shape).saturating_mul(2);
     own.saturating_add(copies).saturating_mul(ELEMENT_BYTES)
 }
@@ -141,12 +141,10 @@ fn passing(program: &Program, id: ValueId) -> u64 {
     let passed = operands.fold(elements(step.ty.shape), u64::saturating_add);
     let on_the_way = program.scratch_words(id).map_or(u64::MAX, |words| words as u64);
     let passed = passed.saturating_add(on_the_way).saturating_mul(ELEMENT);
-    match (&step.op, step.args.first()) {
-        (Op::SumPool(pool), Some(&arg)) => {
-            passed.saturating_add(taps(&pool.window, program.ty(arg).shape, step.ty.shape))
-        }
-        (_, _) => passed,
+    if let (Class::Local(Local::SumPool(pool)), [input]) = (step.op.class(), &program.operands(id)[..]) {
+        return passed.saturating_add(taps(&pool.window, input.shape, step.ty.shape));
     }
+    passed
 }
 
 fn taps(window: &Window, input: Shape, output: Shape) -> u64 {

@@ -3,11 +3,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{OpError, Rule, invalid};
+use super::{Class, Demand, Gate, OpError, Rule, Signs, invalid};
 use crate::mpc::emulate::{Emulation, GateOperand, IntMap, Limit};
-use crate::mpc::gate::{self, Group};
-use crate::mpc::message::Message;
-use crate::mpc::program::Constant;
+use crate::mpc::program::{ConstId, Constant};
 use crate::mpc::sums::{self, SumList};
 use crate::mpc::types::{Kind, Type};
 use crate::patch::{Patch, Patches};
@@ -78,14 +76,19 @@ impl Rule for BlockRelu {
         })
     }
 
-    fn messages(&self, args: &[&Type], _: &Type) -> Vec<Message> {
-        self.gate_groups(args)
-            .map(|g| gate::messages(&g))
-            .unwrap_or_default()
+    fn constants(&self) -> Vec<ConstId> {
+        Vec::new()
     }
 
-    fn gate_groups(&self, args: &[&Type]) -> Option<Vec<Group>> {
-        Some(gate::groups(&self.patches, None, args[0].shape, args.len() > 1))
+    fn class(&self) -> Class<'_> {
+        Class::Gate(Gate::Truncated(Some(Signs {
+            lower: &self.patches,
+            upper: None,
+        })))
+    }
+
+    fn demand(&self, _: &[&Type], _: &Type) -> Demand {
+        Demand::NOTHING
     }
 
     fn emulate(&self, emulation: &mut Emulation<'_>, args: &[&IntMap], ty: &Type) -> IntMap {

@@ -4,10 +4,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::block_relu::check_operands;
-use super::{OpError, Rule, constant, invalid};
+use super::{Class, Demand, Gate, OpError, Rule, Signs, Upper, constant, invalid};
 use crate::mpc::emulate::{Emulation, GateOperand, IntMap, Limit};
-use crate::mpc::gate::{self, Group};
-use crate::mpc::message::Message;
 use crate::mpc::program::{ConstId, ConstKind, Constant};
 use crate::mpc::sums::is_large;
 use crate::mpc::types::Type;
@@ -60,23 +58,24 @@ impl Rule for Clip {
         })
     }
 
-    fn messages(&self, args: &[&Type], _: &Type) -> Vec<Message> {
-        self.gate_groups(args)
-            .map(|g| gate::messages(&g))
-            .unwrap_or_default()
-    }
-
-    fn gate_groups(&self, args: &[&Type]) -> Option<Vec<Group>> {
-        Some(gate::groups(
-            &self.lower,
-            Some(&self.upper),
-            args[0].shape,
-            args.len() > 1,
-        ))
-    }
-
     fn constants(&self) -> Vec<ConstId> {
         std::iter::once(self.level).chain(self.sum_level).collect()
+    }
+
+    fn class(&self) -> Class<'_> {
+        let upper = Upper {
+            patches: &self.upper,
+            level: self.level,
+            sum_level: self.sum_level,
+        };
+        Class::Gate(Gate::Truncated(Some(Signs {
+            lower: &self.lower,
+            upper: Some(upper),
+        })))
+    }
+
+    fn demand(&self, _: &[&Type], _: &Type) -> Demand {
+        Demand::NOTHING
     }
 
     fn emulate(&self, emulation: &mut Emulation<'_>, args: &[&IntMap], ty: &Type) -> IntMap {

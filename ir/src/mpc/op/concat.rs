@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{OpError, Rule, invalid};
+use super::{Class, Demand, Local, OpError, Rule, invalid};
 use crate::mpc::emulate::{Emulation, IntMap};
-use crate::mpc::program::Constant;
+use crate::mpc::program::{ConstId, Constant};
 use crate::mpc::types::{Kind, Type};
 use crate::shape::Shape;
 use crate::text::{AttrError, Attrs};
@@ -42,6 +42,18 @@ impl Rule for Concat {
 
     fn from_attrs(_: &mut Attrs) -> Result<Self, AttrError> {
         Ok(Self)
+    }
+
+    fn constants(&self) -> Vec<ConstId> {
+        Vec::new()
+    }
+
+    fn class(&self) -> Class<'_> {
+        Class::Local(Local::Concat)
+    }
+
+    fn demand(&self, _: &[&Type], _: &Type) -> Demand {
+        Demand::NOTHING
     }
 
     fn emulate(&self, _: &mut Emulation<'_>, args: &[&IntMap], ty: &Type) -> IntMap {

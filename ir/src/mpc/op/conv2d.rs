@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{OpError, Rule, constant, invalid, unary};
+use super::{Class, Demand, Local, OpError, Rule, constant, invalid, unary};
 use crate::mpc::emulate::{Emulation, IntMap};
 use crate::mpc::program::{ConstId, ConstKind, Constant};
 use crate::mpc::types::{Kind, Type};
@@ -77,6 +77,20 @@ impl Rule for Conv2d {
 
     fn constants(&self) -> Vec<ConstId> {
         std::iter::once(self.weight).chain(self.bias).collect()
+    }
+
+    fn class(&self) -> Class<'_> {
+        Class::Local(Local::Conv2d(self))
+    }
+
+    fn demand(&self, args: &[&Type], ty: &Type) -> Demand {
+        let [kh, kw] = self.window.kernel;
+        let per_output = args[0].shape.c / self.groups * kh * kw;
+        let macs = (ty.shape.len() * per_output) as u64;
+        Demand {
+            macs,
+            ..Demand::NOTHING
+        }
     }
 
     fn emulate(&self, emulation: &mut Emulation<'_>, args: &[&IntMap], ty: &Type) -> IntMap {

@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{OpError, Rule, constant, invalid, unary};
+use super::{Class, Demand, Local, OpError, Rule, constant, invalid, unary};
 use crate::mpc::emulate::{Emulation, IntMap};
 use crate::mpc::program::{ConstId, ConstKind, Constant};
 use crate::mpc::sums::{Reach, SumList};
@@ -37,7 +37,7 @@ impl Conv2dSums {
     }
 
     /// Words that it takes on the way; none if they are beyond all measure.
-    pub(crate) fn scratch_words(&self, input: Shape) -> Option<usize> {
+    fn scratch_words(&self, input: Shape) -> Option<usize> {
         self.sums.scratch_words(&self.window, input, self.map(input)?)
     }
 
@@ -106,6 +106,22 @@ impl Rule for Conv2dSums {
 
     fn constants(&self) -> Vec<ConstId> {
         std::iter::once(self.weight).chain(self.bias).collect()
+    }
+
+    fn class(&self) -> Class<'_> {
+        Class::Local(Local::Conv2dSums(self))
+    }
+
+    fn demand(&self, args: &[&Type], ty: &Type) -> Demand {
+        let [kh, kw] = self.window.kernel;
+        // A product for every weight and patch; box sums take additions alone.
+        let per_sum = args[0].shape.c / self.groups * kh * kw;
+        let macs = (ty.shape.len() * per_sum) as u64;
+        Demand {
+            macs,
+            sum_macs: macs,
+            scratch_words: self.scratch_words(args[0].shape),
+        }
     }
 
     fn emulate(&self, emulation: &mut Emulation<'_>, args: &[&IntMap], ty: &Type) -> IntMap {

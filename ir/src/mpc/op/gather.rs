@@ -3,9 +3,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{OpError, Rule, invalid, unary};
+use super::{Class, Demand, Local, OpError, Rule, invalid, unary};
 use crate::mpc::emulate::{Emulation, IntMap};
-use crate::mpc::program::Constant;
+use crate::mpc::program::{ConstId, Constant};
 use crate::mpc::types::{Kind, Type};
 use crate::nn::op::Axis;
 use crate::text::{AttrError, Attrs};
@@ -45,6 +45,18 @@ impl Rule for Gather {
             axis: attrs.require("axis")?,
             index: attrs.require("index")?,
         })
+    }
+
+    fn constants(&self) -> Vec<ConstId> {
+        Vec::new()
+    }
+
+    fn class(&self) -> Class<'_> {
+        Class::Local(Local::Gather(self))
+    }
+
+    fn demand(&self, _: &[&Type], _: &Type) -> Demand {
+        Demand::NOTHING
     }
 
     fn emulate(&self, _: &mut Emulation<'_>, args: &[&IntMap], ty: &Type) -> IntMap {

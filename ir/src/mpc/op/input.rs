@@ -3,10 +3,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{OpError, Rule, invalid};
+use super::{Class, Demand, OpError, Rule, invalid};
 use crate::mpc::emulate::{Emulation, IntMap, reduce};
 use crate::mpc::message::{Message, Section, Stage};
-use crate::mpc::program::Constant;
+use crate::mpc::program::{ConstId, Constant};
 use crate::mpc::types::Type;
 use crate::shape::Shape;
 use crate::text::{AttrError, Attrs};
@@ -16,6 +16,16 @@ use crate::text::{AttrError, Attrs};
 pub struct Input {
     /// Shape of the image.
     pub shape: Shape,
+}
+
+impl Input {
+    /// The one message: the image, masked.
+    pub(super) fn messages(ty: &Type) -> Vec<Message> {
+        vec![Message {
+            stage: Stage::Input,
+            sections: vec![Section::fields(ty.shape.len(), 32)],
+        }]
+    }
 }
 
 impl Rule for Input {
@@ -40,11 +50,16 @@ impl Rule for Input {
         })
     }
 
-    fn messages(&self, _: &[&Type], ty: &Type) -> Vec<Message> {
-        vec![Message {
-            stage: Stage::Input,
-            sections: vec![Section::fields(ty.shape.len(), 32)],
-        }]
+    fn constants(&self) -> Vec<ConstId> {
+        Vec::new()
+    }
+
+    fn class(&self) -> Class<'_> {
+        Class::Input
+    }
+
+    fn demand(&self, _: &[&Type], _: &Type) -> Demand {
+        Demand::NOTHING
     }
 
     fn emulate(&self, emulation: &mut Emulation<'_>, _: &[&IntMap], _: &Type) -> IntMap {

@@ -2,10 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{OpError, Rule, invalid, unary};
+use super::{Class, Demand, Local, OpError, Rule, invalid, unary};
 use crate::mpc::UNIT;
 use crate::mpc::emulate::{Emulation, IntMap};
-use crate::mpc::program::Constant;
+use crate::mpc::program::{ConstId, Constant};
 use crate::mpc::types::{Kind, Type};
 use crate::nn;
 use crate::nn::op::{Resize, ResizeMode, Tap};
@@ -33,7 +33,7 @@ const LIST_WORDS: usize = 26;
 
 impl Interpolate {
     /// Words that the coefficients of all output pixels take. None if they are beyond all measure.
-    pub fn scratch_words(&self) -> Option<usize> {
+    fn scratch_words(&self) -> Option<usize> {
         let [h, w] = self.resize.size;
         h.checked_mul(w)?.checked_mul(LIST_WORDS)
     }
@@ -92,6 +92,21 @@ impl Rule for Interpolate {
         Ok(Self {
             resize: nn::op::Rule::from_attrs(attrs)?,
         })
+    }
+
+    fn constants(&self) -> Vec<ConstId> {
+        Vec::new()
+    }
+
+    fn class(&self) -> Class<'_> {
+        Class::Local(Local::Interpolate(self))
+    }
+
+    fn demand(&self, _: &[&Type], _: &Type) -> Demand {
+        Demand {
+            scratch_words: self.scratch_words(),
+            ..Demand::NOTHING
+        }
     }
 
     fn emulate(&self, _: &mut Emulation<'_>, args: &[&IntMap], ty: &Type) -> IntMap {

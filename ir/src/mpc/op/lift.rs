@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{OpError, Rule, constant, unary};
+use super::{Class, Demand, Local, OpError, Rule, constant, unary};
 use crate::mpc::emulate::{Emulation, IntMap};
 use crate::mpc::program::{ConstId, ConstKind, Constant};
 use crate::mpc::types::{Kind, Type};
@@ -37,6 +37,14 @@ impl Rule for Lift {
 
     fn constants(&self) -> Vec<ConstId> {
         vec![self.multiplier]
+    }
+
+    fn class(&self) -> Class<'_> {
+        Class::Local(Local::Lift(self))
+    }
+
+    fn demand(&self, _: &[&Type], _: &Type) -> Demand {
+        Demand::NOTHING
     }
 
     fn emulate(&self, emulation: &mut Emulation<'_>, args: &[&IntMap], ty: &Type) -> IntMap {

@@ -5,11 +5,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{OpError, Rule, invalid};
+use super::{Class, Demand, Gate, OpError, Rule, invalid};
 use crate::mpc::emulate::{Emulation, IntMap, reduce};
-use crate::mpc::gate::{self, Group, NARROW, WIDE};
-use crate::mpc::message::Message;
-use crate::mpc::program::Constant;
+use crate::mpc::gate::{NARROW, WIDE};
+use crate::mpc::program::{ConstId, Constant};
 use crate::mpc::types::{Kind, Type};
 use crate::text::{AttrError, Attrs};
 
@@ -47,14 +46,16 @@ impl Rule for Max {
         })
     }
 
-    fn messages(&self, args: &[&Type], _: &Type) -> Vec<Message> {
-        self.gate_groups(args)
-            .map(|g| gate::messages(&g))
-            .unwrap_or_default()
+    fn constants(&self) -> Vec<ConstId> {
+        Vec::new()
     }
 
-    fn gate_groups(&self, args: &[&Type]) -> Option<Vec<Group>> {
-        Some(gate::difference_groups(self.ring(), args[0].shape))
+    fn class(&self) -> Class<'_> {
+        Class::Gate(Gate::Difference { ring: self.ring() })
+    }
+
+    fn demand(&self, _: &[&Type], _: &Type) -> Demand {
+        Demand::NOTHING
     }
 
     fn emulate(&self, emulation: &mut Emulation<'_>, args: &[&IntMap], ty: &Type) -> IntMap {

@@ -1,8 +1,9 @@
-//! The ops of the three-party program: one file each, with typing rule, messages, and meaning in
-//! plain integers.
+//! The ops of the three-party program: one file each, with typing rule, class, messages, and meaning
+//! in plain integers.
 
 mod add;
 mod block_relu;
+mod class;
 mod clip;
 mod concat;
 mod conv2d;
@@ -24,6 +25,7 @@ mod truncate_sums;
 
 pub use add::Add;
 pub use block_relu::BlockRelu;
+pub use class::{Class, Gate, Local, Signs, Truncation, Upper};
 pub use clip::Clip;
 pub use concat::Concat;
 pub use conv2d::Conv2d;
@@ -69,7 +71,27 @@ pub(crate) fn invalid<T>(message: impl Into<String>) -> Result<T, OpError> {
     Err(OpError::Invalid(message.into()))
 }
 
-/// What every op defines.
+/// What one party's part of a step takes beside its operands, its value and its messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Demand {
+    /// Multiply-adds.
+    pub macs: u64,
+    /// Those of them that take sums over large patches.
+    pub sum_macs: u64,
+    /// Words that are written on the way to the value. None if they are beyond all measure.
+    pub scratch_words: Option<usize>,
+}
+
+impl Demand {
+    /// The demand of a step that only moves, adds or masks elements.
+    pub const NOTHING: Self = Self {
+        macs: 0,
+        sum_macs: 0,
+        scratch_words: Some(0),
+    };
+}
+
+/// What every op defines. Nothing has a default: what is forgotten does not compile.
 pub trait Rule: Sized {
     /// Name in the text form.
     const NAME: &'static str;
@@ -89,20 +111,14 @@ pub trait Rule: Sized {
     /// If one is missing or malformed.
     fn from_attrs(attrs: &mut Attrs) -> Result<Self, AttrError>;
 
-    /// Messages, in order of their stages; none for a local op.
-    fn messages(&self, _args: &[&Type], _ty: &Type) -> Vec<Message> {
-        Vec::new()
-    }
-
-    /// Groups of a gate on operands of these types; `None` for anything else.
-    fn gate_groups(&self, _args: &[&Type]) -> Option<Vec<Group>> {
-        None
-    }
-
     /// Constants that the op refers to.
-    fn constants(&self) -> Vec<ConstId> {
-        Vec::new()
-    }
+    fn constants(&self) -> Vec<ConstId>;
+
+    /// What the parties do.
+    fn class(&self) -> Class<'_>;
+
+    /// What it takes on operands that [`infer`](Rule::infer) accepted.
+    fn demand(&self, args: &[&Type], ty: &Type) -> Demand;
 
     /// The op's meaning in plain integers, on operands that [`infer`](Rule::infer) accepted.
     fn emulate(&self, emulation: &mut Emulation<'_>, args: &[&IntMap], ty: &Type) -> IntMap;
@@ -146,19 +162,19 @@ macro_rules! operations {
                 Ok(Some(op))
             }
 
-            /// Messages, in order of their stages; none for a local op.
-            pub fn messages(&self, args: &[&Type], ty: &Type) -> Vec<Message> {
-                match self { $(Op::$op(op) => op.messages(args, ty)),* }
-            }
-
-            /// Groups of a gate on operands of these types; `None` for anything else.
-            pub fn gate_groups(&self, args: &[&Type]) -> Option<Vec<Group>> {
-                match self { $(Op::$op(op) => op.gate_groups(args)),* }
-            }
-
             /// Constants that the op refers to.
             pub fn constants(&self) -> Vec<ConstId> {
                 match self { $(Op::$op(op) => op.constants()),* }
+            }
+
+            /// What the parties do.
+            pub fn class(&self) -> Class<'_> {
+                match self { $(Op::$op(op) => op.class()),* }
+            }
+
+            /// What it takes on operands that [`infer`](Op::infer) accepted.
+            pub fn demand(&self, args: &[&Type], ty: &Type) -> Demand {
+                match self { $(Op::$op(op) => op.demand(args, ty)),* }
             }
 
             /// The op's meaning in plain integers.
@@ -214,6 +230,21 @@ operations! {
     Max,
     /// The client learns a value.
     Reveal,
+}
+
+impl Op {
+    /// Messages, in order of their stages; none for a local op.
+    pub fn messages(&self, args: &[&Type], ty: &Type) -> Vec<Message> {
+        self.class().messages(args, ty)
+    }
+
+    /// Groups of a gate on operands of these types; `None` for anything else.
+    pub fn gate_groups(&self, args: &[&Type]) -> Option<Vec<Group>> {
+        match self.class() {
+            Class::Gate(gate) => Some(gate.groups(args)),
+            Class::Input | Class::Local(_) | Class::Truncate(_) | Class::Reveal => None,
+        }
+    }
 }
 
 /// The only operand, of one of these kinds.

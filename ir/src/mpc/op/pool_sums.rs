@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{OpError, Rule, constant, unary};
+use super::{Class, Demand, Local, OpError, Rule, constant, unary};
 use crate::mpc::emulate::{Emulation, IntMap};
 use crate::mpc::program::{ConstId, ConstKind, Constant};
 use crate::mpc::sums::{Reach, SumList};
@@ -30,7 +30,7 @@ impl PoolSums {
     }
 
     /// Words that it takes on the way; none if they are beyond all measure.
-    pub(crate) fn scratch_words(&self, input: Shape) -> Option<usize> {
+    fn scratch_words(&self, input: Shape) -> Option<usize> {
         self.sums.scratch_words(&self.window, input, self.map(input)?)
     }
 }
@@ -76,6 +76,17 @@ impl Rule for PoolSums {
 
     fn constants(&self) -> Vec<ConstId> {
         vec![self.multiplier]
+    }
+
+    fn class(&self) -> Class<'_> {
+        Class::Local(Local::PoolSums(self))
+    }
+
+    fn demand(&self, args: &[&Type], _: &Type) -> Demand {
+        Demand {
+            scratch_words: self.scratch_words(args[0].shape),
+            ..Demand::NOTHING
+        }
     }
 
     fn emulate(&self, emulation: &mut Emulation<'_>, args: &[&IntMap], ty: &Type) -> IntMap {

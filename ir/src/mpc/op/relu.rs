@@ -3,11 +3,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{OpError, Rule, invalid, unary};
+use super::{Class, Demand, Gate, OpError, Rule, invalid, unary};
 use crate::mpc::emulate::{Emulation, IntMap};
-use crate::mpc::gate::{self, Group, NARROW};
-use crate::mpc::message::Message;
-use crate::mpc::program::Constant;
+use crate::mpc::gate::NARROW;
+use crate::mpc::program::{ConstId, Constant};
 use crate::mpc::types::{Kind, Type};
 use crate::patch::{Patch, Patches};
 use crate::text::{AttrError, Attrs};
@@ -44,14 +43,16 @@ impl Rule for Relu {
         })
     }
 
-    fn messages(&self, args: &[&Type], _: &Type) -> Vec<Message> {
-        self.gate_groups(args)
-            .map(|g| gate::messages(&g))
-            .unwrap_or_default()
+    fn constants(&self) -> Vec<ConstId> {
+        Vec::new()
     }
 
-    fn gate_groups(&self, args: &[&Type]) -> Option<Vec<Group>> {
-        Some(gate::activation_groups(&self.patches, args[0].shape))
+    fn class(&self) -> Class<'_> {
+        Class::Gate(Gate::Activation(&self.patches))
+    }
+
+    fn demand(&self, _: &[&Type], _: &Type) -> Demand {
+        Demand::NOTHING
     }
 
     fn emulate(&self, _: &mut Emulation<'_>, args: &[&IntMap], ty: &Type) -> IntMap {

@@ -2,11 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{OpError, Rule, unary};
+use super::{Class, Demand, Gate, OpError, Rule, unary};
 use crate::mpc::emulate::{Emulation, GateOperand, IntMap, Limit};
-use crate::mpc::gate::{self, Group};
-use crate::mpc::message::Message;
-use crate::mpc::program::Constant;
+use crate::mpc::program::{ConstId, Constant};
 use crate::mpc::types::{Kind, Type};
 use crate::patch::Patch;
 use crate::text::{AttrError, Attrs};
@@ -30,15 +28,16 @@ impl Rule for Requant {
         Ok(Self)
     }
 
-    fn messages(&self, args: &[&Type], _: &Type) -> Vec<Message> {
-        self.gate_groups(args)
-            .map(|g| gate::messages(&g))
-            .unwrap_or_default()
+    fn constants(&self) -> Vec<ConstId> {
+        Vec::new()
     }
 
-    fn gate_groups(&self, args: &[&Type]) -> Option<Vec<Group>> {
-        let shape = args[0].shape;
-        Some(gate::groups(&vec![Patch::Identity; shape.c], None, shape, false))
+    fn class(&self) -> Class<'_> {
+        Class::Gate(Gate::Truncated(None))
+    }
+
+    fn demand(&self, _: &[&Type], _: &Type) -> Demand {
+        Demand::NOTHING
     }
 
     fn emulate(&self, emulation: &mut Emulation<'_>, args: &[&IntMap], ty: &Type) -> IntMap {

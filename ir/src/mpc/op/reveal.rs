@@ -9,17 +9,27 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{OpError, Rule, unary};
+use super::{Class, Demand, OpError, Rule, unary};
 use crate::mpc::emulate::{Emulation, IntMap};
 use crate::mpc::gate::WIDE;
 use crate::mpc::message::{Message, Section, Stage};
-use crate::mpc::program::Constant;
+use crate::mpc::program::{ConstId, Constant};
 use crate::mpc::types::{Kind, Type};
 use crate::text::{AttrError, Attrs};
 
 /// The client learns a value.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Reveal;
+
+impl Reveal {
+    /// The one message: the server's half of the value.
+    pub(super) fn messages(ty: &Type) -> Vec<Message> {
+        vec![Message {
+            stage: Stage::Reveal,
+            sections: vec![Section::fields(ty.shape.len(), WIDE)],
+        }]
+    }
+}
 
 impl Rule for Reveal {
     const NAME: &'static str = "reveal";
@@ -38,11 +48,16 @@ impl Rule for Reveal {
         Ok(Self)
     }
 
-    fn messages(&self, _: &[&Type], ty: &Type) -> Vec<Message> {
-        vec![Message {
-            stage: Stage::Reveal,
-            sections: vec![Section::fields(ty.shape.len(), WIDE)],
-        }]
+    fn constants(&self) -> Vec<ConstId> {
+        Vec::new()
+    }
+
+    fn class(&self) -> Class<'_> {
+        Class::Reveal
+    }
+
+    fn demand(&self, _: &[&Type], _: &Type) -> Demand {
+        Demand::NOTHING
     }
 
     fn emulate(&self, _: &mut Emulation<'_>, args: &[&IntMap], ty: &Type) -> IntMap {

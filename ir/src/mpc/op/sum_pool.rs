@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{OpError, Rule, constant, unary};
+use super::{Class, Demand, Local, OpError, Rule, constant, unary};
 use crate::mpc::emulate::{Emulation, IntMap};
 use crate::mpc::program::{ConstId, ConstKind, Constant};
 use crate::mpc::types::{Kind, Type};
@@ -58,6 +58,14 @@ impl Rule for SumPool {
 
     fn constants(&self) -> Vec<ConstId> {
         vec![self.multiplier]
+    }
+
+    fn class(&self) -> Class<'_> {
+        Class::Local(Local::SumPool(self))
+    }
+
+    fn demand(&self, _: &[&Type], _: &Type) -> Demand {
+        Demand::NOTHING
     }
 
     fn emulate(&self, emulation: &mut Emulation<'_>, args: &[&IntMap], ty: &Type) -> IntMap {

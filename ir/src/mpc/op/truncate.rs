@@ -8,11 +8,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{OpError, Rule, invalid, unary};
+use super::{Class, Demand, OpError, Rule, Truncation, invalid, unary};
 use crate::mpc::emulate::{Emulation, IntMap};
 use crate::mpc::gate::{NARROW, WIDE};
 use crate::mpc::message::{Message, Section, Stage};
-use crate::mpc::program::Constant;
+use crate::mpc::program::{ConstId, Constant};
 use crate::mpc::types::{Kind, Type};
 use crate::text::{AttrError, Attrs};
 
@@ -30,6 +30,22 @@ impl Truncate {
         (0..self.keep.len())
             .filter(|&c| u32::from(self.keep[c]) == bits)
             .collect()
+    }
+
+    /// The client's share, masked, and the top bits of R.
+    pub(super) fn messages(&self, ty: &Type) -> Vec<Message> {
+        let top = |bits: u32| Section::fields(self.channels(bits).len() * ty.shape.plane(), bits);
+        let top_bits = [NARROW, WIDE].map(top).into_iter().filter(|s| s.count > 0);
+        vec![
+            Message {
+                stage: Stage::MaskedShare,
+                sections: vec![Section::fields(ty.shape.len(), 32)],
+            },
+            Message {
+                stage: Stage::TruncationMask,
+                sections: top_bits.collect(),
+            },
+        ]
     }
 }
 
@@ -58,19 +74,16 @@ impl Rule for Truncate {
         })
     }
 
-    fn messages(&self, _: &[&Type], ty: &Type) -> Vec<Message> {
-        let top = |bits: u32| Section::fields(self.channels(bits).len() * ty.shape.plane(), bits);
-        let top_bits = [NARROW, WIDE].map(top).into_iter().filter(|s| s.count > 0);
-        vec![
-            Message {
-                stage: Stage::MaskedShare,
-                sections: vec![Section::fields(ty.shape.len(), 32)],
-            },
-            Message {
-                stage: Stage::TruncationMask,
-                sections: top_bits.collect(),
-            },
-        ]
+    fn constants(&self) -> Vec<ConstId> {
+        Vec::new()
+    }
+
+    fn class(&self) -> Class<'_> {
+        Class::Truncate(Truncation::Pixels(self))
+    }
+
+    fn demand(&self, _: &[&Type], _: &Type) -> Demand {
+        Demand::NOTHING
     }
 
     fn emulate(&self, emulation: &mut Emulation<'_>, args: &[&IntMap], _: &Type) -> IntMap {

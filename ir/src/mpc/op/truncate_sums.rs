@@ -6,16 +6,26 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{OpError, Rule, unary};
+use super::{Class, Demand, OpError, Rule, Truncation, unary};
 use crate::mpc::emulate::{Emulation, IntMap};
 use crate::mpc::message::{Message, Section, Stage};
-use crate::mpc::program::Constant;
+use crate::mpc::program::{ConstId, Constant};
 use crate::mpc::types::{Kind, Type};
 use crate::text::{AttrError, Attrs};
 
 /// Patch sums between the two halves of the gate that takes their signs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TruncateSums;
+
+impl TruncateSums {
+    /// The one message: the client's share, masked.
+    pub(super) fn messages(ty: &Type) -> Vec<Message> {
+        vec![Message {
+            stage: Stage::MaskedShare,
+            sections: vec![Section::fields(ty.shape.len(), 32)],
+        }]
+    }
+}
 
 impl Rule for TruncateSums {
     const NAME: &'static str = "truncate_sums";
@@ -33,11 +43,16 @@ impl Rule for TruncateSums {
         Ok(Self)
     }
 
-    fn messages(&self, _: &[&Type], ty: &Type) -> Vec<Message> {
-        vec![Message {
-            stage: Stage::MaskedShare,
-            sections: vec![Section::fields(ty.shape.len(), 32)],
-        }]
+    fn constants(&self) -> Vec<ConstId> {
+        Vec::new()
+    }
+
+    fn class(&self) -> Class<'_> {
+        Class::Truncate(Truncation::Sums)
+    }
+
+    fn demand(&self, _: &[&Type], _: &Type) -> Demand {
+        Demand::NOTHING
     }
 
     fn emulate(&self, emulation: &mut Emulation<'_>, args: &[&IntMap], _: &Type) -> IntMap {

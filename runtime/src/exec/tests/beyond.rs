@@ -20,7 +20,7 @@ use super::{
     Build, Stored, clips_and_maxima, clips_of_parts, large_patches, local_ops, open, residual_network,
 };
 use crate::kernel::Isa;
-use crate::protocol::layout::Layer;
+use crate::protocol::layer::Layer;
 use crate::protocol::tests::random;
 use crate::wire::FrameKind;
 

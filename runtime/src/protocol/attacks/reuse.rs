@@ -14,7 +14,8 @@ use super::parties::{Keys, Shares, run_gate, truncation};
 use crate::kernel::Isa;
 use crate::prg::Purpose;
 use crate::protocol::gate::{Client, Exact, Levels, MaskSource, Server, helper_deal, result_mask};
-use crate::protocol::layout::{Half, Layer};
+use crate::protocol::layer::Layer;
+use crate::protocol::operand::Half;
 use crate::protocol::streams::StepStreams;
 use crate::protocol::truncate;
 

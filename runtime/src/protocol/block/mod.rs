@@ -12,6 +12,7 @@
 //! - [`Bits`]: one bit of each value; all functions on them are free of branches on any bit
 //! - [`BlockWriter`], [`BlockReader`]: a block's part of a message
 //! - [`Masks`]: a block's part of a stream
+//! - [`Places`]: where the values of blocks stand in a layer
 //! - [`run`]: the jobs of one pass, on one thread or more
 //!
 //! Slicing, expanding and packing have a path for AVX-512, with the same results.
@@ -20,17 +21,18 @@
 mod avx512;
 mod masks;
 mod payload;
+mod places;
 mod portable;
 #[cfg(test)]
 mod tests;
 
 pub use masks::Masks;
 pub use payload::{BlockReader, BlockWriter};
+pub use places::{Places, Stretches};
 
 use rayon::prelude::*;
 use trefoil_ir::mpc::gate::BLOCK;
 
-use super::layout::Places;
 use crate::kernel::{Isa, Loop, widened};
 use crate::wipe::wipe;
 use crate::wire::bits::BitsError;

@@ -15,40 +15,14 @@ pub mod signed;
 use trefoil_ir::mpc::Stage;
 use trefoil_ir::mpc::gate::Form;
 
-use super::layout::{Half, Layer, Places};
+pub use super::operand::{Exact, Levels, MaskSource};
+
+use super::block::Places;
+use super::layer::Layer;
+use super::operand::Half;
 use super::streams::StepStreams;
 use crate::pool;
 use crate::wire::bits::BitsError;
-
-/// What patch sums are taken of: D at the server, R at the helper; the client has neither, and needs
-/// neither. Empty where the gate takes none.
-#[derive(Clone, Copy, Default)]
-pub struct Exact<'a> {
-    /// Of the layer's pixels, in its order.
-    pub pixels: &'a [u32],
-    /// Of the sums that were computed apart.
-    pub sums: &'a [u32],
-}
-
-/// The upper limits of a clip, per channel; empty for any other gate.
-#[derive(Clone, Copy, Default)]
-pub struct Levels<'a> {
-    /// In units.
-    pub pixels: &'a [i32],
-    /// In 2^-16 of the units of the sums that were computed apart.
-    pub sums: &'a [i32],
-}
-
-/// The helper's and client's half of a gate's operand, in the layer's order.
-#[derive(Clone, Copy)]
-pub struct MaskSource<'a> {
-    /// rs.
-    pub rs: Half<'a>,
-    /// R, at the helper.
-    pub exact: Exact<'a>,
-    /// The operand's mask, for channels that pass unchanged; empty for a truncated operand.
-    pub passed: &'a [u32],
-}
 
 /// The helper: the message Deal.
 pub fn helper_deal(

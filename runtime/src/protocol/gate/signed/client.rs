@@ -14,7 +14,8 @@ use crate::protocol::block::{
 };
 use crate::protocol::compare::{Comparison, MOST_PLANES, look};
 use crate::protocol::gate::Levels;
-use crate::protocol::layout::{Half, Part, Placed};
+use crate::protocol::layer::{Part, Placed};
+use crate::protocol::operand::Half;
 use crate::protocol::streams::StepStreams;
 use crate::wipe::wipe;
 use crate::wire::bits::BitsError;

@@ -38,8 +38,9 @@ use crate::kernel::Isa;
 use crate::pool;
 use crate::prg::Purpose;
 use crate::protocol::block::{self, Bits, Halves, Masks, Step, Words, ZEROS, expand};
-use crate::protocol::layout::{Placed, Spread, pixel_levels, thresholds};
+use crate::protocol::layer::Placed;
 use crate::protocol::low;
+use crate::protocol::spread::{Spread, pixel_levels, thresholds};
 use crate::protocol::streams::StepStreams;
 use crate::wire::bits::BitsError;
 

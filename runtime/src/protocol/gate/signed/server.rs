@@ -11,12 +11,14 @@ use crate::kernel::Isa;
 use crate::pool;
 use crate::prg::Purpose;
 use crate::protocol::block::{
-    self, Bits, BlockReader, BlockWriter, Halves, Masks, Step, Words, ZEROS, expand, not, xor,
+    self, Bits, BlockReader, BlockWriter, Halves, Masks, Places, Step, Words, ZEROS, expand, not, xor,
 };
 use crate::protocol::compare::{Comparison, MOST_PLANES, look};
 use crate::protocol::gate::{Exact, Levels, never};
-use crate::protocol::layout::{Half, Part, Placed, Places, opened_sums};
+use crate::protocol::layer::{Part, Placed};
 use crate::protocol::low;
+use crate::protocol::operand::Half;
+use crate::protocol::patch_sums::opened_sums;
 use crate::protocol::streams::StepStreams;
 use crate::wipe::{wipe, wipe_with};
 use crate::wire::bits::BitsError;
