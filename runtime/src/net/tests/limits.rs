@@ -1,5 +1,6 @@
 //! What nobody can do to others by being slow, many, silent or gone.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::RecvTimeoutError;
 
 use super::*;
@@ -293,4 +294,29 @@ fn the_log_has_an_end() {
         last.contains("more lines about connections without a proof"),
         "{last}"
     );
+}
+
+/// A peer that sends for ever, and much at a time, is listened to for a moment all the same.
+#[test]
+fn last_words_are_not_sought_for_ever_in_a_frame_without_end() {
+    let (mut link, mut peer) = bare(LONG);
+    let length = u32::MAX;
+    peer.write_all(&Header { tag: DEAL, length }.encode()).unwrap();
+    let over = Arc::new(AtomicBool::new(false));
+    let is_over = Arc::clone(&over);
+    let sender = thread::spawn(move || {
+        let start = Instant::now();
+        while !is_over.load(Ordering::Relaxed) && start.elapsed() < LONG / 2 {
+            if peer.write_all(&[0; 1 << 14]).is_err() {
+                return;
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
+    });
+    let start = Instant::now();
+    assert!(link.last_words().is_none());
+    assert!(start.elapsed() < LONG / 4, "{:?}", start.elapsed());
+    over.store(true, Ordering::Relaxed);
+    drop(link);
+    sender.join().unwrap();
 }
