@@ -1,5 +1,6 @@
 //! What nobody can do to others by being slow, many, silent or gone.
 
+use std::io::ErrorKind;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::RecvTimeoutError;
 
@@ -34,11 +35,18 @@ fn connections_without_a_proof_keep_nobody_out() {
     });
     classify(1, server.address, helper.address).unwrap();
     server.saw("connections have proved nothing yet: the one from 127.0.0.1:");
-    // The pool holds eight, and the others were closed.
-    for mut stranger in strangers.into_iter().flatten().take(32) {
-        stranger.set_read_timeout(Some(LONG)).unwrap();
-        // Nothing, or the end by force, as a byte of it was never read.
-        assert!(matches!(stranger.read(&mut [0]), Ok(0) | Err(_)));
+    helper.saw("connections have proved nothing yet: the one from 127.0.0.1:");
+    // Each pool holds eight, and the others were closed.
+    for crowd in strangers {
+        for mut stranger in crowd.into_iter().take(32) {
+            stranger.set_read_timeout(Some(LONG)).unwrap();
+            // Nothing, or the end by force, as a byte of it was never read.
+            match stranger.read(&mut [0]) {
+                Ok(0) => {}
+                Err(error) if error.kind() == ErrorKind::ConnectionReset => {}
+                still => panic!("{still:?}"),
+            }
+        }
     }
     server.stop().unwrap();
     helper.stop().unwrap();
