@@ -179,6 +179,8 @@ reasons! {
     Idle = 14: "the client asked for nothing for longer than it allows: start the client again, or start it with a higher --idle-time",
     /// The helper serves as many sessions as it may.
     HelperBusy = 15: "the helper serves as many sessions as it may: try again later, or start the helper with a higher --sessions",
+    /// The client asked for nothing while another one waited for its place.
+    Displaced = 16: "the client asked for nothing while another one waited for its place: start the client again, or start it with a higher --sessions",
 }
 
 #[cfg(test)]

@@ -138,6 +138,34 @@ fn a_client_that_asks_for_nothing_is_ended_and_told() {
 }
 
 #[test]
+fn a_client_that_idles_while_another_waits_is_told_which_places_to_raise() {
+    let one = ServeOptions {
+        sessions: 1,
+        idle_time: LONG,
+        ..options()
+    };
+    let helper = Serving::helper(1, options());
+    let server = Serving::server(helper.address, one);
+    let mut idle = session(server.address, helper.address);
+    let start = Instant::now();
+    while let Err(error) = classify(1, server.address, helper.address) {
+        assert!(error.is_busy() && start.elapsed() < LONG, "{error}");
+    }
+    let error = idle
+        .prepare(&mut exec::Client::new(client_plan(1)), 1)
+        .err()
+        .unwrap();
+    assert_eq!(reason(&error), AbortReason::Displaced, "{error}");
+    let said = AbortReason::Displaced.to_string();
+    assert!(
+        said.contains("--sessions") && !said.contains("--idle-time"),
+        "{said}"
+    );
+    server.stop().unwrap();
+    helper.stop().unwrap();
+}
+
+#[test]
 fn a_session_has_an_end_however_busy_it_is() {
     let short = ServeOptions {
         session_time: SHORT,
