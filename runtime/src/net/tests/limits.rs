@@ -5,7 +5,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::RecvTimeoutError;
 
 use super::*;
+use crate::net::journal::Journal;
 use crate::net::pace::FLOOR;
+use crate::net::service::Service;
+use crate::net::sessions::Control;
+use crate::session::{Pair, Pairing, Statement};
 use crate::wire::Cause;
 
 fn reason(error: &SessionError) -> AbortReason {
@@ -330,6 +334,116 @@ fn the_log_has_an_end() {
         last.contains("more lines about connections without a proof"),
         "{last}"
     );
+}
+
+/// Connections one after the other, each kept, as long as somebody listens there.
+fn crowd(address: SocketAddr) -> JoinHandle<()> {
+    thread::spawn(move || {
+        let (start, mut kept) = (Instant::now(), Vec::new());
+        while start.elapsed() < LONG {
+            match TcpStream::connect(address) {
+                Ok(stream) => kept.push(stream),
+                Err(_) => return,
+            }
+            thread::sleep(SHORT / 6);
+        }
+    })
+}
+
+#[test]
+fn nobody_who_comes_keeps_a_stopped_party_from_its_end() {
+    let helper = Serving::helper(1, options());
+    let server = Serving::server(helper.address, options());
+    let running = session(server.address, helper.address);
+    let crowds = [server.address, helper.address].map(crowd);
+    let start = Instant::now();
+    // One with a session, which is cut off, and one without.
+    server.stop().unwrap();
+    drop(running);
+    helper.stop().unwrap();
+    assert!(start.elapsed() < LONG / 2, "{:?}", start.elapsed());
+    for crowd in crowds {
+        crowd.join().unwrap();
+    }
+}
+
+#[test]
+fn the_one_session_goes_on_when_somebody_else_is_turned_out() {
+    let once = ServeOptions {
+        once: true,
+        pair_timeout: LONG,
+        ..options()
+    };
+    let helper = Serving::helper(1, once);
+    // Half a session: its server takes the hello and is gone when it is told to.
+    let mute = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (nowhere, address) = (mute.local_addr().unwrap(), helper.address);
+    let half = thread::spawn(move || {
+        let own = Identity::from(&client_plan(1));
+        let links = (link(Party::Server, nowhere), link(Party::Helper, address));
+        ClientSession::open(&own, links.0, links.1).map(drop)
+    });
+    let mut other = mute.accept().unwrap().0;
+    // It introduces itself to the helper before it answers this.
+    other.read_exact(&mut [0; 16 + Statement::BYTES]).unwrap();
+    let header = Header {
+        tag: Tag::control(FrameKind::Contribution),
+        length: 32,
+    };
+    other.write_all(&header.encode()).unwrap();
+    other.write_all(&[7; 32]).unwrap();
+    other.read_exact(&mut [0; 48]).unwrap();
+    let server = Serving::server(helper.address, options());
+    let mut running = session(server.address, helper.address);
+    drop(other);
+    assert!(half.join().unwrap().is_err());
+    helper.saw("had not come to the helper when the client left it");
+    let mut party = exec::Client::new(client_plan(1));
+    assert_eq!(running.infer(&mut party, &image(3)).unwrap().units, revealed(3));
+    running.end().unwrap();
+    helper.thread.join().unwrap().unwrap();
+    server.stop().unwrap();
+}
+
+/// A helper with a defect.
+fn defective(options: ServeOptions) -> Serving {
+    Serving::start(move |listener, stop, log| {
+        let own = Identity::from(&helper_plan(1));
+        let serve = |_: Pair<TcpLink>, _: &Arc<Control>| -> Result<u32, SessionError> { panic!("a defect") };
+        let service = Service {
+            listener: &listener,
+            options: &options,
+            own: &own,
+            stop,
+            journal: &Journal::new(log),
+            serve,
+        };
+        service.run(Pairing::new(LONG, 8))
+    })
+}
+
+#[test]
+fn a_defect_that_ends_a_session_is_told_and_ends_nothing_else() {
+    const TOLD: &str = "failed by a defect of this program";
+    let helper = defective(options());
+    let server = Serving::server(helper.address, options());
+    for _ in 0..2 {
+        assert!(classify(1, server.address, helper.address).is_err());
+    }
+    helper.saw(TOLD);
+    helper.stop().unwrap();
+    server.stop().unwrap();
+
+    let once = ServeOptions {
+        once: true,
+        ..options()
+    };
+    let helper = defective(once);
+    let server = Serving::server(helper.address, options());
+    assert!(classify(1, server.address, helper.address).is_err());
+    let error = super::super::listen::sentence(&helper.thread.join().unwrap().unwrap_err());
+    assert!(error.contains(TOLD), "{error}");
+    server.stop().unwrap();
 }
 
 /// A peer that sends for ever, and much at a time, is listened to for a moment all the same.
