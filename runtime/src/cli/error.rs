@@ -56,6 +56,16 @@ pub enum CliError {
     /// The logits have no file.
     #[error("`--logits` without a file writes to that of `--output`: give one of the two")]
     LogitsFile,
+    /// Outputs and logits have one file.
+    #[error(
+        "`--output` and `--logits` both name `{}`: give each a file of its own, or `--logits` without one to \
+         write the logits in place of the output",
+        path.display()
+    )]
+    OneFile {
+        /// The file.
+        path: PathBuf,
+    },
     /// A result that cannot be written.
     #[error("cannot write `{}`: check that its folder exists, is writable and has space", path.display())]
     Write {

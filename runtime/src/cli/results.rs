@@ -11,7 +11,7 @@ use super::images::{Job, predict};
 use super::predictions::{Format, Found, Prediction, Writer};
 use super::print;
 use crate::data::{DataError, ResultsFile, Row};
-use crate::files::{PrivateFile, write_private};
+use crate::files::{self, write_private};
 use crate::report::{Accuracy, Report, Tally};
 use crate::terminal::{Bar, note, print::chain};
 
@@ -223,8 +223,7 @@ fn open(job: &Job, path: &Path, ty: &Type) -> Result<ResultsFile, DataError> {
 /// # Errors
 /// If its folder does not exist, or takes no file.
 pub fn check_writable(path: &Path) -> Result<(), CliError> {
-    let begun = PrivateFile::create(path).map(drop);
-    begun.map_err(|source| CliError::Write {
+    files::check_writable(path).map_err(|source| CliError::Write {
         path: path.to_owned(),
         source,
     })
