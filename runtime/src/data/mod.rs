@@ -52,7 +52,7 @@ pub use dataset::DataSet;
 pub use error::{DataError, ImageProblem, LabelsError, NpyError, PreprocessError};
 pub use labels::{LabelLine, Labels, UNLABELLED, read_labels};
 pub use npy::read_npy_header;
-pub use outputs::{top1, write_arrays};
+pub use outputs::write_arrays;
 pub use preprocess::Preprocess;
 pub use results::{Kept, ResultsFile, Row};
 pub use tensor::{ImageShape, ImageTensor};
