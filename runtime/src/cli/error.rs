@@ -89,6 +89,23 @@ pub enum CliError {
         /// Why it failed.
         source: Box<CliError>,
     },
+    /// Two files of results are not of one run.
+    #[error(
+        "`{}` holds {rows} results and `{}` holds {fewer}, which no run leaves behind: give --resume files of one \
+         run, or remove those that are in the way to begin anew",
+        longer.display(),
+        shorter.display()
+    )]
+    Apart {
+        /// The one that holds more.
+        longer: PathBuf,
+        /// Results in it.
+        rows: usize,
+        /// The one that holds less.
+        shorter: PathBuf,
+        /// Results in it.
+        fewer: usize,
+    },
     /// Nothing could be resumed.
     #[error("`--resume` goes on behind the results in a file: give its name with --output or --logits")]
     NothingToResume,

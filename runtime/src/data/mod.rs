@@ -54,5 +54,5 @@ pub use labels::{LabelLine, Labels, UNLABELLED, read_labels};
 pub use npy::read_npy_header;
 pub use outputs::write_arrays;
 pub use preprocess::Preprocess;
-pub use results::{Kept, ResultsFile, Row};
+pub use results::{Kept, Origin, ResultsFile, Row};
 pub use tensor::{ImageShape, ImageTensor};
