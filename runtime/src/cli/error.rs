@@ -138,6 +138,9 @@ pub enum CliError {
     /// The threads cannot be started.
     #[error("cannot start the computing threads: try fewer --threads")]
     Threads(#[source] rayon::ThreadPoolBuildError),
+    /// A thread cannot be started.
+    #[error("cannot start the thread that reads images: raise the system's limit of threads")]
+    Reader(#[source] io::Error),
 }
 
 impl CliError {

@@ -83,6 +83,11 @@ impl<'a> Results<'a> {
         self.done
     }
 
+    /// Whether an earlier run came to its end, but for the names of its files.
+    pub(super) fn are_complete(&self) -> bool {
+        self.done >= self.job.runs()
+    }
+
     /// Whether nobody would learn of further results.
     pub(super) fn are_unwanted(&self) -> bool {
         !self.heard && self.job.files.are_none() && self.job.report.is_none()

@@ -348,6 +348,33 @@ fn results_that_are_more_than_a_row_apart_are_not_of_one_run() {
 }
 
 #[test]
+fn results_that_lack_nothing_but_their_names_need_no_session() {
+    let (folder, _) = folder(1);
+    let path = folder.path();
+    // The run was killed between the names of the two.
+    interrupted(path, "o.npy", 5);
+    interrupted(path, "l.npy", 5);
+    fs::rename(path.join("o.npy.partial"), path.join("o.npy")).unwrap();
+    // Nobody listens there, and the plans of `local` are of two compilations.
+    fs::write(path.join("server.plan"), files(2).server).unwrap();
+    let folder = path.display();
+    let both = format!("--output {folder}/o.npy --logits {folder}/l.npy --resume");
+    let client = format!(
+        "trefoil-party client --plan {folder}/client.plan --server 127.0.0.1:1 --helper 127.0.0.1:1 \
+         --data {folder}/x.npy {both}"
+    );
+    dispatch(Args::try_parse_from(client.split_whitespace()).unwrap()).unwrap();
+    assert_eq!(results_in(path), ["l.npy", "o.npy"]);
+    interrupted(path, "o.npy", 5);
+    interrupted(path, "l.npy", 5);
+    let report = format!("{both} --report {folder}/r.json");
+    local(path, &report).unwrap();
+    assert_eq!(results_in(path), ["l.npy", "o.npy"]);
+    let logits: Array4<f32> = read_npy(path.join("l.npy")).unwrap();
+    assert_eq!((logits.dim().0, logits[[4, 0, 0, 0]]), (5, -7.0));
+}
+
+#[test]
 fn a_run_that_fails_has_a_report_too() {
     let (folder, _) = folder(2);
     let report = folder.path().join("r.json");

@@ -11,6 +11,7 @@ use rustix::net::{RecvFlags, recv, sockopt};
 use trefoil_ir::mpc::Party;
 
 use super::sessions::Control;
+use super::stop::Stop;
 use crate::wire::frame::HEADER_BYTES;
 use crate::wire::{AbortReason, Cause, FrameKind, Header};
 
@@ -163,6 +164,7 @@ struct Watch {
     /// When the session is to be over, and how long that was from its beginning.
     until: Option<(Instant, Duration)>,
     control: Option<Arc<Control>>,
+    stop: Option<Stop>,
     other: Option<Other>,
 }
 
@@ -185,6 +187,9 @@ impl Guard {
         if let Some(cause) = watch.control.as_ref().and_then(|control| control.ended()) {
             return Err(cause);
         }
+        if watch.stop.as_ref().is_some_and(Stop::requested) {
+            return Err(Cause::Stopping);
+        }
         if let Some((until, time)) = watch.until
             && Instant::now() >= until
         {
@@ -203,6 +208,10 @@ impl Guard {
 
     pub(super) fn obey(&self, control: Arc<Control>) {
         self.lock().control = Some(control);
+    }
+
+    pub(super) fn heed(&self, stop: Option<&Stop>) {
+        self.lock().stop = stop.cloned();
     }
 
     pub(super) fn watch(&self, stream: Arc<TcpStream>, party: Party, grace: Duration) {

@@ -9,6 +9,7 @@ use trefoil_ir::mpc::Party;
 
 use super::pace::{Glance, Guard, HEADER_TIME, Paced, glance, keep_alive, set_intervals};
 use super::sessions::Control;
+use super::stop::Stop;
 use crate::pool;
 use crate::wire::frame::HEADER_BYTES;
 use crate::wire::link::{frame_length, no_header};
@@ -85,6 +86,11 @@ impl TcpLink {
     /// The link of a session that a listener can end.
     pub(super) fn obey(&mut self, control: &Arc<Control>) {
         self.guard.obey(Arc::clone(control));
+    }
+
+    /// A requested stop ends the waits of this link, or ends them no more.
+    pub fn heed(&mut self, stop: Option<&Stop>) {
+        self.guard.heed(stop);
     }
 
     /// From now on the peer may take this long for a request, or without a limit of its own as long as
