@@ -13,7 +13,7 @@ mod support;
 
 use std::collections::BTreeSet;
 
-use support::compiled::{Levels, Model, deviation, distance, images, lead, median, rms_and_largest};
+use support::compiled::{Levels, Model, deviation, distance, images, lead, median, rms_and_largest, top1};
 use support::onnx::{self, Rng};
 use trefoil_compiler::driver::compile::feature_map;
 use trefoil_compiler::import::{ImportOptions, import_bytes};
@@ -21,7 +21,7 @@ use trefoil_compiler::pass::{Assignment, Choice, Gate, LayerChoice};
 use trefoil_ir::Patch;
 use trefoil_ir::mpc::emulate::Rounding;
 use trefoil_ir::nn::Graph;
-use trefoil_runtime::data::{ImageTensor, top1};
+use trefoil_runtime::data::ImageTensor;
 
 /// Root mean square error that the emulator may have, in standard deviations of the output.
 const QUANTIZATION: f64 = 0.005;

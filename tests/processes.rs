@@ -9,7 +9,7 @@ use std::process::Command;
 
 use serde_json::Value;
 use support::commands::{Ended, LIMIT, Running, party_beside, run};
-use support::compiled::{deviation, distance};
+use support::compiled::{deviation, distance, top1};
 use support::folder::{digits, read_floats};
 use support::trace;
 use tempfile::TempDir;
@@ -17,7 +17,6 @@ use trefoil_ir::mpc::Program;
 use trefoil_ir::nn::Graph;
 use trefoil_ir::plan::Owner;
 use trefoil_ir::text::TensorStore;
-use trefoil_runtime::data::top1;
 
 const TREFOIL: &str = env!("CARGO_BIN_EXE_trefoil");
 const PLANS: [&str; 4] = ["client.plan", "server.plan", "helper.plan", "owner.plan"];

@@ -8,11 +8,11 @@ mod support;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use support::compiled::{Levels, Model, deviation, distance, options};
+use support::compiled::{Levels, Model, deviation, distance, options, top1};
 use support::folder::{material, read_floats};
 use trefoil_compiler::driver::CompileOptions;
 use trefoil_ir::mpc::cost::Cost;
-use trefoil_runtime::data::{DataSet, Preprocess, top1};
+use trefoil_runtime::data::{DataSet, Preprocess};
 
 const CALIBRATION_IMAGES: usize = 256;
 const CIFAR_IMAGES: usize = 100;

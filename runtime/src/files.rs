@@ -85,6 +85,21 @@ pub fn write_private(path: impl AsRef<Path>, bytes: impl AsRef<[u8]>) -> io::Res
     file.commit()
 }
 
+/// Refuses a place that a file could not be written to, before work is done for it.
+///
+/// # Errors
+/// If it is a folder, or its folder is not there or not writable.
+pub fn check_writable(path: &Path) -> io::Result<()> {
+    match fs::metadata(path) {
+        // To open a pipe waits for its reader, and to close it again ends what the reader gets.
+        #[cfg(unix)]
+        Ok(there) if !there.is_file() && !there.is_dir() => {
+            Ok(rustix::fs::access(path, rustix::fs::Access::WRITE_OK)?)
+        }
+        _ => PrivateFile::create(path).map(drop),
+    }
+}
+
 /// Makes a folder, and those above it, that only its owner may enter (mode 0700); one that is there
 /// stays as it is.
 ///
@@ -175,6 +190,24 @@ mod tests {
         write_private(&link, "ours").unwrap();
         assert_eq!(fs::read(&elsewhere).unwrap(), b"theirs");
         assert_eq!(fs::read(&link).unwrap(), b"ours");
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_pipe_is_found_writable_without_being_opened() {
+        use rustix::fs::{CWD, FileType, Mode, mknodat};
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe");
+        mknodat(CWD, &pipe, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+        let (tell, checked) = std::sync::mpsc::channel();
+        std::thread::spawn(move || tell.send(check_writable(&pipe).is_ok()));
+        // Nobody reads it, so whoever opens it waits.
+        let checked = checked.recv_timeout(std::time::Duration::from_secs(20));
+        assert_eq!(checked, Ok(true));
+        assert!(check_writable(Path::new("/dev/null")).is_ok());
+        assert!(check_writable(folder.path()).is_err());
+        assert!(check_writable(&folder.path().join("none/o.npy")).is_err());
+        assert_eq!(names(folder.path()), ["pipe"]);
     }
 
     #[test]

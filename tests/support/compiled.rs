@@ -189,6 +189,15 @@ pub(crate) fn deviation(logits: &[f32]) -> f64 {
     (logits.iter().map(|&v| (f64::from(v) - mean).powi(2)).sum::<f64>() / count).sqrt()
 }
 
+/// The index of the greatest logit, the first of equals; NaN never wins.
+pub(crate) fn top1(logits: &[f32]) -> usize {
+    let greatest = |best: usize, at: usize| match logits[at] > logits[best] || logits[best].is_nan() {
+        true => at,
+        false => best,
+    };
+    (0..logits.len()).fold(0, greatest)
+}
+
 /// How far the largest logit stands above the second.
 pub(crate) fn lead(logits: &[f32]) -> f32 {
     let mut sorted = logits.to_vec();

@@ -165,9 +165,6 @@ pub struct ListenArgs {
     /// Serves at most so many sessions at a time.
     #[arg(long, value_name = "N", default_value = "8", value_parser = positive)]
     pub sessions: usize,
-    /// Ends a session whose client asks for nothing for so many seconds.
-    #[arg(long, value_name = "S", default_value = "30", value_parser = seconds)]
-    pub idle_time: Duration,
     /// Lets sessions go on for so many seconds after a request to stop.
     #[arg(long, value_name = "S", default_value = "8", value_parser = seconds)]
     pub grace: Duration,
@@ -192,6 +189,9 @@ pub struct ServerArgs {
     /// image is always served.
     #[arg(long, value_name = "BYTES", default_value = "1GB", value_parser = amount::bytes)]
     pub session_memory: u64,
+    /// Ends a session whose client asks for nothing for so many seconds.
+    #[arg(long, value_name = "S", default_value = "30", value_parser = seconds)]
+    pub idle_time: Duration,
 }
 
 /// Arguments of `helper`.
@@ -270,7 +270,8 @@ mod tests {
             "local --plans d --data x --output o.npy --logits l.npy",
             "server --plan p --listen 127.0.0.1:0 --helper 127.0.0.1:7002 --once --timeout 2.5 --threads 1",
             "helper --plan p --listen 127.0.0.1:0 --once",
-            "helper --plan p --listen 127.0.0.1:0 --session-time 60 --idle-time 5 --grace 0.5",
+            "helper --plan p --listen 127.0.0.1:0 --session-time 60 --grace 0.5",
+            "server --plan p --listen 127.0.0.1:0 --helper 127.0.0.1:7002 --idle-time 5",
             "client --plan p --server a:1 --helper b:2 --data x --session-time 1e5",
             "client --plan p --server a:1 --helper b:2 --data x --labels l --output o --report r --images 1",
             "local --plans d --data x --stock 4 --batch 2",
@@ -306,6 +307,7 @@ mod tests {
             "server --plan p --listen a:1 --helper b:2 --session-memory 3GX",
             "helper --plan p --listen a:1 --timeout nan",
             "helper --plan p --listen a:1 --timeout 0",
+            "helper --plan p --listen a:1 --idle-time 5",
             "client --plan p --server a:1 --data x",
             "local --plans d --data x --top 0",
             "local --plans d --data x --format json",

@@ -16,7 +16,7 @@ use crate::net::address::loopback;
 use crate::net::connect::CONNECT_PATIENCE;
 use crate::net::{NetError, Stop, TcpLink, connect};
 use crate::report::Tally;
-use crate::session::{ClientSession, Identity};
+use crate::session::{ClientSession, Identity, SessionError};
 use crate::terminal::{note, print::chain};
 use crate::workers::on_own_threads;
 
@@ -38,14 +38,16 @@ pub fn run(args: &ClientArgs) -> Result<(), CliError> {
     let plan = plans::client(&args.party.plan)?;
     let own = Identity::from(&plan);
     let job = Job::open(&plan, &args.images, 1)?;
+    // From here on a signal ends the run while it waits for a place, or between two batches.
+    let stop = Stop::on_signals()?;
     let mut results = Results::begin(&job, &plan)?;
     let (mut party, mut tally) = (exec::Client::new(plan), Tally::default());
     let dial = Dial::new(args, server, helper);
-    let outcome = dial.session(&own).and_then(|session| {
-        // From here on a signal ends the run between two batches.
-        let stop = Stop::on_signals()?;
-        on_own_threads(|| job.run(session, &mut party, &mut results, &mut tally, &stop))
-    });
+    let open = || dial.session(&own, &stop);
+    let outcome = match results.are_complete() {
+        true => Ok(()),
+        false => on_own_threads(|| job.run(open, &mut party, &mut results, &mut tally, &stop)),
+    };
     results.finish(outcome, party.plan(), &tally)
 }
 
@@ -76,21 +78,19 @@ impl Dial {
         }
     }
 
-    /// Opens a session, and asks again for a while if all places are taken.
-    fn session(&self, own: &Identity) -> Result<ClientSession<TcpLink>, CliError> {
+    /// Opens a session, and asks again for a while if all places are taken. A stop ends the waiting.
+    fn session(&self, own: &Identity, stop: &Stop) -> Result<ClientSession<TcpLink>, CliError> {
         let until = Instant::now() + self.timeout.min(BUSY_PATIENCE);
         let mut pause = FIRST_PAUSE;
         loop {
-            let (mut server, mut helper) = self.both()?;
-            for link in [&mut server, &mut helper] {
-                link.limit_session(self.session_time);
-            }
-            match ClientSession::open(own, server, helper) {
+            let links = self.both(stop)?;
+            match self.ask(own, links, stop) {
+                Err(_) if stop.requested() => return Err(CliError::Stopped),
                 Err(error) if error.is_busy() && Instant::now() + pause < until => {
                     if pause == FIRST_PAUSE {
                         note(format_args!("waiting for a place: {}", chain(&error)));
                     }
-                    thread::sleep(pause);
+                    sleep(pause, stop)?;
                 }
                 opened => return opened.map_err(client_error),
             }
@@ -98,27 +98,61 @@ impl Dial {
         }
     }
 
-    fn both(&self) -> Result<(TcpLink, TcpLink), NetError> {
-        let server = self.patiently(Party::Server, self.server)?;
+    /// Asks for a session over fresh connections.
+    fn ask(
+        &self,
+        own: &Identity,
+        (mut server, mut helper): (TcpLink, TcpLink),
+        stop: &Stop,
+    ) -> Result<ClientSession<TcpLink>, SessionError> {
+        for link in [&mut server, &mut helper] {
+            link.limit_session(self.session_time);
+            link.heed(Some(stop));
+        }
+        let mut session = ClientSession::open(own, server, helper)?;
+        // From now on a stop ends it between two batches.
+        session.links_mut().into_iter().for_each(|link| link.heed(None));
+        Ok(session)
+    }
+
+    fn both(&self, stop: &Stop) -> Result<(TcpLink, TcpLink), CliError> {
+        let server = self.patiently(Party::Server, self.server, stop)?;
         if let Ok(helper) = connect(Party::Helper, self.helper, self.timeout, Duration::ZERO) {
             return Ok((server, helper));
         }
         // The server must not wait for a hello while the helper is starting. A connection without a
         // byte is no session.
         drop(server);
-        let helper = self.patiently(Party::Helper, self.helper)?;
-        Ok((self.patiently(Party::Server, self.server)?, helper))
+        let helper = self.patiently(Party::Helper, self.helper, stop)?;
+        Ok((self.patiently(Party::Server, self.server, stop)?, helper))
     }
 
     /// Connects, and says that it waits if that takes long.
-    fn patiently(&self, party: Party, address: SocketAddr) -> Result<TcpLink, NetError> {
-        let at_once = connect(party, address, self.timeout, SILENCE.min(self.patience));
-        if at_once.is_ok() || self.patience <= SILENCE {
-            return at_once;
+    fn patiently(&self, party: Party, address: SocketAddr, stop: &Stop) -> Result<TcpLink, CliError> {
+        let until = Instant::now() + self.patience;
+        let mut told = false;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            let error = match connect(party, address, self.timeout, SILENCE.min(left)) {
+                Ok(link) => return Ok(link),
+                Err(error) => error,
+            };
+            if stop.requested() {
+                return Err(CliError::Stopped);
+            }
+            if left <= SILENCE {
+                return Err(self.unreached(error).into());
+            }
+            if !told {
+                note(format_args!("waiting for the {party} at {address}"));
+            }
+            told = true;
         }
-        note(format_args!("waiting for the {party} at {address}"));
-        let later = connect(party, address, self.timeout, self.patience - SILENCE);
-        later.map_err(|error| match error {
+    }
+
+    /// The error of the last attempt, as that of all of them.
+    fn unreached(&self, error: NetError) -> NetError {
+        match error {
             NetError::Connect {
                 party,
                 address,
@@ -131,6 +165,78 @@ impl Dial {
                 source,
             },
             error => error,
-        })
+        }
+    }
+}
+
+/// Sleeps, unless a stop is requested.
+fn sleep(time: Duration, stop: &Stop) -> Result<(), CliError> {
+    let until = Instant::now() + time;
+    loop {
+        if stop.requested() {
+            return Err(CliError::Stopped);
+        }
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Ok(());
+        }
+        thread::sleep(left.min(FIRST_PAUSE));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::net::{TcpListener, TcpStream};
+
+    use super::*;
+    use crate::session::testing::client_plan;
+    use crate::wire::{AbortReason, Header, Tag};
+
+    /// Answers every connection in this way, and keeps it.
+    fn answering(answer: impl Fn(&mut TcpStream) + Send + 'static) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        thread::spawn(move || {
+            let mut kept = Vec::new();
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                answer(&mut stream);
+                kept.push(stream);
+            }
+        });
+        address
+    }
+
+    #[test]
+    fn a_stop_ends_the_waiting_for_a_place() {
+        const LONG: Duration = Duration::from_secs(20);
+        let busy = answering(|stream| {
+            let tag = Tag::abort(AbortReason::Busy);
+            // Who is told so may have gone.
+            let _ = stream.write_all(&Header { tag, length: 0 }.encode());
+        });
+        let mute = answering(|_| ());
+        let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        for (name, address) in [("busy", busy), ("mute", mute), ("nobody", nobody)] {
+            let dial = Dial {
+                server: address,
+                helper: address,
+                timeout: LONG,
+                session_time: LONG,
+                patience: LONG,
+            };
+            let stop = Stop::default();
+            let start = Instant::now();
+            let opened = thread::scope(|scope| {
+                scope.spawn(|| {
+                    thread::sleep(Duration::from_millis(300));
+                    stop.request();
+                });
+                dial.session(&Identity::from(&client_plan(1)), &stop).map(drop)
+            });
+            assert!(matches!(opened, Err(CliError::Stopped)), "{name}: {opened:?}");
+            assert!(start.elapsed() < LONG / 2, "{name}: {:?}", start.elapsed());
+        }
     }
 }

@@ -56,6 +56,16 @@ pub enum CliError {
     /// The logits have no file.
     #[error("`--logits` without a file writes to that of `--output`: give one of the two")]
     LogitsFile,
+    /// Outputs and logits have one file.
+    #[error(
+        "`--output` and `--logits` both name `{}`: give each a file of its own, or `--logits` without one to \
+         write the logits in place of the output",
+        path.display()
+    )]
+    OneFile {
+        /// The file.
+        path: PathBuf,
+    },
     /// A result that cannot be written.
     #[error("cannot write `{}`: check that its folder exists, is writable and has space", path.display())]
     Write {
@@ -78,6 +88,23 @@ pub enum CliError {
         total: usize,
         /// Why it failed.
         source: Box<CliError>,
+    },
+    /// Two files of results are not of one run.
+    #[error(
+        "`{}` holds {rows} results and `{}` holds {fewer}, which no run leaves behind: give --resume files of one \
+         run, or remove those that are in the way to begin anew",
+        longer.display(),
+        shorter.display()
+    )]
+    Apart {
+        /// The one that holds more.
+        longer: PathBuf,
+        /// Results in it.
+        rows: usize,
+        /// The one that holds less.
+        shorter: PathBuf,
+        /// Results in it.
+        fewer: usize,
     },
     /// Nothing could be resumed.
     #[error("`--resume` goes on behind the results in a file: give its name with --output or --logits")]
@@ -111,6 +138,9 @@ pub enum CliError {
     /// The threads cannot be started.
     #[error("cannot start the computing threads: try fewer --threads")]
     Threads(#[source] rayon::ThreadPoolBuildError),
+    /// A thread cannot be started.
+    #[error("cannot start the thread that reads images: raise the system's limit of threads")]
+    Reader(#[source] io::Error),
 }
 
 impl CliError {

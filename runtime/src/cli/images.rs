@@ -2,9 +2,11 @@
 
 use std::ops::Range;
 use std::path::PathBuf;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread;
 
 use trefoil_ir::mpc::{Party, Program};
-use trefoil_ir::plan::ClientPlan;
+use trefoil_ir::plan::{ClientPlan, InputEncoding};
 use trefoil_ir::shape::Shape;
 use trefoil_ir::tail::Prediction;
 
@@ -17,8 +19,11 @@ use crate::data::{DataSet, Preprocess};
 use crate::exec;
 use crate::net::Stop;
 use crate::report::Tally;
-use crate::session::{BatchRun, ClientSession, SessionError};
+use crate::session::{ClientSession, SessionError};
 use crate::wire::{AbortReason, Link};
+
+#[cfg(test)]
+mod tests;
 
 /// What the other parties are told where the client ends a session on its own account: always the
 /// same, since the reason may lie in an image or a result.
@@ -81,9 +86,10 @@ impl Job {
     /// Reads every image and label once, before there is a session: that one of them cannot be used
     /// is nothing that the other parties may see, and better said before hours of work than after.
     fn check(&self, plan: &ClientPlan) -> Result<(), CliError> {
+        let reader = Reader::new(&self.data, plan);
         let classes = plan.part.output.tail.scores().classes();
         for index in 0..self.data.len() {
-            self.image(plan, index)?;
+            reader.image(index)?;
             if let Some(classes) = classes {
                 self.class(index, classes)?;
             }
@@ -109,14 +115,42 @@ impl Job {
         self.data.len() * self.repeat
     }
 
-    /// Runs all images through a session that are not in the results yet, and ends it. What came of
-    /// each is in the results when the next batch begins, whatever happens then.
+    /// Opens a session, runs all images through it that are not in the results yet, and ends it. What
+    /// came of each is in the results when the next batch begins, whatever happens then. Images are
+    /// read before anybody waits for them: those of the first batch before the session is opened,
+    /// those of the others while the batch before is online.
     ///
     /// # Errors
     /// If an image cannot be used, a result cannot be written, the session fails, or a stop is
     /// requested.
     pub fn run<L: Link>(
         &self,
+        open: impl FnOnce() -> Result<ClientSession<L>, CliError>,
+        party: &mut exec::Client,
+        results: &mut Results<'_>,
+        tally: &mut Tally,
+        stop: &Stop,
+    ) -> Result<(), CliError> {
+        let reader = &Reader::new(&self.data, party.plan());
+        let (hand_over, batches) = sync_channel(0);
+        let (numbers, size) = (results.done()..self.runs(), self.batch as usize);
+        thread::scope(|scope| {
+            let thread = thread::Builder::new().name("reader".to_owned());
+            thread
+                .spawn_scoped(scope, move || reader.read(numbers, size, &hand_over))
+                .map_err(CliError::Reader)?;
+            // Once this is over nobody takes a batch, and the reader ends.
+            let mut batches = batches.into_iter();
+            let first = batches.next().transpose()?;
+            let batches = first.map(Ok).into_iter().chain(batches);
+            self.serve(batches, open()?, party, results, tally, stop)
+        })
+    }
+
+    /// Runs batches through a session, and ends it.
+    fn serve<L: Link>(
+        &self,
+        batches: impl Iterator<Item = Result<Batch, CliError>>,
         mut session: ClientSession<L>,
         party: &mut exec::Client,
         results: &mut Results<'_>,
@@ -124,32 +158,33 @@ impl Job {
         stop: &Stop,
     ) -> Result<(), CliError> {
         tally.setup(session.setup());
-        let next = results.done();
-        if let Err(error) = self.expect_room(&session, party, self.runs() - next) {
+        let left = self.runs() - results.done();
+        if let Err(error) = self.expect_room(&session, party, left) {
             // Nothing has been asked for, so there is nothing to break off.
-            session.end().map_err(client_error)?;
+            leave(session);
             return Err(error);
         }
-        let mut next = next;
-        while next < self.runs() && !results.are_unwanted() {
+        for batch in batches {
+            if results.are_unwanted() {
+                break;
+            }
             if stop.requested() {
-                session.end().map_err(client_error)?;
+                leave(session);
                 return Err(CliError::Stopped);
             }
-            let left = self.runs() - next;
-            let numbers = next..next + left.min(self.batch as usize);
-            let images = self.images(party.plan(), numbers.clone());
-            let images = images.inspect_err(|_| session.abort(NEUTRAL))?;
-            self.fill(&mut session, party, left, tally)?;
-            let run = self.batch(&mut session, party, &images)?;
+            let Batch { numbers, images } = batch.inspect_err(|_| session.abort(NEUTRAL))?;
+            self.fill(&mut session, party, self.runs() - numbers.start, tally)?;
+            let images: Vec<&[i32]> = images.iter().map(Vec::as_slice).collect();
+            // Where that fails the other parties have been told.
+            let run = session.run(party, &images).map_err(client_error)?;
             tally.batch(&run);
-            next = numbers.end;
             for (number, units) in numbers.zip(&run.units) {
                 let added = results.add(party.plan(), number, units);
                 added.inspect_err(|_| session.abort(NEUTRAL))?;
             }
         }
-        session.end().map_err(client_error)
+        leave(session);
+        Ok(())
     }
 
     /// Whether the server has memory for so many images, as they are to be run.
@@ -182,31 +217,65 @@ impl Job {
         tally.prepared(&session.prepare(party, count).map_err(client_error)?);
         Ok(())
     }
+}
 
-    /// Reads and encodes images, counted through all repetitions.
-    fn images(&self, plan: &ClientPlan, numbers: Range<usize>) -> Result<Vec<Vec<i32>>, CliError> {
-        let index = |number| number % self.data.len();
-        numbers.map(|number| self.image(plan, index(number))).collect()
+/// Ends a session that nothing is left to do for. Whoever has left it before does no harm to the
+/// results, and where there is an error that one says more.
+fn leave<L: Link>(session: ClientSession<L>) {
+    let _ = session.end();
+}
+
+/// Images that are to run together.
+struct Batch {
+    /// Which they are, counted through all repetitions.
+    numbers: Range<usize>,
+    /// In units.
+    images: Vec<Vec<i32>>,
+}
+
+/// Reads images and encodes them as the plan wants them.
+struct Reader<'a> {
+    data: &'a DataSet,
+    encoding: InputEncoding,
+    shape: Shape,
+}
+
+impl<'a> Reader<'a> {
+    fn new(data: &'a DataSet, plan: &ClientPlan) -> Self {
+        Self {
+            data,
+            encoding: plan.part.input.clone(),
+            shape: ends(plan.program()).0,
+        }
     }
 
-    /// Runs images together. Where that fails the other parties have been told.
-    fn batch<L: Link>(
-        &self,
-        session: &mut ClientSession<L>,
-        party: &mut exec::Client,
-        images: &[Vec<i32>],
-    ) -> Result<BatchRun, CliError> {
-        let images: Vec<&[i32]> = images.iter().map(Vec::as_slice).collect();
-        session.run(party, &images).map_err(client_error)
-    }
-
-    fn image(&self, plan: &ClientPlan, index: usize) -> Result<Vec<i32>, CliError> {
+    fn image(&self, index: usize) -> Result<Vec<i32>, CliError> {
         let image = self.data.get(index)?;
-        let units = plan.part.input.encode(&image.values, ends(plan.program()).0);
+        let units = self.encoding.encode(&image.values, self.shape);
         units.map_err(|problem| CliError::Image {
             name: self.data.name(index),
             problem,
         })
+    }
+
+    /// Reads images, counted through all repetitions.
+    fn batch(&self, numbers: Range<usize>) -> Result<Batch, CliError> {
+        let index = |number| number % self.data.len();
+        let images = numbers.clone().map(|number| self.image(index(number)));
+        let images = images.collect::<Result<_, _>>()?;
+        Ok(Batch { numbers, images })
+    }
+
+    /// Reads one batch after the other until one cannot be read, or nobody takes it.
+    fn read(&self, numbers: Range<usize>, size: usize, hand_over: &SyncSender<Result<Batch, CliError>>) {
+        let end = numbers.end;
+        for start in numbers.step_by(size) {
+            let batch = self.batch(start..end.min(start + size));
+            let failed = batch.is_err();
+            if hand_over.send(batch).is_err() || failed {
+                return;
+            }
+        }
     }
 }
 

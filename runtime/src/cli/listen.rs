@@ -22,6 +22,7 @@ pub fn server(args: &ServerArgs) -> Result<(), CliError> {
     announce(&listener)?;
     let options = ServeOptions {
         session_memory: args.session_memory,
+        idle_time: args.idle_time,
         ..options(&args.party, &args.listen)
     };
     net::server::serve(&listener, helper, own, &party, &options, &stop, &log::line)?;
@@ -60,7 +61,6 @@ fn options(party: &PartyArgs, listen: &ListenArgs) -> ServeOptions {
     ServeOptions {
         timeout: party.timeout,
         session_time: party.session_time,
-        idle_time: listen.idle_time,
         grace: listen.grace,
         sessions: listen.sessions,
         once: listen.once,

@@ -40,20 +40,26 @@ pub fn run(args: &LocalArgs) -> Result<(), CliError> {
     let helper = plans::helper(&args.plans.join("helper.plan"))?;
     let job = Job::open(&client, &args.images, args.repeat)?;
     args.trace.as_deref().map_or(Ok(()), check_writable)?;
+    // From here on a signal ends the run between two batches.
+    let stop = Stop::on_signals()?;
     let mut results = Results::begin(&job, &client)?;
     let wires = Wires::new(args.link, args.trace.is_some());
     let mut party = exec::Client::new(client).with_watch(wires.watch(Party::Client));
     let mut tally = Tally::default();
     tally.over(args.link.unwrap_or(LinkModel::IDEAL));
-    let stop = Stop::on_signals()?;
-    let client = Asking {
-        job: &job,
-        party: &mut party,
-        results: &mut results,
-        tally: &mut tally,
-        stop: &stop,
+    let outcome = match results.are_complete() {
+        true => Ok(()),
+        false => {
+            let client = Asking {
+                job: &job,
+                party: &mut party,
+                results: &mut results,
+                tally: &mut tally,
+                stop: &stop,
+            };
+            together(client, server, helper, &wires)
+        }
     };
-    let outcome = together(client, server, helper, &wires);
     let traced = match (&args.trace, &wires.trace) {
         (Some(path), Some(trace)) => write_trace(path, trace, party.plan().program()),
         _ => Ok(()),
@@ -74,9 +80,10 @@ struct Asking<'a, 'b> {
 impl Asking<'_, '_> {
     fn ask(&mut self, server: Wire, helper: Wire) -> Result<(), CliError> {
         let plan: &ClientPlan = self.party.plan();
-        let session = ClientSession::open(&Identity::from(plan), server, helper).map_err(client_error)?;
+        let own = Identity::from(plan);
+        let open = || ClientSession::open(&own, server, helper).map_err(client_error);
         self.job
-            .run(session, self.party, self.results, self.tally, self.stop)
+            .run(open, self.party, self.results, self.tally, self.stop)
     }
 }
 
@@ -142,7 +149,7 @@ impl Wires {
 }
 
 /// What server and helper have to say.
-enum News {
+pub(super) enum News {
     Setup(Traffic),
     Done(Party, Record),
 }
@@ -189,7 +196,7 @@ fn together(
     outcome
 }
 
-fn serve(
+pub(super) fn serve(
     mut party: exec::Server,
     client: Wire,
     helper: Wire,
@@ -203,7 +210,7 @@ fn serve(
     Ok(())
 }
 
-fn help(
+pub(super) fn help(
     mut party: exec::Helper,
     client: Wire,
     server: Wire,

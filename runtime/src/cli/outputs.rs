@@ -45,13 +45,29 @@ impl OutputFiles {
     /// Refuses what could not be done, before work is done for it.
     ///
     /// # Errors
-    /// If there is no file for the logits, or a file could not be written.
+    /// If there is no file for the logits, both are to be in one, or a file could not be written.
     pub fn check(&self) -> Result<(), CliError> {
         if self.logits == Some(None) && self.output.is_none() {
             return Err(CliError::LogitsFile);
         }
+        if let (Some(output), Some(logits)) = (self.output(), self.logits())
+            && place(output) == place(logits)
+        {
+            let path = output.to_owned();
+            return Err(CliError::OneFile { path });
+        }
         let mut paths = [self.output(), self.logits()].into_iter().flatten();
         paths.try_for_each(super::results::check_writable)
+    }
+}
+
+/// Where a file is, or will be, however its folder is written.
+fn place(path: &Path) -> PathBuf {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let folder = path.parent().and_then(|folder| folder.canonicalize().ok());
+    match (folder, path.file_name()) {
+        (Some(folder), Some(name)) => folder.join(name),
+        _ => path,
     }
 }
 
@@ -113,5 +129,21 @@ mod tests {
         assert_eq!(paths("x --logits l"), expected("", "l", true));
         assert_eq!(paths("x --logits"), expected("", "", false));
         assert_eq!(paths("x --output none/o"), expected("none/o", "", false));
+    }
+
+    #[test]
+    fn one_file_does_not_take_both() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path().display().to_string();
+        let check = |output: &str, logits: &str| {
+            let line = format!("x --output {folder}/{output} --logits {folder}/{logits}");
+            Line::parse_from(line.split(' ')).files.check()
+        };
+        std::fs::create_dir(format!("{folder}/sub")).unwrap();
+        for logits in ["o", "./o", "sub/../o"] {
+            let refused = check("o", logits).unwrap_err();
+            assert!(matches!(refused, CliError::OneFile { .. }), "{logits}: {refused}");
+        }
+        check("o", "sub/o").unwrap();
     }
 }

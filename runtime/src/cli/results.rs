@@ -3,15 +3,15 @@
 
 use std::path::Path;
 
-use trefoil_ir::plan::ClientPlan;
+use trefoil_ir::plan::{ClientPart, ClientPlan};
 use trefoil_ir::tail::{self, Type};
 
 use super::error::CliError;
 use super::images::{Job, predict};
 use super::predictions::{Format, Found, Prediction, Writer};
 use super::print;
-use crate::data::{DataError, ResultsFile, Row};
-use crate::files::{PrivateFile, write_private};
+use crate::data::{DataError, DataSet, Origin, ResultsFile, Row};
+use crate::files::{self, write_private};
 use crate::report::{Accuracy, Report, Tally};
 use crate::terminal::{Bar, note, print::chain};
 
@@ -47,18 +47,15 @@ impl<'a> Results<'a> {
         let decoding = &plan.part.output;
         let types = decoding.tail.types();
         let types = types.expect("a plan is decoded only with a tail that can be run");
+        let origin = origin(&job.data, plan)?;
         let open = |path: Option<&Path>, ty: Option<&Type>| match (path, ty) {
-            (Some(path), Some(ty)) => open(job, path, ty).map(Some),
+            (Some(path), Some(ty)) => open(job, path, ty, &origin).map(Some),
             _ => Ok(None),
         };
         let mut output = open(job.files.output(), types.last())?;
         let mut logits = open(job.files.logits(), types.first())?;
-        // A run may have ended between the two.
-        let files = || output.iter().chain(&logits);
-        let done = files().map(ResultsFile::rows).min().unwrap_or(0);
-        for file in output.iter_mut().chain(&mut logits) {
-            file.keep(done)?;
-        }
+        let mut files: Vec<&mut ResultsFile> = output.iter_mut().chain(&mut logits).collect();
+        let done = level(&mut files)?;
         let images = (0..job.data.len()).map(|index| job.data.name(index));
         let map = decoding.tail.scores().classes().is_none();
         let bar = if job.quiet {
@@ -84,6 +81,11 @@ impl<'a> Results<'a> {
     /// How many images have results, those of an earlier run included.
     pub(super) fn done(&self) -> usize {
         self.done
+    }
+
+    /// Whether an earlier run came to its end, but for the names of its files.
+    pub(super) fn are_complete(&self) -> bool {
+        self.done >= self.job.runs()
     }
 
     /// Whether nobody would learn of further results.
@@ -158,6 +160,12 @@ impl<'a> Results<'a> {
             .map_or(Ok(()), |path| write_report(path, &report));
         // Of two errors the first says more.
         outcome.and(reported).map_err(|source| self.with_kept(source))?;
+        if self.done >= self.job.data.len() {
+            self.output
+                .iter()
+                .chain(&self.logits)
+                .for_each(ResultsFile::forget);
+        }
         self.summarise(&report)
     }
 
@@ -166,8 +174,9 @@ impl<'a> Results<'a> {
         if self.done < self.job.data.len() {
             return Ok(());
         }
-        let mut files = self.output.iter_mut().chain(&mut self.logits);
-        Ok(files.try_for_each(ResultsFile::finish)?)
+        let mut files: Vec<&mut ResultsFile> = self.output.iter_mut().chain(&mut self.logits).collect();
+        files.iter().try_for_each(|file| file.sync())?;
+        Ok(files.iter_mut().try_for_each(|file| file.finish())?)
     }
 
     /// Says with an error where the results are that the run came to before.
@@ -205,7 +214,50 @@ impl<'a> Results<'a> {
     }
 }
 
-fn open(job: &Job, path: &Path, ty: &Type) -> Result<ResultsFile, DataError> {
+/// What results depend on.
+pub(super) fn origin(images: &DataSet, plan: &ClientPlan) -> Result<Origin, DataError> {
+    let ClientPart {
+        input,
+        output,
+        preprocess,
+        ..
+    } = &plan.part;
+    // The plan's id is of what the parties compute, and not of what the client does before and behind it.
+    let mut client = blake3::Hasher::new();
+    let hashed = serde_json::to_writer(&mut client, &(input, output, preprocess));
+    hashed.expect("numbers and words can be written as JSON, and a hash takes all");
+    Ok(Origin {
+        plan: format!("{} {}", plan.plan_id(), client.finalize()),
+        data: images.origin()?,
+    })
+}
+
+/// Brings files of results to as many rows as all of them have: a run may have ended between two of
+/// them. Then they are one row apart, and complete ones are not apart at all.
+fn level(files: &mut [&mut ResultsFile]) -> Result<usize, CliError> {
+    let by_rows = |file: &&&mut ResultsFile| file.rows();
+    let (Some(longest), Some(shortest)) =
+        (files.iter().max_by_key(by_rows), files.iter().min_by_key(by_rows))
+    else {
+        return Ok(0);
+    };
+    let (rows, fewer) = (longest.rows(), shortest.rows());
+    let apart = if longest.is_complete() { 0 } else { 1 };
+    if rows - fewer > apart {
+        return Err(CliError::Apart {
+            longer: longest.place().to_owned(),
+            rows,
+            shorter: shortest.place().to_owned(),
+            fewer,
+        });
+    }
+    for file in files {
+        file.keep(fewer)?;
+    }
+    Ok(fewer)
+}
+
+fn open(job: &Job, path: &Path, ty: &Type, origin: &Origin) -> Result<ResultsFile, DataError> {
     let row = Row {
         dtype: ty.dtype,
         dims: ty.row_dims().to_vec(),
@@ -215,7 +267,7 @@ fn open(job: &Job, path: &Path, ty: &Type) -> Result<ResultsFile, DataError> {
     } else {
         ResultsFile::create
     };
-    open(path, row, job.data.len())
+    open(path, row, job.data.len(), origin)
 }
 
 /// Refuses a file that could not be written, before work is done for it.
@@ -223,8 +275,7 @@ fn open(job: &Job, path: &Path, ty: &Type) -> Result<ResultsFile, DataError> {
 /// # Errors
 /// If its folder does not exist, or takes no file.
 pub fn check_writable(path: &Path) -> Result<(), CliError> {
-    let begun = PrivateFile::create(path).map(drop);
-    begun.map_err(|source| CliError::Write {
+    files::check_writable(path).map_err(|source| CliError::Write {
         path: path.to_owned(),
         source,
     })

@@ -10,8 +10,8 @@ use trefoil_ir::tail::{Array, DType};
 
 use super::args::Args;
 use super::{CliError, dispatch};
-use crate::data::{ResultsFile, Row};
-use crate::session::testing::{SHAPE, files};
+use crate::data::{DataSet, Origin, ResultsFile, Row};
+use crate::session::testing::{SHAPE, client_plan, files};
 use crate::trace::tests::trace_file;
 
 /// A folder of plans (the server's of compilation `server`) and five images.
@@ -228,23 +228,43 @@ fn results_have_a_place_before_there_is_a_session() {
     );
 }
 
-#[test]
-fn a_run_goes_on_where_an_earlier_one_ended() {
-    let (folder, images) = folder(1);
-    let path = folder.path();
-    let output = path.join("o.npy");
-    // Two of five images; that they are the images' own values shows that they were not computed again.
+/// What an interrupted run over the five images of the folder leaves: so many rows of -7.
+fn interrupted(folder: &Path, output: &str, rows: usize) {
+    let data = DataSet::open(&folder.join("x.npy"), None, None).unwrap();
+    let origin = super::results::origin(&data, &client_plan(1)).unwrap();
+    leave(folder, output, rows, &origin);
+}
+
+fn leave(folder: &Path, output: &str, rows: usize, origin: &Origin) {
     let (dtype, dims) = (DType::F32, vec![SHAPE.c, SHAPE.h, SHAPE.w]);
     let row = Row {
         dtype,
         dims: dims.clone(),
     };
-    let mut earlier = ResultsFile::create(&output, row, 5).unwrap();
-    for _ in 0..2 {
+    let mut earlier = ResultsFile::create(&folder.join(output), row, 5, origin).unwrap();
+    for _ in 0..rows {
         let (dims, values) = (dims.clone(), vec![-7.0; SHAPE.len()]);
         earlier.append(&Array { dims, dtype, values }).unwrap();
     }
-    drop(earlier);
+}
+
+/// The names of a folder's results, in order.
+fn results_in(folder: &Path) -> Vec<String> {
+    let names = fs::read_dir(folder).unwrap();
+    let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<String> = names.filter(|name| name.contains(".npy")).collect();
+    names.retain(|name| name != "x.npy" && name != "y.npy");
+    names.sort();
+    names
+}
+
+#[test]
+fn a_run_goes_on_where_an_earlier_one_ended() {
+    let (folder, images) = folder(1);
+    let path = folder.path();
+    let output = path.join("o.npy");
+    // Two of five images; that they keep values which no image has shows that they were not computed again.
+    interrupted(path, "o.npy", 2);
     let more = format!("--output {}", output.display());
     let error = message(&local(path, &more).unwrap_err());
     assert!(
@@ -258,15 +278,100 @@ fn a_run_goes_on_where_an_earlier_one_ended() {
         logits.slice(s![2.., .., .., ..]),
         images.slice(s![2.., .., .., ..])
     );
-    assert!(
-        logits
-            .slice(s![..2, .., .., ..])
-            .iter()
-            .all(|&value| value == -7.0)
-    );
+    let mut kept = logits.slice(s![..2, .., .., ..]).into_iter();
+    assert!(kept.all(|&value| value == -7.0));
+    assert_eq!(results_in(path), ["o.npy"]);
     // Without an earlier run it is an ordinary one.
     let (report, logits) = ran(path, "--resume");
     assert_eq!((&report["images"], logits), (&5.into(), images));
+}
+
+#[test]
+fn another_plan_and_other_images_are_not_mixed_with_earlier_results() {
+    let (folder, images) = folder(1);
+    let path = folder.path();
+    let resume =
+        || message(&local(path, &format!("--resume --output {}/o.npy", path.display())).unwrap_err());
+    interrupted(path, "o.npy", 2);
+    // Written anew: the time is another one, and the number that was no image's is now.
+    let kept = fs::metadata(path.join("x.npy")).unwrap().modified().unwrap();
+    write_npy(path.join("x.npy"), &(images + 1.0)).unwrap();
+    let error = resume();
+    assert!(error.contains("are of another data than this run's"), "{error}");
+    let file = fs::File::options().write(true).open(path.join("x.npy")).unwrap();
+    file.set_modified(kept).unwrap();
+    for (name, bytes) in [
+        ("client", files(2).client),
+        ("server", files(2).server),
+        ("helper", files(2).helper),
+    ] {
+        fs::write(path.join(format!("{name}.plan")), bytes).unwrap();
+    }
+    let error = resume();
+    assert!(error.contains("are of another plan than this run's"), "{error}");
+    assert_eq!(results_in(path), ["o.npy.partial", "o.npy.partial.run"]);
+}
+
+#[test]
+fn results_that_are_more_than_a_row_apart_are_not_of_one_run() {
+    let (folder, images) = folder(1);
+    let path = folder.path();
+    let both = format!("--output {0}/o.npy --logits {0}/l.npy", path.display());
+    let left = |outputs, logits| {
+        interrupted(path, "o.npy", outputs);
+        interrupted(path, "l.npy", logits);
+    };
+    left(4, 2);
+    let error = message(&local(path, &format!("{both} --resume")).unwrap_err());
+    assert!(
+        error.contains("o.npy.partial` holds 4 results and") && error.contains("l.npy.partial` holds 2"),
+        "{error}"
+    );
+    let partial: Array4<f32> = read_npy(path.join("o.npy.partial")).unwrap();
+    assert_eq!(partial.dim().0, 4, "and nothing is lost");
+    for name in results_in(path) {
+        fs::remove_file(path.join(name)).unwrap();
+    }
+    // A run may end between the two.
+    left(4, 3);
+    local(path, &format!("{both} --resume")).unwrap();
+    assert_eq!(results_in(path), ["l.npy", "o.npy"]);
+    for name in ["o.npy", "l.npy"] {
+        let rows: Array4<f32> = read_npy(path.join(name)).unwrap();
+        assert_eq!(
+            rows.slice(s![3.., .., .., ..]),
+            images.slice(s![3.., .., .., ..]),
+            "{name}"
+        );
+        assert_eq!(rows[[2, 0, 0, 0]], -7.0, "{name}");
+    }
+}
+
+#[test]
+fn results_that_lack_nothing_but_their_names_need_no_session() {
+    let (folder, _) = folder(1);
+    let path = folder.path();
+    // The run was killed between the names of the two.
+    interrupted(path, "o.npy", 5);
+    interrupted(path, "l.npy", 5);
+    fs::rename(path.join("o.npy.partial"), path.join("o.npy")).unwrap();
+    // Nobody listens there, and the plans of `local` are of two compilations.
+    fs::write(path.join("server.plan"), files(2).server).unwrap();
+    let folder = path.display();
+    let both = format!("--output {folder}/o.npy --logits {folder}/l.npy --resume");
+    let client = format!(
+        "trefoil-party client --plan {folder}/client.plan --server 127.0.0.1:1 --helper 127.0.0.1:1 \
+         --data {folder}/x.npy {both}"
+    );
+    dispatch(Args::try_parse_from(client.split_whitespace()).unwrap()).unwrap();
+    assert_eq!(results_in(path), ["l.npy", "o.npy"]);
+    interrupted(path, "o.npy", 5);
+    interrupted(path, "l.npy", 5);
+    let report = format!("{both} --report {folder}/r.json");
+    local(path, &report).unwrap();
+    assert_eq!(results_in(path), ["l.npy", "o.npy"]);
+    let logits: Array4<f32> = read_npy(path.join("l.npy")).unwrap();
+    assert_eq!((logits.dim().0, logits[[4, 0, 0, 0]]), (5, -7.0));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fmt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
 use trefoil_ir::text::printable;
@@ -116,6 +117,38 @@ impl DataSet {
     pub fn label(&self, index: usize) -> Option<i64> {
         let class = *self.labels.as_ref()?.get(index)?;
         (class != UNLABELLED).then_some(class)
+    }
+
+    /// Which images these are, and in which order, as far as the file system tells: a hash of names,
+    /// lengths and times, which does not read a single image.
+    ///
+    /// # Errors
+    /// If a file is not there any more.
+    pub fn origin(&self) -> Result<String, DataError> {
+        let mut hasher = blake3::Hasher::new();
+        for file in self.files() {
+            let (path, metadata) = std::path::absolute(&file)
+                .and_then(|path| Ok((path, file.metadata()?)))
+                .map_err(unreadable(&file))?;
+            hasher.update(path.as_os_str().as_encoded_bytes());
+            // No name holds it.
+            hasher.update(&[0]);
+            hasher.update(&metadata.len().to_le_bytes());
+            hasher.update(&metadata.mtime().to_le_bytes());
+            hasher.update(&metadata.mtime_nsec().to_le_bytes());
+        }
+        Ok(hasher.finalize().to_string())
+    }
+
+    /// The files that the images are in.
+    fn files(&self) -> Vec<PathBuf> {
+        match &self.source {
+            Source::Floats(_) | Source::Bytes(..) => vec![self.path.clone()],
+            Source::Pictures(files, _) => {
+                let files = files.iter().take(self.len);
+                files.map(|file| self.path.join(file)).collect()
+            }
+        }
     }
 
     fn open_array(

@@ -62,11 +62,51 @@ pub enum DataError {
         /// The file.
         path: PathBuf,
     },
+    /// The partial file of another model, or of other images.
+    #[error(
+        "the results in `{}` are of another {what} than this run's: give the {what} that they are of, or remove \
+         the file to begin anew",
+        path.display()
+    )]
+    OfAnotherRun {
+        /// The partial file.
+        path: PathBuf,
+        /// What differs.
+        what: &'static str,
+    },
+    /// A partial file without its record.
+    #[error(
+        "of which plan and data the results in `{path}` are is not known, since `{path}.run` is not there: remove \
+         the file to begin anew",
+        path = path.display()
+    )]
+    OfUnknownRun {
+        /// The partial file.
+        path: PathBuf,
+    },
     /// Another run writes the same results.
     #[error("`{}` is being written by another run: name another file", path.display())]
     InUse {
         /// The partial file.
         path: PathBuf,
+    },
+    /// A result that is of another kind than those of its file, or one too many.
+    #[error(
+        "the result of image {index} has the shape {found:?}, and `{}` takes {total} of the shape {shape:?} and of \
+         one type: those before it are kept there",
+        path.display()
+    )]
+    NoPlace {
+        /// The partial file.
+        path: PathBuf,
+        /// The image.
+        index: usize,
+        /// Its result's dimensions.
+        found: Vec<usize>,
+        /// Those of the file's.
+        shape: Vec<usize>,
+        /// How many there are to be.
+        total: usize,
     },
     /// Results are to replace something that is no file.
     #[error("`{}` is not a file, and results can replace a file only: name another one", path.display())]

@@ -31,7 +31,7 @@ const TEXT: usize = 10;
 /// If it is no `.npy` array.
 pub fn read_npy_header(reader: &mut impl Read) -> Result<(Vec<usize>, u64), NpyError> {
     let header = read_header(reader)?;
-    Ok((header::shape(&header)?, header::byte_len(&header)))
+    Ok((header::shape(&header)?, header::byte_len(&header)?))
 }
 
 /// Whether a file begins as `.npy` files do.
@@ -48,7 +48,7 @@ fn open(path: &Path) -> Result<NpyFile<BufReader<File>>, NpyError> {
     let mut file = File::open(path)?;
     let header = read_header(&mut file)?;
     let start = file.stream_position()?;
-    let announced = header::byte_len(&header);
+    let announced = header::byte_len(&header)?;
     let found = file.metadata()?.len().saturating_sub(start);
     if announced != found {
         return Err(NpyError::Length { announced, found });

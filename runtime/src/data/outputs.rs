@@ -1,4 +1,4 @@
-//! Writes outputs and logits, and reads the class off them.
+//! Writes the outputs and logits of a whole set at once.
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -42,20 +42,6 @@ pub fn write_arrays(path: impl AsRef<Path>, rows: &[Array]) -> Result<(), DataEr
     })
 }
 
-/// The index of the greatest logit, the first of equals; NaN never wins.
-///
-/// Of an empty or all-NaN slice it is 0.
-pub fn top1(logits: &[f32]) -> usize {
-    let mut best = 0;
-    for (index, &logit) in logits.iter().enumerate() {
-        // A NaN in the lead gives way to the first number.
-        if logit > logits[best] || (logits[best].is_nan() && !logit.is_nan()) {
-            best = index;
-        }
-    }
-    best
-}
-
 fn write_array(file: &mut impl Write, rows: &[Array], dtype: DType, shape: &[usize]) -> io::Result<()> {
     file.write_all(&npy::header_of(dtype, shape)?)?;
     let mut bytes = Vec::new();
@@ -75,17 +61,6 @@ mod tests {
     use ndarray_npy::read_npy;
 
     use super::*;
-
-    #[test]
-    fn top1_takes_the_first_maximum_and_no_nan() {
-        let nan = f32::NAN;
-        assert_eq!(top1(&[1.0, 3.0, 3.0, 2.0]), 1);
-        assert_eq!(top1(&[nan, -5.0, nan, -4.0, nan]), 3);
-        assert_eq!(top1(&[nan, f32::NEG_INFINITY]), 1);
-        assert_eq!(top1(&[nan, nan]), 0);
-        assert_eq!(top1(&[]), 0);
-        assert_eq!(top1(&[f32::NEG_INFINITY, f32::INFINITY]), 1);
-    }
 
     fn array(dims: &[usize], dtype: DType, values: Vec<f64>) -> Array {
         let dims = dims.to_vec();

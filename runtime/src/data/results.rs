@@ -3,7 +3,8 @@
 //! Rows go to `O.npy.partial`, which is a sound array of the rows so far after every append, and
 //! which takes the name `O.npy` when the last row is in it. Its room on the disk is reserved before
 //! the first: a run of hours must not end for want of it. A run that fails leaves the partial file,
-//! and a later one can go on behind its rows.
+//! and a later one can go on behind its rows, if the [`record`] beside it says that they are of the same
+//! plan and images.
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -18,14 +19,19 @@ use trefoil_ir::tail::{Array, DType};
 
 use super::error::DataError;
 use super::npy;
+use record::{Past, Record};
 
+mod record;
 #[cfg(test)]
 mod tests;
+
+pub use record::Origin;
 
 /// An array that is being written, a row an image.
 pub struct ResultsFile {
     path: PathBuf,
     partial: PathBuf,
+    record: Record,
     file: File,
     row: Row,
     /// Bytes before the first row, whatever the number of rows.
@@ -33,8 +39,18 @@ pub struct ResultsFile {
     rows: usize,
     /// Rows of the complete array.
     total: usize,
-    /// Whether the file is this run's, and not yet only looked at.
-    begun: bool,
+    state: State,
+}
+
+/// How far the file of a run has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// It is only looked at.
+    Found,
+    /// It is this run's, and grows.
+    Begun,
+    /// It has its name.
+    Complete,
 }
 
 /// What one image's result is.
@@ -79,10 +95,10 @@ impl ResultsFile {
     ///
     /// # Errors
     /// If the file cannot be created, there is no room for it, or another run's rows are in it.
-    pub fn create(path: &Path, row: Row, total: usize) -> Result<Self, DataError> {
-        let mut results = Self::open(path, row, total)?;
+    pub fn create(path: &Path, row: Row, total: usize, origin: &Origin) -> Result<Self, DataError> {
+        let mut results = Self::open(path, row, total, origin)?;
         match results.found()? {
-            0 => results.begin(0)?,
+            0 => results.begin_anew()?,
             rows => {
                 let path = results.partial.clone();
                 return Err(DataError::Unfinished { path, rows });
@@ -91,23 +107,23 @@ impl ResultsFile {
         Ok(results)
     }
 
-    /// Goes on behind the rows of an interrupted run. Without such a run it is
-    /// [`create`](Self::create).
+    /// Goes on behind the rows of an interrupted run, or has nothing left to do where that run came to
+    /// give the array its name. Without such a run it is [`create`](Self::create).
     ///
     /// # Errors
-    /// As of `create`, and if those rows are of another kind, or more than `total`.
-    pub fn resume(path: &Path, row: Row, total: usize) -> Result<Self, DataError> {
-        let mut results = Self::open(path, row, total)?;
-        let found = results.found()?;
-        let length = results
-            .file
-            .metadata()
-            .map_err(write_error(&results.partial))?
-            .len();
-        if found > total || (found > 0 && length < results.bytes(found)) {
-            return Err(results.foreign());
+    /// As of `create`, and if those rows are of another kind or origin, or more than `total`.
+    pub fn resume(path: &Path, row: Row, total: usize, origin: &Origin) -> Result<Self, DataError> {
+        let mut results = Self::open(path, row, total, origin)?;
+        let past = results.record.past();
+        let past = past.map_err(write_error(results.record.path()))?;
+        match results.found()? {
+            0 if past == Past::Same && results.is_named() => results.complete()?,
+            0 => results.begin_anew()?,
+            found => {
+                results.expect_same(past)?;
+                results.go_on(found)?;
+            }
         }
-        results.begin(found)?;
         Ok(results)
     }
 
@@ -116,13 +132,26 @@ impl ResultsFile {
         self.rows
     }
 
-    /// Keeps the first `rows` rows alone.
+    /// Whether the array has its name.
+    pub fn is_complete(&self) -> bool {
+        self.state == State::Complete
+    }
+
+    /// Where the rows are.
+    pub fn place(&self) -> &Path {
+        match self.state {
+            State::Found | State::Begun => &self.partial,
+            State::Complete => &self.path,
+        }
+    }
+
+    /// Keeps the first `rows` rows alone, of an array that is not complete.
     ///
     /// # Errors
     /// If the file cannot be written.
     pub fn keep(&mut self, rows: usize) -> Result<(), DataError> {
         if rows < self.rows {
-            self.begin(rows)
+            self.go_on(rows)
         } else {
             Ok(())
         }
@@ -134,10 +163,12 @@ impl ResultsFile {
     /// If it is of another kind, one too many, or cannot be written; the rows before it are safe.
     pub fn append(&mut self, row: &Array) -> Result<(), DataError> {
         if (row.dtype, &row.dims) != (self.row.dtype, &self.row.dims) || self.rows == self.total {
-            return Err(DataError::OutputShape {
+            return Err(DataError::NoPlace {
+                path: self.partial.clone(),
                 index: self.rows,
                 found: row.dims.clone(),
                 shape: self.row.dims.clone(),
+                total: self.total,
             });
         }
         let mut bytes = Vec::with_capacity(self.row.bytes());
@@ -151,14 +182,30 @@ impl ResultsFile {
         Ok(())
     }
 
+    /// Sees to it that all rows are on the disk. Of several arrays each is before one has its name: what
+    /// is found under it is whole, and so are the others.
+    ///
+    /// # Errors
+    /// If the file system refuses; the rows are in the partial file then.
+    pub fn sync(&self) -> Result<(), DataError> {
+        self.file.sync_all().map_err(|source| self.failed(source))
+    }
+
     /// Gives the complete array its name.
     ///
     /// # Errors
     /// If the file system refuses; the rows are in the partial file then.
     pub fn finish(&mut self) -> Result<(), DataError> {
-        let synced = self.file.sync_all();
-        let renamed = synced.and_then(|()| fs::rename(&self.partial, &self.path));
-        renamed.map_err(|source| self.failed(source))
+        if !self.is_complete() {
+            fs::rename(&self.partial, &self.path).map_err(|source| self.failed(source))?;
+            self.state = State::Complete;
+        }
+        Ok(())
+    }
+
+    /// Forgets which run this was: nothing is left to go on with.
+    pub fn forget(&self) {
+        self.record.remove();
     }
 
     /// What there is to keep: nothing if there is no row yet, or the array is complete.
@@ -171,7 +218,7 @@ impl ResultsFile {
     }
 
     /// Opens the partial file, alone.
-    fn open(path: &Path, row: Row, total: usize) -> Result<Self, DataError> {
+    fn open(path: &Path, row: Row, total: usize, origin: &Origin) -> Result<Self, DataError> {
         let partial = partial_path(path).map_err(write_error(path))?;
         // A device, say, would be replaced by a file.
         if fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
@@ -196,13 +243,14 @@ impl ResultsFile {
         let header = row.header(total).map_err(write_error(&partial))?.len();
         Ok(Self {
             path: path.to_owned(),
+            record: Record::beside(&partial, origin.clone()),
             partial,
             file,
             row,
             header,
             rows: 0,
             total,
-            begun: false,
+            state: State::Found,
         })
     }
 
@@ -212,24 +260,65 @@ impl ResultsFile {
         if length == 0 {
             return Ok(0);
         }
-        let mut file = File::open(&self.partial).map_err(write_error(&self.partial))?;
-        let header = npy::read_header(&mut file).map_err(|_| self.foreign())?;
-        let start = file.stream_position().map_err(write_error(&self.partial))?;
-        let alike = npy::is_of(&header, self.row.dtype) && start == self.header as u64;
-        let wanted = self.row.dims.iter().map(|&axis| axis as u64);
-        match header.shape().split_first() {
-            Some((&rows, shape)) if alike && shape.iter().copied().eq(wanted) => Ok(rows as usize),
+        match self.rows_in(&self.partial).map_err(write_error(&self.partial))? {
+            Some(rows) if rows <= self.total && self.bytes(rows) <= length => Ok(rows),
             _ => Err(self.foreign()),
         }
     }
 
+    /// How many such rows a file says that it holds, if it is an array of them.
+    fn rows_in(&self, path: &Path) -> io::Result<Option<usize>> {
+        let mut file = File::open(path)?;
+        let Ok(header) = npy::read_header(&mut file) else {
+            return Ok(None);
+        };
+        let alike = npy::is_of(&header, self.row.dtype) && file.stream_position()? == self.header as u64;
+        let wanted = self.row.dims.iter().map(|&axis| axis as u64);
+        Ok(match header.shape().split_first() {
+            Some((&rows, shape)) if alike && shape.iter().copied().eq(wanted) => usize::try_from(rows).ok(),
+            _ => None,
+        })
+    }
+
+    /// Whether the complete array has its name already.
+    fn is_named(&self) -> bool {
+        let whole = |metadata: fs::Metadata| metadata.len() == self.bytes(self.total);
+        fs::metadata(&self.path).is_ok_and(whole)
+            && matches!(self.rows_in(&self.path), Ok(Some(rows)) if rows == self.total)
+    }
+
+    /// Takes the array that has its name for this run's.
+    fn complete(&mut self) -> Result<(), DataError> {
+        (self.rows, self.state) = (self.total, State::Complete);
+        fs::remove_file(&self.partial).map_err(|source| self.failed(source))
+    }
+
+    /// Refuses rows of another origin.
+    fn expect_same(&self, past: Past) -> Result<(), DataError> {
+        let path = self.partial.clone();
+        match past {
+            Past::Same => Ok(()),
+            Past::Unknown => Err(DataError::OfUnknownRun { path }),
+            Past::Other(what) => Err(DataError::OfAnotherRun { path, what }),
+        }
+    }
+
+    /// Begins without a row, and says whose rows those will be.
+    fn begin_anew(&mut self) -> Result<(), DataError> {
+        self.go_on(0)?;
+        let written = self.record.write();
+        written.map_err(write_error(self.record.path()))
+    }
+
     /// Makes the file an array of its first `rows` rows, with room for all.
-    fn begin(&mut self, rows: usize) -> Result<(), DataError> {
-        (self.rows, self.begun) = (rows, true);
-        self.reserve()?;
-        let cut = self.file.set_len(self.bytes(rows).max(self.header as u64));
-        let begun = cut.and_then(|()| self.count(rows));
-        begun.map_err(|source| self.failed(source))
+    fn go_on(&mut self, rows: usize) -> Result<(), DataError> {
+        (self.rows, self.state) = (rows, State::Begun);
+        // Rows that are not counted may be there, and not the other way round.
+        let counted = self.count(rows);
+        let cut = counted.and_then(|()| self.file.set_len(self.bytes(rows)));
+        cut.map_err(|source| self.failed(source))?;
+        // To set the length gives back what was reserved beyond it, hence in this order.
+        self.reserve()
     }
 
     /// Room for all rows, without any of them.
@@ -293,12 +382,15 @@ impl ResultsFile {
 impl Drop for ResultsFile {
     /// Leaves an array of the rows so far, or nothing where there are none.
     fn drop(&mut self) {
-        if !self.begun || !is_still(&self.file, &self.partial) {
+        if self.state != State::Begun || !is_still(&self.file, &self.partial) {
             return;
         }
         // There is nobody to tell, and the error that led here says more.
         let _ = match self.rows {
-            0 => fs::remove_file(&self.partial),
+            0 => {
+                self.record.remove();
+                fs::remove_file(&self.partial)
+            }
             // What was reserved and not used is given back, and half a row is cut off.
             rows => self.file.set_len(self.bytes(rows)),
         };

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::tcp::LINGER;
-use crate::wire::frame::HEADER_BYTES;
-use crate::wire::{AbortReason, Header, Tag};
+use crate::wire::frame::frame;
+use crate::wire::{AbortReason, Tag};
 
 /// How many have that moment at a time, where the system allows that many.
 const MOST: usize = 64;
@@ -33,11 +33,11 @@ impl Leaving {
         }
     }
 
-    /// Sends a frame and the reason, and nothing more. What does not fit into the system's buffer is
+    /// Sends a refusal, if there is one, and the reason, and nothing more. What does not fit into the system's buffer is
     /// not sent.
-    pub(super) fn dismiss(&mut self, stream: Arc<TcpStream>, frame: Option<&[u8]>, reason: AbortReason) {
-        let mut bytes = frame.unwrap_or_default().to_vec();
-        bytes.extend(abort(reason));
+    pub(super) fn dismiss(&mut self, stream: Arc<TcpStream>, refusal: Option<&[u8]>, reason: AbortReason) {
+        let mut bytes = refusal.unwrap_or_default().to_vec();
+        bytes.extend(frame(Tag::abort(reason), &[]));
         let told = stream.set_nonblocking(true);
         let told = told.and_then(|()| (&*stream).write_all(&bytes));
         let told = told.and_then(|()| stream.shutdown(Shutdown::Write));
@@ -65,11 +65,6 @@ impl Leaving {
         self.queue
             .retain(|(until, stream)| *until > now && !has_closed(stream));
     }
-}
-
-fn abort(reason: AbortReason) -> [u8; HEADER_BYTES] {
-    let tag = Tag::abort(reason);
-    Header { tag, length: 0 }.encode()
 }
 
 /// Reads a little; whether the peer has closed.

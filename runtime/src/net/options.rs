@@ -21,7 +21,7 @@ pub struct ServeOptions {
     pub hello_timeout: Duration,
     /// Limit of the time from one party's proof to the other's, at the helper.
     pub pair_timeout: Duration,
-    /// How long a client may be without a request.
+    /// How long a client may be without a request, at the server.
     pub idle_time: Duration,
     /// How long a session may take.
     pub session_time: Duration,

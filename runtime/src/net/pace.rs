@@ -11,12 +11,17 @@ use rustix::net::{RecvFlags, recv, sockopt};
 use trefoil_ir::mpc::Party;
 
 use super::sessions::Control;
+use super::stop::Stop;
 use crate::wire::frame::HEADER_BYTES;
 use crate::wire::{AbortReason, Cause, FrameKind, Header};
 
 /// Bytes a second that a peer must send, or read, at least: each such number of bytes extends the
 /// limit of a message by a second. A modem is faster.
 pub(super) const FLOOR: u32 = 8 << 10;
+
+/// How long a peer may take for the rest of a header that it has begun: headers are sent in one
+/// piece, so this is time for the network alone.
+pub(super) const HEADER_TIME: Duration = Duration::from_secs(15);
 
 /// How often a wait is interrupted to see whether it is to end.
 const LOOK: Duration = Duration::from_millis(200);
@@ -159,6 +164,7 @@ struct Watch {
     /// When the session is to be over, and how long that was from its beginning.
     until: Option<(Instant, Duration)>,
     control: Option<Arc<Control>>,
+    stop: Option<Stop>,
     other: Option<Other>,
 }
 
@@ -169,6 +175,8 @@ struct Other {
     /// How long this session may go on when that connection has closed.
     grace: Duration,
     closed: Option<Instant>,
+    /// Since when a part of a header is there, which hides whether the peer has closed.
+    begun: Option<Instant>,
     looked: Instant,
 }
 
@@ -178,6 +186,9 @@ impl Guard {
         let mut watch = self.lock();
         if let Some(cause) = watch.control.as_ref().and_then(|control| control.ended()) {
             return Err(cause);
+        }
+        if watch.stop.as_ref().is_some_and(Stop::requested) {
+            return Err(Cause::Stopping);
         }
         if let Some((until, time)) = watch.until
             && Instant::now() >= until
@@ -199,12 +210,17 @@ impl Guard {
         self.lock().control = Some(control);
     }
 
+    pub(super) fn heed(&self, stop: Option<&Stop>) {
+        self.lock().stop = stop.cloned();
+    }
+
     pub(super) fn watch(&self, stream: Arc<TcpStream>, party: Party, grace: Duration) {
         self.lock().other = Some(Other {
             stream,
             party,
             grace,
             closed: None,
+            begun: None,
             looked: Instant::now(),
         });
     }
@@ -235,6 +251,12 @@ impl Other {
             self.looked = Instant::now();
             match glance(&self.stream) {
                 Glance::Quiet => {}
+                Glance::Begun => {
+                    let begun = self.begun.get_or_insert(self.looked);
+                    if begun.elapsed() >= HEADER_TIME {
+                        return Some(Cause::Lost { party });
+                    }
+                }
                 Glance::Closed => self.closed = Some(Instant::now()),
                 Glance::Says(Some(reason)) => return Some(Cause::GaveUp { party, reason }),
                 Glance::Says(None) => return Some(Cause::Lost { party }),
@@ -250,6 +272,8 @@ impl Other {
 pub(super) enum Glance {
     /// Nothing.
     Quiet,
+    /// The peer has sent a part of a header. Whether it has closed since then cannot be seen.
+    Begun,
     /// The peer has closed it.
     Closed,
     /// The peer has given up, with this reason, or has sent what it must not.
@@ -262,7 +286,8 @@ pub(super) fn glance(stream: &TcpStream) -> Glance {
     match recv(stream, &mut header[..], RecvFlags::PEEK | RecvFlags::DONTWAIT) {
         Ok((_, 0)) => Glance::Closed,
         Ok((_, HEADER_BYTES)) => Glance::Says(abort_reason(&header)),
-        Ok(_) | Err(Errno::AGAIN | Errno::INTR) => Glance::Quiet,
+        Ok(_) => Glance::Begun,
+        Err(Errno::AGAIN | Errno::INTR) => Glance::Quiet,
         Err(_) => Glance::Closed,
     }
 }
@@ -274,7 +299,43 @@ fn abort_reason(header: &[u8; HEADER_BYTES]) -> Option<AbortReason> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+    use std::net::TcpListener;
+
     use super::*;
+
+    /// What a connection shows once it shows something.
+    fn seen(stream: &TcpStream) -> Glance {
+        loop {
+            match glance(stream) {
+                Glance::Quiet => std::thread::sleep(Duration::from_millis(1)),
+                seen => return seen,
+            }
+        }
+    }
+
+    #[test]
+    fn a_part_of_a_header_is_no_leave_to_be_gone_for_ever() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let stream = Arc::new(listener.accept().unwrap().0);
+        peer.write_all(&[0x88; HEADER_BYTES - 1]).unwrap();
+        drop(peer);
+        assert_eq!(seen(&stream), Glance::Begun);
+        let guard = Guard::default();
+        guard.watch(Arc::clone(&stream), Party::Server, Duration::ZERO);
+        let look = |guard: &Guard| {
+            let mut watch = guard.lock();
+            let other = watch.other.as_mut().unwrap();
+            other.looked -= LOOK;
+            other.look()
+        };
+        // The rest may still be under way, for a time.
+        assert_eq!(look(&guard), None);
+        *guard.lock().other.as_mut().unwrap().begun.as_mut().unwrap() -= HEADER_TIME;
+        let party = Party::Server;
+        assert_eq!(look(&guard), Some(Cause::Lost { party }));
+    }
 
     #[test]
     fn what_came_before_is_no_leave_to_fall_silent() {

@@ -3,6 +3,7 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpStream};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, Scope};
@@ -147,7 +148,7 @@ impl<S> Service<'_, S> {
         let now = Instant::now();
         hall.closed = hall.closed.filter(|until| *until > now);
         // Of a single session the rest waits in the operating system's queue.
-        let once = self.options.once && (hall.sessions.running() > 0 || hall.sessions.any_waiting());
+        let once = self.options.once && hall.has_session();
         let open = hall.closed.is_none() && !once;
         let listening = open.then(|| PollFd::new(self.listener.socket(), PollFlags::IN));
         let reading = hall
@@ -289,16 +290,10 @@ impl<S> Service<'_, S> {
             .collect();
         let (outcomes, seat) = (outcomes.clone(), Seat(control));
         let work = move || {
-            let ended = (self.serve)(guests, &seat.0);
+            let ended = self.session(guests, &seat.0);
             if let (Err(error), false) = (&ended, self.options.once) {
-                self.failed(
-                    Topic::Failure,
-                    Whose {
-                        session: Some(session),
-                        peer,
-                    },
-                    error,
-                );
+                let session = Some(session);
+                self.failed(Topic::Failure, Whose { session, peer }, error);
             }
             // The loop may have ended already, with another result.
             let _ = outcomes.send(ended);
@@ -324,6 +319,16 @@ impl<S> Service<'_, S> {
         }
     }
 
+    /// Runs a session. A defect that ends it ends no other one, and is told as every failure is.
+    fn session<G>(&self, guests: G, control: &Arc<Control>) -> Ended
+    where
+        S: Fn(G, &Arc<Control>) -> Ended,
+    {
+        // What a session shares with others is counted or set in one go, and sound at any time.
+        let serve = AssertUnwindSafe(|| (self.serve)(guests, control));
+        catch_unwind(serve).unwrap_or(Err(SessionError::Panicked))
+    }
+
     fn no_place<R: Room>(&self, hall: &mut Hall<R>, guests: R::Guests) {
         let session = guests.client().session();
         let whose = Whose {
@@ -341,7 +346,8 @@ impl<S> Service<'_, S> {
     fn turn_out<R: Room>(&self, hall: &mut Hall<R>, (one, error): TurnedOut<TcpLink>) {
         hall.leaving
             .dismiss(Arc::clone(one.link().stream()), None, error.reason());
-        if self.options.once {
+        // The single session is another's, if there is one.
+        if self.options.once && !hall.has_session() {
             hall.result = Some(Err(error));
         } else {
             let whose = Whose {
@@ -364,36 +370,24 @@ impl<S> Service<'_, S> {
             .say(topic, whose, || format!("a session failed: {}", sentence(error)));
     }
 
-    /// Lets the sessions end for a time, then ends them; whoever comes meanwhile is told.
+    /// Lets the sessions end for a time, then ends them. Whoever comes as long as one runs is told that
+    /// this party stops: later it is too late, since nobody who comes may keep it from its end.
     fn finish<R: Room>(&self, hall: &mut Hall<R>, results: &Receiver<Ended>) {
         let stopping = hall.result.is_none();
-        let waiting = hall.sessions.close().into_iter().flat_map(Guests::each);
-        let waiting = hall.room.close().into_iter().chain(waiting);
-        let streams = waiting.map(|one| Arc::clone(one.link().stream()));
-        let streams = streams.chain(hall.unproven.close().into_iter().map(Arc::new));
-        for stream in streams.collect::<Vec<_>>() {
-            hall.leaving.dismiss(stream, None, AbortReason::Stopping);
-        }
-        hall.sessions.tidy();
+        hall.dismiss_all();
         let grace = match stopping {
             true => self.options.grace,
             false => Duration::ZERO,
         };
         if stopping {
-            let (sessions, seconds) = (hall.sessions.running(), grace.as_secs_f64());
-            self.journal.announce(match sessions {
-                0 => "stopping: no session runs".to_owned(),
-                _ => format!("stopping: running sessions ({sessions}) may go on for {seconds} seconds"),
-            });
+            self.announce_stop(hall.sessions.running());
         }
         let until = Instant::now() + grace;
-        let mut cut = false;
         while hall.sessions.running() > 0 || !hall.leaving.is_empty() {
-            if Instant::now() >= until && !cut && hall.sessions.running() > 0 {
-                cut = true;
+            if Instant::now() >= until {
                 hall.sessions.end(Cause::Stopping);
             }
-            if stopping {
+            if stopping && hall.sessions.running() > 0 {
                 self.accept(hall, Some(AbortReason::Stopping));
             }
             thread::sleep(TICK);
@@ -402,16 +396,42 @@ impl<S> Service<'_, S> {
             results.try_iter().for_each(drop);
         }
     }
+
+    fn announce_stop(&self, sessions: usize) {
+        let seconds = self.options.grace.as_secs_f64();
+        self.journal.announce(match sessions {
+            0 => "stopping: no session runs".to_owned(),
+            _ => format!("stopping: running sessions ({sessions}) may go on for {seconds} seconds"),
+        });
+    }
 }
 
 impl<R: Room> Hall<R> {
+    /// Tells everybody who has no place that this party stops.
+    fn dismiss_all(&mut self) {
+        let waiting = self.sessions.close().into_iter().flat_map(Guests::each);
+        for one in self.room.close().into_iter().chain(waiting) {
+            let stream = Arc::clone(one.link().stream());
+            self.leaving.dismiss(stream, None, AbortReason::Stopping);
+        }
+        for stream in self.unproven.close() {
+            let stream = Arc::new(stream);
+            self.leaving.dismiss(stream, None, AbortReason::Stopping);
+        }
+        self.sessions.tidy();
+    }
+
+    /// Whether a session runs or is about to.
+    fn has_session(&self) -> bool {
+        self.sessions.running() > 0 || self.sessions.any_waiting()
+    }
+
     /// How long the loop may wait for something to come.
     fn interval(&self) -> Duration {
         let quiet = self.unproven.is_empty()
             && self.leaving.is_empty()
             && self.room.is_empty()
-            && self.sessions.running() == 0
-            && !self.sessions.any_waiting();
+            && !self.has_session();
         if quiet { REST } else { TICK }
     }
 }

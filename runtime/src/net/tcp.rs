@@ -7,18 +7,15 @@ use std::time::{Duration, Instant};
 
 use trefoil_ir::mpc::Party;
 
-use super::pace::{Glance, Guard, Paced, glance, keep_alive, set_intervals};
+use super::pace::{Glance, Guard, HEADER_TIME, Paced, glance, keep_alive, set_intervals};
 use super::sessions::Control;
+use super::stop::Stop;
 use crate::pool;
 use crate::wire::frame::HEADER_BYTES;
 use crate::wire::link::{frame_length, no_header};
 use crate::wire::{AbortReason, Cause, FrameKind, Header, Link, LinkError, Peer, Tag};
 
 const BUFFER: usize = 1 << 16;
-
-/// How long a peer may take for the rest of a header that it has begun: headers are sent in one
-/// piece, so this is time for the network alone.
-const HEADER_TIME: Duration = Duration::from_secs(15);
 
 /// How long an end that gives up waits for the peer to read why. Closing at once could make the
 /// operating system throw the reason away, together with whatever of the peer's was not yet read.
@@ -89,6 +86,11 @@ impl TcpLink {
     /// The link of a session that a listener can end.
     pub(super) fn obey(&mut self, control: &Arc<Control>) {
         self.guard.obey(Arc::clone(control));
+    }
+
+    /// A requested stop ends the waits of this link, or ends them no more.
+    pub fn heed(&mut self, stop: Option<&Stop>) {
+        self.guard.heed(stop);
     }
 
     /// From now on the peer may take this long for a request, or without a limit of its own as long as
@@ -198,9 +200,24 @@ impl TcpLink {
             if header.tag.kind == FrameKind::Abort {
                 return Some(AbortReason::from_code(header.tag.step));
             }
-            let mut rest = (&mut self.reader).take(header.length.into());
-            io::copy(&mut rest, &mut io::sink()).ok()?;
+            self.forget(header.length as usize, until)?;
         }
+    }
+
+    /// Reads so many bytes and forgets them; `None` if they are not there until then. However fast a
+    /// peer sends, a frame may be too long for that.
+    fn forget(&mut self, mut bytes: usize, until: Instant) -> Option<()> {
+        while bytes > 0 {
+            let left = until.checked_duration_since(Instant::now())?;
+            self.reader.get_mut().start(left);
+            let read = self.reader.fill_buf().ok()?.len().min(bytes);
+            if read == 0 {
+                return None;
+            }
+            self.reader.consume(read);
+            bytes -= read;
+        }
+        Some(())
     }
 
     /// Waits a moment for the peer to close, reading and forgetting what it had sent.

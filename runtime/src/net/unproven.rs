@@ -9,9 +9,9 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use crate::session::{Greeting, Identity, Proven, SessionError, Step};
-use crate::wire::frame::HEADER_BYTES;
+use crate::wire::frame::{HEADER_BYTES, frame};
 use crate::wire::link::{no_header, refuse_abort, unexpected};
-use crate::wire::{Header, LinkError, Peer, Tag};
+use crate::wire::{Header, LinkError, Peer};
 
 /// The pool.
 pub(super) struct Unproven {
@@ -257,10 +257,10 @@ impl Candidate {
         match step.map_err(|error| (None, Some(Box::new(error))))? {
             Step::Answer(tag, payload) => {
                 // A socket that has taken next to nothing yet takes this, or is dead.
-                let sent = self.stream.write_all(&frame(tag, payload));
+                let sent = self.stream.write_all(&frame(tag, &payload));
                 sent.map(|()| None).map_err(|_| self.closed())
             }
-            Step::Refuse(tag, payload, error) => Err((Some(frame(tag, payload)), Some(Box::new(error)))),
+            Step::Refuse(tag, payload, error) => Err((Some(frame(tag, &payload)), Some(Box::new(error)))),
             Step::Proven(proven) => Ok(Some(Box::new(proven))),
         }
     }
@@ -293,11 +293,4 @@ impl Candidate {
             })),
         }
     }
-}
-
-fn frame(tag: Tag, payload: Vec<u8>) -> Vec<u8> {
-    let length = payload.len() as u32;
-    let mut frame = Header { tag, length }.encode().to_vec();
-    frame.extend(payload);
-    frame
 }

@@ -100,6 +100,11 @@ impl<L: Link> ClientSession<L> {
         self.agreed.session()
     }
 
+    /// The connections to server and helper, for what only their own kind can do.
+    pub fn links_mut(&mut self) -> [&mut L; 2] {
+        [self.server.get_mut(), self.helper.get_mut()]
+    }
+
     /// What opening it cost.
     pub fn setup(&self) -> &Setup {
         &self.setup

@@ -114,6 +114,9 @@ pub enum SessionError {
         /// The party.
         party: Party,
     },
+    /// A session's thread panicked.
+    #[error("this party failed by a defect of this program; its message stands above: please report it")]
+    Panicked,
     /// No random bytes.
     #[error("no key can be made")]
     Entropy(#[from] EntropyError),
@@ -160,7 +163,7 @@ impl SessionError {
             | SessionError::Told(source) => source.reason(),
             SessionError::Exec { .. } => self.link_error().map_or(AbortReason::Internal, LinkError::reason),
             SessionError::Announcement(error) => error.reason(),
-            SessionError::Entropy(_) => AbortReason::Internal,
+            SessionError::Entropy(_) | SessionError::Panicked => AbortReason::Internal,
         }
     }
 

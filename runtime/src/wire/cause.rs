@@ -63,7 +63,8 @@ impl Cause {
     pub fn reason(self) -> AbortReason {
         match self {
             Cause::SessionTime { .. } => AbortReason::SessionTime,
-            Cause::Idle { .. } | Cause::Displaced { .. } => AbortReason::Idle,
+            Cause::Idle { .. } => AbortReason::Idle,
+            Cause::Displaced { .. } => AbortReason::Displaced,
             Cause::Stopping => AbortReason::Stopping,
             Cause::Lost { .. } | Cause::GaveUp { .. } => AbortReason::PeerLost,
         }

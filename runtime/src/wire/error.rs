@@ -176,9 +176,11 @@ reasons! {
     /// The session took too long.
     SessionTime = 13: "the session took longer than it allows: run fewer images in a session, or start it with a higher --session-time",
     /// The client asked for nothing for too long.
-    Idle = 14: "the client asked for nothing for longer than it allows: start the client again, or start it with a higher --idle-time",
+    Idle = 14: "the client asked for nothing for longer than it allows: start the client again, with a smaller --batch where its images take long to read, or start it with a higher --idle-time",
     /// The helper serves as many sessions as it may.
     HelperBusy = 15: "the helper serves as many sessions as it may: try again later, or start the helper with a higher --sessions",
+    /// The client asked for nothing while another one waited for its place.
+    Displaced = 16: "the client asked for nothing while another one waited for its place: start the client again, or start it with a higher --sessions",
 }
 
 #[cfg(test)]

@@ -225,6 +225,14 @@ impl Header {
     }
 }
 
+/// The bytes of a control frame, for where no link sends it. Its payload is short.
+pub(crate) fn frame(tag: Tag, payload: &[u8]) -> Vec<u8> {
+    let length = payload.len() as u32;
+    let mut frame = Header { tag, length }.encode().to_vec();
+    frame.extend(payload);
+    frame
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

@@ -74,10 +74,11 @@ fn check(text: &str) -> Result<(), NpyError> {
     }
 }
 
-/// The length of all elements; [`read`] has seen that it has 64 bits.
-pub(super) fn byte_len(header: &NpyHeader) -> u64 {
-    let size = header.dtype().num_bytes().unwrap_or(0);
-    header.len() * size as u64
+/// The length of all elements. [`read`] has multiplied the numbers of the text, and of some types an
+/// element has more bytes than its number says.
+pub(super) fn byte_len(header: &NpyHeader) -> Result<u64, NpyError> {
+    let size = header.dtype().num_bytes().unwrap_or(0) as u64;
+    header.len().checked_mul(size).ok_or(NpyError::Overflow)
 }
 
 /// The axes.

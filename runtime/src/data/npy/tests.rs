@@ -163,6 +163,9 @@ fn headers_that_lie_are_refused() {
         refused(&float("99999999999999999999999,")),
         NpyError::Overflow
     ));
+    // Four bytes an element, of which the text says one.
+    let text = header("'<U1'", "4611686018427387904,");
+    assert!(matches!(refused(&with_header(&text, &[])), NpyError::Overflow));
     assert!(matches!(refused(&float("-1,")), NpyError::Header(_)));
     assert!(matches!(refused(&float(&"1, ".repeat(70))), NpyError::Header(_)));
     assert!(matches!(refused(&float("(1,), 2")), NpyError::Header(_)));

@@ -1,9 +1,15 @@
 //! What nobody can do to others by being slow, many, silent or gone.
 
+use std::io::ErrorKind;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::RecvTimeoutError;
 
 use super::*;
+use crate::net::journal::Journal;
 use crate::net::pace::FLOOR;
+use crate::net::service::Service;
+use crate::net::sessions::Control;
+use crate::session::{Pair, Pairing, Statement};
 use crate::wire::Cause;
 
 fn reason(error: &SessionError) -> AbortReason {
@@ -33,11 +39,18 @@ fn connections_without_a_proof_keep_nobody_out() {
     });
     classify(1, server.address, helper.address).unwrap();
     server.saw("connections have proved nothing yet: the one from 127.0.0.1:");
-    // The pool holds eight, and the others were closed.
-    for mut stranger in strangers.into_iter().flatten().take(32) {
-        stranger.set_read_timeout(Some(LONG)).unwrap();
-        // Nothing, or the end by force, as a byte of it was never read.
-        assert!(matches!(stranger.read(&mut [0]), Ok(0) | Err(_)));
+    helper.saw("connections have proved nothing yet: the one from 127.0.0.1:");
+    // Each pool holds eight, and the others were closed.
+    for crowd in strangers {
+        for mut stranger in crowd.into_iter().take(32) {
+            stranger.set_read_timeout(Some(LONG)).unwrap();
+            // Nothing, or the end by force, as a byte of it was never read.
+            match stranger.read(&mut [0]) {
+                Ok(0) => {}
+                Err(error) if error.kind() == ErrorKind::ConnectionReset => {}
+                still => panic!("{still:?}"),
+            }
+        }
     }
     server.stop().unwrap();
     helper.stop().unwrap();
@@ -124,6 +137,34 @@ fn a_client_that_asks_for_nothing_is_ended_and_told() {
         .err()
         .unwrap();
     assert_eq!(reason(&error), AbortReason::Idle, "{error}");
+    server.stop().unwrap();
+    helper.stop().unwrap();
+}
+
+#[test]
+fn a_client_that_idles_while_another_waits_is_told_which_places_to_raise() {
+    let one = ServeOptions {
+        sessions: 1,
+        idle_time: LONG,
+        ..options()
+    };
+    let helper = Serving::helper(1, options());
+    let server = Serving::server(helper.address, one);
+    let mut idle = session(server.address, helper.address);
+    let start = Instant::now();
+    while let Err(error) = classify(1, server.address, helper.address) {
+        assert!(error.is_busy() && start.elapsed() < LONG, "{error}");
+    }
+    let error = idle
+        .prepare(&mut exec::Client::new(client_plan(1)), 1)
+        .err()
+        .unwrap();
+    assert_eq!(reason(&error), AbortReason::Displaced, "{error}");
+    let said = AbortReason::Displaced.to_string();
+    assert!(
+        said.contains("--sessions") && !said.contains("--idle-time"),
+        "{said}"
+    );
     server.stop().unwrap();
     helper.stop().unwrap();
 }
@@ -293,4 +334,139 @@ fn the_log_has_an_end() {
         last.contains("more lines about connections without a proof"),
         "{last}"
     );
+}
+
+/// Connections one after the other, each kept, as long as somebody listens there.
+fn crowd(address: SocketAddr) -> JoinHandle<()> {
+    thread::spawn(move || {
+        let (start, mut kept) = (Instant::now(), Vec::new());
+        while start.elapsed() < LONG {
+            match TcpStream::connect(address) {
+                Ok(stream) => kept.push(stream),
+                Err(_) => return,
+            }
+            thread::sleep(SHORT / 6);
+        }
+    })
+}
+
+#[test]
+fn nobody_who_comes_keeps_a_stopped_party_from_its_end() {
+    let helper = Serving::helper(1, options());
+    let server = Serving::server(helper.address, options());
+    let running = session(server.address, helper.address);
+    let crowds = [server.address, helper.address].map(crowd);
+    let start = Instant::now();
+    // One with a session, which is cut off, and one without.
+    server.stop().unwrap();
+    drop(running);
+    helper.stop().unwrap();
+    assert!(start.elapsed() < LONG / 2, "{:?}", start.elapsed());
+    for crowd in crowds {
+        crowd.join().unwrap();
+    }
+}
+
+#[test]
+fn the_one_session_goes_on_when_somebody_else_is_turned_out() {
+    let once = ServeOptions {
+        once: true,
+        pair_timeout: LONG,
+        ..options()
+    };
+    let helper = Serving::helper(1, once);
+    // Half a session: its server takes the hello and is gone when it is told to.
+    let mute = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (nowhere, address) = (mute.local_addr().unwrap(), helper.address);
+    let half = thread::spawn(move || {
+        let own = Identity::from(&client_plan(1));
+        let links = (link(Party::Server, nowhere), link(Party::Helper, address));
+        ClientSession::open(&own, links.0, links.1).map(drop)
+    });
+    let mut other = mute.accept().unwrap().0;
+    // It introduces itself to the helper before it answers this.
+    other.read_exact(&mut [0; 16 + Statement::BYTES]).unwrap();
+    let header = Header {
+        tag: Tag::control(FrameKind::Contribution),
+        length: 32,
+    };
+    other.write_all(&header.encode()).unwrap();
+    other.write_all(&[7; 32]).unwrap();
+    other.read_exact(&mut [0; 48]).unwrap();
+    let server = Serving::server(helper.address, options());
+    let mut running = session(server.address, helper.address);
+    drop(other);
+    assert!(half.join().unwrap().is_err());
+    helper.saw("had not come to the helper when the client left it");
+    let mut party = exec::Client::new(client_plan(1));
+    assert_eq!(running.infer(&mut party, &image(3)).unwrap().units, revealed(3));
+    running.end().unwrap();
+    helper.thread.join().unwrap().unwrap();
+    server.stop().unwrap();
+}
+
+/// A helper with a defect.
+fn defective(options: ServeOptions) -> Serving {
+    Serving::start(move |listener, stop, log| {
+        let own = Identity::from(&helper_plan(1));
+        let serve = |_: Pair<TcpLink>, _: &Arc<Control>| -> Result<u32, SessionError> { panic!("a defect") };
+        let service = Service {
+            listener: &listener,
+            options: &options,
+            own: &own,
+            stop,
+            journal: &Journal::new(log),
+            serve,
+        };
+        service.run(Pairing::new(LONG, 8))
+    })
+}
+
+#[test]
+fn a_defect_that_ends_a_session_is_told_and_ends_nothing_else() {
+    const TOLD: &str = "failed by a defect of this program";
+    let helper = defective(options());
+    let server = Serving::server(helper.address, options());
+    for _ in 0..2 {
+        assert!(classify(1, server.address, helper.address).is_err());
+    }
+    helper.saw(TOLD);
+    helper.stop().unwrap();
+    server.stop().unwrap();
+
+    let once = ServeOptions {
+        once: true,
+        ..options()
+    };
+    let helper = defective(once);
+    let server = Serving::server(helper.address, options());
+    assert!(classify(1, server.address, helper.address).is_err());
+    let error = super::super::listen::sentence(&helper.thread.join().unwrap().unwrap_err());
+    assert!(error.contains(TOLD), "{error}");
+    server.stop().unwrap();
+}
+
+/// A peer that sends for ever, and much at a time, is listened to for a moment all the same.
+#[test]
+fn last_words_are_not_sought_for_ever_in_a_frame_without_end() {
+    let (mut link, mut peer) = bare(LONG);
+    let length = u32::MAX;
+    peer.write_all(&Header { tag: DEAL, length }.encode()).unwrap();
+    let over = Arc::new(AtomicBool::new(false));
+    let is_over = Arc::clone(&over);
+    let sender = thread::spawn(move || {
+        let start = Instant::now();
+        while !is_over.load(Ordering::Relaxed) && start.elapsed() < LONG / 2 {
+            if peer.write_all(&[0; 1 << 14]).is_err() {
+                return;
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
+    });
+    let start = Instant::now();
+    assert!(link.last_words().is_none());
+    assert!(start.elapsed() < LONG / 4, "{:?}", start.elapsed());
+    over.store(true, Ordering::Relaxed);
+    drop(link);
+    sender.join().unwrap();
 }
