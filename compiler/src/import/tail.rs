@@ -59,26 +59,31 @@ impl TailValue {
         self.logits.dims[0]
     }
 
-    /// Dimensions for one image, of those that an ONNX node gives a value; the batch must stay the
-    /// first of them where the file's is more than one image.
+    /// Dimensions for one image, of those that an ONNX node gives a value and leaves its elements in
+    /// their order; the batch must stay the first of them where the file's is more than one image.
     pub(super) fn dims_of_one(&self, mut dims: Vec<usize>) -> Result<Vec<usize>, Refusal> {
-        if self.batch() == 1 {
-            return Ok(dims);
-        }
         match dims.first_mut() {
+            _ if self.batch() == 1 => {}
             Some(first) if self.ty.batched && *first == self.batch() => *first = 1,
-            _ => {
-                return unsupported(
-                    format!(
-                        "it turns the shape {} into {}, which mixes the images of a batch",
-                        shape_text(&self.dims()),
-                        shape_text(&dims)
-                    ),
-                    "export the model with a batch of one image, or with an open one",
-                );
-            }
+            _ => self.expect_single_image(&dims)?,
         }
         Ok(dims)
+    }
+
+    /// Refuses what moves the axis of the batch, on the way to these dimensions, where the file's batch
+    /// is more than one image.
+    pub(super) fn expect_single_image(&self, dims: &[usize]) -> Result<(), Refusal> {
+        if self.batch() == 1 {
+            return Ok(());
+        }
+        unsupported(
+            format!(
+                "it turns the shape {} into {}, which mixes the images of a batch",
+                shape_text(&self.dims()),
+                shape_text(dims)
+            ),
+            "export the model with a batch of one image, or with an open one",
+        )
     }
 
     /// What an operator makes of the value.
@@ -97,7 +102,7 @@ impl TailValue {
         let mut steps = base.tail.steps.clone();
         let mut place = |side: &Side<'_>| match side {
             Side::Number(number) => {
-                let op = Op::Number(base.dtype().cast(*number), base.dtype());
+                let op = number_of(base.dtype(), *number)?;
                 Ok(shared(&mut steps, Step { op, args: vec![] }))
             }
             Side::Value(value) => base.place(value, &mut steps),
@@ -145,6 +150,20 @@ impl TailValue {
             ty,
         })
     }
+}
+
+/// A single number of a type, which must hold it.
+fn number_of(dtype: DType, number: f64) -> Result<Op, Refusal> {
+    if dtype.cast(number) == number {
+        return Ok(Op::Number(number, dtype));
+    }
+    unsupported(
+        format!(
+            "its constant {number} is no number of the type {} that its other operand has",
+            dtype.word()
+        ),
+        "convert the other operand (Cast) before",
+    )
 }
 
 /// The value of a step, which is added unless there is one like it.

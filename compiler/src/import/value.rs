@@ -55,6 +55,19 @@ impl Constant {
         }
     }
 
+    /// The one number that all elements are, exactly; none if they differ, or if it is a whole number
+    /// beyond those that f64 tells apart.
+    pub(super) fn number(&self) -> Option<f64> {
+        const MOST: u64 = 1 << f64::MANTISSA_DIGITS;
+        match self {
+            Constant::Float(t) => same(t.values()).map(f64::from),
+            Constant::Int(t) => same(t.values())
+                .filter(|value| value.unsigned_abs() <= MOST)
+                .map(|value| value as f64),
+            Constant::Bool(t) => same(t.values()).map(|value| f64::from(u8::from(value))),
+        }
+    }
+
     /// The elements of an integer tensor.
     pub(super) fn ints(&self) -> Option<&[i64]> {
         match self {
@@ -67,6 +80,12 @@ impl Constant {
     pub(super) fn int_vector(values: Vec<i64>) -> Self {
         Constant::Int(Tensor::vector(values))
     }
+}
+
+/// What all of these are.
+fn same<T: Copy + PartialEq>(values: &[T]) -> Option<T> {
+    let first = *values.first()?;
+    values.iter().all(|value| *value == first).then_some(first)
 }
 
 /// A value that depends on the image: the elements of a graph node in row-major order, seen under
@@ -133,6 +152,18 @@ pub(super) fn shape_text(dims: &[usize]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn single_numbers_are_exact_or_none() {
+        let whole = |value: i64| Constant::int_vector(vec![value; 2]).number();
+        assert_eq!(whole(16_777_217), Some(16_777_217.0));
+        assert_eq!(whole(-(1 << 53)), Some(-(2f64.powi(53))));
+        assert_eq!([whole((1 << 53) + 1), whole(i64::MIN)], [None; 2]);
+        assert_eq!(Constant::int_vector(vec![1, 2]).number(), None);
+        assert_eq!(Constant::int_vector(vec![]).number(), None);
+        let truth = Tensor::new(vec![], vec![true]).unwrap();
+        assert_eq!(Constant::Bool(truth).number(), Some(1.0));
+    }
 
     #[test]
     fn positions_count_in_row_major_order() {

@@ -51,7 +51,7 @@ fn strides(dims: &[usize]) -> Vec<usize> {
 }
 
 /// Dimensions to which two arrays can be broadcast, as NumPy does it.
-pub(super) fn common(a: &[usize], b: &[usize]) -> Option<Vec<usize>> {
+pub fn broadcast_dims(a: &[usize], b: &[usize]) -> Option<Vec<usize>> {
     let rank = a.len().max(b.len());
     let dim = |dims: &[usize], at: usize| (at + dims.len()).checked_sub(rank).map_or(1, |at| dims[at]);
     let both = |at: usize| match (dim(a, at), dim(b, at)) {

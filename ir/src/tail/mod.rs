@@ -22,6 +22,7 @@ use thiserror::Error;
 pub use along::{Reduction, best};
 pub use array::{Array, DType, MAX_RANK, Type};
 pub use elementwise::{Binary, Unary};
+pub use layout::broadcast_dims;
 pub use op::Op;
 pub use prediction::{Prediction, Scores};
 

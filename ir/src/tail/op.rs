@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::along::{Reduction, best, best_few, softmax};
 use super::array::{Array, DType, Type};
 use super::elementwise::{Binary, Unary};
-use super::layout::{broadcast, common, transposed};
+use super::layout::{broadcast, broadcast_dims, transposed};
 use crate::text::attr::{AttrError, Attrs, Word};
 
 /// An operator with its parameters.
@@ -147,6 +147,9 @@ impl Op {
                 Ok(x.clone())
             }
             Op::Reduce { axes, keep, .. } => {
+                if axes.is_empty() {
+                    return Err("it reduces over no axis".to_owned());
+                }
                 check_axes(x, axes)?;
                 let numbers = x.dtype != DType::Bool;
                 unless(numbers, "it does not take this type", without(x, axes, *keep))
@@ -199,7 +202,7 @@ impl Op {
                 }
             }
             Op::Expand(dims) => {
-                let fits = common(&x.dims, dims).as_ref() == Some(dims);
+                let fits = broadcast_dims(&x.dims, dims).as_ref() == Some(dims);
                 let batched = x.batched && dims.len() == rank;
                 let ty = Type {
                     dims: dims.clone(),
@@ -218,7 +221,7 @@ impl Op {
 }
 
 fn infer_binary(op: Binary, a: &Type, b: &Type) -> Result<Type, String> {
-    let dims = common(&a.dims, &b.dims).ok_or("the dimensions do not go together")?;
+    let dims = broadcast_dims(&a.dims, &b.dims).ok_or("the dimensions do not go together")?;
     let leads = |x: &Type| x.batched && x.dims.len() == dims.len();
     let batched = leads(a) || leads(b);
     if a.dtype != b.dtype || a.dtype == DType::Bool {

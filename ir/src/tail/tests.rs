@@ -373,6 +373,14 @@ fn hostile_tails_are_refused() {
         }),
         "ascend",
     );
+    refused(
+        one(Op::Reduce {
+            how: Reduction::L1,
+            axes: vec![],
+            keep: true,
+        }),
+        "over no axis",
+    );
     refused(one(Op::Binary(Binary::Add)), "2 operands");
     refused(tail(&[1, 4], vec![step(Op::Cast(DType::U8), &[1])]), "behind it");
     refused(

@@ -53,10 +53,7 @@ pub(super) fn resize(site: &mut Site<'_>) -> Outcome {
 
 fn target_from_corner(site: &Site<'_>) -> Result<Target, Refusal> {
     let view = site.image(0)?;
-    let scales = match site.floats("scales")? {
-        Some(scales) => scales,
-        None => numbers(site, 1)?.unwrap_or_default(),
-    };
+    let scales = numbers(site, 1)?.unwrap_or_default();
     scaled(&view, &all_axes(), &scales)
 }
 
@@ -78,13 +75,14 @@ fn finish(
     coordinates: Coordinates,
 ) -> Outcome {
     let [n, c, h, w] = target.sizes;
-    if [n, c] != view.dims[..2] {
+    let [sn, sc, sh, sw] = target.scales;
+    // A scale next to 1 may leave their number as it is and takes other channels all the same.
+    if [n, c] != view.dims[..2] || [sn, sc] != [1.0, 1.0] {
         return unsupported(
-            "it changes the batch or the channels",
-            "resize height and width only",
+            "its sizes or scales change the batch or the channels",
+            "resize height and width only, with scales of exactly 1 before them",
         );
     }
-    let [_, _, sh, sw] = target.scales;
     // Every mode and coordinate system leaves a map of the same size as it is.
     if view.dims[2..] == [h, w] && sh == 1.0 && sw == 1.0 {
         return Ok(vec![Value::Map(view)]);

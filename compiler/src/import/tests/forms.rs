@@ -2,6 +2,7 @@
 
 use tract_onnx::pb::tensor_proto::{DataLocation, DataType};
 use trefoil_ir::nn::op::Clamp;
+use trefoil_ir::tail;
 
 use super::*;
 
@@ -173,6 +174,134 @@ fn resizes_go_by_sizes_or_scales_alone() {
         compute(13, resize(&["x", "", "k"], corners), vec![scales(1.2, 1.1)]),
         image().values()
     );
+}
+
+/// A scale next to 1 leaves two channels or eight, and one image, in their number, and takes others.
+#[test]
+fn resizes_leave_batch_and_channels_alone() {
+    let resize = |op| vec![node(op, &["x", "", "k"], &["y"])];
+    let old = |op| vec![node(op, &["x", "k"], &["y"])];
+    for scales in [[1.0, 1.1, 2.0, 2.0], [1.4, 1.0, 2.0, 2.0], [1.0, 1.4, 1.0, 1.0]] {
+        let constants = || vec![floats("k", &[4], &scales)];
+        for (opset, nodes) in [(13, resize("Resize")), (10, old("Resize")), (9, old("Upsample"))] {
+            let refusal = refusal(opset, nodes, constants());
+            assert!(
+                refusal.contains("change the batch or the channels"),
+                "{scales:?}: {refusal}"
+            );
+        }
+    }
+    let along = with(node("Resize", &["x", "", "k"], &["y"]), vec![ints("axes", &[1])]);
+    let refusal = refusal(18, vec![along], vec![floats("k", &[1], &[1.1])]);
+    assert!(refusal.contains("change the batch or the channels"), "{refusal}");
+}
+
+/// An index of each pixel (`[N, 1, 4, 6]`, of two channels), and what follows it.
+fn behind_arg_max(next: NodeProto) -> Vec<NodeProto> {
+    vec![with(node("ArgMax", &["x"], &["a"]), vec![int("axis", 1)]), next]
+}
+
+fn of_two_images(nodes: Vec<NodeProto>, initializer: Vec<TensorProto>) -> Result<Imported, ImportError> {
+    let graph = GraphProto {
+        initializer,
+        ..graph(nodes)
+    };
+    let options = ImportOptions {
+        input_shape: Some(vec![2, 2, 4, 6]),
+        ..options()
+    };
+    import_bytes(&model(13, graph), None, &options)
+}
+
+/// Two images, and another axis of two: that the first dimension stays 2 says nothing.
+#[test]
+fn the_batch_of_a_tail_is_told_from_axes_as_long() {
+    let softmax = |next| vec![node("Softmax", &["x"], &["a"]), next];
+    let transpose = |perm: &[i64]| {
+        let moved = node("Transpose", &["a"], &["y"]);
+        softmax(with(moved, vec![ints("perm", perm)]))
+    };
+    assert!(of_two_images(transpose(&[0, 2, 3, 1]), vec![]).is_ok());
+    assert!(import(13, transpose(&[1, 0, 2, 3]), vec![]).is_ok());
+    let error = of_two_images(transpose(&[1, 0, 2, 3]), vec![]).unwrap_err();
+    assert!(said(&error).contains("mixes the images"), "{}", said(&error));
+
+    let expand = || behind_arg_max(node("Expand", &["a", "s"], &["y"]));
+    assert!(of_two_images(expand(), vec![indices("s", &[2, 4, 6])]).is_ok());
+    let error = of_two_images(expand(), vec![indices("s", &[2, 1, 1, 4, 6])]).unwrap_err();
+    assert!(said(&error).contains("mixes the images"), "{}", said(&error));
+}
+
+#[test]
+fn what_does_not_broadcast_is_not_expanded() {
+    let expand = |sizes: &[i64]| {
+        let expand = behind_arg_max(node("Expand", &["a", "s"], &["y"]));
+        import(13, expand, vec![indices("s", sizes)])
+    };
+    assert_eq!(expand(&[2, 1, 6]).unwrap().output_dims, [1, 2, 4, 6]);
+    for sizes in [&[3, 6][..], &[4, 2], &[1, 1, 5, 6]] {
+        let error = said(&expand(sizes).unwrap_err());
+        assert!(error.contains("does not broadcast"), "{sizes:?}: {error}");
+    }
+}
+
+#[test]
+fn a_reduction_over_no_axis_is_the_value_or_refused() {
+    let reduce = |op| {
+        let reduce = with(node(op, &["a"], &["y"]), vec![int("noop_with_empty_axes", 1)]);
+        import(18, vec![node("Sigmoid", &["x"], &["a"]), reduce], vec![])
+    };
+    for op in ["ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin"] {
+        let imported = reduce(op).unwrap();
+        assert_eq!(imported.output_dims, [1, 2, 4, 6], "{op}");
+        assert_eq!(steps(&imported).len(), 1, "{op}");
+    }
+    for op in ["ReduceL1", "ReduceL2", "ReduceSumSquare", "ReduceLogSumExp"] {
+        let error = said(&reduce(op).unwrap_err());
+        assert!(error.contains("over no axis"), "{op}: {error}");
+    }
+}
+
+fn steps(imported: &Imported) -> Vec<tail::Op> {
+    let graph = &imported.graph;
+    let Op::Output(output) = &graph.node(graph.output().unwrap()).op else {
+        panic!("it is the output");
+    };
+    output.tail.steps.iter().map(|step| step.op.clone()).collect()
+}
+
+/// Beyond 2^24 a float does not tell whole numbers apart, and an element type holds no other's.
+#[test]
+fn constants_of_a_tail_are_exact_or_refused() {
+    let number = |value: i64| {
+        let mut number = indices("n", &[value]);
+        number.dims.clear();
+        vec![number]
+    };
+    let of_index = |next, value| import(13, behind_arg_max(next), number(value));
+    let added = |value| of_index(node("Add", &["a", "n"], &["y"]), value);
+    let limited = |value| of_index(node("Clip", &["a", "n"], &["y"]), value);
+    for import in [added(16_777_217), limited(16_777_217)] {
+        let exact = tail::Op::Number(16_777_217.0, tail::DType::I64);
+        assert!(steps(&import.unwrap()).contains(&exact));
+    }
+    for import in [added((1 << 53) + 1), limited(i64::MAX)] {
+        let error = said(&import.unwrap_err());
+        assert!(error.contains("no single finite number"), "{error}");
+    }
+    let bytes = || {
+        vec![
+            with(node("ArgMax", &["x"], &["i"]), vec![int("axis", 1)]),
+            with(
+                node("Cast", &["i"], &["a"]),
+                vec![int("to", DataType::Uint8 as i64)],
+            ),
+            node("Mul", &["a", "n"], &["y"]),
+        ]
+    };
+    assert!(import(13, bytes(), number(255)).is_ok());
+    let error = said(&import(13, bytes(), number(256)).unwrap_err());
+    assert!(error.contains("256 is no number of the type u8"), "{error}");
 }
 
 #[test]

@@ -1,9 +1,9 @@
 //! Softmax, norms, sums and the like, the best and the best few.
 
-use trefoil_ir::tail::{Binary, Op, Reduction};
+use trefoil_ir::tail::{Binary, DType, Op, Reduction};
 
 use super::value;
-use crate::import::error::{Refusal, invalid};
+use crate::import::error::{Refusal, invalid, unsupported};
 use crate::import::site::{Outcome, Site, axes, axis, size};
 use crate::import::tail::{Side, TailValue};
 use crate::import::value::Value;
@@ -65,6 +65,9 @@ pub(super) fn reduce(site: &mut Site<'_>, how: Reduction) -> Outcome {
         [] => (0..rank).collect(),
         list => axes(list, rank)?,
     };
+    if reduced.is_empty() {
+        return reduce_nothing(x, how);
+    }
     reduced.sort_unstable();
     let keep = site.flag("keepdims", true)?;
     value(x.then(Op::Reduce {
@@ -72,6 +75,18 @@ pub(super) fn reduce(site: &mut Site<'_>, how: Reduction) -> Outcome {
         axes: reduced,
         keep,
     })?)
+}
+
+/// A reduction over no axis. Of what it makes of single numbers, where that is something else than the
+/// number, the versions of ONNX and the runtimes have different notions.
+fn reduce_nothing(x: TailValue, how: Reduction) -> Outcome {
+    match how {
+        Reduction::Sum | Reduction::Mean | Reduction::Max | Reduction::Min => value(x),
+        Reduction::L1 | Reduction::L2 | Reduction::SumSquare | Reduction::LogSumExp => unsupported(
+            "it reduces over no axis, of which runtimes make different things",
+            "name the axes, or use the function of single elements that is meant, such as Abs",
+        ),
+    }
 }
 
 /// LpNormalization: a quotient, and 0 where the norm is 0.
@@ -92,7 +107,11 @@ pub(super) fn lp_normalization(site: &mut Site<'_>) -> Outcome {
 }
 
 fn quotient(x: &TailValue, norm: &TailValue) -> Result<TailValue, Refusal> {
-    let least = Side::Number(f32::MIN_POSITIVE.into());
-    let norm = TailValue::combine(Op::Binary(Binary::Max), &Side::Value(norm), &least)?;
+    // No larger than any norm but 0, and a number of its type.
+    let least = match norm.dtype() {
+        DType::F16 => 2f64.powi(-24),
+        _ => f32::MIN_POSITIVE.into(),
+    };
+    let norm = TailValue::combine(Op::Binary(Binary::Max), &Side::Value(norm), &Side::Number(least))?;
     TailValue::combine(Op::Binary(Binary::Div), &Side::Value(x), &Side::Value(&norm))
 }

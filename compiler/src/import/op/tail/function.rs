@@ -32,20 +32,31 @@ pub(super) fn relu(site: &mut Site<'_>) -> Outcome {
 
 /// Clip: limits are attributes before opset 11 and operands since.
 pub(super) fn clip(site: &mut Site<'_>) -> Outcome {
-    let limit = |name: &'static str, at: usize| match site.opset < 11 {
-        true if site.has(name) => site.float(name, 0.0).map(Some),
-        true => Ok(None),
-        false => site.scalar(at),
-    };
-    let limits = [(Binary::Max, limit("min", 1)?), (Binary::Min, limit("max", 2)?)];
+    let limits = [
+        (Binary::Max, limit(site, "min", 1)?),
+        (Binary::Min, limit(site, "max", 2)?),
+    ];
     let mut x = site.tail(0)?;
     for (op, limit) in limits {
         // An infinite limit is none.
         if let Some(limit) = limit.filter(|limit| limit.is_finite()) {
-            x = TailValue::combine(Op::Binary(op), &Side::Value(&x), &Side::Number(limit.into()))?;
+            x = TailValue::combine(Op::Binary(op), &Side::Value(&x), &Side::Number(limit))?;
         }
     }
     value(x)
+}
+
+/// A limit of a Clip, if it is given.
+fn limit(site: &Site<'_>, name: &'static str, at: usize) -> Result<Option<f64>, Refusal> {
+    if site.opset < 11 {
+        let limit = site.float(name, 0.0)?;
+        return Ok(site.has(name).then_some(limit.into()));
+    }
+    match site.constant(at)? {
+        None => Ok(None),
+        Some(constant) if constant.len() != 1 => invalid(format!("operand {at} must be a single number")),
+        Some(constant) => single(constant).map(Some),
+    }
 }
 
 /// A function of two operands.
@@ -103,17 +114,27 @@ fn operand(site: &Site<'_>, at: usize, dims: &[usize]) -> Result<Operand, Refusa
 /// The number that a constant holds, once or for all elements alike. A plan holds no others: what
 /// stands in it, every client can read.
 fn number(constant: &Constant, dims: &[usize]) -> Result<f64, Refusal> {
-    let (own, numbers) = (constant.dims(), constant.floats());
+    let own = constant.dims();
     let behind = dims.iter().rev().zip(own.iter().rev());
     let fits = own.len() <= dims.len() && behind.into_iter().all(|(&dim, &own)| own == 1 || own == dim);
-    match numbers.first() {
-        Some(&first) if fits && first.is_finite() && numbers.iter().all(|&n| n == first) => Ok(first.into()),
-        _ => unsupported(
-            format!(
-                "its constant of shape {} is no single finite number, and every client could read it",
-                shape_text(own)
-            ),
-            "fold it into the layer before, or apply it to the result",
-        ),
+    match single(constant)? {
+        number if fits && number.is_finite() => Ok(number),
+        _ => not_single(constant),
     }
+}
+
+/// The one number that all elements of a constant are.
+fn single(constant: &Constant) -> Result<f64, Refusal> {
+    constant.number().map_or_else(|| not_single(constant), Ok)
+}
+
+fn not_single(constant: &Constant) -> Result<f64, Refusal> {
+    unsupported(
+        format!(
+            "its constant of shape {} is no single finite number, and every client could read it (whole numbers beyond \
+             2^53 are none: the client computes in 64-bit floats)",
+            shape_text(constant.dims())
+        ),
+        "fold it into the layer before, or apply it to the result",
+    )
 }

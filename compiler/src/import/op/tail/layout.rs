@@ -1,13 +1,14 @@
 //! Other dimensions, other places, other element types.
 
 use tract_onnx::pb::tensor_proto::DataType;
-use trefoil_ir::tail::{DType, Op};
+use trefoil_ir::tail::{DType, Op, broadcast_dims};
 
 use super::super::reshape;
 use super::value;
 use crate::import::error::{invalid, unsupported};
 use crate::import::site::{Outcome, Site, attribute_error, size};
 use crate::import::tail::TailValue;
+use crate::import::value::shape_text;
 
 /// Flatten.
 pub(super) fn flatten(site: &mut Site<'_>) -> Outcome {
@@ -49,8 +50,10 @@ fn view_as(x: &TailValue, dims: Vec<usize>) -> Outcome {
 pub(super) fn transpose(site: &mut Site<'_>) -> Outcome {
     let x = site.tail(0)?;
     let perm = reshape::permutation(site, x.dims().len())?;
-    // The batch stays where it is, if it is one.
-    x.dims_of_one(perm.iter().map(|&a| x.dims()[a]).collect())?;
+    // Another axis may be as long as the batch, which shows in no dimension.
+    if perm.first() != Some(&0) {
+        x.expect_single_image(&perm.iter().map(|&a| x.dims()[a]).collect::<Vec<_>>())?;
+    }
     value(x.then(Op::Transpose(perm))?)
 }
 
@@ -62,9 +65,17 @@ pub(super) fn expand(site: &mut Site<'_>) -> Outcome {
     };
     let wanted: Vec<usize> = wanted.into_iter().map(size).collect::<Result<_, _>>()?;
     let own = x.dims();
-    let rank = own.len().max(wanted.len());
-    let dim = |dims: &[usize], at: usize| (at + dims.len()).checked_sub(rank).map_or(1, |at| dims[at]);
-    let dims = (0..rank).map(|at| dim(&own, at).max(dim(&wanted, at))).collect();
+    let Some(dims) = broadcast_dims(&own, &wanted) else {
+        return invalid(format!(
+            "a value of shape {} does not broadcast to {}",
+            shape_text(&own),
+            shape_text(&wanted)
+        ));
+    };
+    // New axes stand before that of the batch.
+    if wanted.len() > own.len() {
+        x.expect_single_image(&dims)?;
+    }
     let dims = x.dims_of_one(dims)?;
     value(x.then(Op::Expand(dims))?)
 }
