@@ -166,9 +166,7 @@ impl Builder<'_> {
         let depends = values().any(|v| matches!(v, Value::Map(_) | Value::Tail(_)));
         let is_behind = values().any(|v| matches!(v, Value::Tail(_)));
         let outputs = match tail.filter(|_| depends) {
-            Some(tail) if is_behind || op::tail::comes_first(&node.op_type) => {
-                tail(&mut self.site(node, name, operands))?
-            }
+            Some(tail) if is_behind => tail(&mut self.site(node, name, operands))?,
             Some(tail) => match self.network(node, name, operands.clone()) {
                 // What the parties cannot compute is left to the client.
                 Err(refusal @ Refusal::Unsupported { .. }) => {

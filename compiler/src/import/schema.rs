@@ -12,6 +12,7 @@ use tract_onnx::pb::attribute_proto::AttributeType;
 use tract_onnx::pb::{AttributeProto, NodeProto};
 
 use super::error::{NodeError, Refusal, invalid};
+use super::op::remedy::refuse;
 use super::site::attribute_error;
 
 /// An operator that is imported, or worked out on constants.
@@ -62,14 +63,15 @@ enum Kind {
     Other(AttributeType),
 }
 
-/// Holds a node against its operator's entry; operators without one are not imported at all.
+/// Holds a node against its operator's entry; operators without one are not imported at all, lest an
+/// attribute be left unlooked at.
 ///
 /// # Errors
-/// If the number of operands or results is wrong, or an attribute is unknown to the operator set, given
+/// If there is no entry, the number of operands or results is wrong, or an attribute is unknown to the operator set, given
 /// twice, missing, or of another type or value than it may have.
 pub(super) fn check(node: &NodeProto, opset: i64) -> Result<(), Refusal> {
     let Some(operator) = table::TABLE.iter().find(|entry| entry.name == node.op_type) else {
-        return Ok(());
+        return Err(refuse(&node.op_type));
     };
     operator.check_counts(node, opset)?;
     for (at, attribute) in node.attribute.iter().enumerate() {

@@ -64,8 +64,7 @@ impl Site<'_> {
         let Some(found) = self.proto.attribute.iter().find(|a| a.name == name) else {
             return Ok(None);
         };
-        // Files of the first years leave the type open.
-        if found.r#type == kind as i32 || found.r#type == AttributeType::Undefined as i32 {
+        if found.r#type == kind as i32 {
             return Ok(Some(found));
         }
         attribute_error(name, expected)

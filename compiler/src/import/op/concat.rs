@@ -4,20 +4,13 @@ use trefoil_ir::nn::op::Concat;
 
 use crate::import::error::{invalid, unsupported};
 use crate::import::site::{Outcome, Site, axis};
-use crate::import::value::Value;
+use crate::import::value::{Value, View};
 
 /// Concat along the channels.
 pub(super) fn concat(site: &mut Site<'_>) -> Outcome {
-    let mut views = Vec::with_capacity(site.operands.len());
-    for at in 0..site.operands.len() {
-        views.push(site.view(at)?);
-    }
-    let Some(first) = views.first().cloned() else {
-        return invalid("it has no operands");
-    };
-    if !site.has("axis") {
-        return invalid("the attribute `axis` is missing");
-    }
+    let views = (0..site.operands.len()).map(|at| site.view(at));
+    let views: Vec<View> = views.collect::<Result<_, _>>()?;
+    let first = site.view(0)?;
     let along = axis(site.int("axis", 1)?, first.dims.len())?;
     if views.len() == 1 {
         return Ok(vec![Value::Map(first)]);

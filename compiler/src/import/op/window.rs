@@ -16,15 +16,14 @@ pub(super) struct Fitted {
 /// Reads a node's window over a map; `kernel` are the sizes of a convolution's weight.
 pub(super) fn window(site: &Site<'_>, map: Shape, kernel: Option<[usize; 2]>) -> Result<Fitted, Refusal> {
     let stated = pair(site, "kernel_shape")?;
-    let kernel = match (kernel, stated) {
-        (Some(kernel), Some(stated)) if kernel != stated => {
-            return attribute_error("kernel_shape", "the size of the weight's kernel");
-        }
-        (Some(kernel), _) | (None, Some(kernel)) => kernel,
-        (None, None) => return attribute_error("kernel_shape", "given"),
-    };
+    if let (Some(kernel), Some(stated)) = (kernel, stated)
+        && kernel != stated
+    {
+        return attribute_error("kernel_shape", "the size of the weight's kernel");
+    }
     let mut window = Window {
-        kernel,
+        // That a pool states its own is in the schema; none at all would be refused below.
+        kernel: kernel.or(stated).unwrap_or_default(),
         stride: pair(site, "strides")?.unwrap_or([1, 1]),
         dilation: pair(site, "dilations")?.unwrap_or([1, 1]),
         pads: [0; 4],
@@ -92,13 +91,12 @@ fn pads(site: &Site<'_>, window: &Window, map: [usize; 2]) -> Result<[usize; 4],
         });
         [top, left, bottom, right]
     };
-    match auto.as_str() {
-        "NOTSET" | "" => Ok(explicit),
-        "VALID" => Ok([0; 4]),
-        "SAME_UPPER" => Ok(same(false)),
-        "SAME_LOWER" => Ok(same(true)),
-        _ => attribute_error("auto_pad", "one of NOTSET, SAME_UPPER, SAME_LOWER, VALID"),
-    }
+    Ok(match auto.as_str() {
+        "SAME_UPPER" => same(false),
+        "SAME_LOWER" => same(true),
+        // NOTSET, or VALID, beside which none are stated.
+        _ => explicit,
+    })
 }
 
 /// What `ceil_mode` adds at the bottom and right: a last window that does not fill the padded map

@@ -1,4 +1,4 @@
-//! The operators, from opset 7 to 21.
+//! The operators, from opset 9 to 21.
 
 use tract_onnx::pb::attribute_proto::AttributeType;
 
@@ -57,19 +57,29 @@ const fn other(name: &'static str, kind: AttributeType) -> Attribute {
 
 const MANY: usize = usize::MAX;
 
-const ONE: &[Operands] = &[takes(1, 1, 1)];
-const TWO: &[Operands] = &[takes(1, 2, 2)];
-const ANY: &[Operands] = &[takes(1, 1, MANY)];
+/// The oldest operator set that is read.
+const OLDEST: i64 = 9;
+
+const ONE: &[Operands] = &[takes(OLDEST, 1, 1)];
+const TWO: &[Operands] = &[takes(OLDEST, 2, 2)];
+const THREE: &[Operands] = &[takes(OLDEST, 3, 3)];
+const ANY: &[Operands] = &[takes(OLDEST, 1, MANY)];
 const PLAIN: &[Attribute] = &[];
 const AXIS: &[Attribute] = &[int("axis")];
 
-/// Axes are an attribute and later an operand.
-const REDUCTION: &[Operands] = &[takes(1, 1, 1), takes(18, 1, 2)];
-const REDUCED: &[Attribute] = &[
-    ints("axes").until(18),
-    flag("keepdims"),
-    flag("noop_with_empty_axes").since(18),
-];
+/// Index of the largest or smallest.
+const BEST: &[Attribute] = &[int("axis"), flag("keepdims"), flag("select_last_index").since(12)];
+
+/// A reduction, whose axes are an attribute and later an operand.
+const fn reduction(name: &'static str) -> Operator {
+    const OPERANDS: &[Operands] = &[takes(OLDEST, 1, 1), takes(18, 1, 2)];
+    const ATTRIBUTES: &[Attribute] = &[
+        ints("axes").until(18),
+        flag("keepdims"),
+        flag("noop_with_empty_axes").since(18),
+    ];
+    op(name, OPERANDS, 1, ATTRIBUTES)
+}
 
 const AUTO_PAD: Attribute = word("auto_pad", &["NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID", ""]);
 const KERNEL: Attribute = ints("kernel_shape").required();
@@ -111,18 +121,8 @@ pub(super) static TABLE: &[Operator] = &[
     op("Abs", ONE, 1, PLAIN),
     op("Add", TWO, 1, PLAIN),
     op("And", TWO, 1, PLAIN),
-    op(
-        "ArgMax",
-        ONE,
-        1,
-        &[int("axis"), flag("keepdims"), flag("select_last_index").since(12)],
-    ),
-    op(
-        "ArgMin",
-        ONE,
-        1,
-        &[int("axis"), flag("keepdims"), flag("select_last_index").since(12)],
-    ),
+    op("ArgMax", ONE, 1, BEST),
+    op("ArgMin", ONE, 1, BEST),
     op(
         "AveragePool",
         ONE,
@@ -139,12 +139,11 @@ pub(super) static TABLE: &[Operator] = &[
     ),
     op(
         "BatchNormalization",
-        &[takes(1, 5, 5)],
+        &[takes(OLDEST, 5, 5)],
         5,
         &[
             float("epsilon"),
             float("momentum"),
-            flag("spatial").until(9),
             flag("training_mode").since(14),
         ],
     ),
@@ -157,14 +156,14 @@ pub(super) static TABLE: &[Operator] = &[
     op("Ceil", ONE, 1, PLAIN),
     op(
         "Clip",
-        &[takes(1, 1, 1), takes(11, 1, 3)],
+        &[takes(OLDEST, 1, 1), takes(11, 1, 3)],
         1,
         &[float("max").until(11), float("min").until(11)],
     ),
     op("Concat", ANY, 1, &[int("axis").required()]),
     op(
         "Constant",
-        &[takes(1, 0, 0)],
+        &[takes(OLDEST, 0, 0)],
         1,
         &[
             other("sparse_value", AttributeType::SparseTensor).since(11),
@@ -177,10 +176,10 @@ pub(super) static TABLE: &[Operator] = &[
             other("value_strings", AttributeType::Strings).since(12),
         ],
     ),
-    op("ConstantOfShape", &[takes(9, 1, 1)], 1, &[tensor("value")]),
+    op("ConstantOfShape", ONE, 1, &[tensor("value")]),
     op(
         "Conv",
-        &[takes(1, 2, 3)],
+        &[takes(OLDEST, 2, 3)],
         1,
         &[
             AUTO_PAD,
@@ -194,20 +193,20 @@ pub(super) static TABLE: &[Operator] = &[
     op("Div", TWO, 1, PLAIN),
     op(
         "Dropout",
-        &[takes(1, 1, 1), takes(12, 1, 3)],
+        &[takes(OLDEST, 1, 1), takes(12, 1, 3)],
         2,
         &[float("ratio").until(12), int("seed").since(12)],
     ),
     op("Equal", TWO, 1, PLAIN),
     op("Exp", ONE, 1, PLAIN),
-    op("Expand", &[takes(8, 2, 2)], 1, PLAIN),
+    op("Expand", TWO, 1, PLAIN),
     op("Flatten", ONE, 1, AXIS),
     op("Floor", ONE, 1, PLAIN),
     op("Gather", TWO, 1, AXIS),
     op("GatherElements", &[takes(11, 2, 2)], 1, AXIS),
     op(
         "Gemm",
-        &[takes(1, 3, 3), takes(11, 2, 3)],
+        &[takes(OLDEST, 3, 3), takes(11, 2, 3)],
         1,
         &[float("alpha"), float("beta"), int("transA"), int("transB")],
     ),
@@ -234,7 +233,7 @@ pub(super) static TABLE: &[Operator] = &[
             ints("dilations").since(10),
             KERNEL,
             ints("pads"),
-            flag("storage_order").since(8),
+            flag("storage_order"),
             ints("strides"),
         ],
     ),
@@ -246,7 +245,7 @@ pub(super) static TABLE: &[Operator] = &[
     op("Or", TWO, 1, PLAIN),
     op(
         "Pad",
-        &[takes(1, 1, 1), takes(11, 2, 3), takes(18, 2, 4)],
+        &[takes(OLDEST, 1, 1), takes(11, 2, 3), takes(18, 2, 4)],
         1,
         &[
             word("mode", &["constant", "reflect", "edge", "wrap"]),
@@ -257,16 +256,16 @@ pub(super) static TABLE: &[Operator] = &[
     op("Pow", TWO, 1, PLAIN),
     op("Range", &[takes(11, 3, 3)], 1, PLAIN),
     op("Reciprocal", ONE, 1, PLAIN),
-    op("ReduceL1", REDUCTION, 1, REDUCED),
-    op("ReduceL2", REDUCTION, 1, REDUCED),
-    op("ReduceLogSumExp", REDUCTION, 1, REDUCED),
-    op("ReduceMax", REDUCTION, 1, REDUCED),
-    op("ReduceMean", REDUCTION, 1, REDUCED),
-    op("ReduceMin", REDUCTION, 1, REDUCED),
-    op("ReduceProd", REDUCTION, 1, REDUCED),
+    reduction("ReduceL1"),
+    reduction("ReduceL2"),
+    reduction("ReduceLogSumExp"),
+    reduction("ReduceMax"),
+    reduction("ReduceMean"),
+    reduction("ReduceMin"),
+    reduction("ReduceProd"),
     op(
         "ReduceSum",
-        &[takes(1, 1, 1), takes(13, 1, 2)],
+        &[takes(OLDEST, 1, 1), takes(13, 1, 2)],
         1,
         &[
             ints("axes").until(13),
@@ -274,7 +273,7 @@ pub(super) static TABLE: &[Operator] = &[
             flag("noop_with_empty_axes").since(13),
         ],
     ),
-    op("ReduceSumSquare", REDUCTION, 1, REDUCED),
+    reduction("ReduceSumSquare"),
     op("Relu", ONE, 1, PLAIN),
     op("Reshape", TWO, 1, &[flag("allowzero").since(14)]),
     op(
@@ -286,11 +285,11 @@ pub(super) static TABLE: &[Operator] = &[
     op("Round", &[takes(11, 1, 1)], 1, PLAIN),
     op("Shape", ONE, 1, &[int("end").since(15), int("start").since(15)]),
     op("Sigmoid", ONE, 1, PLAIN),
-    op("Sign", &[takes(9, 1, 1)], 1, PLAIN),
+    op("Sign", ONE, 1, PLAIN),
     op("Size", ONE, 1, PLAIN),
     op(
         "Slice",
-        &[takes(1, 1, 1), takes(10, 3, 5)],
+        &[takes(OLDEST, 1, 1), takes(10, 3, 5)],
         1,
         &[
             ints("axes").until(10),
@@ -303,14 +302,14 @@ pub(super) static TABLE: &[Operator] = &[
     op("Softsign", ONE, 1, PLAIN),
     op(
         "Split",
-        &[takes(1, 1, 1), takes(13, 1, 2)],
+        &[takes(OLDEST, 1, 1), takes(13, 1, 2)],
         MANY,
         &[int("axis"), int("num_outputs").since(18), ints("split").until(13)],
     ),
     op("Sqrt", ONE, 1, PLAIN),
     op(
         "Squeeze",
-        &[takes(1, 1, 1), takes(13, 1, 2)],
+        &[takes(OLDEST, 1, 1), takes(13, 1, 2)],
         1,
         &[ints("axes").until(13)],
     ),
@@ -320,7 +319,7 @@ pub(super) static TABLE: &[Operator] = &[
     op("Tile", TWO, 1, PLAIN),
     op(
         "TopK",
-        &[takes(1, 1, 1), takes(10, 2, 2)],
+        &[takes(OLDEST, 1, 1), takes(10, 2, 2)],
         2,
         &[
             int("axis"),
@@ -332,19 +331,11 @@ pub(super) static TABLE: &[Operator] = &[
     op("Transpose", ONE, 1, &[ints("perm")]),
     op(
         "Unsqueeze",
-        &[takes(1, 1, 1), takes(13, 2, 2)],
+        &[takes(OLDEST, 1, 1), takes(13, 2, 2)],
         1,
         &[ints("axes").until(13).required()],
     ),
-    op(
-        "Upsample",
-        &[takes(7, 1, 1), takes(9, 2, 2)],
-        1,
-        &[
-            word("mode", &["nearest", "linear"]),
-            floats("scales").until(9).required(),
-        ],
-    ),
-    op("Where", &[takes(9, 3, 3)], 1, PLAIN),
+    op("Upsample", TWO, 1, &[word("mode", &["nearest", "linear"])]),
+    op("Where", THREE, 1, PLAIN),
     op("Xor", TWO, 1, PLAIN),
 ];

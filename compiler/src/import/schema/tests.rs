@@ -99,6 +99,12 @@ fn operands_and_results_are_counted() {
     assert_eq!(fault(&split, 13), "");
 }
 
+#[test]
+fn what_has_no_entry_is_refused() {
+    let said = fault(&node("Relu6", &["x"], &["y"]), 13);
+    assert!(said.contains("the operator is not supported"), "{said}");
+}
+
 /// Every operator that is imported or folded has its entry, once.
 #[test]
 fn the_table_is_whole() {

@@ -1,8 +1,7 @@
 //! The operators of the tail: what a client computes in the clear of its logits.
 //!
 //! Many of them have an importer of the network too. Where a node stands at the end, the network's
-//! is tried first, unless the operator is none that three parties would rather compute
-//! ([`comes_first`]).
+//! is tried first.
 
 mod along;
 mod function;
@@ -20,11 +19,6 @@ use crate::import::value::Value;
 /// Whether an operator may stand in the tail.
 pub(in crate::import) fn is_known(op: &str) -> bool {
     matches!(op, "Identity" | "Dropout") || import_of(op).is_some()
-}
-
-/// Whether an operator at the end goes to the client although the parties could compute it, too.
-pub(in crate::import) fn comes_first(op: &str) -> bool {
-    matches!(op, "HardSigmoid" | "Softplus" | "Softsign")
 }
 
 /// The importer of an operator for the tail.
