@@ -1,7 +1,8 @@
 //! A second opinion on an imported network: tract reads the same file and runs it on the same images.
 //!
 //! Import is the one step whose faults no other level can show, since all of them start from its result.
-//! tract shares nothing with it but the protobuf. Where the two differ beyond rounding, the first node
+//! tract shares nothing with it but the protobuf: it is handed the nodes that the network is made of, so
+//! that what the importer bounds is bounded here, and nobody opens what it has not looked at. Where the two differ beyond rounding, the first node
 //! that does is named: it was read wrongly here, or there.
 
 use std::fmt;
@@ -12,13 +13,15 @@ use anyhow::Context;
 use serde::Serialize;
 use thiserror::Error;
 use tract_core::prelude::*;
+use tract_onnx::pb::ModelProto;
 use tract_onnx::prelude::{Framework, InferenceModelExt};
 use trefoil_ir::nn::eval::{self, FeatureMap};
 use trefoil_ir::nn::op::ResizeMode;
 use trefoil_ir::nn::{Graph, NodeId, Op};
 use trefoil_ir::text::printable;
+use trefoil_runtime::terminal::print::chain;
 
-use crate::import::{Imported, ImportedValue};
+use crate::import::{Imported, ImportedValue, live_model};
 use crate::pass::{self, PassError};
 use crate::quiet;
 
@@ -94,8 +97,12 @@ pub fn second_opinion(
         Ok(graph) => graph,
         Err(error) => return none(error.to_string()),
     };
+    let model = match live_model(file, &imported.output_name) {
+        Ok(model) => model,
+        Err(error) => return none(chain(&error)),
+    };
     let comparison = Comparison {
-        file,
+        model,
         imported,
         graph,
         images,
@@ -145,7 +152,7 @@ fn with_patches(imported: &Imported) -> Result<Graph, PassError> {
 }
 
 struct Comparison<'a> {
-    file: &'a Path,
+    model: ModelProto,
     imported: &'a Imported,
     graph: Graph,
     images: &'a [FeatureMap],
@@ -179,11 +186,11 @@ impl Comparison<'_> {
         Ok(None)
     }
 
-    /// The file in tract, delivering the values of these names.
+    /// The network in tract, delivering the values of these names.
     fn load(&self, names: &[&str]) -> TractResult<Arc<TypedRunnableModel>> {
         let mut model = tract_onnx::onnx()
             .with_ignore_output_shapes(true)
-            .model_for_path(self.file)?;
+            .model_for_proto_model(&self.model)?;
         let outlets: Vec<_> = names
             .iter()
             .map(|name| {
@@ -266,12 +273,14 @@ fn one_line(error: &TractError) -> String {
 
 #[cfg(test)]
 mod tests {
+    use tract_onnx::pb::tensor_proto::DataLocation;
+    use tract_onnx::pb::{StringStringEntryProto, TensorProto};
     use trefoil_ir::nn::Verified;
     use trefoil_ir::{Shape, Tensor};
 
     use super::*;
-    use crate::import::testing::{floats, graph, ints, model, node, with};
-    use crate::import::{ImportOptions, import_bytes};
+    use crate::import::testing::{Size, floats, graph, indices, ints, model, node, value, with};
+    use crate::import::{ImportOptions, import_bytes, import_file};
 
     /// Two convolutions with a ReLU between them, on disk and imported.
     fn network() -> (tempfile::NamedTempFile, Imported) {
@@ -337,6 +346,52 @@ mod tests {
             let error = second_opinion(file.path(), &wrong, &images()).unwrap_err();
             assert_eq!(error.node, name, "{error}");
             assert_eq!(error.image, 0);
+        }
+    }
+
+    /// Beside the network stand a tensor of 16 GiB, one whose data are in a pipe, and a shape that is wrong.
+    #[test]
+    #[cfg(unix)]
+    fn what_nobody_reads_is_neither_computed_nor_opened() {
+        let folder = tempfile::tempdir().unwrap();
+        let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+        let pipe = folder.path().join("pipe");
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+        let weights: Vec<u8> = [0.5f32, -1.0, 2.0, 0.25]
+            .iter()
+            .flat_map(|w| w.to_le_bytes())
+            .collect();
+        std::fs::write(folder.path().join("weights"), weights).unwrap();
+        let mut network = graph(vec![
+            node("Conv", &["x", "w"], &["y"]),
+            node("ConstantOfShape", &["s"], &["greedy"]),
+            node("Add", &["greedy", "p"], &["dead"]),
+        ]);
+        network.initializer = vec![
+            external("w", &[2, 2, 1, 1], "weights"),
+            external("p", &[4], "pipe"),
+            indices("s", &[1 << 32]),
+        ];
+        network.value_info = vec![value("y", &[Size::Is(7)])];
+        let file = folder.path().join("net.onnx");
+        std::fs::write(&file, model(13, network)).unwrap();
+
+        let live = live_model(&file, "y").unwrap().graph.unwrap();
+        let names: Vec<&str> = live.initializer.iter().map(|i| i.name.as_str()).collect();
+        assert_eq!((live.node.len(), names), (1, vec!["w"]));
+        let imported = import_file(&file, &ImportOptions::default()).unwrap();
+        let opinion = second_opinion(&file, &imported, &images());
+        assert_eq!(opinion, Ok(Opinion::Agrees { images: IMAGES }));
+    }
+
+    fn external(name: &str, dims: &[i64], location: &str) -> TensorProto {
+        TensorProto {
+            data_location: Some(DataLocation::External as i32),
+            external_data: vec![StringStringEntryProto {
+                key: "location".to_owned(),
+                value: location.to_owned(),
+            }],
+            ..floats(name, dims, &[])
         }
     }
 

@@ -19,6 +19,7 @@ mod error;
 mod external;
 mod input;
 mod kind;
+mod live;
 mod model;
 mod names;
 mod op;
@@ -48,6 +49,8 @@ pub use error::{
     ExternalError, ImportError, ModelError, NodeError, TensorError, UnsupportedNode, UnsupportedNodes,
 };
 pub use kind::kind;
+pub(crate) use live::live_model;
+pub use model::read;
 pub use twin::TwinError;
 
 /// What the file leaves open.

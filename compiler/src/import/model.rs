@@ -31,8 +31,11 @@ pub(super) struct Model {
     pub(super) metadata: Vec<StringStringEntryProto>,
 }
 
-/// Reads a file of a sensible size.
-pub(super) fn read(path: &Path) -> Result<Vec<u8>, ImportError> {
+/// Reads a file of a sensible size, which must be a regular one: a pipe or device might never end.
+///
+/// # Errors
+/// If it is none, cannot be read, or is larger than any.
+pub fn read(path: &Path) -> Result<Vec<u8>, ImportError> {
     let failed = |source| ImportError::File {
         path: path.to_owned(),
         source,

@@ -19,10 +19,9 @@ pub(super) fn load(proto: &TensorProto, folder: &Folder) -> Result<Constant, Ten
     if proto.segment.is_some() {
         return Err(TensorError::Segment);
     }
-    let kind = DataType::try_from(proto.data_type)
-        .map_err(|_| TensorError::ElementType(format!("number {}", proto.data_type)))?;
+    let kind = element_type(proto)?;
     let width = width(kind)?;
-    if proto.data_location == Some(DataLocation::External as i32) {
+    if is_external(proto) {
         let bytes = folder.read(&proto.external_data, count.saturating_mul(width))?;
         return from_bytes(kind, dims, count, width, &bytes);
     }
@@ -30,6 +29,30 @@ pub(super) fn load(proto: &TensorProto, folder: &Folder) -> Result<Constant, Ten
         return from_bytes(kind, dims, count, width, &proto.raw_data);
     }
     from_fields(kind, dims, count, proto)
+}
+
+/// The tensor with its data in itself, wherever they lie; `folder` is where external ones may.
+pub(super) fn with_own_data(proto: TensorProto, folder: &Folder) -> Result<TensorProto, TensorError> {
+    if !is_external(&proto) {
+        return Ok(proto);
+    }
+    let count = volume(&dimensions(&proto)?).unwrap_or(0);
+    let bytes = count.saturating_mul(width(element_type(&proto)?)?);
+    Ok(TensorProto {
+        raw_data: folder.read(&proto.external_data, bytes)?,
+        data_location: None,
+        external_data: Vec::new(),
+        ..proto
+    })
+}
+
+fn is_external(proto: &TensorProto) -> bool {
+    proto.data_location == Some(DataLocation::External as i32)
+}
+
+fn element_type(proto: &TensorProto) -> Result<DataType, TensorError> {
+    DataType::try_from(proto.data_type)
+        .map_err(|_| TensorError::ElementType(format!("number {}", proto.data_type)))
 }
 
 /// Where in a tensor the first NaN or infinity stands, if there is one.
