@@ -5,17 +5,13 @@
 //! the channel's gain. Gains come from a few backward passes of random probes; that is enough to say
 //! what rounding costs to within a third or so.
 
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use trefoil_ir::nn::eval::{FeatureMap, ImageShapeError, Tape};
 use trefoil_ir::nn::{Graph, NodeId};
 
+use super::CalibrationError;
 use super::distortion::Sketch;
-
-/// Images whose gains are taken, the first of a calibration: each costs as much as several runs.
-const IMAGES: usize = 8;
-
-/// Probes an image.
-const PROBES: usize = 2;
 
 /// Gains of all channels, and how the output varies.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -54,8 +50,8 @@ impl Gains {
             .for_each(|v| self.output.add(f64::from(*v)));
     }
 
-    /// Joins what another image has shown.
-    pub(super) fn merge(&mut self, more: &Self) {
+    /// Joins what other images have shown.
+    pub fn merge(&mut self, more: &Self) {
         self.output.merge(&more.output);
         if more.images == 0 {
             return;
@@ -100,32 +96,62 @@ impl Moments {
     }
 }
 
-/// Takes gains of a graph.
+/// Takes the gains of a graph, on images that it has been calibrated with. Each takes several runs, and
+/// every value and the gradients of all probes at once: fewer fit beside each other than in a run.
 #[derive(Debug)]
-pub(super) struct Probe<'a> {
+pub struct Probing<'a> {
     graph: &'a Graph,
     sketch: Sketch<'a>,
+    gains: Gains,
 }
 
-impl<'a> Probe<'a> {
-    pub(super) fn new(graph: &'a Graph) -> Self {
-        let sketch = Sketch::new(graph, &[], PROBES, 0);
-        Self { graph, sketch }
+impl<'a> Probing<'a> {
+    /// Images whose gains are taken, the first of a calibration.
+    pub const IMAGES: usize = 8;
+
+    /// Probes an image.
+    pub const PROBES: usize = 2;
+
+    /// No image yet.
+    pub fn new(graph: &'a Graph) -> Self {
+        Self {
+            graph,
+            sketch: Sketch::new(graph, &[], Self::PROBES, 0),
+            gains: Gains::none(),
+        }
     }
 
-    /// What the image of this number adds to the gains, if it is one of those that count.
-    pub(super) fn add_to(
-        &self,
-        gains: &mut Gains,
-        image: &FeatureMap,
-        number: usize,
-    ) -> Result<(), ImageShapeError> {
-        if number >= IMAGES {
-            return Ok(());
-        }
+    /// Takes in more images, all of them at a time. Those behind the first [`IMAGES`](Self::IMAGES)
+    /// add nothing.
+    ///
+    /// # Errors
+    /// That of the first image that does not fit.
+    pub fn add(&mut self, images: &[FeatureMap]) -> Result<(), CalibrationError> {
+        let first = self.gains.images;
+        let counted = &images[..images.len().min(Self::IMAGES - first)];
+        let numbered = counted.par_iter().zip(first..Self::IMAGES);
+        let of_each: Vec<_> = numbered
+            .map(|(image, at)| {
+                self.of_image(image, at)
+                    .map_err(|source| CalibrationError::Image { image: at, source })
+            })
+            .collect::<Result<_, _>>()?;
+        of_each.iter().for_each(|gains| self.gains.merge(gains));
+        Ok(())
+    }
+
+    /// What was found.
+    pub fn finish(self) -> Gains {
+        self.gains
+    }
+
+    fn of_image(&self, image: &FeatureMap, number: usize) -> Result<Gains, ImageShapeError> {
         let tape = Tape::run(self.graph, image)?;
-        gains.images = 1;
-        gains.sums = vec![Vec::new(); self.graph.id_bound()];
+        let mut gains = Gains {
+            images: 1,
+            sums: vec![Vec::new(); self.graph.id_bound()],
+            ..Gains::none()
+        };
         let seeds = self.sketch.seeds(number as u64);
         let probes = seeds.len() as f64;
         tape.backward_all(self.sketch.logits(), seeds, |id, gradients| {
@@ -137,7 +163,7 @@ impl<'a> Probe<'a> {
             }
             gains.sums[id.index()] = sums;
         });
-        Ok(())
+        Ok(gains)
     }
 }
 

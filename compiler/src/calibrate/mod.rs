@@ -1,10 +1,10 @@
 //! Calibration: runs the network in f32 on sample images and records how large every value gets.
 //!
 //! Lowering chooses scales from what is recorded here: the range of every channel of every node,
-//! and for gates with patches of several pixels how large the patches' sums get. From the [gains](Gains)
-//! of the first images it says what rounding to these scales costs. Images run in
+//! and for gates with patches of several pixels how large the patches' sums get. Images run in
 //! parallel, each thread holding the values of one image at a time; the result is the same for any
-//! number of threads, since minima and maxima do not depend on order.
+//! number of threads, since minima and maxima do not depend on order. From the [gains](Gains) of the first
+//! images, which are taken [apart](Probing), it says what rounding to these scales costs.
 
 pub mod catalogue;
 pub mod distortion;
@@ -20,8 +20,7 @@ use thiserror::Error;
 use trefoil_ir::nn::eval::{FeatureMap, ImageShapeError};
 use trefoil_ir::nn::{Graph, NodeId};
 
-pub use self::gain::Gains;
-use self::gain::Probe;
+pub use self::gain::{Gains, Probing};
 use self::observe::{Fault, Observer};
 use crate::pass::Interval;
 
@@ -130,7 +129,8 @@ impl Calibration {
     }
 }
 
-/// Calibrates with all `images`, taking a few at a time, and tells `progress` how many are done.
+/// Calibrates with all `images`, gains and all, one a thread at a time, and tells `progress` how many are
+/// done.
 ///
 /// # Errors
 /// See [`CalibrationError`].
@@ -140,22 +140,27 @@ pub fn calibrate(
     mut progress: impl FnMut(usize),
 ) -> Result<Calibration, CalibrationError> {
     let mut calibrator = Calibrator::new(graph);
+    let mut probing = Probing::new(graph);
     let mut images = images.into_iter();
     loop {
         let batch: Vec<FeatureMap> = images.by_ref().take(rayon::current_num_threads()).collect();
         if batch.is_empty() {
-            return calibrator.finish();
+            break;
         }
         calibrator.add(&batch)?;
+        probing.add(&batch)?;
         progress(calibrator.images());
     }
+    let mut calibration = calibrator.finish()?;
+    calibration.gains.merge(&probing.finish());
+    Ok(calibration)
 }
 
-/// A calibration in steps, for images whose loading may fail.
+/// A calibration in steps, for images whose loading may fail: of ranges and how the output varies. Gains
+/// are [apart](Probing), since their images take more memory.
 #[derive(Debug)]
 pub struct Calibrator<'a> {
     observer: Observer<'a>,
-    probe: Option<Probe<'a>>,
     seen: Option<Calibration>,
 }
 
@@ -163,16 +168,7 @@ impl<'a> Calibrator<'a> {
     /// A calibration of this graph, without images yet.
     pub fn new(graph: &'a Graph) -> Self {
         Self {
-            probe: Some(Probe::new(graph)),
-            ..Self::of_ranges(graph)
-        }
-    }
-
-    /// A calibration of ranges alone, without the gains, whose images take several runs each.
-    pub fn of_ranges(graph: &'a Graph) -> Self {
-        Self {
             observer: Observer::new(graph),
-            probe: None,
             seen: None,
         }
     }
@@ -189,8 +185,10 @@ impl<'a> Calibrator<'a> {
     pub fn add(&mut self, images: &[FeatureMap]) -> Result<(), CalibrationError> {
         // As many at a time as there are threads: what each image leaves behind takes memory, too.
         for batch in images.chunks(rayon::current_num_threads()) {
-            let numbered = batch.par_iter().zip(self.images()..self.images() + batch.len());
-            let seen: Vec<_> = numbered.map(|(image, at)| self.observe(image, at)).collect();
+            let seen: Vec<_> = batch
+                .par_iter()
+                .map(|image| self.observer.observe(image))
+                .collect();
             for seen in seen {
                 let image = self.images();
                 let seen = seen.map_err(|fault| self.error(image, fault))?;
@@ -201,16 +199,6 @@ impl<'a> Calibrator<'a> {
             }
         }
         Ok(())
-    }
-
-    fn observe(&self, image: &FeatureMap, number: usize) -> Result<Calibration, Fault> {
-        let mut seen = self.observer.observe(image)?;
-        if let Some(probe) = &self.probe {
-            probe
-                .add_to(&mut seen.gains, image, number)
-                .map_err(Fault::Shape)?;
-        }
-        Ok(seen)
     }
 
     /// What was seen.

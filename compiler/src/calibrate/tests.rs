@@ -98,9 +98,15 @@ fn threads_and_batches_do_not_matter() {
         let one = pool(1).install(run);
         assert_eq!(one, pool(4).install(run));
         let mut steps = Calibrator::new(&graph);
-        steps.add(&images[..2]).unwrap();
-        steps.add(&images[2..]).unwrap();
-        assert_eq!(one, steps.finish().unwrap());
+        let mut gains = Probing::new(&graph);
+        for part in [&images[..2], &images[2..]] {
+            steps.add(part).unwrap();
+            gains.add(part).unwrap();
+        }
+        let mut steps = steps.finish().unwrap();
+        assert_eq!(steps.gains.images, 0);
+        steps.gains.merge(&gains.finish());
+        assert_eq!(one, steps);
     }
 }
 

@@ -268,7 +268,7 @@ impl<'a> Measure<'a> {
 
     fn chunk(&self, images: Range<usize>, mut progress: impl FnMut(usize)) -> Result<Chunk, MeasureError> {
         let mut chunk = self.empty_chunk(&images);
-        let mut calibrator = Calibrator::of_ranges(&self.subject.graph);
+        let mut calibrator = Calibrator::new(&self.subject.graph);
         for start in images.clone().step_by(self.at_once) {
             let batch: Vec<(usize, FeatureMap)> = (start..images.end.min(start + self.at_once))
                 .map(|at| Ok((at, feature_map(self.data.get(at)?))))

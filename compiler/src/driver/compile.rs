@@ -20,7 +20,7 @@ use super::report::Report;
 use crate::budget::Goal;
 use crate::budget::menu::ClipSigns;
 use crate::calibrate::profile::Profile;
-use crate::calibrate::{Calibration, CalibrationError, Calibrator};
+use crate::calibrate::{Calibration, CalibrationError, Calibrator, Probing};
 use crate::import::{self, ImportError, ImportOptions, Imported};
 use crate::lower::{LowerError, LowerOptions, Lowered, lower};
 use crate::pass::{self, Assignment, Dump, Foreseen, PassError, PassFailure, PassOptions};
@@ -160,7 +160,13 @@ pub fn compile(
     pass_options.foreseen = foresee(&imported.graph, &pass_options, options, at_once, progress)?;
     let passed = pass::run(imported.graph.clone(), &pass_options, dump)?;
     let assignment = pass::assignment_for_imported(&imported.graph, &pass_options)?;
-    let calibration = calibrate(&passed.graph, &options.calibration, at_once, progress)?;
+    let mut calibration = find_ranges(&passed.graph, &options.calibration, at_once, progress)?;
+    let unprobed = take_gains(
+        &passed.graph,
+        &mut calibration,
+        &options.calibration,
+        &options.limits,
+    )?;
     let lower_options = LowerOptions {
         head_room: options.head_room,
         input_range: exact_input_range(options, &passed.graph, &calibration),
@@ -172,6 +178,7 @@ pub fn compile(
     let plans = split(&lowered, &options.secret, text.clone(), options.classes.clone());
     let mut warnings: Vec<String> = imported.warnings.iter().map(ToString::to_string).collect();
     warnings.extend(word_on_carried(&imported, options));
+    warnings.extend(unprobed);
     warnings.extend(lowered.warnings.iter().map(ToString::to_string));
     let breaches = breaches(&lowered, &options.calibration, at_once)?;
     warnings.extend(breaches.warning(&lowered.program, calibration.images));
@@ -214,13 +221,11 @@ fn opinion(imported: &Imported, options: &CompileOptions) -> Result<Opinion, Com
         return Ok(Opinion::None { reason });
     }
     let count = options.calibration.len().min(second_opinion::IMAGES);
-    let images: Result<Vec<_>, _> = (0..count)
-        .map(|index| options.calibration.get(index).map(feature_map))
-        .collect();
+    let images = batches(&options.calibration, count, 1).collect::<Result<Vec<_>, _>>()?;
     Ok(second_opinion::second_opinion(
         &options.model,
         imported,
-        &images?,
+        &images.concat(),
     )?)
 }
 
@@ -294,7 +299,7 @@ fn foresee(
         return Ok(Foreseen::new());
     }
     let graph = pass::run_for_ranges(imported.clone(), pass_options)?;
-    let calibration = calibrate(&graph, &options.calibration, at_once, progress)?;
+    let calibration = find_ranges(&graph, &options.calibration, at_once, progress)?;
     let of_gate = |id: NodeId| {
         let operand = graph.inputs(id)[0];
         let interval = calibration.foreseen(operand, options.head_room);
@@ -303,21 +308,60 @@ fn foresee(
     Ok(pass::open_gates(&graph).into_iter().map(of_gate).collect())
 }
 
-fn calibrate(
+/// A calibration of ranges alone.
+fn find_ranges(
     graph: &Verified<Graph>,
     data: &DataSet,
     at_once: usize,
     progress: &mut dyn Progress,
 ) -> Result<Calibration, CompileError> {
     let mut calibrator = Calibrator::new(graph);
-    for start in (0..data.len()).step_by(at_once) {
-        let images: Result<Vec<_>, _> = (start..data.len().min(start + at_once))
-            .map(|i| data.get(i).map(feature_map))
-            .collect();
+    for images in batches(data, data.len(), at_once) {
         calibrator.add(&images?)?;
         progress.calibrated(calibrator.images(), data.len());
     }
     Ok(calibrator.finish()?)
+}
+
+/// Adds the gains of the first images, taken as many at a time as fit; where not even one does, they are
+/// done without, and what is given up for that is returned as a sentence. (They warn of rounding, and no
+/// scale comes from them.)
+fn take_gains(
+    graph: &Verified<Graph>,
+    calibration: &mut Calibration,
+    data: &DataSet,
+    limits: &Limits,
+) -> Result<Option<String>, CompileError> {
+    let run = Run::Measure {
+        probes: Probing::PROBES,
+        vectors: 0,
+    };
+    let at_once = match limits.images_at_once(graph, run) {
+        Ok(at_once) => at_once,
+        Err(refused) => {
+            return Ok(Some(format!(
+                "what rounding costs was not estimated, for which the values of an image are kept: {refused}"
+            )));
+        }
+    };
+    let mut probing = Probing::new(graph);
+    for images in batches(data, data.len().min(Probing::IMAGES), at_once) {
+        probing.add(&images?)?;
+    }
+    calibration.gains.merge(&probing.finish());
+    Ok(None)
+}
+
+/// The first `count` images, so many at a time.
+fn batches(
+    data: &DataSet,
+    count: usize,
+    at_once: usize,
+) -> impl Iterator<Item = Result<Vec<FeatureMap>, DataError>> {
+    (0..count).step_by(at_once).map(move |start| {
+        let batch = start..count.min(start + at_once);
+        batch.map(|at| data.get(at).map(feature_map)).collect()
+    })
 }
 
 /// The image's range, where the preprocessing guarantees one that covers the calibration data
@@ -368,4 +412,59 @@ fn breaches(lowered: &Lowered, data: &DataSet, at_once: usize) -> Result<Breache
         outcomes.iter().for_each(|outcome| breaches.add(outcome));
     }
     Ok(breaches)
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::Array4;
+    use trefoil_ir::Shape;
+    use trefoil_ir::nn::eval::Demand;
+
+    use super::*;
+    use crate::pass::testing::Net;
+
+    /// A chain of maps: kept together, they are many times what a run needs.
+    fn chain() -> Verified<Graph> {
+        let mut net = Net::new(3);
+        let mut at = net.input(Shape::new(2, 8, 8));
+        for _ in 0..20 {
+            at = net.relu(at);
+        }
+        net.finish(at).verify().unwrap()
+    }
+
+    #[test]
+    fn gains_are_taken_as_memory_allows_and_left_out_with_a_word() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("images.npy");
+        let images = Array4::from_shape_fn((11, 2, 8, 8), |(n, c, h, w)| (n + c + h + w) as f32);
+        ndarray_npy::write_npy(&file, &images).unwrap();
+        let (graph, data) = (chain(), DataSet::open(&file, None, None).unwrap());
+        let demand = Demand::of(&graph).unwrap();
+        let gains = |memory| {
+            let limits = Limits {
+                memory,
+                work: u64::MAX,
+            };
+            assert!(limits.images_at_once(&graph, Run::FixedPoint).is_ok());
+            let mut progress = Nobody;
+            let mut calibration = find_ranges(&graph, &data, 2, &mut progress).unwrap();
+            let word = take_gains(&graph, &mut calibration, &data, &limits).unwrap();
+            (calibration.gains, word)
+        };
+        let needed = demand.values + Probing::PROBES as u64 * demand.peak;
+        let (alone, no_word) = gains(needed);
+        assert_eq!((alone.images, no_word), (Probing::IMAGES, None));
+        assert_eq!(alone, gains(u64::MAX).0, "one image at a time, or many");
+        let (none, word) = gains(needed - 1);
+        assert_eq!(none.images, 0);
+        let word = word.unwrap();
+        assert!(word.contains("rounding") && word.contains("--memory"), "{word}");
+    }
+
+    struct Nobody;
+
+    impl Progress for Nobody {
+        fn calibrated(&mut self, _: usize, _: usize) {}
+    }
 }
