@@ -55,6 +55,17 @@ pub struct MeasureOptions {
     pub limits: Limits,
 }
 
+impl MeasureOptions {
+    /// Probes that run backward: an exact measurement takes the patches' sums from a sketch of one, which
+    /// costs nothing beside it.
+    fn probes_of_sketch(&self) -> usize {
+        match self.method {
+            Method::Exact => 1,
+            Method::Sketch => self.probes,
+        }
+    }
+}
+
 /// Why a profile cannot be measured.
 #[derive(Debug, Error)]
 pub enum MeasureError {
@@ -91,6 +102,16 @@ pub enum MeasureError {
     /// A profile of something else.
     #[error("the profile is of another model (\"{0}\", weights included)")]
     OtherModel(String),
+    /// A profile whose layers are others than those of its model.
+    #[error(
+        "the profile has {there} where the model has {here}: it was altered, or written by another version; measure again"
+    )]
+    OtherLayers {
+        /// What the profile has.
+        there: String,
+        /// What the model has in its place.
+        here: String,
+    },
     /// The profile's files.
     #[error(transparent)]
     Profile(#[from] ProfileError),
@@ -147,7 +168,8 @@ impl Subject {
         }
     }
 
-    fn header(&self, options: &MeasureOptions, probes: usize) -> Header {
+    /// The signs as a profile has them.
+    fn layers(&self) -> Vec<Layer> {
         let layer = |site: &Site| {
             let node = self.graph.node(site.node);
             Layer {
@@ -158,6 +180,10 @@ impl Subject {
                 patches: site.patches.clone(),
             }
         };
+        self.sites.iter().map(layer).collect()
+    }
+
+    fn header(&self, options: &MeasureOptions, probes: usize) -> Header {
         let value = |id| {
             let node = self.graph.node(id);
             Value {
@@ -178,7 +204,7 @@ impl Subject {
             method: options.method,
             probes,
             seed: options.seed,
-            layers: self.sites.iter().map(layer).collect(),
+            layers: self.layers(),
             values: self.graph.order().into_iter().map(value).collect(),
         }
     }
@@ -202,7 +228,7 @@ pub fn measure(
     let subject = Subject::load(options)?;
     let at_once = options
         .limits
-        .images_at_once(&subject.graph, subject.run(options.probes))?;
+        .images_at_once(&subject.graph, subject.run(options.probes_of_sketch()))?;
     let measure = Measure::new(&subject, options, at_once);
     let header = subject.header(options, measure.probes());
     let share = options.shard.range(options.data.len());
@@ -244,16 +270,11 @@ struct Measure<'a> {
 impl<'a> Measure<'a> {
     fn new(subject: &'a Subject, options: &'a MeasureOptions, at_once: usize) -> Self {
         let (graph, sites) = (&*subject.graph, subject.sites.as_slice());
-        // An exact measurement takes the patches' sums from a sketch that costs nothing beside it.
-        let probes = match options.method {
-            Method::Exact => 1,
-            Method::Sketch => options.probes,
-        };
         Self {
             subject,
             data: &options.data,
             at_once,
-            sketch: Sketch::new(graph, sites, probes, options.seed),
+            sketch: Sketch::new(graph, sites, options.probes_of_sketch(), options.seed),
             exact: (options.method == Method::Exact).then(|| Exact::new(graph, sites)),
         }
     }
@@ -348,6 +369,7 @@ pub fn agreement(
     if header.digest != model_digest(&subject.imported) {
         return Err(MeasureError::OtherModel(header.model.clone()));
     }
+    check_layers(&header.layers, &subject.layers())?;
     let sites: Vec<Site> = subject
         .sites
         .iter()
@@ -386,6 +408,25 @@ pub fn agreement(
             .collect(),
         overall: of(&|_| true).0,
     })
+}
+
+/// Holds a profile's layers against those that would be measured now, but for the patches: a header can
+/// say anything beside the right digest.
+fn check_layers(profile: &[Layer], model: &[Layer]) -> Result<(), MeasureError> {
+    let shown = |layers: &[Layer], at: usize| match layers.get(at) {
+        Some(layer) => format!(
+            "the {:?} sign of \"{}\" on {} maps of {:?}",
+            layer.sign, layer.name, layer.channels, layer.map
+        ),
+        None => "no further sign".to_owned(),
+    };
+    for at in 0..profile.len().max(model.len()) {
+        let (there, here) = (shown(profile, at), shown(model, at));
+        if there != here {
+            return Err(MeasureError::OtherLayers { there, here });
+        }
+    }
+    Ok(())
 }
 
 /// Random options, as many of each layer.
@@ -438,7 +479,11 @@ fn fill(layer: &mut LayerChunk, image: usize, site: &SiteVectors) {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
+    use crate::calibrate::profile::Sign;
+    use crate::import::testing::{graph, model, node};
 
     #[test]
     fn rank_correlation_follows_the_definition() {
@@ -447,5 +492,83 @@ mod tests {
         // Ranks 0, 1.5, 1.5, 3 against 0, 1, 2, 3.
         let tied = spearman(&[1.0, 2.0, 2.0, 3.0], &[1.0, 2.0, 3.0, 4.0]);
         assert!((tied - 0.948_683_298).abs() < 1e-9);
+    }
+
+    /// Two ReLUs behind each other, and images for them.
+    fn options(folder: &Path, method: Method) -> MeasureOptions {
+        let nodes = vec![node("Relu", &["x"], &["a"]), node("Relu", &["a"], &["y"])];
+        let (file, images) = (folder.join("net.onnx"), folder.join("images.npy"));
+        std::fs::write(&file, model(13, graph(nodes))).unwrap();
+        ndarray_npy::write_npy(&images, &Array4::<f32>::from_elem((2, 2, 4, 6), 1.0)).unwrap();
+        MeasureOptions {
+            model: file,
+            import: ImportOptions::default(),
+            relu6_as_relu: false,
+            assignment: None,
+            data: DataSet::open(&images, None, None).unwrap(),
+            data_name: "images.npy".to_owned(),
+            catalogue: Catalogue::Standard,
+            method,
+            probes: 10,
+            seed: 0,
+            shard: Shard::WHOLE,
+            profile: folder.join("profile"),
+            resume: false,
+            limits: Limits {
+                memory: u64::MAX,
+                work: u64::MAX,
+            },
+        }
+    }
+
+    #[test]
+    fn an_exact_measurement_is_limited_as_one_of_a_single_probe() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut exact = options(folder.path(), Method::Exact);
+        let subject = Subject::load(&exact).unwrap();
+        let fits = |memory, probes| {
+            let limits = Limits {
+                memory,
+                work: u64::MAX,
+            };
+            limits.images_at_once(&subject.graph, subject.run(probes)).is_ok()
+        };
+        let needed = (0..1 << 20).find(|&memory| fits(memory, 1)).unwrap();
+        assert!(!fits(needed, 10));
+        exact.limits.memory = needed;
+        measure(&exact, |_, _| {}).unwrap();
+        exact.profile = folder.path().join("sketch");
+        let sketch = MeasureOptions {
+            method: Method::Sketch,
+            ..exact
+        };
+        let refused = measure(&sketch, |_, _| {}).err().unwrap();
+        assert!(matches!(refused, MeasureError::Limit(_)), "{refused}");
+    }
+
+    #[test]
+    fn a_profile_of_other_layers_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = options(folder.path(), Method::Sketch);
+        measure(&options, |_, _| {}).unwrap();
+        let mut profile = Profile::open(&options.profile).unwrap();
+        assert_eq!(agreement(&options, &profile, 8, |_| {}).unwrap().layers.len(), 2);
+        let whole = profile.header.layers.clone();
+        let mut others = vec![whole[..1].to_vec(), [&whole[..], &whole[..1]].concat()];
+        for change in [
+            (|layer| layer.name.push('b')) as fn(&mut Layer),
+            |layer| layer.sign = Sign::Upper,
+            |layer| layer.map = [6, 4],
+            |layer| layer.channels = 1,
+        ] {
+            let mut layers = whole.clone();
+            change(&mut layers[1]);
+            others.push(layers);
+        }
+        for layers in others {
+            profile.header.layers = layers;
+            let refused = agreement(&options, &profile, 8, |_| {}).err().unwrap();
+            assert!(matches!(refused, MeasureError::OtherLayers { .. }), "{refused}");
+        }
     }
 }

@@ -227,6 +227,9 @@ impl Header {
         if self.images == 0 || self.images > MOST || !(1..=4096).contains(&self.probes) {
             return Err("the number of images or probes is out of range".to_owned());
         }
+        if self.layers.is_empty() {
+            return Err("it has no layer".to_owned());
+        }
         if self.shard.of == 0 || !(1..=self.shard.of).contains(&self.shard.index) {
             return Err("the shard is none".to_owned());
         }

@@ -251,6 +251,11 @@ fn damage_is_named() {
         let error = Profile::open(folder.path()).unwrap_err();
         assert!(matches!(error, ProfileError::Damaged { .. }), "{to}: {error}");
     }
+    let mut header: serde_json::Value = serde_json::from_str(&text).unwrap();
+    header["layers"] = serde_json::json!([]);
+    std::fs::write(&path, header.to_string()).unwrap();
+    let error = Header::read(folder.path()).unwrap_err();
+    assert!(error.to_string().contains("it has no layer"), "{error}");
 }
 
 /// What a header claims is neither allocated nor counted with: not by the arrays', not by the
