@@ -23,7 +23,7 @@ fn kibibytes(text: &str, key: &str) -> Option<u64> {
     number.checked_mul(1024)
 }
 
-/// The control group's limit less what it has, of version 2 or 1; none if there is no limit.
+/// What the control groups leave, of version 2 or 1; none if there is no limit.
 fn of_container() -> Option<u64> {
     let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
     let own = groups
@@ -31,18 +31,50 @@ fn of_container() -> Option<u64> {
         .find_map(|line| line.strip_prefix("0::/"))
         .unwrap_or("");
     let root = Path::new("/sys/fs/cgroup");
-    let v1 = root.join("memory");
-    let own = root.join(own);
-    let files = [
-        (own.join("memory.max"), own.join("memory.current")),
-        (root.join("memory.max"), root.join("memory.current")),
-        (v1.join("memory.limit_in_bytes"), v1.join("memory.usage_in_bytes")),
+    let left = [
+        V2.left(&root.join(own)),
+        V2.left(root),
+        V1.left(&root.join("memory")),
     ];
-    let left = |(limit, used): &(std::path::PathBuf, std::path::PathBuf)| {
-        let read = |path| fs::read_to_string(path).ok()?.trim().parse::<u64>().ok();
-        Some(read(limit)?.saturating_sub(read(used)?))
-    };
-    files.iter().filter_map(left).min()
+    left.into_iter().flatten().min()
+}
+
+/// The files in which a version of control groups says what a group may have.
+struct Names {
+    limit: &'static str,
+    used: &'static str,
+    /// Key in `memory.stat` of what the kernel drops first: cached parts of files that are not in use.
+    cached: &'static str,
+}
+
+const V2: Names = Names {
+    limit: "memory.max",
+    used: "memory.current",
+    cached: "inactive_file",
+};
+
+const V1: Names = Names {
+    limit: "memory.limit_in_bytes",
+    used: "memory.usage_in_bytes",
+    cached: "total_inactive_file",
+};
+
+impl Names {
+    /// A group's limit less what it has; a cache of files makes room when somebody needs it.
+    fn left(&self, group: &Path) -> Option<u64> {
+        let text = |name: &str| fs::read_to_string(group.join(name)).ok();
+        let number = |name: &str| text(name)?.trim().parse::<u64>().ok();
+        let cached = text("memory.stat").and_then(|stat| entry(&stat, self.cached));
+        let used = number(self.used)?.saturating_sub(cached.unwrap_or(0));
+        Some(number(self.limit)?.saturating_sub(used))
+    }
+}
+
+/// A line such as `inactive_file 123`.
+fn entry(text: &str, key: &str) -> Option<u64> {
+    let mut words = text.lines().map(str::split_whitespace);
+    let mut line = words.find(|words| words.clone().next() == Some(key))?;
+    line.nth(1)?.parse().ok()
 }
 
 /// `ulimit -v` less what is mapped.
@@ -63,6 +95,29 @@ fn of_process() -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn cached_files_count_as_free() {
+        let group = tempfile::tempdir().unwrap();
+        for (names, stat) in [
+            (V2, "anon 5\ninactive_file 300\n"),
+            (V1, "inactive_file 1\ntotal_inactive_file 300\n"),
+        ] {
+            let left = |limit: &str, used: &str, stat: &str| {
+                let files = [(names.limit, limit), (names.used, used), ("memory.stat", stat)];
+                for (name, text) in files {
+                    fs::write(group.path().join(name), text).unwrap();
+                }
+                names.left(group.path())
+            };
+            assert_eq!(left("1000\n", "700\n", stat), Some(600));
+            assert_eq!(left("1000\n", "700\n", ""), Some(300));
+            // No more than is used becomes free.
+            assert_eq!(left("1000\n", "200\n", stat), Some(1000));
+            assert_eq!(left("1000\n", "1700\n", stat), Some(0));
+            assert_eq!(left("max\n", "700\n", stat), None);
+        }
+    }
 
     #[test]
     fn lines_of_the_kernel_are_read() {
