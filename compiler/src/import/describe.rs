@@ -72,12 +72,13 @@ pub fn describe(bytes: &[u8]) -> Option<Description> {
 fn ports<'a>(infos: impl Iterator<Item = &'a ValueInfoProto>) -> Vec<Port> {
     let port = |info: &ValueInfoProto| Port {
         name: info.name.clone(),
-        shape: shape(info),
+        shape: declared(info),
     };
     infos.map(port).collect()
 }
 
-fn shape(info: &ValueInfoProto) -> Option<Vec<Size>> {
+/// The sizes that are declared of a tensor; none where not even their number is.
+pub(super) fn declared(info: &ValueInfoProto) -> Option<Vec<Size>> {
     let type_proto::Value::TensorType(tensor) = info.r#type.as_ref()?.value.as_ref()?;
     let sizes = tensor.shape.as_ref()?.dim.iter().map(|dim| match &dim.value {
         // Some exporters write an open size as 0 or -1.

@@ -1,18 +1,12 @@
 //! The network's input: which shape it has, with the batch and other open sizes fixed.
 
 use tract_onnx::pb::tensor_proto::DataType;
-use tract_onnx::pb::tensor_shape_proto::dimension::Value as Dim;
 use tract_onnx::pb::{ValueInfoProto, type_proto};
 use trefoil_ir::Shape;
 
+use super::describe::{Size, declared};
 use super::error::ModelError;
 use super::value::shape_text;
-
-/// A declared dimension: a size, or open under the name that the file gives it.
-enum Declared {
-    Size(usize),
-    Open(String),
-}
 
 /// ONNX dimensions of the input, batch included, and the shape of one image.
 pub(super) fn resolve(
@@ -68,24 +62,11 @@ fn check_type(input: &ValueInfoProto) -> Result<(), ModelError> {
     }
 }
 
-fn declared(input: &ValueInfoProto) -> Option<Vec<Declared>> {
-    let type_proto::Value::TensorType(tensor) = input.r#type.as_ref()?.value.as_ref()?;
-    let dims = tensor.shape.as_ref()?.dim.iter().map(|dim| match &dim.value {
-        // Some exporters write an open size as 0 or -1.
-        Some(Dim::DimValue(size)) if *size > 0 => {
-            Declared::Size(usize::try_from(*size).unwrap_or(usize::MAX))
-        }
-        Some(Dim::DimParam(name)) if !name.is_empty() => Declared::Open(name.clone()),
-        Some(Dim::DimParam(_) | Dim::DimValue(_)) | None => Declared::Open("?".to_owned()),
-    });
-    Some(dims.collect())
-}
-
 /// The stated shape, if it does not contradict the file.
-fn merge(input: &ValueInfoProto, declared: &[Declared], stated: &[usize]) -> Result<Vec<usize>, ModelError> {
-    let agrees = |(declared, stated): (&Declared, &usize)| match declared {
-        Declared::Size(size) => size == stated,
-        Declared::Open(_) => true,
+fn merge(input: &ValueInfoProto, declared: &[Size], stated: &[usize]) -> Result<Vec<usize>, ModelError> {
+    let agrees = |(declared, stated): (&Size, &usize)| match declared {
+        Size::Fixed(size) => size == stated,
+        Size::Open(_) => true,
     };
     if declared.len() == stated.len() && declared.iter().zip(stated).all(agrees) {
         return Ok(stated.to_vec());
@@ -98,11 +79,11 @@ fn merge(input: &ValueInfoProto, declared: &[Declared], stated: &[usize]) -> Res
 }
 
 /// The declared shape with a batch of one where it is open; nothing else may be.
-fn close(input: &ValueInfoProto, declared: &[Declared]) -> Result<Vec<usize>, ModelError> {
-    let dim = |(at, dim): (usize, &Declared)| match dim {
-        Declared::Size(size) => Some(*size),
-        Declared::Open(_) if at == 0 => Some(1),
-        Declared::Open(_) => None,
+fn close(input: &ValueInfoProto, declared: &[Size]) -> Result<Vec<usize>, ModelError> {
+    let dim = |(at, dim): (usize, &Size)| match dim {
+        Size::Fixed(size) => Some(*size),
+        Size::Open(_) if at == 0 => Some(1),
+        Size::Open(_) => None,
     };
     let dims: Option<Vec<usize>> = declared.iter().enumerate().map(dim).collect();
     dims.ok_or_else(|| ModelError::InputOpen {
@@ -111,20 +92,20 @@ fn close(input: &ValueInfoProto, declared: &[Declared]) -> Result<Vec<usize>, Mo
     })
 }
 
-fn text(declared: &[Declared]) -> String {
-    let open = declared.iter().any(|d| matches!(d, Declared::Open(_)));
+fn text(declared: &[Size]) -> String {
+    let open = declared.iter().any(|d| matches!(d, Size::Open(_)));
     if !open {
-        let size = |d: &Declared| match d {
-            Declared::Size(size) => *size,
-            Declared::Open(_) => 0,
+        let size = |d: &Size| match d {
+            Size::Fixed(size) => *size,
+            Size::Open(_) => 0,
         };
         return shape_text(&declared.iter().map(size).collect::<Vec<_>>());
     }
     let dims: Vec<String> = declared
         .iter()
         .map(|d| match d {
-            Declared::Size(size) => size.to_string(),
-            Declared::Open(name) => name.chars().take(40).collect(),
+            Size::Fixed(size) => size.to_string(),
+            Size::Open(name) => name.chars().take(40).collect(),
         })
         .collect();
     format!("[{}]", dims.join(", "))

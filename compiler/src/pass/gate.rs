@@ -49,7 +49,7 @@ impl Gate {
     pub fn into_op(self) -> Option<Op> {
         let is_identity = |patches: &Patches| patches.iter().all(|p| *p == Patch::Identity);
         match self.upper {
-            _ if self.low != 0.0 => self.into_clamp(),
+            _ if self.low != 0.0 => self.gates().then(|| Op::Clamp(self.into_clamp())),
             Some((high, upper)) if !is_identity(&upper) => Some(Op::Clip(Clip {
                 high,
                 lower: self.lower,
@@ -61,19 +61,35 @@ impl Gate {
         }
     }
 
-    fn into_clamp(self) -> Option<Op> {
-        let gates = self.patch_lists().flatten().any(|p| *p != Patch::Identity);
+    /// The operator with all of the gate's signs, be they identities.
+    pub fn into_whole_op(self) -> Op {
+        match self.upper {
+            _ if self.low != 0.0 => Op::Clamp(self.into_clamp()),
+            Some((high, upper)) => Op::Clip(Clip {
+                high,
+                lower: self.lower,
+                upper,
+            }),
+            None => Op::BlockRelu(BlockRelu { patches: self.lower }),
+        }
+    }
+
+    fn into_clamp(self) -> Clamp {
         let (high, upper) = match self.upper {
             Some((high, upper)) => (Some(high), upper),
             None => (None, vec![Patch::Identity; self.lower.len()]),
         };
-        let clamp = Clamp {
+        Clamp {
             low: self.low,
             high,
             lower: self.lower,
             upper,
-        };
-        gates.then_some(Op::Clamp(clamp))
+        }
+    }
+
+    /// Whether anything is gated at all.
+    fn gates(&self) -> bool {
+        self.patch_lists().flatten().any(|p| *p != Patch::Identity)
     }
 
     /// Makes node `id` this gate, or removes the node if nothing is gated.

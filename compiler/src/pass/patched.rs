@@ -4,7 +4,6 @@
 
 use std::collections::HashMap;
 
-use trefoil_ir::nn::op::{BlockRelu, Clamp, Clip};
 use trefoil_ir::nn::{Graph, Op};
 use trefoil_ir::{Patch, Patches};
 
@@ -19,22 +18,10 @@ use super::{Assignment, AssignmentError, Choice, LayerChoice, PassError, PassOpt
 pub fn with_patches(graph: &Graph, assignment: &Assignment) -> Result<Graph, PassError> {
     let mut patched = graph.clone();
     for (id, gate) in resolve(graph, assignment)? {
-        let op = match gate.upper {
-            _ if gate.is_pixelwise() && matches!(graph.node(id).op, Op::Relu(_)) => continue,
-            upper if gate.low != 0.0 => Op::Clamp(Clamp {
-                low: gate.low,
-                high: upper.as_ref().map(|(high, _)| *high),
-                upper: upper.map_or_else(|| vec![Patch::Identity; gate.lower.len()], |(_, upper)| upper),
-                lower: gate.lower,
-            }),
-            None => Op::BlockRelu(BlockRelu { patches: gate.lower }),
-            Some((high, upper)) => Op::Clip(Clip {
-                high,
-                lower: gate.lower,
-                upper,
-            }),
-        };
-        patched.replace(id, op, &graph.inputs(id))?;
+        let is_plain = gate.is_pixelwise() && matches!(graph.node(id).op, Op::Relu(_));
+        if !is_plain {
+            patched.replace(id, gate.into_whole_op(), &graph.inputs(id))?;
+        }
     }
     Ok(patched)
 }

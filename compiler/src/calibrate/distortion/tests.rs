@@ -2,9 +2,7 @@
 //! every kind.
 
 use proptest::prelude::*;
-use trefoil_ir::nn::Op;
 use trefoil_ir::nn::eval::{self, FeatureMap, Tape};
-use trefoil_ir::nn::op::{BlockRelu, Clamp, Clip};
 use trefoil_ir::{Shape, Window};
 
 use super::*;
@@ -34,25 +32,9 @@ fn changed(graph: &Graph, site: &Site, channel: usize, patch: Patch) -> Graph {
         (Sign::Upper, Some((_, upper))) => upper[channel] = patch,
         (Sign::Upper, None) => panic!("the gate has no upper sign"),
     }
-    let op: Op = match gate.upper {
-        upper if gate.low != 0.0 => Clamp {
-            low: gate.low,
-            high: upper.as_ref().map(|(high, _)| *high),
-            upper: upper.map_or_else(|| vec![Patch::Identity; gate.lower.len()], |(_, upper)| upper),
-            lower: gate.lower,
-        }
-        .into(),
-        Some((high, upper)) => Clip {
-            high,
-            lower: gate.lower,
-            upper,
-        }
-        .into(),
-        None => BlockRelu { patches: gate.lower }.into(),
-    };
     let mut graph = graph.clone();
     let inputs = graph.inputs(site.node);
-    graph.replace(site.node, op, &inputs).unwrap();
+    graph.replace(site.node, gate.into_whole_op(), &inputs).unwrap();
     graph
 }
 

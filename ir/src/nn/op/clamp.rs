@@ -3,8 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::block_relu::check_patches;
+use super::two_signs::TwoSigns;
 use super::{Arity, OpError, Rule, mismatch};
-use crate::nn::eval::{FeatureMap, signs};
+use crate::nn::eval::FeatureMap;
 use crate::patch::{Patch, Patches};
 use crate::shape::Shape;
 use crate::text::{AttrError, Attrs};
@@ -40,13 +41,13 @@ impl Clamp {
         }
     }
 
-    /// Which pixels of channel `c` are above the lower limit, and which above the upper one.
-    fn bits(&self, channel: &[f32], c: usize, shape: Shape) -> [Vec<bool>; 2] {
-        let above = match self.high {
-            Some(high) => signs(channel, self.upper[c], high, false, shape),
-            None => vec![false; channel.len()],
-        };
-        [signs(channel, self.lower[c], self.low, true, shape), above]
+    fn signs(&self) -> TwoSigns<'_> {
+        TwoSigns {
+            low: self.low,
+            high: self.high,
+            lower: &self.lower,
+            upper: &self.upper,
+        }
     }
 }
 
@@ -91,30 +92,11 @@ impl Rule for Clamp {
     }
 
     fn eval(&self, inputs: &[&FeatureMap], output: Shape) -> FeatureMap {
-        let high = self.high.unwrap_or(f32::INFINITY);
-        let mut values = Vec::with_capacity(output.len());
-        for (c, channel) in inputs[0].channels().enumerate() {
-            let [below, above] = self.bits(channel, c, output);
-            let gate = |(i, x): (usize, &f32)| match (below[i], above[i]) {
-                (false, false) => self.low,
-                (true, false) => *x,
-                (false, true) => self.low + (high - x),
-                (true, true) => high,
-            };
-            values.extend(channel.iter().enumerate().map(gate));
-        }
-        FeatureMap::new(output, values)
+        self.signs().eval(inputs[0], output)
     }
 
     fn backward(&self, inputs: &[&FeatureMap], _: &FeatureMap, gradient: &FeatureMap) -> Vec<FeatureMap> {
-        let shape = gradient.shape();
-        let mut values = Vec::with_capacity(shape.len());
-        for (c, (x, g)) in inputs[0].channels().zip(gradient.channels()).enumerate() {
-            let [below, above] = self.bits(x, c, shape);
-            let slope = |i: usize| f32::from(u8::from(below[i])) - f32::from(u8::from(above[i]));
-            values.extend(g.iter().enumerate().map(|(i, g)| slope(i) * g));
-        }
-        vec![FeatureMap::new(shape, values)]
+        vec![self.signs().backward(inputs[0], gradient)]
     }
 }
 

@@ -3,8 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::block_relu::check_patches;
+use super::two_signs::TwoSigns;
 use super::{Arity, OpError, Rule, mismatch};
-use crate::nn::eval::{FeatureMap, signs};
+use crate::nn::eval::FeatureMap;
 use crate::patch::{Patch, Patches};
 use crate::shape::Shape;
 use crate::text::{AttrError, Attrs};
@@ -29,6 +30,15 @@ impl Clip {
             high,
             lower: vec![Patch::PIXEL; channels],
             upper: vec![Patch::PIXEL; channels],
+        }
+    }
+
+    fn signs(&self) -> TwoSigns<'_> {
+        TwoSigns {
+            low: 0.0,
+            high: Some(self.high),
+            lower: &self.lower,
+            upper: &self.upper,
         }
     }
 }
@@ -62,30 +72,10 @@ impl Rule for Clip {
     }
 
     fn eval(&self, inputs: &[&FeatureMap], output: Shape) -> FeatureMap {
-        let mut values = Vec::with_capacity(output.len());
-        for (c, channel) in inputs[0].channels().enumerate() {
-            let below = signs(channel, self.lower[c], 0.0, true, output);
-            let above = signs(channel, self.upper[c], self.high, false, output);
-            let gate = |(i, x): (usize, &f32)| match (below[i], above[i]) {
-                (false, false) => 0.0,
-                (true, false) => *x,
-                (false, true) => self.high - x,
-                (true, true) => self.high,
-            };
-            values.extend(channel.iter().enumerate().map(gate));
-        }
-        FeatureMap::new(output, values)
+        self.signs().eval(inputs[0], output)
     }
 
     fn backward(&self, inputs: &[&FeatureMap], _: &FeatureMap, gradient: &FeatureMap) -> Vec<FeatureMap> {
-        let shape = gradient.shape();
-        let mut values = Vec::with_capacity(shape.len());
-        for (c, (x, g)) in inputs[0].channels().zip(gradient.channels()).enumerate() {
-            let below = signs(x, self.lower[c], 0.0, true, shape);
-            let above = signs(x, self.upper[c], self.high, false, shape);
-            let slope = |i: usize| f32::from(u8::from(below[i])) - f32::from(u8::from(above[i]));
-            values.extend(g.iter().enumerate().map(|(i, g)| slope(i) * g));
-        }
-        vec![FeatureMap::new(shape, values)]
+        vec![self.signs().backward(inputs[0], gradient)]
     }
 }

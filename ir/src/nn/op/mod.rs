@@ -20,6 +20,7 @@ mod pad;
 mod relu;
 mod resize;
 mod slice;
+mod two_signs;
 
 pub use add::Add;
 pub use affine::Affine;
