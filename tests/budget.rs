@@ -325,6 +325,35 @@ fn a_sweep_counts_the_images_beyond_the_ranges() {
     }
     let strict = sweep(&[&narrow[..], &["--strict"]].concat());
     assert_eq!(strict.code, Some(3), "{}", strict.stderr);
+    // The same 21 images run at both points, and are not added up.
+    let most = found[1..].iter().map(|n| n.parse::<usize>().unwrap()).max();
+    let said = strict.stderr.split("left their ranges on ").last().unwrap();
+    let count: usize = said.split(' ').next().unwrap().parse().unwrap();
+    assert!(most <= Some(count) && count <= 21, "{}", strict.stderr);
+    assert!(said.contains(" images at additive "), "{}", strict.stderr);
+}
+
+#[test]
+fn a_sweep_whose_results_cannot_be_written_does_not_begin() {
+    let bench = Bench::profiled();
+    let sweep = |flags: &[&str]| {
+        let mut sweep = Command::new(TREFOIL);
+        sweep.arg("sweep").arg(digits("digits.onnx"));
+        sweep.arg("--profile").arg(bench.path("profile"));
+        sweep.arg("--preprocess").arg(digits("preprocess.toml"));
+        run(sweep.args(flags), REFUSAL_LIMIT).refused()
+    };
+    let folder = bench.path("profile").display().to_string();
+    let there = bench.path("sweep.csv").display().to_string();
+    for flags in [
+        &["-o", &folder][..],
+        &["-o", "/none/sweep.csv"],
+        &["-o", &there, "--plot", &folder],
+    ] {
+        let words = sweep(flags);
+        assert!(words.contains("cannot be written"), "{flags:?}: {words}");
+    }
+    assert!(!bench.path("sweep.csv").exists());
 }
 
 #[test]

@@ -78,6 +78,28 @@ fn plans_are_replaced_only_on_request() {
     );
 }
 
+/// A folder may hold files of the user's own that have the names of ours.
+#[test]
+fn what_the_user_wrote_is_neither_replaced_nor_removed_unasked() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path();
+    let own = r#"{"/relu/Relu": [2, 2]}"#;
+    for name in ["assignment.json", "report.json"] {
+        let plans = out.join(name.replace('.', "-"));
+        fs::create_dir(&plans).unwrap();
+        fs::write(plans.join(name), own).unwrap();
+        let compile = format!("{COMPILE} -o {}", plans.display());
+        let words = trefoil(out, &compile).refused();
+        assert!(words.contains(name) && words.contains("--force"), "{words}");
+        assert_eq!(names(&plans), [name]);
+        assert_eq!(fs::read_to_string(plans.join(name)).unwrap(), own);
+    }
+    // Forced, what is ours is replaced; an assignment that no plans were made with is nobody else's.
+    let plans = out.join("assignment-json");
+    trefoil(out, &format!("{COMPILE} --force -o {}", plans.display())).succeeded();
+    assert_eq!(fs::read_to_string(plans.join("assignment.json")).unwrap(), own);
+}
+
 #[test]
 fn what_fails_or_is_stopped_leaves_nothing_behind() {
     let folder = tempfile::tempdir().unwrap();

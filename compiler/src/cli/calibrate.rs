@@ -10,16 +10,17 @@ use trefoil_runtime::amount::counted;
 use trefoil_runtime::data::DataSet;
 use trefoil_runtime::terminal::Bar;
 
-use super::compile::{Relu6, read_assignment};
-use super::files::read_preprocess;
+use super::files::{read_assignment, read_preprocess};
+use super::images;
+use super::import::ImportArguments;
 use super::limits::LimitArguments;
+use super::lowering::Relu6;
 use super::print::say;
 use super::{DATA, NUMBERS, OUTPUT, PATCHES};
 use crate::calibrate::catalogue::Catalogue;
 use crate::calibrate::profile::{Header, Method, Shard};
 use crate::driver::calibrate::{MeasureOptions, measure};
 use crate::driver::report::grouped;
-use crate::import::ImportOptions;
 use crate::pass::Assignment;
 
 /// How distortion is measured.
@@ -44,17 +45,19 @@ pub(super) struct Arguments {
     #[arg(long = "calibration", alias = "data", value_name = "DATA", help_heading = DATA)]
     data: PathBuf,
     /// At most so many of them.
-    #[arg(long = "calibration-images", alias = "images", value_name = "N", help_heading = DATA)]
+    #[arg(
+        long = "calibration-images",
+        alias = "images",
+        value_name = "N",
+        value_parser = images::count(),
+        help_heading = DATA
+    )]
     images: Option<usize>,
     /// Preprocessing of images (TOML).
     #[arg(long, value_name = "P.toml", help_heading = DATA)]
     preprocess: Option<PathBuf>,
-    /// Shape of the input where the model leaves it open.
-    #[arg(long, value_name = "N,C,H,W", value_delimiter = ',', help_heading = DATA)]
-    input_shape: Option<Vec<usize>>,
-    /// The output to compute, where the model has several.
-    #[arg(long, value_name = "NAME", help_heading = DATA)]
-    output_name: Option<String>,
+    #[command(flatten)]
+    import: ImportArguments,
     /// How distortion is measured.
     #[arg(long, value_enum, default_value = "sketch")]
     distortion: Distortion,
@@ -88,9 +91,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: Arguments) -> Result<()> {
-    let (model, folder) = (arguments.model.clone(), arguments.output.clone());
-    let preprocess = arguments.preprocess.as_ref();
-    let preprocess = preprocess.map_or_else(String::new, |path| format!(" --preprocess {}", path.display()));
+    let (folder, next) = (arguments.output.clone(), next_step(&arguments));
     let options = options(arguments)?;
     let share = options.shard.range(options.data.len()).len();
     let bar = Bar::new(share, "measuring");
@@ -98,16 +99,36 @@ pub(super) fn run(arguments: Arguments) -> Result<()> {
     bar.clear();
     let options: usize = measured.header.layers.iter().map(|layer| layer.options()).sum();
     say!(
-        "{}: {} options of {}, {} ({} measured now)\nnext  trefoil compile {} --profile {} --budget 15%{preprocess} -o plans",
+        "{}: {} options of {}, {} ({} measured now)\nnext  {next}",
         folder.display(),
         grouped(options as u64),
         counted(measured.header.layers.len(), "sign"),
         counted(share, "image"),
         measured.images,
-        model.display(),
-        folder.display()
     );
     Ok(())
+}
+
+/// What is to be done with what was measured: compiling as it was measured, or the other shards.
+fn next_step(arguments: &Arguments) -> String {
+    let profile = arguments.output.display();
+    if arguments.shard != Shard::WHOLE {
+        return format!(
+            "the other shards, then trefoil profile merge {profile} SHARD ... -o PROFILE, with all {} of them",
+            arguments.shard.of
+        );
+    }
+    let preprocess = arguments.preprocess.as_ref();
+    let preprocess = preprocess.map_or_else(String::new, |path| format!(" --preprocess {}", path.display()));
+    let relu6 = match arguments.relu6 {
+        Relu6::Exact => "",
+        Relu6::AsRelu => " --relu6 as-relu",
+    };
+    format!(
+        "trefoil compile {} --profile {profile} --budget 15%{preprocess}{relu6}{} -o plans",
+        arguments.model.display(),
+        arguments.import.flags()
+    )
 }
 
 fn options(arguments: Arguments) -> Result<MeasureOptions> {
@@ -119,12 +140,9 @@ fn options(arguments: Arguments) -> Result<MeasureOptions> {
     };
     Ok(MeasureOptions {
         model: arguments.model,
-        import: ImportOptions {
-            input_shape: arguments.input_shape,
-            output: arguments.output_name,
-        },
+        import: arguments.import.options(),
         relu6_as_relu: arguments.relu6 == Relu6::AsRelu,
-        assignment: read_assignment(arguments.assignment.as_deref())?,
+        assignment: arguments.assignment.as_deref().map(read_assignment).transpose()?,
         data: data.take(arguments.images.unwrap_or(usize::MAX)),
         data_name: printable(&arguments.data.to_string_lossy()).into_owned(),
         catalogue,
@@ -156,17 +174,19 @@ pub(super) struct ModelArguments {
     #[arg(long = "calibration", alias = "data", value_name = "DATA", help_heading = DATA)]
     data: Option<PathBuf>,
     /// At most so many of them.
-    #[arg(long = "calibration-images", alias = "images", value_name = "N", help_heading = DATA)]
+    #[arg(
+        long = "calibration-images",
+        alias = "images",
+        value_name = "N",
+        value_parser = images::count(),
+        help_heading = DATA
+    )]
     images: Option<usize>,
     /// Preprocessing of images (TOML).
     #[arg(long, value_name = "P.toml", help_heading = DATA)]
     preprocess: Option<PathBuf>,
-    /// Shape of the input where the model leaves it open.
-    #[arg(long, value_name = "N,C,H,W", value_delimiter = ',', help_heading = DATA)]
-    input_shape: Option<Vec<usize>>,
-    /// The output to compute, where the model has several.
-    #[arg(long, value_name = "NAME", help_heading = DATA)]
-    output_name: Option<String>,
+    #[command(flatten)]
+    import: ImportArguments,
     #[command(flatten)]
     limits: LimitArguments,
 }
@@ -183,10 +203,7 @@ impl ModelArguments {
             .map(|value| Assignment::parse(&value.to_string()));
         Ok(MeasureOptions {
             model: self.model.clone(),
-            import: ImportOptions {
-                input_shape: self.input_shape.clone(),
-                output: self.output_name.clone(),
-            },
+            import: self.import.options(),
             relu6_as_relu: header.relu6_as_relu,
             assignment: assignment.transpose()?,
             data: data.take(self.images.unwrap_or(header.images)),
@@ -200,5 +217,42 @@ impl ModelArguments {
             resume: false,
             limits: self.limits.limits(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        arguments: Arguments,
+    }
+
+    fn next(flags: &str) -> String {
+        let line = format!("calibrate net.onnx --calibration images -o p {flags}");
+        next_step(&Line::parse_from(line.split_whitespace()).arguments)
+    }
+
+    /// Another reading of the file would be another network than the one that was measured.
+    #[test]
+    fn the_next_step_reads_the_model_as_it_was_measured() {
+        assert_eq!(
+            next("--preprocess p.toml --relu6 as-relu --input-shape 1,3,8,8 --output-name y"),
+            "trefoil compile net.onnx --profile p --budget 15% --preprocess p.toml --relu6 as-relu \
+             --input-shape 1,3,8,8 --output-name y -o plans"
+        );
+        assert_eq!(
+            next(""),
+            "trefoil compile net.onnx --profile p --budget 15% -o plans"
+        );
+        let merge = next("--shard 2/3");
+        assert!(
+            merge.contains("trefoil profile merge p SHARD") && merge.contains("all 3"),
+            "{merge}"
+        );
     }
 }

@@ -4,7 +4,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use clap::ValueEnum;
 use trefoil_ir::plan::{ClientPlan, HelperPlan, SecretSeed, ServerPlan};
 use trefoil_ir::text::printable;
 use trefoil_runtime::data::{DataSet, Preprocess};
@@ -12,8 +11,11 @@ use trefoil_runtime::files::create_private_folder;
 use zeroize::Zeroizing;
 
 use super::budget::BudgetArguments;
-use super::files::{OWNER_FILE, plan_id, read_preprocess, write_private};
+use super::files::{OWNER_FILE, plan_id, read_assignment, read_preprocess, write_private};
+use super::images::{self, Calibration};
+use super::import::ImportArguments;
 use super::limits::LimitArguments;
+use super::lowering::{LoweringArguments, Relu6};
 use super::print::say;
 use super::progress::Calibrating;
 use super::staging::Staging;
@@ -22,17 +24,8 @@ use super::{DATA, NUMBERS, OUTPUT, PATCHES};
 use crate::calibrate::profile::Profile;
 use crate::driver::compile::PatchSource;
 use crate::driver::{CompileOptions, Compiled, compile};
-use crate::import::ImportOptions;
-use crate::pass::{Assignment, Dump};
-
-/// How ReLU6 is computed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum Relu6 {
-    /// With both signs.
-    Exact,
-    /// As a ReLU, with one sign; the model should have been tuned for it.
-    AsRelu,
-}
+use crate::import;
+use crate::pass::Dump;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -48,7 +41,13 @@ pub(super) struct Arguments {
     #[arg(long, alias = "data", value_name = "DATA", help_heading = DATA)]
     calibration: Option<PathBuf>,
     /// At most so many calibration images.
-    #[arg(long, alias = "images", value_name = "N", help_heading = DATA)]
+    #[arg(
+        long,
+        alias = "images",
+        value_name = "N",
+        value_parser = images::count(),
+        help_heading = DATA
+    )]
     calibration_images: Option<usize>,
     /// Preprocessing of images (TOML); it travels in the client's plan.
     #[arg(long, value_name = "P.toml", help_heading = DATA)]
@@ -56,29 +55,15 @@ pub(super) struct Arguments {
     /// Names of the classes, one a line.
     #[arg(long, value_name = "FILE", help_heading = DATA)]
     classes: Option<PathBuf>,
-    /// Shape of the input where the model leaves it open.
-    #[arg(long, value_name = "N,C,H,W", value_delimiter = ',', help_heading = DATA)]
-    input_shape: Option<Vec<usize>>,
-    /// The output to compute, where the model has several.
-    #[arg(long, value_name = "NAME", help_heading = DATA)]
-    output_name: Option<String>,
+    #[command(flatten)]
+    import: ImportArguments,
     /// Patches of the ReLUs (JSON): {"NAME": [[h, w], ...], ...}.
     #[arg(long, value_name = "A.json", conflicts_with = "budget", help_heading = PATCHES)]
     assignment: Option<PathBuf>,
     #[command(flatten)]
     budget: BudgetArguments,
-    /// How ReLU6 is computed.
-    #[arg(long, value_enum, default_value = "exact", help_heading = NUMBERS)]
-    relu6: Relu6,
-    /// Bits of room above the ranges that the calibration images show.
-    #[arg(
-        long,
-        value_name = "BITS",
-        default_value_t = 1.0,
-        allow_negative_numbers = true,
-        help_heading = NUMBERS
-    )]
-    head_room: f64,
+    #[command(flatten)]
+    lowering: LoweringArguments,
     #[command(flatten)]
     strict: Strict,
     /// Does not ask tract for a second opinion on what the model computes.
@@ -137,16 +122,27 @@ pub(super) fn run(arguments: Arguments) -> Result<()> {
 /// The names of the plans within their folder.
 const PLANS: [&str; 4] = ["client.plan", "server.plan", "helper.plan", OWNER_FILE];
 
-/// Refuses a folder that holds plans, which may be with their parties already, and one that cannot be
-/// written.
+/// What else is written there.
+const BESIDE: [&str; 2] = [REPORT_FILE, ASSIGNMENT_FILE];
+
+const REPORT_FILE: &str = "report.json";
+const ASSIGNMENT_FILE: &str = "assignment.json";
+
+/// Refuses a folder that holds plans, which may be with their parties already, or a file in whose place
+/// one would be written, and a folder that cannot be written.
 fn check_folder(folder: &Path, force: bool) -> Result<()> {
-    let held: Vec<PathBuf> = PLANS
-        .iter()
-        .map(|name| folder.join(name))
-        .filter(|path| path.exists())
-        .collect();
-    if !held.is_empty() && !force {
-        let id = held.iter().find_map(|path| plan_id(&fs::read(path).ok()?).ok());
+    if force {
+        return Staging::check(folder);
+    }
+    let held = |names: &[&str]| -> Vec<PathBuf> {
+        let paths = names.iter().map(|name| folder.join(name));
+        paths.filter(|path| path.exists()).collect()
+    };
+    let plans = held(&PLANS);
+    if !plans.is_empty() {
+        let id = plans
+            .iter()
+            .find_map(|path| plan_id(&import::read(path).ok()?).ok());
         let id = id.map_or_else(
             || "that cannot be read".to_owned(),
             |id| id.to_string()[..16].to_owned(),
@@ -155,6 +151,12 @@ fn check_folder(folder: &Path, force: bool) -> Result<()> {
             "{} holds plans already (plan {id}): give another folder with -o, or --force to replace them; each party \
              that holds one of them must then be given its new one",
             folder.display()
+        );
+    }
+    if let Some(path) = held(&BESIDE).first() {
+        bail!(
+            "{} is there already: give another folder with -o, or --force to replace it",
+            path.display()
         );
     }
     Staging::check(folder)
@@ -174,21 +176,19 @@ fn options(arguments: Arguments) -> Result<CompileOptions> {
     let preprocess = read_preprocess(arguments.preprocess.as_deref())?;
     let profile = arguments.budget.profile()?;
     let calibration = calibration(&arguments, profile.as_ref(), preprocess.as_ref().map(|(p, _)| p))?;
-    let patches = match read_assignment(arguments.assignment.as_deref())? {
+    let assignment = arguments.assignment.as_deref().map(read_assignment);
+    let patches = match assignment.transpose()? {
         Some(assignment) => PatchSource::Assignment(assignment),
         None => arguments.budget.source(profile),
     };
     Ok(CompileOptions {
         model: arguments.model,
-        import: ImportOptions {
-            input_shape: arguments.input_shape,
-            output: arguments.output_name,
-        },
+        import: arguments.import.options(),
         calibration,
         preprocess,
         patches,
-        relu6_as_relu: arguments.relu6 == Relu6::AsRelu,
-        head_room: arguments.head_room,
+        relu6_as_relu: arguments.lowering.relu6 == Relu6::AsRelu,
+        head_room: arguments.lowering.head_room,
         classes: read_classes(arguments.classes.as_deref())?,
         cross_check: !arguments.no_cross_check,
         secret: read_secret(arguments.secret.as_deref())?,
@@ -202,35 +202,16 @@ fn calibration(
     profile: Option<&Profile>,
     preprocess: Option<&Preprocess>,
 ) -> Result<DataSet> {
-    let (path, most) = match (&arguments.calibration, profile) {
-        (Some(path), _) => (path.clone(), usize::MAX),
-        (None, Some(profile)) => (PathBuf::from(&profile.header.data), profile.header.images),
+    let images = match (&arguments.calibration, profile) {
+        (Some(path), _) => Calibration::Named(path),
+        (None, Some(profile)) => Calibration::OfProfile(profile),
         (None, None) => super::usage(
             "compile",
             "images to calibrate with are required: give --calibration <DATA>, or with --budget the --profile <PROFILE> \
              that `trefoil calibrate` wrote, whose images are then taken",
         ),
     };
-    let data = DataSet::open(&path, preprocess, None).with_context(|| match &arguments.calibration {
-        Some(_) => "the calibration images cannot be used".to_owned(),
-        None => format!(
-            "the images of the profile, {}, cannot be used; give --calibration DATA",
-            path.display()
-        ),
-    })?;
-    let data = data.take(arguments.calibration_images.unwrap_or(most));
-    if data.is_empty() {
-        bail!("{} holds no image to calibrate with", path.display());
-    }
-    Ok(data)
-}
-
-pub(super) fn read_assignment(path: Option<&Path>) -> Result<Option<Assignment>> {
-    let Some(path) = path else { return Ok(None) };
-    let text = fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?;
-    let assignment = Assignment::parse(&text)
-        .with_context(|| format!("the assignment {} cannot be used", path.display()))?;
-    Ok(Some(assignment))
+    images.open(arguments.calibration_images, preprocess)
 }
 
 fn read_classes(path: Option<&Path>) -> Result<Vec<String>> {
@@ -271,6 +252,7 @@ pub(super) fn read_secret(path: Option<&Path>) -> Result<SecretSeed> {
 
 fn write(folder: &Path, compiled: &Compiled) -> Result<()> {
     let plans = &compiled.plans;
+    let replaces_plans = folder.join(OWNER_FILE).is_file();
     let report = serde_json::to_vec_pretty(&compiled.report).context("the report cannot be written")?;
     let staging = Staging::new(folder)?;
     staging.write(
@@ -286,14 +268,14 @@ fn write(folder: &Path, compiled: &Compiled) -> Result<()> {
         &Zeroizing::new(HelperPlan::encode(&plans.public, &plans.helper)),
     )?;
     staging.write(OWNER_FILE, &Zeroizing::new(compiled.owner.encode()))?;
-    staging.write("report.json", &report)?;
-    match &compiled.assignment {
-        Some(assignment) => staging.write(ASSIGNMENT_FILE, assignment.to_json().as_bytes())?,
-        // That of the plans that are replaced would be taken for theirs.
-        None => drop(fs::remove_file(folder.join(ASSIGNMENT_FILE))),
+    staging.write(REPORT_FILE, &report)?;
+    if let Some(assignment) = &compiled.assignment {
+        staging.write(ASSIGNMENT_FILE, assignment.to_json().as_bytes())?;
     }
-    staging.finish()
+    staging.finish()?;
+    if replaces_plans && compiled.assignment.is_none() {
+        // That of the plans that were replaced would be taken for these ones'.
+        let _ = fs::remove_file(folder.join(ASSIGNMENT_FILE));
+    }
+    Ok(())
 }
-
-/// Name of the assignment within a folder of plans.
-const ASSIGNMENT_FILE: &str = "assignment.json";

@@ -1,16 +1,17 @@
 //! `trefoil export-onnx`.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use trefoil_ir::nn::{Graph, Verified};
 use trefoil_runtime::amount::{counted, size};
 
-use super::files::{OWNER_FILE, read_owner, write_private};
+use super::files::{OWNER_FILE, check_writable, read_assignment, read_owner, write_private};
+use super::import::ImportArguments;
 use super::print::say;
 use crate::export::{ExportOptions, export};
-use crate::import::{ImportOptions, import_file};
+use crate::import::import_file;
 use crate::pass::{Assignment, with_patches};
 
 #[derive(Debug, clap::Args)]
@@ -24,12 +25,8 @@ pub(super) struct Arguments {
     /// The network of the assignment (ONNX).
     #[arg(long, value_name = "MODEL.onnx")]
     model: Option<PathBuf>,
-    /// Shape of the input where the model leaves it open.
-    #[arg(long, value_name = "N,C,H,W", value_delimiter = ',')]
-    input_shape: Option<Vec<usize>>,
-    /// The output to compute, where the model has several.
-    #[arg(long, value_name = "NAME")]
-    output_name: Option<String>,
+    #[command(flatten)]
+    import: ImportArguments,
     /// The ONNX file to write.
     #[arg(short, long = "out", alias = "output", value_name = "TWIN.onnx")]
     output: PathBuf,
@@ -65,7 +62,7 @@ pub(super) fn run(arguments: Arguments) -> Result<()> {
 /// The file that is written must be none of those that are read.
 fn check_output(arguments: &Arguments) -> Result<()> {
     let Ok(output) = fs::canonicalize(&arguments.output) else {
-        return Ok(());
+        return check_writable(&arguments.output);
     };
     let read = [Some(&arguments.source), arguments.model.as_ref()];
     let clash = |path: &&PathBuf| fs::canonicalize(path).is_ok_and(|path| path == output);
@@ -74,7 +71,7 @@ fn check_output(arguments: &Arguments) -> Result<()> {
             "{} would be overwritten: give another file with -o",
             path.display()
         ),
-        None => Ok(()),
+        None => check_writable(&arguments.output),
     }
 }
 
@@ -82,7 +79,7 @@ fn of_folder(arguments: &Arguments) -> Result<Source> {
     if arguments.model.is_some() {
         bail!("--model belongs to an assignment: a folder of plans holds its own network");
     }
-    if arguments.input_shape.is_some() || arguments.output_name.is_some() {
+    if arguments.import.input_shape.is_some() || arguments.import.output_name.is_some() {
         bail!("--input-shape and --output-name belong to --model: a folder of plans states both");
     }
     let owner = read_owner(&arguments.source)?;
@@ -103,13 +100,7 @@ fn of_model(arguments: &Arguments) -> Result<Source> {
             arguments.source.display()
         );
     };
-    let imported = import_file(
-        model,
-        &ImportOptions {
-            input_shape: arguments.input_shape.clone(),
-            output: arguments.output_name.clone(),
-        },
-    )?;
+    let imported = import_file(model, &arguments.import.options())?;
     Ok(Source {
         assignment: read_assignment(&arguments.source)?,
         options: ExportOptions {
@@ -117,11 +108,6 @@ fn of_model(arguments: &Arguments) -> Result<Source> {
         },
         network: imported.graph.into_inner(),
     })
-}
-
-fn read_assignment(path: &Path) -> Result<Assignment> {
-    let text = fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?;
-    Assignment::parse(&text).with_context(|| format!("the assignment {} cannot be used", path.display()))
 }
 
 fn verified(graph: Graph) -> Result<Verified<Graph>> {

@@ -6,8 +6,10 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use trefoil_ir::plan::{ClientPlan, HelperPlan, Owner, PlanError, PlanId, Role, ServerPlan, decode_role};
 use trefoil_runtime::data::{DataSet, Preprocess};
-use trefoil_runtime::files;
+use trefoil_runtime::files::{self, PrivateFile};
 use zeroize::Zeroizing;
+
+use crate::pass::Assignment;
 
 /// Name of the owner's record within a folder of plans.
 pub(super) const OWNER_FILE: &str = "owner.plan";
@@ -15,6 +17,12 @@ pub(super) const OWNER_FILE: &str = "owner.plan";
 /// Writes a file that only its owner may read, whole or not at all.
 pub(super) fn write_private(path: &Path, bytes: &[u8]) -> Result<()> {
     files::write_private(path, bytes).with_context(|| format!("{} cannot be written", path.display()))
+}
+
+/// Refuses a file that cannot be written, before work is done for it. Leaves nothing behind.
+pub(super) fn check_writable(path: &Path) -> Result<()> {
+    let begun = PrivateFile::create(path).map(drop);
+    begun.with_context(|| format!("{} cannot be written", path.display()))
 }
 
 /// Whether a file begins as a plan does, damaged or of another version as it may be.
@@ -38,6 +46,12 @@ pub(super) fn read_preprocess(path: Option<&Path>) -> Result<Option<(Preprocess,
     let preprocess = Preprocess::load(path)?;
     let text = fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?;
     Ok(Some((preprocess, text)))
+}
+
+/// Reads the patches of ReLUs that the user wrote down.
+pub(super) fn read_assignment(path: &Path) -> Result<Assignment> {
+    let text = fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?;
+    Assignment::parse(&text).with_context(|| format!("the assignment {} cannot be used", path.display()))
 }
 
 /// The owner's record in a folder of plans.

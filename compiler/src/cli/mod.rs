@@ -8,8 +8,11 @@ mod compile;
 mod evaluate;
 mod export_onnx;
 mod files;
+mod images;
+mod import;
 mod inspect;
 mod limits;
+mod lowering;
 mod print;
 mod profile;
 mod progress;
@@ -105,7 +108,7 @@ struct DataArguments {
     #[arg(long, value_name = "L", help_heading = DATA)]
     labels: Option<PathBuf>,
     /// At most so many images.
-    #[arg(long, value_name = "N", help_heading = DATA)]
+    #[arg(long, value_name = "N", value_parser = images::count(), help_heading = DATA)]
     images: Option<usize>,
 }
 

@@ -9,7 +9,7 @@ use trefoil_runtime::terminal::Bar;
 
 use super::print::say;
 use super::table::Table;
-use super::{Format, say_json};
+use super::{Format, images, say_json};
 use crate::calibrate::profile::{LayerSummary, Profile, Sign, merge};
 use crate::driver::calibrate::agreement;
 use crate::driver::report::grouped;
@@ -53,7 +53,7 @@ struct Check {
     /// The profile.
     profile: PathBuf,
     /// How many options.
-    #[arg(long, value_name = "N", default_value_t = 1000)]
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = images::count())]
     sample: usize,
     #[command(flatten)]
     model: super::calibrate::ModelArguments,

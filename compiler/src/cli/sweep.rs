@@ -8,16 +8,20 @@ use std::time::Instant;
 use anyhow::{Context, Result, anyhow, bail};
 use clap::ValueEnum;
 use trefoil_ir::Patch;
+use trefoil_ir::text::printable;
 use trefoil_runtime::amount::counted;
 use trefoil_runtime::data::{DataSet, Preprocess};
 use trefoil_runtime::files::create_private_folder;
 use trefoil_runtime::terminal;
 
 use super::budget::{Assign, Clips, patch};
-use super::compile::{Relu6, read_secret};
+use super::compile::read_secret;
 use super::evaluate::Level;
-use super::files::{read_preprocess, write_private};
+use super::files::{check_writable, read_preprocess, write_private};
+use super::images::{self, Calibration};
+use super::import::ImportArguments;
 use super::limits::LimitArguments;
+use super::lowering::{LoweringArguments, Relu6};
 use super::print::say;
 use super::progress::Calibrating;
 use super::staging::Staging;
@@ -30,7 +34,6 @@ use crate::driver::plot::{Axis, draw};
 use crate::driver::report::grouped;
 use crate::driver::sweep::{Measured, Point, SweepError, goal, paired_difference, point, to_csv};
 use crate::driver::{CompileError, CompileOptions};
-use crate::import::ImportOptions;
 use crate::pass::Assignment;
 
 /// What the plot is drawn over.
@@ -62,7 +65,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "DATA", help_heading = DATA)]
     calibration: Option<PathBuf>,
     /// At most so many calibration images.
-    #[arg(long, value_name = "N", help_heading = DATA)]
+    #[arg(long, value_name = "N", value_parser = images::count(), help_heading = DATA)]
     calibration_images: Option<usize>,
     /// Images to measure accuracy on, none of which was calibrated with.
     #[arg(long, value_name = "DATA", requires = "labels", help_heading = DATA)]
@@ -71,17 +74,13 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "L", requires = "data", help_heading = DATA)]
     labels: Option<PathBuf>,
     /// At most so many of them.
-    #[arg(long, value_name = "N", help_heading = DATA)]
+    #[arg(long, value_name = "N", value_parser = images::count(), help_heading = DATA)]
     images: Option<usize>,
     /// Preprocessing of images (TOML).
     #[arg(long, value_name = "P.toml", help_heading = DATA)]
     preprocess: Option<PathBuf>,
-    /// Shape of the input where the model leaves it open.
-    #[arg(long, value_name = "N,C,H,W", value_delimiter = ',', help_heading = DATA)]
-    input_shape: Option<Vec<usize>>,
-    /// The output to compute, where the model has several.
-    #[arg(long, value_name = "NAME", help_heading = DATA)]
-    output_name: Option<String>,
+    #[command(flatten)]
+    import: ImportArguments,
     /// What `trefoil calibrate` has measured; may be repeated, each gives its lines.
     #[arg(long = "profile", value_name = "PROFILE", required = true, help_heading = PATCHES)]
     profiles: Vec<PathBuf>,
@@ -106,18 +105,8 @@ pub(super) struct Arguments {
     /// differ.
     #[arg(long, value_enum, default_value = "fixed", help_heading = NUMBERS)]
     level: Level,
-    /// How ReLU6 is computed.
-    #[arg(long, value_enum, default_value = "exact", help_heading = NUMBERS)]
-    relu6: Relu6,
-    /// Bits of room above the ranges that the calibration images show.
-    #[arg(
-        long,
-        value_name = "BITS",
-        default_value_t = 1.0,
-        allow_negative_numbers = true,
-        help_heading = NUMBERS
-    )]
-    head_room: f64,
+    #[command(flatten)]
+    lowering: LoweringArguments,
     #[command(flatten)]
     strict: Strict,
     #[command(flatten)]
@@ -144,7 +133,8 @@ pub(super) fn run(arguments: Arguments) -> Result<()> {
     let preprocess = read_preprocess(arguments.preprocess.as_deref())?;
     let profiles = named_profiles(&arguments.profiles)?;
     let labelled = labelled(&arguments, preprocess.as_ref().map(|(p, _)| p))?;
-    let (mut points, mut said, mut beyond) = (Vec::new(), BTreeSet::new(), 0);
+    let (mut points, mut said) = (Vec::new(), BTreeSet::new());
+    let mut beyond = Beyond::default();
     let mut candidates = candidates(&arguments, &profiles);
     let mut shown = Shown::new(&arguments, labelled.as_ref(), &candidates);
     while let Some((series, patches)) = candidates.pop_front() {
@@ -181,7 +171,7 @@ pub(super) fn run(arguments: Arguments) -> Result<()> {
             candidates.push_front(budget(&arguments, &profiles[0], arguments.assign[0], goal));
         }
         shown.point(&point, candidates.len())?;
-        beyond += compiled.report.breaches.images + point.breaches.unwrap_or(0);
+        beyond.see(&point, compiled.report.breaches.images);
         for warning in warnings {
             if said.insert(warning.clone()) {
                 terminal::warning(format_args!("{} {}: {warning}", point.series, point.goal));
@@ -197,20 +187,34 @@ pub(super) fn run(arguments: Arguments) -> Result<()> {
         say_json(serde_json::json!({ "points": points }))?;
     }
     plot(&arguments, &points)?;
-    arguments.strict.check(beyond)
+    arguments.strict.check_at(beyond.images, &beyond.point)
+}
+
+/// The point with most images of which a value left its range: every point runs the same ones.
+#[derive(Debug, Default)]
+struct Beyond {
+    images: usize,
+    /// Its line and budget.
+    point: String,
+}
+
+impl Beyond {
+    /// Takes in a point, with so many such images among those that it was calibrated with.
+    fn see(&mut self, point: &Point, calibration: usize) {
+        let images = calibration + point.breaches.unwrap_or(0);
+        if images > self.images {
+            *self = Self {
+                images,
+                point: format!("{} {}", point.series, point.goal),
+            };
+        }
+    }
 }
 
 /// A sweep may take hours: what cannot be written at its end is better said now.
 fn check_outputs(arguments: &Arguments) -> Result<()> {
-    for path in [Some(&arguments.output), arguments.plot.as_ref()]
-        .into_iter()
-        .flatten()
-    {
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        if folder.is_some_and(|folder| !folder.is_dir()) {
-            bail!("{} cannot be written: its folder does not exist", path.display());
-        }
-    }
+    check_writable(&arguments.output)?;
+    arguments.plot.as_deref().map_or(Ok(()), check_writable)?;
     arguments.assignments.as_deref().map_or(Ok(()), Staging::check)
 }
 
@@ -258,12 +262,31 @@ type Candidate = (String, PatchSource);
 type Named = (String, Arc<Profile>);
 
 fn named_profiles(paths: &[PathBuf]) -> Result<Vec<Named>> {
-    let name = |path: &PathBuf| match paths {
-        [_] => String::new(),
-        _ => format!("{}:", path.file_name().unwrap_or_default().to_string_lossy()),
+    let names = names(paths)?;
+    let open = |(path, name): (&PathBuf, String)| Ok((name, Arc::new(Profile::open(path)?)));
+    paths.iter().zip(names).map(open).collect()
+}
+
+/// What tells profiles apart: the names of their folders, or their whole paths where these repeat.
+fn names(paths: &[PathBuf]) -> Result<Vec<String>> {
+    if let [_] = paths {
+        return Ok(vec![String::new()]);
+    }
+    let short = |path: &PathBuf| path.file_name().map(|name| name.to_string_lossy().into_owned());
+    let name = |path: &PathBuf| {
+        let alike = paths.iter().filter(|other| short(other) == short(path)).count();
+        let whole = || path.to_string_lossy().replace('/', "_");
+        let name = short(path).filter(|_| alike == 1).unwrap_or_else(whole);
+        format!("{}:", printable(&name))
     };
-    let open = |path: &PathBuf| Ok((name(path), Arc::new(Profile::open(path)?)));
-    paths.iter().map(open).collect()
+    let names: Vec<String> = paths.iter().map(name).collect();
+    match (1..names.len()).find(|&at| names[..at].contains(&names[at])) {
+        None => Ok(names),
+        Some(at) => bail!(
+            "two profiles are called {}: give each --profile once, under paths that tell them apart",
+            paths[at].display()
+        ),
+    }
 }
 
 fn budget(arguments: &Arguments, (name, profile): &Named, assign: Assign, goal: Goal) -> Candidate {
@@ -282,24 +305,23 @@ fn options(
     preprocess: Option<(Preprocess, String)>,
     patches: PatchSource,
 ) -> Result<CompileOptions> {
-    let (path, most) = match &arguments.calibration {
-        Some(path) => (path.clone(), usize::MAX),
-        None => (PathBuf::from(&profile.header.data), profile.header.images),
+    let images = match &arguments.calibration {
+        Some(path) => Calibration::Named(path),
+        None => Calibration::OfProfile(profile),
     };
-    let calibration = DataSet::open(&path, preprocess.as_ref().map(|(p, _)| p), None)
-        .with_context(|| format!("the calibration images {} cannot be used", path.display()))?;
+    let calibration = images.open(
+        arguments.calibration_images,
+        preprocess.as_ref().map(|(preprocess, _)| preprocess),
+    )?;
     Ok(CompileOptions {
         model: arguments.model.clone(),
-        import: ImportOptions {
-            input_shape: arguments.input_shape.clone(),
-            output: arguments.output_name.clone(),
-        },
+        import: arguments.import.options(),
         cross_check: false,
-        calibration: calibration.take(arguments.calibration_images.unwrap_or(most)),
+        calibration,
         preprocess,
         patches,
-        relu6_as_relu: arguments.relu6 == Relu6::AsRelu,
-        head_room: arguments.head_room,
+        relu6_as_relu: arguments.lowering.relu6 == Relu6::AsRelu,
+        head_room: arguments.lowering.head_room,
         classes: Vec::new(),
         secret: read_secret(None)?,
         limits: arguments.limits.limits(),
@@ -478,6 +500,37 @@ mod tests {
             assert_eq!(line.len(), shown.headings().len(), "{line}\n{}", shown.headings());
             assert!(!line.contains("NaN"), "{line}");
         }
+    }
+
+    #[test]
+    fn profiles_of_one_name_are_told_apart() {
+        let of = |paths: &[&str]| names(&paths.iter().map(PathBuf::from).collect::<Vec<_>>()).ok();
+        let named = |names: &[&str]| Some(names.iter().map(|&name| name.to_owned()).collect());
+        assert_eq!(of(&["a/profile"]), named(&[""]));
+        assert_eq!(of(&["a/one", "b/two"]), named(&["one:", "two:"]));
+        assert_eq!(
+            of(&["a/profile", "/b/profile", "c"]),
+            named(&["a_profile:", "_b_profile:", "c:"])
+        );
+        assert_eq!(of(&["..", "evil\u{1b}[2J"]), named(&["..:", "evil\\u{1b}[2J:"]));
+        assert_eq!(of(&["a/profile", "a/profile"]), None);
+        assert_eq!(of(&["a/b", "c/b", "a_b"]), None);
+    }
+
+    /// Every point runs the same images: to add them up would count each many times.
+    #[test]
+    fn the_point_with_most_images_beyond_their_ranges_is_named() {
+        let mut beyond = Beyond::default();
+        for (goal, breaches, calibration) in [("75%", Some(2), 0), ("50%", Some(3), 1), ("25%", None, 4)] {
+            let point = Point {
+                series: "joint".to_owned(),
+                goal: goal.to_owned(),
+                breaches,
+                ..Point::default()
+            };
+            beyond.see(&point, calibration);
+        }
+        assert_eq!((beyond.images, beyond.point.as_str()), (4, "joint 50%"));
     }
 
     #[test]

@@ -27,6 +27,8 @@ mod tree;
 #[cfg(test)]
 mod tests;
 
+use std::ops::RangeInclusive;
+
 use thiserror::Error;
 use trefoil_ir::mpc::{self, Fault, Program};
 use trefoil_ir::nn::{Graph, NodeId, Verified};
@@ -201,11 +203,11 @@ pub fn lower(
     })
 }
 
-/// Largest head-room: more would leave activations of 14 bits less than 6.
-const MAX_HEAD_ROOM: f64 = 8.0;
+/// Bits of head-room: more would leave activations of 14 bits less than 6.
+pub const HEAD_ROOM: RangeInclusive<f64> = 0.0..=8.0;
 
 fn check(graph: &Graph, calibration: &Calibration, options: &LowerOptions) -> Result<(), LowerError> {
-    if !(0.0..=MAX_HEAD_ROOM).contains(&options.head_room) {
+    if !HEAD_ROOM.contains(&options.head_room) {
         return Err(LowerError::HeadRoom(options.head_room));
     }
     for id in graph.ids() {
