@@ -142,6 +142,20 @@ fn greedy_models() {
         if checked.code != Some(0) || !checked.stderr.contains("will refuse the network") {
             faults.push(format!("{name}: check: {}{}", checked.stdout, checked.stderr));
         }
+        let checked = run(
+            Command::new(TREFOIL)
+                .arg("check")
+                .arg(&model)
+                .args(["--memory", "2GB", "--format", "json"]),
+            REFUSAL_LIMIT,
+        );
+        let json: serde_json::Value = serde_json::from_str(&checked.stdout).unwrap_or_default();
+        if !json["too_large"].is_string() {
+            faults.push(format!(
+                "{name}: check as JSON: {}{}",
+                checked.stdout, checked.stderr
+            ));
+        }
         let mut compile = Command::new(TREFOIL);
         compile.arg("compile").arg(&model).args(["--memory", "2GB"]);
         compile.arg("--calibration").arg(bench.path("images.npy"));
@@ -362,11 +376,14 @@ fn options_that_do_not_fit() {
         ),
         (["--dump-after".into(), "nonsense".into()], "normal_form"),
         (["--input-shape".into(), "1,3,9,9".into()], "input"),
-        (["--calibration-images".into(), "0".into()], "no image"),
+        (
+            ["--calibration-images".into(), "0".into()],
+            "--calibration-images",
+        ),
         (["--relu6".into(), "sometimes".into()], "as-relu"),
         (["--head-room".into(), "nan".into()], "head"),
         (["--head-room".into(), "-3".into()], "head"),
-        (["--head-room".into(), "99".into()], "head"),
+        (["--head-room".into(), "99".into()], "between 0 and 8"),
         (["--output-name".into(), "nowhere".into()], "nowhere"),
     ];
     let mut faults = Vec::new();
@@ -637,7 +654,18 @@ fn unusable_files_of_other_commands() {
     let bench = Bench::new();
     let nan = bench.path("nan.npy");
     ndarray_npy::write_npy(&nan, &Array4::from_elem((2, 3, 8, 8), f32::NAN)).unwrap();
-    let cases: [&[&str]; 8] = [
+    // Opening a pipe that nobody writes to would never end.
+    let pipe = bench.path("pipe.plan");
+    let made = Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.is_ok_and(|status| status.success()), "mkfifo");
+    let cases: [&[&str]; 15] = [
+        &["check", "PIPE"],
+        &["check", "PIPE", "--format", "json"],
+        &["check", "/dev/zero", "--format", "json"],
+        &["inspect", "PIPE"],
+        &["inspect", "/dev/zero"],
+        &["evaluate", "DIGITS", "--data", "IMAGES", "--strict"],
+        &["evaluate", "DIGITS", "--data", "IMAGES", "--images", "0"],
         &["compile", "DIGITS", "--calibration", "NAN", "-o", "OUT"],
         &["compile", "DIGITS", "--calibration", "IMAGES", "-o", "OUT"],
         &["compile", "/none/model.onnx", "--calibration", "NAN", "-o", "OUT"],
@@ -653,6 +681,7 @@ fn unusable_files_of_other_commands() {
             "DIGITS" => digits("digits.onnx"),
             "NAN" => nan.clone(),
             "IMAGES" => bench.path("images.npy"),
+            "PIPE" => pipe.clone(),
             "OUT" => bench.path("out"),
             "EMPTY" => bench.folder.path().to_owned(),
             word => PathBuf::from(word),

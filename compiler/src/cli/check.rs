@@ -9,14 +9,15 @@ use trefoil_ir::text::printable;
 use trefoil_runtime::amount::{counted, size};
 use trefoil_runtime::terminal;
 
+use super::import::ImportArguments;
 use super::limits::LimitArguments;
 use super::print::say;
 use super::table::Table;
-use super::{DATA, Format, say_json};
+use super::{Format, say_json};
 use crate::driver::Limits;
-use crate::driver::limits::Run;
+use crate::driver::limits::{LimitError, Run};
 use crate::driver::report::grouped;
-use crate::import::{Description, ImportError, ImportOptions, Imported, describe, import_file};
+use crate::import::{self, Description, ImportError, Imported, describe, import_file};
 use crate::pass::count::{Counts, count};
 use crate::pass::{self, Dump, PassOptions};
 
@@ -31,12 +32,8 @@ The exit code is 1 where the network is not supported, in either format.")]
 pub(super) struct Arguments {
     /// The ONNX file.
     model: PathBuf,
-    /// Shape of the input where the model leaves it open.
-    #[arg(long, value_name = "N,C,H,W", value_delimiter = ',', help_heading = DATA)]
-    input_shape: Option<Vec<usize>>,
-    /// The output to compute, where the model has several.
-    #[arg(long, value_name = "NAME", help_heading = DATA)]
-    output_name: Option<String>,
+    #[command(flatten)]
+    import: ImportArguments,
     #[command(flatten)]
     limits: LimitArguments,
     /// How to print.
@@ -45,19 +42,16 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<()> {
-    let options = ImportOptions {
-        input_shape: arguments.input_shape.clone(),
-        output: arguments.output_name.clone(),
-    };
-    let checked = import_file(&arguments.model, &options)
+    let checked = import_file(&arguments.model, &arguments.import.options())
         .map_err(Error::new)
         .and_then(|imported| {
             let counts = counts(&imported)?;
             Ok((imported, counts))
         });
+    let limits = arguments.limits.limits();
     match (checked, arguments.format) {
-        (Ok((imported, counts)), Format::Text) => print(&imported, &counts, arguments.limits.limits()),
-        (Ok((imported, counts)), Format::Json) => say_json(supported(&imported, &counts)?),
+        (Ok((imported, counts)), Format::Text) => print(&imported, &counts, limits),
+        (Ok((imported, counts)), Format::Json) => say_json(supported(&imported, &counts, limits)?),
         (Err(error), Format::Text) => Err(error),
         (Err(error), Format::Json) => {
             say_json(refused(arguments, &error)?)?;
@@ -71,7 +65,12 @@ fn counts(imported: &Imported) -> Result<Counts> {
     Ok(count(&imported.graph, &passed.graph))
 }
 
-fn supported(imported: &Imported, counts: &Counts) -> Result<Value> {
+/// Why `trefoil compile` will refuse the network here: better known before there are images.
+fn too_large(imported: &Imported, limits: Limits) -> Option<LimitError> {
+    limits.images_at_once(&imported.graph, Run::FixedPoint).err()
+}
+
+fn supported(imported: &Imported, counts: &Counts, limits: Limits) -> Result<Value> {
     let mut value = json!({
         "supported": true,
         "model": imported.graph.name,
@@ -83,6 +82,7 @@ fn supported(imported: &Imported, counts: &Counts) -> Result<Value> {
         "warnings": imported.warnings,
         "nodes": [],
         "error": null,
+        "too_large": too_large(imported, limits).map(|refused| refused.to_string()),
     });
     if let (Value::Object(value), Value::Object(counts)) = (&mut value, serde_json::to_value(counts)?) {
         value.extend(counts);
@@ -97,7 +97,7 @@ fn supported(imported: &Imported, counts: &Counts) -> Result<Value> {
 /// What can be said of a file that is not supported.
 fn refused(arguments: &Arguments, error: &Error) -> Result<Value> {
     // It may not even be there.
-    let bytes = std::fs::read(&arguments.model).unwrap_or_default();
+    let bytes = import::read(&arguments.model).unwrap_or_default();
     let Description {
         opset,
         producer,
@@ -157,8 +157,7 @@ fn print(imported: &Imported, counts: &Counts, limits: Limits) -> Result<()> {
             demand.work as f64
         );
     }
-    // What would be refused is better known before there are images.
-    if let Err(refused) = limits.images_at_once(&imported.graph, Run::FixedPoint) {
+    if let Some(refused) = too_large(imported, limits) {
         terminal::warning(format!("`trefoil compile` will refuse the network: {refused}"));
     }
     imported.warnings.iter().for_each(terminal::warning);

@@ -12,6 +12,7 @@ use trefoil_runtime::report::Accuracy;
 use trefoil_runtime::terminal::{self, Bar};
 
 use super::files::{open_data, preprocess_of, read_owner, read_preprocess};
+use super::import::ImportArguments;
 use super::limits::LimitArguments;
 use super::print::say;
 use super::strict::Strict;
@@ -19,7 +20,7 @@ use super::{DATA, Format, NUMBERS, OUTPUT, say_json};
 use crate::driver::breaches::BreachReport;
 use crate::driver::evaluate::{Fixed, Float, Network, run as run_network};
 use crate::driver::limits::Run;
-use crate::import::{ImportOptions, import_file};
+use crate::import::import_file;
 use crate::pass::with_patches;
 
 /// In which arithmetic.
@@ -45,9 +46,8 @@ pub(super) struct Arguments {
     /// Preprocessing of images, for an ONNX file (a compiled model has its own).
     #[arg(long, value_name = "P.toml", help_heading = DATA)]
     preprocess: Option<PathBuf>,
-    /// Shape of the input where an ONNX file leaves it open.
-    #[arg(long, value_name = "N,C,H,W", value_delimiter = ',', help_heading = DATA)]
-    input_shape: Option<Vec<usize>>,
+    #[command(flatten)]
+    import: ImportArguments,
     /// In which arithmetic; fixed point for a compiled model unless stated.
     #[arg(long, value_enum, help_heading = NUMBERS)]
     level: Option<Level>,
@@ -56,9 +56,6 @@ pub(super) struct Arguments {
     format: Format,
     #[command(flatten)]
     strict: Strict,
-    /// The output to compute, where an ONNX file has several.
-    #[arg(long, value_name = "NAME", help_heading = DATA)]
-    output_name: Option<String>,
     #[command(flatten)]
     limits: LimitArguments,
     #[command(flatten)]
@@ -67,11 +64,21 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: Arguments) -> Result<()> {
     arguments.files.check()?;
+    let default = match arguments.model.is_dir() {
+        true => Level::Fixed,
+        false => Level::F32,
+    };
+    let level = arguments.level.unwrap_or(default);
+    if level == Level::F32 && arguments.strict.is_strict() {
+        bail!(
+            "--strict is about the ranges of fixed point, which floats do not have: leave it out, or give a folder that \
+             `trefoil compile` wrote, without --level f32"
+        );
+    }
     if arguments.model.is_dir() {
         let owner = read_owner(&arguments.model)?;
         refuse_options_of_a_model(&arguments)?;
         let preprocess = preprocess_of(&owner)?;
-        let level = arguments.level.unwrap_or(Level::Fixed);
         let run = match level {
             Level::F32 => Run::Floats,
             Level::Fixed => Run::FixedPoint,
@@ -95,16 +102,12 @@ pub(super) fn run(arguments: Arguments) -> Result<()> {
         }
         return arguments.strict.check(breaches.images());
     }
-    if arguments.level == Some(Level::Fixed) {
+    if level == Level::Fixed {
         bail!(
             "fixed point needs scales: compile the model, and give the folder that `trefoil compile` wrote"
         );
     }
-    let options = ImportOptions {
-        input_shape: arguments.input_shape.clone(),
-        output: arguments.output_name.clone(),
-    };
-    let imported = import_file(&arguments.model, &options)?;
+    let imported = import_file(&arguments.model, &arguments.import.options())?;
     let preprocess = read_preprocess(arguments.preprocess.as_deref())?;
     // A file that carries an assignment computes the network with its patches.
     let graph = match &imported.assignment {
@@ -133,12 +136,12 @@ fn refuse_options_of_a_model(arguments: &Arguments) -> Result<()> {
              the client will use; leave it out, or compile with another one"
         );
     }
-    if arguments.input_shape.is_some() {
+    if arguments.import.input_shape.is_some() {
         bail!(
             "--input-shape belongs to an ONNX file: the plans in {folder} have the shape that they were compiled for"
         );
     }
-    if arguments.output_name.is_some() {
+    if arguments.import.output_name.is_some() {
         bail!(
             "--output-name belongs to an ONNX file: the plans in {folder} have the output that they were compiled for"
         );

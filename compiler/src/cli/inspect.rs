@@ -1,6 +1,5 @@
 //! `trefoil inspect`.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -14,10 +13,11 @@ use trefoil_ir::tail::Tail;
 use trefoil_ir::text::TensorStore;
 use trefoil_runtime::amount::{counted, size};
 
+use super::import::ImportArguments;
 use super::print::say;
-use super::{DATA, Format, files, profile, say_json};
+use super::{Format, files, profile, say_json};
 use crate::calibrate::profile::Profile;
-use crate::import::{ImportOptions, Imported, import_bytes, kind};
+use crate::import::{self, Imported, import_bytes, kind};
 use crate::pass::Assignment;
 use crate::pass::count::count;
 
@@ -35,12 +35,8 @@ pub(super) struct Arguments {
     /// How to print.
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
-    /// Shape of the input where an ONNX file leaves it open.
-    #[arg(long, value_name = "N,C,H,W", value_delimiter = ',', help_heading = DATA)]
-    input_shape: Option<Vec<usize>>,
-    /// The output to show, where an ONNX file has several.
-    #[arg(long, value_name = "NAME", help_heading = DATA)]
-    output_name: Option<String>,
+    #[command(flatten)]
+    import: ImportArguments,
 }
 
 pub(super) fn run(arguments: Arguments) -> Result<()> {
@@ -63,7 +59,7 @@ struct Shown {
 
 fn show_file(arguments: &Arguments) -> Result<Shown> {
     let path = arguments.file.display();
-    let bytes = fs::read(&arguments.file).with_context(|| format!("{path} cannot be read"))?;
+    let bytes = import::read(&arguments.file)?;
     if files::is_plan(&bytes) {
         return show_plan(&bytes).with_context(|| format!("{path} cannot be shown"));
     }
@@ -79,11 +75,7 @@ fn show_file(arguments: &Arguments) -> Result<Shown> {
              report, an assignment, or a folder of plans or a profile"
         );
     }
-    let options = ImportOptions {
-        input_shape: arguments.input_shape.clone(),
-        output: arguments.output_name.clone(),
-    };
-    let imported = import_bytes(&bytes, arguments.file.parent(), &options)
+    let imported = import_bytes(&bytes, arguments.file.parent(), &arguments.import.options())
         .with_context(|| format!("{path} is no plan, no text, and cannot be imported as ONNX"))?;
     Ok(show_model(&imported))
 }
@@ -102,7 +94,7 @@ fn show_folder(folder: &Path) -> Result<Shown> {
     let mut shown: Option<Shown> = None;
     for role in [Role::Owner, Role::Client, Role::Server, Role::Helper] {
         let path = folder.join(format!("{}.plan", role.word()));
-        let Ok(bytes) = fs::read(&path) else { continue };
+        let Ok(bytes) = import::read(&path) else { continue };
         let plan = show_plan(&bytes).with_context(|| format!("{} cannot be shown", path.display()))?;
         let id = plan.json["plan_id"].as_str().unwrap_or_default();
         text += &format!("// {}: {}, plan {id}\n", path.display(), size(bytes.len() as u64));
@@ -153,6 +145,7 @@ fn show_json(bytes: &[u8]) -> Option<Shown> {
         json: json!({ "kind": kind, "content": json }),
     })
 }
+
 /// The source, if the file looks like a text of one of the two languages.
 fn as_text(bytes: &[u8]) -> Option<&str> {
     let source = std::str::from_utf8(bytes).ok()?;
