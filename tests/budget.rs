@@ -9,9 +9,9 @@ use std::process::Command;
 
 use serde_json::Value;
 use support::commands::{Ended, LIMIT, REFUSAL_LIMIT, party_beside, run};
+use support::compiled::top1;
 use support::folder::{digits, read_floats, write_images};
 use tempfile::TempDir;
-use trefoil_runtime::data::top1;
 
 const TREFOIL: &str = env!("CARGO_BIN_EXE_trefoil");
 
