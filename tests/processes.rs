@@ -538,7 +538,12 @@ fn evaluation_says_what_the_parties_compute_beyond_the_ranges() {
     );
     is_strict(&mut of("evaluate"));
     is_strict(&mut of("compare"));
-    run(of("evaluate").args(["--level", "f32", "--strict"]), LIMIT).succeeded();
+    // Floats have no ranges: a check that could only pass is refused.
+    let floats = run(of("evaluate").args(["--level", "f32", "--strict"]), LIMIT).refused();
+    assert!(
+        floats.contains("--strict is about the ranges of fixed point"),
+        "{floats}"
+    );
 }
 
 #[test]

@@ -483,7 +483,7 @@ mod tests {
 
     use super::*;
     use crate::calibrate::profile::Sign;
-    use crate::import::testing::{graph, model, node};
+    use crate::import::testing::{floats, graph, model, node};
 
     #[test]
     fn rank_correlation_follows_the_definition() {
@@ -494,11 +494,16 @@ mod tests {
         assert!((tied - 0.948_683_298).abs() < 1e-9);
     }
 
-    /// Two ReLUs behind each other, and images for them.
+    /// Two ReLUs, the second of what the first leaves above 1, and images for them.
     fn options(folder: &Path, method: Method) -> MeasureOptions {
-        let nodes = vec![node("Relu", &["x"], &["a"]), node("Relu", &["a"], &["y"])];
+        let mut network = graph(vec![
+            node("Relu", &["x"], &["a"]),
+            node("Sub", &["a", "one"], &["b"]),
+            node("Relu", &["b"], &["y"]),
+        ]);
+        network.initializer = vec![floats("one", &[], &[1.0])];
         let (file, images) = (folder.join("net.onnx"), folder.join("images.npy"));
-        std::fs::write(&file, model(13, graph(nodes))).unwrap();
+        std::fs::write(&file, model(13, network)).unwrap();
         ndarray_npy::write_npy(&images, &Array4::<f32>::from_elem((2, 2, 4, 6), 1.0)).unwrap();
         MeasureOptions {
             model: file,

@@ -94,6 +94,7 @@ pub struct Graph {
     /// The model's name.
     pub name: String,
     // The weight of an edge is the number of the operand that it delivers.
+    #[serde(deserialize_with = "super::stored::deserialize")]
     inner: StableDiGraph<Node, u32>,
 }
 

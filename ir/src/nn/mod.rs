@@ -8,6 +8,7 @@
 pub mod eval;
 mod graph;
 pub mod op;
+mod stored;
 pub mod text;
 mod verify;
 
