@@ -5,6 +5,7 @@
 mod batch;
 mod beyond;
 mod build;
+mod wiped;
 
 use std::collections::BTreeMap;
 use std::thread;
