@@ -6,6 +6,7 @@ mod batch;
 mod beyond;
 mod build;
 mod links;
+mod wiped;
 
 use std::collections::BTreeMap;
 use std::thread;

@@ -55,6 +55,9 @@ pub(super) enum Cipher {
     /// Four blocks to an instruction, on x86 with AVX-512 and VAES.
     #[cfg(target_arch = "x86_64")]
     Vaes(VaesKey),
+    /// Another path, with one bit turned round.
+    #[cfg(test)]
+    Tapped(Box<Cipher>, super::tap::Tap),
 }
 
 impl Cipher {
@@ -94,6 +97,8 @@ impl Cipher {
             Cipher::AesNi(_) => "aesni",
             #[cfg(target_arch = "x86_64")]
             Cipher::Vaes(_) => "vaes",
+            #[cfg(test)]
+            Cipher::Tapped(..) => "tapped",
         }
     }
 
@@ -107,6 +112,8 @@ impl Cipher {
             Cipher::AesNi(key) => key.generate(nonce, counter, out),
             #[cfg(target_arch = "x86_64")]
             Cipher::Vaes(key) => key.generate(nonce, counter, out),
+            #[cfg(test)]
+            Cipher::Tapped(cipher, tap) => tap.generate(cipher, nonce, counter, out),
         }
     }
 }

@@ -27,6 +27,8 @@ mod ledger;
 mod purpose;
 mod seed;
 mod stream;
+#[cfg(test)]
+mod tap;
 #[cfg(target_arch = "x86_64")]
 mod vaes;
 mod weights;
@@ -37,4 +39,6 @@ mod tests;
 pub use purpose::Purpose;
 pub use seed::{EntropyError, Seed};
 pub use stream::{MAX_STEP, Region, Stream, StreamKey};
+#[cfg(test)]
+pub(crate) use tap::Tap;
 pub use weights::weight_share;

@@ -33,6 +33,13 @@ impl StreamKey {
         named.collect()
     }
 
+    /// The key of a seed, of whose streams one has a bit turned round.
+    #[cfg(test)]
+    pub(crate) fn tapped(seed: &Seed, tap: super::Tap) -> StreamKey {
+        let cipher = expand(seed, Cipher::new);
+        StreamKey::of(Cipher::Tapped(Box::new(cipher), tap))
+    }
+
     fn of(cipher: Cipher) -> StreamKey {
         StreamKey {
             cipher: Arc::new(cipher),
@@ -71,7 +78,7 @@ fn expand<T>(seed: &Seed, expand: impl FnOnce(&[u8; KEY]) -> T) -> T {
 }
 
 /// The upper half of the counter block: inference (32) | step (24) | purpose (8).
-fn nonce(inference: u32, step: u32, purpose: Purpose) -> u64 {
+pub(super) fn nonce(inference: u32, step: u32, purpose: Purpose) -> u64 {
     assert!(
         step <= MAX_STEP,
         "step {step} does not fit a stream's name: at most {MAX_STEP}"

@@ -2,6 +2,8 @@
 //!
 //! - [`views`]: everything that a party receives in tens of thousands of runs, bit against bit and
 //!   against the streams that it shares, against the image and the rounding coins
+//! - [`diagonal`]: each bit of each mask turned round, which must turn the one bit that it hides and
+//!   nothing before it
 //! - [`coin`]: a client that regresses what it learns on what it holds, to find the next layer's
 //!   weights
 //! - [`reuse`]: a mask asked for a second time
@@ -11,6 +13,7 @@
 
 mod bits;
 mod coin;
+mod diagonal;
 mod parties;
 mod reuse;
 mod views;

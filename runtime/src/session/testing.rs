@@ -2,6 +2,7 @@
 //! back.
 
 use trefoil_ir::mpc::{Program, op};
+use trefoil_ir::patch::Patch;
 use trefoil_ir::plan::{
     ClientPart, ClientPlan, HelperPart, HelperPlan, InputEncoding, OutputDecoding, PairKeys, PlanId, Public,
     SecretSeed, ServerPart, ServerPlan,
@@ -34,6 +35,20 @@ pub(crate) fn files(number: u8) -> Files {
     let mut program = Program::new("echo");
     let x = program.push(op::Input { shape: SHAPE }, &[], "x").unwrap();
     program.push(op::Reveal, &[x], "y").unwrap();
+    files_of(number, program)
+}
+
+/// The files of a program with a ReLU of each pixel, whose masks all three must agree on.
+pub(crate) fn files_with_a_gate(number: u8) -> Files {
+    let mut program = Program::new("relu");
+    let x = program.push(op::Input { shape: SHAPE }, &[], "x").unwrap();
+    let patches = vec![Patch::PIXEL; SHAPE.c];
+    let y = program.push(op::Relu { patches }, &[x], "y").unwrap();
+    program.push(op::Reveal, &[y], "z").unwrap();
+    files_of(number, program)
+}
+
+fn files_of(number: u8, program: Program) -> Files {
     let public = Public {
         program,
         plan_id: PlanId([number; 32]),

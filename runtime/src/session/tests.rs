@@ -1,5 +1,6 @@
 //! Sessions of three parties in one process: agreement, refusals, and failures at every message.
 
+mod handshake;
 mod stock;
 
 use std::collections::BTreeMap;
@@ -11,10 +12,12 @@ use trefoil_ir::mpc::Party::{self, Client, Helper, Server};
 use trefoil_ir::mpc::Phase;
 use trefoil_ir::mpc::cost::Cost;
 use trefoil_ir::mpc::memory::Memory;
-use trefoil_ir::plan::SecretSeed;
+use trefoil_ir::plan::{ClientPlan, HelperPlan, SecretSeed, ServerPlan};
 
 use super::handshake::{await_welcome, introduce, say_hello};
-use super::testing::{client_plan, helper_plan, image, revealed, server_plan};
+use super::testing::{
+    Files, client_plan, files, files_with_a_gate, helper_plan, image, revealed, server_plan,
+};
 use super::*;
 use crate::exec;
 use crate::prg::{Purpose, StreamKey};
@@ -90,12 +93,21 @@ struct Outcome {
 /// Runs a session whose parties hold plans of these compilations and whose links between client
 /// and server die after so many frames at the client's end.
 fn session(plans: [u8; 3], images: i32, dies_after: usize) -> Outcome {
+    session_of(plans.map(files), (0..images).map(image).collect(), dies_after)
+}
+
+/// The same, of the client's, the server's and the helper's files.
+fn session_of(
+    [of_client, of_server, of_helper]: [Files; 3],
+    images: Vec<Vec<i32>>,
+    dies_after: usize,
+) -> Outcome {
     let (client_server, server_client) = ends(Client, Server);
     let (client_helper, helper_client) = ends(Client, Helper);
     let (server_helper, helper_server) = ends(Server, Helper);
     thread::scope(|scope| {
         let client = scope.spawn(move || {
-            let plan = client_plan(plans[0]);
+            let plan = ClientPlan::decode(&of_client.client).unwrap();
             let own = Identity::from(&plan);
             let mut party = exec::Client::new(plan);
             let (server, helper) = (
@@ -103,20 +115,21 @@ fn session(plans: [u8; 3], images: i32, dies_after: usize) -> Outcome {
                 Dying::after(usize::MAX, client_helper),
             );
             let mut session = ClientSession::open(&own, server, helper)?;
-            let runs = (0..images)
-                .map(|i| session.infer(&mut party, &image(i)))
+            let runs = images
+                .iter()
+                .map(|image| session.infer(&mut party, image))
                 .collect::<Result<Vec<_>, _>>()?;
             session.end()?;
             Ok(runs)
         });
         let server = scope.spawn(move || {
-            let plan = server_plan(plans[1]);
+            let plan = ServerPlan::decode(&of_server.server).unwrap();
             let own = Identity::from(&plan);
             let dial = || Ok::<_, io::Error>(server_helper);
             ServerSession::accept(&own, server_client, dial)?.serve(&mut exec::Server::new(plan), |_| ())
         });
         let helper = scope.spawn(move || {
-            let plan = helper_plan(plans[2]);
+            let plan = HelperPlan::decode(&of_helper.helper).unwrap();
             let own = Identity::from(&plan);
             let (client, server) = (
                 Greeted::new(helper_client, &own),
@@ -240,13 +253,28 @@ fn an_unreachable_helper_is_said_to_the_client() {
     ));
 }
 
+/// Each of the three keys that a gate's masks come from must be that of its pair: the image alone
+/// comes back whatever they are.
+#[test]
+fn a_gate_draws_from_the_keys_of_its_pairs() {
+    let images = [-60, -50, -40].map(image).to_vec();
+    let outcome = session_of([1; 3].map(files_with_a_gate), images, usize::MAX);
+    for (first, run) in [-60, -50, -40].into_iter().zip(outcome.client.unwrap()) {
+        let relu: Vec<i64> = revealed(first).iter().map(|&x| x.max(0)).collect();
+        assert_eq!(run.units, relu);
+    }
+    assert_eq!((outcome.server.unwrap(), outcome.helper.unwrap()), (3, 3));
+}
+
+/// What a key begins its first stream with.
+fn first_word(key: &StreamKey) -> u64 {
+    let mut word = [0];
+    key.stream(0, 0, Purpose::InputMask).fill(&mut word);
+    word[0]
+}
+
 #[test]
 fn both_ends_derive_one_key_and_every_connection_another() {
-    let first_word = |key: &StreamKey| {
-        let mut word = [0];
-        key.stream(0, 0, Purpose::InputMask).fill::<u64>(&mut word);
-        word[0]
-    };
     let exchange = |session, opener: &Identity| {
         let (mut left, right) = ends(opener.party(), Helper);
         let hello = opener.statement(Helper, session);

@@ -5,7 +5,7 @@ use trefoil_ir::mpc::op::Truncate;
 use trefoil_ir::mpc::{Party, Section, Stage};
 
 use crate::kernel::Isa;
-use crate::prg::{Purpose, Seed, StreamKey};
+use crate::prg::{Purpose, Seed, StreamKey, Tap};
 use crate::protocol::block::{Bits, BlockReader, Masks, blocks, values_in};
 use crate::protocol::gate::{Client, Exact, Levels, MaskSource, Server, helper_deal, result_mask};
 use crate::protocol::layer::Layer;
@@ -34,6 +34,18 @@ impl Keys {
         }
     }
 
+    /// The same, but that one bit is turned round that `party` and the helper draw.
+    pub(super) fn tapped(session: u32, party: Party, tap: Tap) -> Self {
+        let mut keys = Self::new(session);
+        let tapped = || StreamKey::tapped(&seed(party, session), tap);
+        match party {
+            Party::Client => (keys.client, keys.helper_ch) = (tapped(), tapped()),
+            Party::Server => (keys.server, keys.helper_sh) = (tapped(), tapped()),
+            Party::Helper => panic!("the helper shares no key with itself"),
+        }
+        keys
+    }
+
     /// The streams of a step that a party shares with the helper, as an attacker who is that party
     /// reads them: all of them, and as often as it likes.
     pub(super) fn spy<T>(&self, party: Party, step: u32, read: impl FnOnce(&mut StepStreams<'_>) -> T) -> T {
@@ -41,7 +53,7 @@ impl Keys {
         read(&mut StepStreams::new(&key, self.session, step))
     }
 
-    fn streams(&self, step: u32) -> [StepStreams<'_>; 4] {
+    pub(super) fn streams(&self, step: u32) -> [StepStreams<'_>; 4] {
         [&self.client, &self.server, &self.helper_ch, &self.helper_sh]
             .map(|key| StepStreams::new(key, self.session, step))
     }
@@ -49,9 +61,14 @@ impl Keys {
 
 /// The key that this party shares with the helper.
 fn key(party: Party, session: u32) -> StreamKey {
+    StreamKey::new(&seed(party, session))
+}
+
+/// Its seed.
+pub(super) fn seed(party: Party, session: u32) -> Seed {
     let mut seed = [if party == Party::Client { 0xc } else { 0x5 }; Seed::LEN];
     seed[..4].copy_from_slice(&session.to_le_bytes());
-    StreamKey::new(&Seed::from_bytes(seed))
+    Seed::from_bytes(seed)
 }
 
 /// Shares of an accumulator.
@@ -98,9 +115,12 @@ impl Halves {
 
 /// Truncates an accumulator of one step; every channel keeps `keep` bits.
 pub(super) fn truncation(keys: &Keys, step: u32, shares: Shares, channels: usize, keep: u8) -> Halves {
-    let op = Truncate {
-        keep: vec![keep; channels],
-    };
+    truncation_of_channels(keys, step, shares, vec![keep; channels])
+}
+
+/// The same, where each channel keeps so many bits.
+pub(super) fn truncation_of_channels(keys: &Keys, step: u32, shares: Shares, keep: Vec<u8>) -> Halves {
+    let op = Truncate { keep };
     let (isa, count) = (Isa::detect(), shares.s.len());
     let [mut client, mut server, mut ch, mut sh] = keys.streams(step);
     let (r, mask) = truncate::helper(isa, &op, shares.h, &mut ch, &mut sh);
