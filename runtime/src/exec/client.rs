@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use trefoil_ir::mpc::privacy::Key;
 use trefoil_ir::mpc::schedule::Round;
 use trefoil_ir::mpc::{ConstId, Op, Party, Phase, Program, Stage, ValueId};
 use trefoil_ir::plan::ClientPlan;
@@ -260,10 +261,11 @@ impl Offline<'_> {
         };
         let step = self.program.step(id);
         let isa = self.prepared.isa;
-        let mut streams = StepStreams::new(self.key, self.inference, id.0);
+        let draws = self.prepared.draws(id).of_key(Key::ClientHelper);
+        let mut streams = StepStreams::new(self.key, self.inference, id.0, draws);
         match &step.op {
             Op::Input(_) => {
-                self.input_mask = streams.u32s(INPUT_MASK, step.ty.shape.len());
+                self.input_mask = streams.u32s(INPUT_MASK);
                 self.store.put(id, Value::Ring(self.input_mask.clone()));
             }
             Op::Truncate(op) => {
@@ -442,7 +444,8 @@ impl<'a> Online<'a> {
                 .gates
                 .remove(&id)
                 .expect("the offline phase left a stock for every gate");
-            let mut streams = StepStreams::new(self.key, self.stock.inference, id.0);
+            let draws = self.prepared.draws(id).of_key(Key::ClientHelper);
+            let mut streams = StepStreams::new(self.key, self.stock.inference, id.0, draws);
             // The mask of the result was drawn offline, to prepare the layers behind; here it is applied.
             streams.replay(Purpose::FreshMask);
             let layer = self.prepared.gate(id);

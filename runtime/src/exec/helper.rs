@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use trefoil_ir::mpc::privacy::Key;
 use trefoil_ir::mpc::{Op, Party, Phase, Program, Stage};
 use trefoil_ir::plan::HelperPlan;
 use trefoil_ir::tensor::Tensor;
@@ -85,13 +86,12 @@ impl Helper {
             };
             let lap = Lap::start(client);
             if !local::run(program, &prepared, Party::Helper, id, &mut store) {
-                let streams = || {
-                    (
-                        StepStreams::new(client_key, inference, id.0),
-                        StepStreams::new(server_key, inference, id.0),
-                    )
+                let streams = |stream_key, key| {
+                    StepStreams::new(stream_key, inference, id.0, prepared.draws(id).of_key(key))
                 };
-                run_step(&at, &prepared, &mut store, streams(), client)?;
+                let with_client = streams(client_key, Key::ClientHelper);
+                let with_server = streams(server_key, Key::ServerHelper);
+                run_step(&at, &prepared, &mut store, (with_client, with_server), client)?;
                 store.used(program, id);
             }
             self.measured.step_seconds[id.index()] = lap.end_step(client, id, inference);
@@ -119,10 +119,7 @@ fn run_step(
     let step = program.step(id);
     match &step.op {
         Op::Input(_) => {
-            store.put(
-                id,
-                Value::Ring(client_streams.u32s(INPUT_MASK, step.ty.shape.len())),
-            );
+            store.put(id, Value::Ring(client_streams.u32s(INPUT_MASK)));
         }
         Op::Truncate(op) => {
             let h = store.take_ring(step.args[0]);

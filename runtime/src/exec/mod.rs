@@ -28,6 +28,7 @@ pub use helper::Helper;
 pub use server::{Server, ServerStock};
 
 use thiserror::Error;
+use trefoil_ir::mpc::privacy::DrawId;
 use trefoil_ir::mpc::{Program, Stage, ValueId};
 
 use crate::prg::Purpose;
@@ -189,4 +190,4 @@ fn flush(program: &Program, link: &mut dyn Link) -> Result<(), ExecError> {
 }
 
 /// The mask of the client's image.
-const INPUT_MASK: Purpose = Purpose::InputMask;
+const INPUT_MASK: DrawId = DrawId::only(Purpose::InputMask);

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use trefoil_ir::mpc::op::{Conv2d, Conv2dSums};
+use trefoil_ir::mpc::privacy::{Declaration, Draws};
 use trefoil_ir::mpc::schedule::Schedule;
 use trefoil_ir::mpc::{ConstId, ConstKind, Message, Op, Program, ValueId};
 use trefoil_ir::shape::{Shape, Window};
@@ -17,6 +18,8 @@ use crate::protocol::layout::Layer;
 pub(super) struct Prepared {
     pub(super) schedule: Schedule,
     gates: BTreeMap<ValueId, Layer>,
+    /// What each step draws.
+    draws: Vec<Draws>,
     packed: Vec<Option<PackedWeights>>,
     sums: BTreeMap<ValueId, PackedSums>,
     plain: Vec<Option<Vec<i32>>>,
@@ -64,6 +67,10 @@ impl Prepared {
         Self {
             schedule: Schedule::new(program),
             gates,
+            draws: program
+                .ids()
+                .map(|id| Declaration::of(program, id).draws)
+                .collect(),
             packed,
             sums,
             plain,
@@ -77,6 +84,11 @@ impl Prepared {
     /// If the step is no gate.
     pub(super) fn gate(&self, gate: ValueId) -> &Layer {
         &self.gates[&gate]
+    }
+
+    /// What the step draws.
+    pub(super) fn draws(&self, step: ValueId) -> &Draws {
+        &self.draws[step.index()]
     }
 
     /// Whether the step is a gate.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use trefoil_ir::mpc::privacy::Key;
 use trefoil_ir::mpc::schedule::{Round, Slot};
 use trefoil_ir::mpc::{ConstId, Kind, Op, Party, Phase, Program, Stage, ValueId};
 use trefoil_ir::plan::ServerPlan;
@@ -269,7 +270,8 @@ impl<'a> Online<'a> {
     }
 
     fn streams(&self, step: ValueId) -> StepStreams<'a> {
-        StepStreams::new(self.key, self.inference, step.0)
+        let draws = self.prepared.draws(step).of_key(Key::ServerHelper);
+        StepStreams::new(self.key, self.inference, step.0, draws)
     }
 
     /// Does what needs no message of this round.

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use trefoil_ir::mpc::gate::{BLOCK, Group, Opening, Segment};
+use trefoil_ir::mpc::privacy::Draws;
 use trefoil_ir::mpc::sums::sum_threshold;
 use trefoil_ir::mpc::{Stage, TRUNCATED_BITS, UNIT};
 use trefoil_ir::patch::{Patch, patch_area};
@@ -20,6 +21,8 @@ pub struct Layer {
     pub(super) isa: Isa,
     /// The groups.
     pub groups: Vec<Placed>,
+    /// What they draw.
+    pub draws: Draws,
 }
 
 /// A group, with the places of its values.
@@ -49,6 +52,7 @@ impl Layer {
         };
         Self {
             isa: isa.clamped(),
+            draws: Draws::of_gate(&groups),
             groups: groups.into_iter().map(placed).collect(),
         }
     }
