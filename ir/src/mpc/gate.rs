@@ -18,6 +18,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::Serialize;
+
 use super::message::{Message, Section, Stage};
 use super::sums::{SumList, SumPlaces, is_large};
 use crate::patch::{Patch, Patches};
@@ -231,6 +233,8 @@ impl Opening {
 /// Channels of a layer that are treated alike, though their patches may differ.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Group {
+    /// Its place among the groups of its step.
+    pub number: usize,
     /// The channels, ascending.
     pub channels: Vec<usize>,
     /// What is computed.
@@ -267,6 +271,44 @@ pub enum Field {
     Planes(usize),
 }
 
+/// What a field of a gate's message is. Numbers are those of openings, of signs, or of pixel products.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Content {
+    /// Deal: the client's share of the thermometer codes of an opening's secret.
+    Tables(usize),
+    /// Deal: its share of the products of a sign's comparison masks.
+    Products(usize),
+    /// Deal: its share of a sign's beta.
+    Beta(usize),
+    /// Deal: its share of beta r.
+    BetaProduct(usize),
+    /// Deal: its share of u v.
+    WrapProduct,
+    /// M1: an opening's values.
+    Opened(usize),
+    /// M1: the server's comparison bits of a sign.
+    ServerCompared(usize),
+    /// M2: the client's comparison bits of a sign.
+    ClientCompared(usize),
+    /// M2: the client's share of a sign.
+    ClientSign(usize),
+    /// M3: the server's share of a sign.
+    ServerSign(usize),
+    /// M3: the top bit of the server's share of the result.
+    ServerTop,
+    /// M4: the client's share of the result.
+    Result,
+    /// M4: its top bit.
+    ClientTop,
+    /// Deal of a requantisation: the client's share of v m_C.
+    RequantShare,
+    /// M1 of a requantisation: the top bit of the server's half.
+    RequantBit,
+    /// M2 of a requantisation: the client's share of the wrap.
+    RequantResult,
+}
+
 impl Field {
     /// The section that this field of `count` values is.
     pub fn section(self, count: usize) -> Section {
@@ -292,6 +334,7 @@ impl Segment {
 impl Group {
     /// `patches` are those below and above of each channel.
     fn new(
+        number: usize,
         channels: Vec<usize>,
         form: Form,
         ring: u32,
@@ -314,6 +357,7 @@ impl Group {
             signs.push(Sign { opening, upper });
         }
         Self {
+            number,
             channels,
             form,
             map: [shape.h, shape.w],
@@ -366,14 +410,10 @@ impl Group {
 
     /// What the values of an opening have in the message of a stage; no fields if nothing.
     pub fn segment(&self, stage: Stage, opening: usize) -> Segment {
-        let fields = match self.form {
-            Form::Pass => Vec::new(),
-            Form::Requant => requantised(stage),
-            Form::Lower(_) | Form::Upper(_) | Form::Paired(_) | Form::Both(..) => self.fields(opening, stage),
-        };
+        let contents = self.contents(stage, opening).into_iter();
         Segment {
             count: self.openings[opening].count(),
-            fields,
+            fields: contents.map(|content| self.field(content)).collect(),
         }
     }
 
@@ -382,53 +422,71 @@ impl Group {
         segments.flat_map(|s| s.sections().collect::<Vec<_>>()).collect()
     }
 
-    fn fields(&self, at: usize, stage: Stage) -> Vec<Field> {
-        let opening = &self.openings[at];
-        let each_sign = |fields: &[Field]| fields.repeat(self.signs_of(at).count());
-        let (mut fields, of_pixels) = match stage {
-            Stage::Deal => (self.dealt(at), vec![Field::Number(32 - self.ring)]),
-            Stage::M1 => {
-                let mut fields = vec![Field::Number(opening.ring)];
-                fields.extend(each_sign(&[Field::Planes(OPENED_BITS)]));
-                (fields, Vec::new())
+    /// What the message of a stage holds of an opening, in order. Messages, their costs, and the masks
+    /// that fields are declared with ([`privacy`](super::privacy)) all follow from this list.
+    pub fn contents(&self, stage: Stage, opening: usize) -> Vec<Content> {
+        match self.form {
+            Form::Pass => Vec::new(),
+            Form::Requant => requant_contents(stage),
+            Form::Lower(_) | Form::Upper(_) | Form::Paired(_) | Form::Both(..) => {
+                self.signed_contents(stage, opening)
             }
-            Stage::M2 => (each_sign(&[Field::Planes(OPENED_BITS + 1)]), Vec::new()),
-            Stage::M3 => (each_sign(&[Field::Planes(1)]), vec![Field::Planes(1)]),
-            Stage::M4 => (Vec::new(), vec![Field::Number(32), Field::Planes(1)]),
-            Stage::MaskedShare | Stage::TruncationMask | Stage::Input | Stage::Reveal => {
-                (Vec::new(), Vec::new())
-            }
-        };
-        if at == 0 {
-            fields.extend(of_pixels);
         }
-        fields
     }
 
-    /// Tables of an opening with signs; of each sign the products of masks and the sign's mask beta
-    /// in the ring; with the pixels beta times the mask for each pixel product. (The products of the
-    /// wrap bits follow.)
-    fn dealt(&self, at: usize) -> Vec<Field> {
-        let mut fields = Vec::new();
-        let mut signs = self.signs_of(at).peekable();
-        if signs.peek().is_some() {
-            fields.push(Field::Planes(table_planes(self.openings[at].ring)));
+    fn signed_contents(&self, stage: Stage, at: usize) -> Vec<Content> {
+        let of_signs = |contents: fn(usize) -> Vec<Content>| -> Vec<Content> {
+            self.signs_of(at).flat_map(|(sign, _)| contents(sign)).collect()
+        };
+        let of_pixels = |contents: Vec<Content>| if at == 0 { contents } else { Vec::new() };
+        match stage {
+            Stage::Deal => {
+                let signs = of_signs(|sign| vec![Content::Products(sign), Content::Beta(sign)]);
+                let tables = (!signs.is_empty()).then_some(Content::Tables(at));
+                let products = (0..self.pixel_products()).map(Content::BetaProduct);
+                let pixels = of_pixels(products.chain([Content::WrapProduct]).collect());
+                tables.into_iter().chain(signs).chain(pixels).collect()
+            }
+            Stage::M1 => {
+                let signs = of_signs(|sign| vec![Content::ServerCompared(sign)]);
+                std::iter::once(Content::Opened(at)).chain(signs).collect()
+            }
+            Stage::M2 => of_signs(|sign| vec![Content::ClientCompared(sign), Content::ClientSign(sign)]),
+            Stage::M3 => {
+                let mut contents = of_signs(|sign| vec![Content::ServerSign(sign)]);
+                contents.extend(of_pixels(vec![Content::ServerTop]));
+                contents
+            }
+            Stage::M4 => of_pixels(vec![Content::Result, Content::ClientTop]),
+            Stage::MaskedShare | Stage::TruncationMask | Stage::Input | Stage::Reveal => Vec::new(),
         }
-        for _ in signs {
-            fields.extend([Field::Planes(PRODUCTS), Field::Number(self.ring)]);
+    }
+
+    /// How much of each value that is.
+    pub(super) fn field(&self, content: Content) -> Field {
+        match content {
+            Content::Tables(at) => Field::Planes(table_planes(self.openings[at].ring)),
+            Content::Products(_) => Field::Planes(PRODUCTS),
+            Content::Beta(_) | Content::BetaProduct(_) => Field::Number(self.ring),
+            Content::WrapProduct => Field::Number(32 - self.ring),
+            Content::Opened(at) => Field::Number(self.openings[at].ring),
+            Content::ServerCompared(_) | Content::ClientCompared(_) => Field::Planes(OPENED_BITS),
+            Content::ServerSign(_)
+            | Content::ClientSign(_)
+            | Content::ServerTop
+            | Content::ClientTop
+            | Content::RequantBit => Field::Planes(1),
+            Content::Result => Field::Number(32),
+            Content::RequantShare | Content::RequantResult => Field::Number(WIDE),
         }
-        if at == 0 {
-            fields.extend(vec![Field::Number(self.ring); self.pixel_products()]);
-        }
-        fields
     }
 }
 
-/// What a value that is requantised has in the message of a stage.
-fn requantised(stage: Stage) -> Vec<Field> {
+fn requant_contents(stage: Stage) -> Vec<Content> {
     match stage {
-        Stage::Deal | Stage::M2 => vec![Field::Number(WIDE)],
-        Stage::M1 => vec![Field::Planes(1)],
+        Stage::Deal => vec![Content::RequantShare],
+        Stage::M1 => vec![Content::RequantBit],
+        Stage::M2 => vec![Content::RequantResult],
         Stage::M3 | Stage::M4 | Stage::MaskedShare | Stage::TruncationMask | Stage::Input | Stage::Reveal => {
             Vec::new()
         }
@@ -479,7 +537,8 @@ fn grouped(
     }
     by_form
         .into_iter()
-        .map(|(form, channels)| Group::new(channels, form, ring(form), shape, patches))
+        .enumerate()
+        .map(|(number, (form, channels))| Group::new(number, channels, form, ring(form), shape, patches))
         .collect()
 }
 

@@ -4,9 +4,9 @@
 //! shared (accumulators). Everything a party must know about sizes follows from it: the groups of
 //! a gate ([`gate`]), which sums it may take from a coarser accumulator ([`sums`]), the messages
 //! of a step ([`message`]), the rounds in which they travel ([`schedule`]) and what they cost
-//! ([`cost`], [`memory`], [`time`]). The [`emulate`] module runs a program in plain
-//! integers, as the parties compute it, with their masks if it is told them, and [`text`] writes a
-//! program down and reads it back.
+//! ([`cost`], [`memory`], [`time`]). That no message tells its receiver anything is proved by
+//! [`privacy`]. The [`emulate`] module runs a program in plain integers, as the parties compute it,
+//! with their masks if it is told them, and [`text`] writes a program down and reads it back.
 //!
 //! How to add an op: one file in `op/` that implements [`Rule`](op::Rule), one line in
 //! `op/mod.rs`, and the parties' sides in the runtime.
@@ -20,6 +20,7 @@ pub mod gate;
 pub mod memory;
 pub mod message;
 pub mod op;
+pub mod privacy;
 mod program;
 pub mod schedule;
 pub mod sums;

@@ -20,6 +20,7 @@ use super::parts::{
     ClientPart, ClientPlan, HelperPart, HelperPlan, Owner, Part, Plan, Public, ServerPart, ServerPlan,
 };
 use crate::mpc::Program;
+use crate::mpc::privacy::{self, Breach};
 use crate::nn::Verified;
 
 const MAGIC: &[u8; 8] = b"TREFOIL\0";
@@ -97,6 +98,9 @@ pub enum PlanError {
     /// It decodes, but the program breaks a rule.
     #[error("the plan's program is unsound: {}", .0.join("; "))]
     Program(Vec<String>),
+    /// It decodes, but what its program sends cannot be shown to tell nothing.
+    #[error("the plan's program would leak: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Leak(Vec<Breach>),
     /// Its program says of values what only the owner may know.
     #[error("the plan's program carries the owner's notes on its values: compile the model anew")]
     Notes,
@@ -234,9 +238,10 @@ macro_rules! plan_file {
                     return Err(PlanError::Notes);
                 }
                 let program = verified(public.program)?;
+                let proof = privacy::prove(&program).map_err(PlanError::Leak)?;
                 let part: $part = from_bytes(private, "the private part")?;
                 part.check(&program).map_err(PlanError::Part)?;
-                Ok(Plan::new(program, public.plan_id, digest, part))
+                Ok(Plan::new(program, proof, public.plan_id, digest, part))
             }
         }
     };
@@ -305,6 +310,7 @@ mod tests {
     fn a_plan_reads_back_with_the_digest_of_its_public_part() {
         let plan = HelperPlan::decode(&helper_file()).unwrap_or_else(|e| panic!("{e}"));
         assert_eq!(plan.digest(), public().digest());
+        assert_eq!(plan.proof().revealed_bits, 64);
         assert_eq!(plan.program().steps.len(), 2);
     }
 

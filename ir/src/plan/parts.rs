@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::identity::{Digest, PlanId};
 use super::seed::SecretSeed;
+use crate::mpc::privacy::Proof;
 use crate::mpc::sums::{is_large, sum_threshold};
 use crate::mpc::{ACTIVATION_BOUND, ConstKind, Note, Op, Program};
 use crate::nn::{self, Graph, Verified};
@@ -146,6 +147,7 @@ pub struct HelperPart {
 /// A plan: the verified program and one party's part.
 pub struct Plan<P> {
     public: Verified<Program>,
+    proof: Proof,
     plan_id: PlanId,
     digest: Digest,
     /// What is this party's alone.
@@ -160,9 +162,16 @@ pub type ServerPlan = Plan<ServerPart>;
 pub type HelperPlan = Plan<HelperPart>;
 
 impl<P> Plan<P> {
-    pub(super) fn new(program: Verified<Program>, plan_id: PlanId, digest: Digest, part: P) -> Self {
+    pub(super) fn new(
+        program: Verified<Program>,
+        proof: Proof,
+        plan_id: PlanId,
+        digest: Digest,
+        part: P,
+    ) -> Self {
         Self {
             public: program,
+            proof,
             plan_id,
             digest,
             part,
@@ -172,6 +181,11 @@ impl<P> Plan<P> {
     /// The program.
     pub fn program(&self) -> &Verified<Program> {
         &self.public
+    }
+
+    /// That the program's messages tell their receivers nothing, as this party has proved for itself.
+    pub fn proof(&self) -> &Proof {
+        &self.proof
     }
 
     /// Which compilation this is.

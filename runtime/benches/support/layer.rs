@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use trefoil_ir::mpc::gate::{NARROW, WIDE, groups};
 use trefoil_ir::mpc::op::Truncate;
+use trefoil_ir::mpc::privacy::{Draws, Key};
 use trefoil_ir::patch::Patch;
 use trefoil_ir::shape::Shape;
 use trefoil_runtime::kernel::Isa;
@@ -203,12 +204,16 @@ impl Layer {
     pub(crate) fn run(&mut self) -> Times {
         let (inference, len) = (self.next, SHAPE.len());
         self.next += 1;
-        let streams = |key| StepStreams::new(key, inference, STEP);
-        let (mut c, mut s) = (streams(&self.keys.client), streams(&self.keys.server));
-        let (mut hc, mut hs) = (
-            streams(&self.keys.helper_client),
-            streams(&self.keys.helper_server),
-        );
+        // Truncation and gate as one step.
+        let truncated = Draws::of_truncation(len);
+        let streams = |stream_key, key| {
+            let draws = truncated.of_key(key).chain(self.gate.draws.of_key(key));
+            StepStreams::new(stream_key, inference, STEP, draws)
+        };
+        let mut c = streams(&self.keys.client, Key::ClientHelper);
+        let mut s = streams(&self.keys.server, Key::ServerHelper);
+        let mut hc = streams(&self.keys.helper_client, Key::ClientHelper);
+        let mut hs = streams(&self.keys.helper_server, Key::ServerHelper);
         let (truncation, gate, isa) = (&self.truncation, &self.gate, self.isa);
         let levels = Levels {
             pixels: &self.levels,

@@ -1,5 +1,6 @@
 //! A step in progress: its messages, its masks, its time, and where errors are given their place.
 
+use trefoil_ir::mpc::privacy::Key;
 use trefoil_ir::mpc::{Stage, ValueId};
 
 use super::ExecError;
@@ -37,9 +38,18 @@ impl<'a> At<'a> {
         self.step.args[at].id
     }
 
-    /// The step's streams under a key.
-    pub(super) fn streams<'k>(&self, key: &'k StreamKey) -> StepStreams<'k> {
-        StepStreams::new(key, self.inference, self.step.id.0)
+    /// The streams that client and helper draw at the step.
+    pub(super) fn client_streams<'k>(&self, key: &'k StreamKey) -> StepStreams<'k> {
+        self.streams(key, Key::ClientHelper)
+    }
+
+    /// The streams that server and helper draw at the step.
+    pub(super) fn server_streams<'k>(&self, key: &'k StreamKey) -> StepStreams<'k> {
+        self.streams(key, Key::ServerHelper)
+    }
+
+    fn streams<'k>(&self, key: &'k StreamKey, of: Key) -> StepStreams<'k> {
+        StepStreams::new(key, self.inference, self.step.id.0, self.step.draws.of_key(of))
     }
 
     pub(super) fn tag(&self, stage: Stage) -> Tag {

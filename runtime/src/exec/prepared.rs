@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use trefoil_ir::mpc::privacy::{Declaration, Draws};
 use trefoil_ir::mpc::schedule::Schedule;
 use trefoil_ir::mpc::{ConstId, ConstKind, Program, Stage, ValueId};
 use trefoil_ir::shape::Shape;
@@ -33,6 +34,8 @@ pub(super) struct Step {
     pub(super) shape: Shape,
     /// Its messages, and their bytes.
     messages: Vec<(Stage, usize)>,
+    /// What is drawn at it.
+    pub(super) draws: Draws,
     /// Op and ONNX name, for errors.
     pub(super) origin: String,
 }
@@ -112,6 +115,7 @@ impl Step {
             kind: Kind::new(step.op.class(), &site),
             shape: step.ty.shape,
             messages: messages.map(|message| (message.stage, message.bytes())).collect(),
+            draws: Declaration::of(program, id).draws,
             origin: format!("{} \"{}\"", step.op.name(), step.origin),
             args,
         }

@@ -24,7 +24,6 @@
 mod aesni;
 mod cipher;
 mod ledger;
-mod purpose;
 mod seed;
 mod stream;
 #[cfg(test)]
@@ -36,9 +35,9 @@ mod weights;
 #[cfg(test)]
 mod tests;
 
-pub use purpose::Purpose;
 pub use seed::{EntropyError, Seed};
 pub use stream::{MAX_STEP, Region, Stream, StreamKey};
 #[cfg(test)]
 pub(crate) use tap::Tap;
+pub use trefoil_ir::mpc::privacy::Purpose;
 pub use weights::weight_share;

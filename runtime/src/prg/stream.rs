@@ -177,6 +177,11 @@ impl Stream {
         self.offset() == 0
     }
 
+    /// Bytes handed out so far.
+    pub fn position(&self) -> u64 {
+        self.position
+    }
+
     fn block_number(&self) -> u64 {
         self.position / BLOCK as u64
     }

@@ -2,6 +2,7 @@
 
 use trefoil_ir::mpc::Stage;
 use trefoil_ir::mpc::gate::{BLOCK, Group, Segment};
+use trefoil_ir::mpc::privacy::Draws;
 
 use super::block::{BlockReader, Places, values_in};
 use super::spread::Spread;
@@ -14,6 +15,8 @@ pub struct Layer {
     pub(super) isa: Isa,
     /// The groups.
     pub groups: Vec<Placed>,
+    /// What they draw.
+    pub draws: Draws,
 }
 
 /// A group, with the places of its values.
@@ -58,6 +61,7 @@ impl Layer {
         assert!(ordered, "groups come in the order in which fresh masks are drawn");
         Self {
             isa: isa.clamped(),
+            draws: Draws::of_gate(&groups),
             groups: groups.into_iter().map(Placed::new).collect(),
         }
     }

@@ -4,6 +4,7 @@
 use serde::Deserialize;
 use trefoil_ir::mpc::gate::{self, Group, WIDE};
 use trefoil_ir::mpc::op::Truncate;
+use trefoil_ir::mpc::privacy::{Draws, Key};
 use trefoil_ir::mpc::sums::{SumList, is_large};
 use trefoil_ir::mpc::{Message, Stage, UNIT};
 use trefoil_ir::patch::{Patch, Patches, patch_area};
@@ -82,9 +83,13 @@ fn run_on(
 ) -> (Vec<Vec<u8>>, Vec<u32>, Vec<u32>) {
     let (declared_messages, keys) = (gate::messages(groups), keys());
     let groups = &Layer::new(isa, groups.to_vec());
+    let (of_client, of_server) = (
+        || groups.draws.of_key(Key::ClientHelper),
+        || groups.draws.of_key(Key::ServerHelper),
+    );
     let (mut ch, mut sh) = (
-        StepStreams::new(&keys.helper_ch, 0, 1),
-        StepStreams::new(&keys.helper_sh, 0, 1),
+        StepStreams::new(&keys.helper_ch, 0, 1, of_client()),
+        StepStreams::new(&keys.helper_sh, 0, 1, of_server()),
     );
     let of_helper = MaskSource {
         rs: Half::Top(&operand.rs),
@@ -98,20 +103,20 @@ fn run_on(
     declared(&declared_messages, Stage::Deal, &deal);
     let mask = result_mask(groups, &of_helper, &mut ch);
 
-    let mut c = StepStreams::new(&keys.client, 0, 1);
-    let of_client = MaskSource {
+    let mut c = StepStreams::new(&keys.client, 0, 1, of_client());
+    let at_client = MaskSource {
         rs: Half::Top(&operand.rs),
         exact: Exact::default(),
         passed: &operand.r,
     };
     assert_eq!(
-        result_mask(groups, &of_client, &mut c),
+        result_mask(groups, &at_client, &mut c),
         mask,
         "client and helper agree on the mask"
     );
     c.replay(crate::prg::Purpose::FreshMask);
 
-    let mut s = StepStreams::new(&keys.server, 0, 1);
+    let mut s = StepStreams::new(&keys.server, 0, 1, of_server());
     let exact = Exact {
         pixels: &operand.d,
         sums: &operand.sums[0],
@@ -475,13 +480,14 @@ fn truncation_splits_an_accumulator_without_changing_it() {
         .collect();
     let keys = keys(1);
     let (op, isa) = (Truncate { keep: vec![15, 16] }, Isa::detect());
-    let (mut ch, mut sh) = (
-        StepStreams::new(&keys.helper_ch, 3, 4),
-        StepStreams::new(&keys.helper_sh, 3, 4),
-    );
+    let draws = Draws::of_truncation(z.len());
+    let streams = |stream_key, key| StepStreams::new(stream_key, 3, 4, draws.of_key(key));
+    let mut ch = streams(&keys.helper_ch, Key::ClientHelper);
+    let mut sh = streams(&keys.helper_sh, Key::ServerHelper);
     let (r, mask_message) = truncate::helper(isa, &op, h, &mut ch, &mut sh);
-    let share_message = truncate::client_send(isa, &c, &mut StepStreams::new(&keys.client, 3, 4));
-    let d = truncate::server(isa, s, &share_message, &mut StepStreams::new(&keys.server, 3, 4)).unwrap();
+    let share_message = truncate::client_send(isa, &c, &mut streams(&keys.client, Key::ClientHelper));
+    let mut server = streams(&keys.server, Key::ServerHelper);
+    let d = truncate::server(isa, s, &share_message, &mut server).unwrap();
     let rs = truncate::client_receive(isa, &op, &mask_message, z.len()).unwrap();
     for i in 0..z.len() {
         assert_eq!(d[i].wrapping_add(r[i]), z[i] as u32);

@@ -18,6 +18,7 @@
 use trefoil_ir::mpc::Section;
 use trefoil_ir::mpc::gate::{BLOCK, NARROW, WIDE};
 use trefoil_ir::mpc::op::Truncate;
+use trefoil_ir::mpc::privacy::DrawId;
 
 use super::block::{self, BlockReader, BlockWriter, Masks, Places, Step, values_in};
 use super::gate::never;
@@ -27,6 +28,9 @@ use crate::kernel::Isa;
 use crate::pool;
 use crate::prg::Purpose;
 use crate::wire::bits::{BitsError, field_bytes};
+
+const P: DrawId = DrawId::only(Purpose::Rerandomise);
+const R1: DrawId = DrawId::only(Purpose::TruncationMask);
 
 /// The channels of one width in the message TruncationMask.
 struct Class {
@@ -102,8 +106,8 @@ pub fn helper_sums(
     server: &mut StepStreams<'_>,
 ) -> Vec<u32> {
     let remask = Remask {
-        p: server.words(Purpose::Rerandomise, h.len()),
-        r1: client.words(Purpose::TruncationMask, h.len()),
+        p: server.words(P),
+        r1: client.words(R1),
     };
     never(block::update(isa, &remask, &mut h));
     h
@@ -159,7 +163,7 @@ pub fn client_receive(isa: Isa, op: &Truncate, message: &[u8], len: usize) -> Re
 /// The client: the message MaskedShare.
 pub fn client_send(isa: Isa, c: &[u32], client: &mut StepStreams<'_>) -> Vec<u8> {
     let mut message = pool::zeroed(Section::fields(c.len(), 32).bytes());
-    let r1 = client.words(Purpose::TruncationMask, c.len());
+    let r1 = client.words(R1);
     let share = MaskedShare { c, r1 };
     never(block::write(isa, &share, c.len(), &mut message, 4 * BLOCK));
     message
@@ -201,7 +205,7 @@ pub fn server(
     let join = Join {
         isa,
         message,
-        p: server.words(Purpose::Rerandomise, s.len()),
+        p: server.words(P),
     };
     block::update(isa, &join, &mut s)?;
     Ok(s)

@@ -77,7 +77,7 @@ impl Gate {
             exact: Exact::default(),
             passed: self.operand.passed(&client.store),
         };
-        let mut mask = result_mask(&self.layer, &source, &mut at.streams(client.key));
+        let mut mask = result_mask(&self.layer, &source, &mut at.client_streams(client.key));
         self.operand.add_back(client.isa, &mut mask, &client.store);
         if self.silent {
             pool::recycle(rs);
@@ -100,9 +100,9 @@ impl Gate {
             exact: self.operand.exact(&helper.store),
             passed: self.operand.passed(&helper.store),
         };
-        let mut client = at.streams(helper.client_key);
+        let mut client = at.client_streams(helper.client_key);
         if !self.silent {
-            let mut server = at.streams(helper.server_key);
+            let mut server = at.server_streams(helper.server_key);
             let deal = helper_deal(&self.layer, &source, &mut client, &mut server);
             at.send(helper.client, Stage::Deal, deal)?;
         }
@@ -139,7 +139,7 @@ impl Gate {
     }
 
     fn m1<'a>(&'a self, at: &At<'_>, server: &mut server::Online<'a>) -> Vec<u8> {
-        let mut streams = at.streams(server.key);
+        let mut streams = at.server_streams(server.key);
         let (gate, message) = gate::Server::m1(
             &self.layer,
             self.operand.server_half(&server.store),
@@ -197,7 +197,7 @@ impl Gate {
             .gates
             .remove(&at.step.id)
             .expect("the offline phase left a stock for every gate");
-        let mut streams = at.streams(client.key);
+        let mut streams = at.client_streams(client.key);
         // The mask of the result was drawn offline, to prepare the layers behind; here it is applied.
         streams.replay(Purpose::FreshMask);
         let rs = Half::Top(&stock.rs);

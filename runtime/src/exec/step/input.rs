@@ -1,6 +1,7 @@
 //! The image: the client sends x - a, with a mask that it shares with the helper.
 
 use trefoil_ir::mpc::Stage;
+use trefoil_ir::mpc::privacy::DrawId;
 
 use crate::exec::at::At;
 use crate::exec::store::Value;
@@ -16,16 +17,16 @@ pub(in crate::exec) struct Input;
 impl Input {
     pub(super) fn client_offline(&self, at: &At<'_>, client: &mut client::Offline<'_>) {
         let mask = at
-            .streams(client.key)
-            .u32s(Purpose::InputMask, at.step.shape.len());
+            .client_streams(client.key)
+            .u32s(DrawId::only(Purpose::InputMask));
         client.store.put(at.step.id, Value::Ring(mask.clone()));
         client.stock.input_mask = mask;
     }
 
     pub(super) fn helper_offline(&self, at: &At<'_>, helper: &mut helper::Offline<'_>) {
         let mask = at
-            .streams(helper.client_key)
-            .u32s(Purpose::InputMask, at.step.shape.len());
+            .client_streams(helper.client_key)
+            .u32s(DrawId::only(Purpose::InputMask));
         helper.store.put(at.step.id, Value::Ring(mask));
     }
 

@@ -33,7 +33,7 @@ impl Truncate {
         client: &mut client::Offline<'_>,
     ) -> Result<(), ExecError> {
         let share = client.store.take_ring(at.operand(0));
-        let sent = truncate::client_send(client.isa, &share, &mut at.streams(client.key));
+        let sent = truncate::client_send(client.isa, &share, &mut at.client_streams(client.key));
         pool::recycle(share);
         at.send(client.server, Stage::MaskedShare, sent)?;
         let Truncate::Pixels(op) = self else {
@@ -54,8 +54,8 @@ impl Truncate {
         helper: &mut helper::Offline<'_>,
     ) -> Result<(), ExecError> {
         let h = helper.store.take_ring(at.operand(0));
-        let mut client = at.streams(helper.client_key);
-        let mut server = at.streams(helper.server_key);
+        let mut client = at.client_streams(helper.client_key);
+        let mut server = at.server_streams(helper.server_key);
         let r = match self {
             Truncate::Pixels(op) => {
                 let (r, message) = truncate::helper(helper.isa, op, h, &mut client, &mut server);
@@ -91,7 +91,7 @@ impl Truncate {
             .remove(&at.step.id)
             .expect("the offline phase left every masked share");
         let s = server.store.take_ring(at.operand(0));
-        let d = truncate::server(server.isa(), s, &share, &mut at.streams(server.key))
+        let d = truncate::server(server.isa(), s, &share, &mut at.server_streams(server.key))
             .map_err(|error| at.malformed(client, error))?;
         server.store.memory.free(share.len());
         pool::recycle(std::mem::take(&mut *share));

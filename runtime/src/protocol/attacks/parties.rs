@@ -1,11 +1,14 @@
 //! The three parties of one step in one place, with everything that they send on the table.
 
-use trefoil_ir::mpc::gate::{BLOCK, Field, Form, Group, OPENED_BITS, PRODUCTS, table_planes};
+use std::collections::BTreeMap;
+
+use trefoil_ir::mpc::gate::{BLOCK, Field, Group};
 use trefoil_ir::mpc::op::Truncate;
+use trefoil_ir::mpc::privacy::{Draw, Draws, Key, Unit};
 use trefoil_ir::mpc::{Party, Section, Stage};
 
 use crate::kernel::Isa;
-use crate::prg::{Purpose, Seed, StreamKey, Tap};
+use crate::prg::{Purpose, Seed, Stream, StreamKey, Tap};
 use crate::protocol::block::{Bits, BlockReader, Masks, blocks, values_in};
 use crate::protocol::gate::{Client, Exact, Levels, MaskSource, Server, helper_deal, result_mask};
 use crate::protocol::layer::Layer;
@@ -48,14 +51,61 @@ impl Keys {
 
     /// The streams of a step that a party shares with the helper, as an attacker who is that party
     /// reads them: all of them, and as often as it likes.
-    pub(super) fn spy<T>(&self, party: Party, step: u32, read: impl FnOnce(&mut StepStreams<'_>) -> T) -> T {
+    pub(super) fn spy<T>(&self, party: Party, step: u32, read: impl FnOnce(&mut Spy<'_>) -> T) -> T {
         let key = key(party, self.session);
-        read(&mut StepStreams::new(&key, self.session, step))
+        read(&mut Spy {
+            key: &key,
+            name: [self.session, step],
+            open: BTreeMap::new(),
+        })
     }
 
-    pub(super) fn streams(&self, step: u32) -> [StepStreams<'_>; 4] {
-        [&self.client, &self.server, &self.helper_ch, &self.helper_sh]
-            .map(|key| StepStreams::new(key, self.session, step))
+    pub(super) fn streams(&self, step: u32, draws: &Draws) -> [StepStreams<'_>; 4] {
+        let keys = [
+            (&self.client, Key::ClientHelper),
+            (&self.server, Key::ServerHelper),
+            (&self.helper_ch, Key::ClientHelper),
+            (&self.helper_sh, Key::ServerHelper),
+        ];
+        keys.map(|(stream_key, key)| StepStreams::new(stream_key, self.session, step, draws.of_key(key)))
+    }
+}
+
+/// A party that reads its streams as it likes, of no matter what was declared.
+pub(super) struct Spy<'a> {
+    key: &'a StreamKey,
+    name: [u32; 2],
+    open: BTreeMap<Purpose, Stream>,
+}
+
+impl Spy<'_> {
+    fn stream(&mut self, purpose: Purpose) -> &mut Stream {
+        let [session, step] = self.name;
+        let open = self.open.entry(purpose);
+        open.or_insert_with(|| self.key.stream(session, step, purpose))
+    }
+
+    fn masks(&mut self, purpose: Purpose, count: usize, bytes: usize) -> Masks {
+        let all = blocks(count) * bytes;
+        Masks::new(self.stream(purpose).region(all as u64), bytes)
+    }
+
+    pub(super) fn u32s(&mut self, purpose: Purpose, count: usize) -> Vec<u32> {
+        let mut values = vec![0; count];
+        self.stream(purpose).fill(&mut values);
+        values
+    }
+
+    pub(super) fn planes(&mut self, purpose: Purpose, planes: usize, count: usize) -> Masks {
+        self.masks(purpose, count, Masks::plane_bytes(planes))
+    }
+
+    pub(super) fn halves(&mut self, purpose: Purpose, count: usize) -> Masks {
+        self.masks(purpose, count, Masks::HALVES)
+    }
+
+    pub(super) fn words(&mut self, purpose: Purpose, count: usize) -> Masks {
+        self.masks(purpose, count, Masks::WORDS)
     }
 }
 
@@ -122,7 +172,7 @@ pub(super) fn truncation(keys: &Keys, step: u32, shares: Shares, channels: usize
 pub(super) fn truncation_of_channels(keys: &Keys, step: u32, shares: Shares, keep: Vec<u8>) -> Halves {
     let op = Truncate { keep };
     let (isa, count) = (Isa::detect(), shares.s.len());
-    let [mut client, mut server, mut ch, mut sh] = keys.streams(step);
+    let [mut client, mut server, mut ch, mut sh] = keys.streams(step, &Draws::of_truncation(count));
     let (r, mask) = truncate::helper(isa, &op, shares.h, &mut ch, &mut sh);
     let sent = truncate::client_send(isa, &shares.c, &mut client);
     let rs = truncate::client_receive(isa, &op, &mask, count).unwrap();
@@ -141,7 +191,7 @@ pub(super) fn truncation_of_channels(keys: &Keys, step: u32, shares: Shares, kee
 /// Truncates patch sums that were computed apart.
 pub(super) fn sums_truncation(keys: &Keys, step: u32, shares: Shares) -> Sums {
     let (isa, count) = (Isa::detect(), shares.s.len());
-    let [mut client, mut server, mut ch, mut sh] = keys.streams(step);
+    let [mut client, mut server, mut ch, mut sh] = keys.streams(step, &Draws::of_truncation(count));
     let r = truncate::helper_sums(isa, shares.h, &mut ch, &mut sh);
     let sent = truncate::client_send(isa, &shares.c, &mut client);
     let d = truncate::server(isa, shares.s, &sent, &mut server).unwrap();
@@ -176,7 +226,8 @@ pub(super) fn run_gate(
         pixels: levels,
         sums: &of_sums,
     };
-    let [mut client, mut server, mut ch, mut sh] = keys.streams(step);
+    let layer = &Layer::new(Isa::detect(), groups.to_vec());
+    let [mut client, mut server, mut ch, mut sh] = keys.streams(step, &layer.draws);
     let source = MaskSource {
         rs: Half::Top(&halves.rs),
         exact: Exact {
@@ -185,7 +236,6 @@ pub(super) fn run_gate(
         },
         passed: &halves.r,
     };
-    let layer = &Layer::new(Isa::detect(), groups.to_vec());
     let deal = helper_deal(layer, &source, &mut ch, &mut sh);
     let mask = result_mask(layer, &source, &mut client);
     client.replay(Purpose::FreshMask);
@@ -288,61 +338,22 @@ fn bits_of(plane: &Bits, count: usize) -> impl Iterator<Item = u32> + '_ {
 /// What a party draws from the streams that it shares with the helper in a gate of one group, in
 /// the order in which it does.
 pub(super) fn own_streams(party: Party, group: &Group) -> Vec<(Purpose, Section)> {
-    use Purpose as P;
-    let pixels = group.pixels();
-    let plane = |purpose, count| (purpose, Section::planes(1, count));
-    let fields = |purpose, count, bits| (purpose, Section::fields(count, bits));
-    match (group.form, party) {
-        (Form::Pass, _) => return Vec::new(),
-        (Form::Requant, Party::Client) => return vec![fields(P::FreshMask, pixels, 16)],
-        (Form::Requant, _) => return vec![plane(P::RequantBit, pixels), fields(P::RequantShare, pixels, 16)],
-        (Form::Lower(_) | Form::Upper(_) | Form::Paired(_) | Form::Both(..), _) => {}
-    }
-    let mut own = Vec::new();
-    if party == Party::Server {
-        for at in group.order() {
-            let opening = &group.openings[at];
-            own.push(fields(
-                if at == 0 { P::OpeningMask } else { P::PatchMask },
-                opening.count(),
-                opening.ring,
-            ));
-            if group.signs.iter().any(|sign| sign.opening == at) {
-                own.push((
-                    P::TableShare,
-                    Section::planes(table_planes(opening.ring), opening.count()),
-                ));
-            }
-        }
-    }
-    for (at, sign) in group.signs.iter().enumerate() {
-        let count = group.openings[sign.opening].count();
-        if party == Party::Client {
-            own.push((P::ComparisonMaskClient, Section::planes(OPENED_BITS, count)));
-            own.push(plane(P::SignMaskClient, count));
-            continue;
-        }
-        own.push((P::ComparisonMaskServer, Section::planes(OPENED_BITS, count)));
-        own.push((P::ProductShare, Section::planes(PRODUCTS, count)));
-        own.push(plane(P::SignMaskServer, count));
-        own.push(fields(P::BetaShare, count, group.ring));
-        if at < group.pixel_products() {
-            own.push(fields(P::BetaProductShare, pixels, group.ring));
-        }
-    }
-    if party == Party::Client {
-        own.extend([plane(P::WrapBitClient, pixels), fields(P::FreshMask, pixels, 32)]);
-    } else {
-        own.extend([
-            plane(P::WrapBitServer, pixels),
-            fields(P::WrapProductShare, pixels, 32),
-        ]);
-    }
-    own
+    let key = match party {
+        Party::Client => Key::ClientHelper,
+        Party::Server | Party::Helper => Key::ServerHelper,
+    };
+    let draws = Draws::of_gate(std::slice::from_ref(group));
+    let section = |draw: &Draw| match draw.unit {
+        Unit::Planes(planes) => Section::planes(planes, draw.count),
+        Unit::Half => Section::fields(draw.count, 16),
+        Unit::Word => Section::fields(draw.count, 32),
+    };
+    let own = draws.of_key(key);
+    own.map(|draw| (draw.id.purpose, section(draw))).collect()
 }
 
 /// Draws a section of a stream as the protocol does.
-pub(super) fn draw(streams: &mut StepStreams<'_>, purpose: Purpose, section: &Section) -> Vec<Vec<u32>> {
+pub(super) fn draw(streams: &mut Spy<'_>, purpose: Purpose, section: &Section) -> Vec<Vec<u32>> {
     let Section { planes, count, bits } = *section;
     let each_block = |read: &mut dyn FnMut(usize, usize)| {
         (0..blocks(count)).for_each(|block| read(block, values_in(block, count)));

@@ -1,18 +1,20 @@
 //! A mask asked for a second time: the ledger of streams stops every party, in every step that
-//! draws masks. (Release builds keep no ledger; there the sessions, which count inferences and
-//! burn each number before its first message, are what keeps masks apart.)
+//! draws masks. (Release builds keep no ledger. Within a step [`StepStreams`] refuses a second draw
+//! there, too; and steps of one name are kept apart by the sessions, which count inferences and burn
+//! each number before its first message.)
 #![cfg(debug_assertions)]
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use trefoil_ir::mpc::gate::{self, Group};
 use trefoil_ir::mpc::op::Truncate;
+use trefoil_ir::mpc::privacy::{DrawId, Draws, Key};
 use trefoil_ir::patch::Patch;
 use trefoil_ir::shape::Shape;
 
 use super::parties::{Keys, Shares, run_gate, truncation};
 use crate::kernel::Isa;
-use crate::prg::Purpose;
+use crate::prg::{Purpose, StreamKey};
 use crate::protocol::gate::{Client, Exact, Levels, MaskSource, Server, helper_deal, result_mask};
 use crate::protocol::layer::Layer;
 use crate::protocol::operand::Half;
@@ -39,6 +41,14 @@ fn groups() -> Vec<Group> {
     gate::groups(&lower, Some(&upper), SHAPE, false)
 }
 
+fn truncating(stream_key: &StreamKey, key: Key, step: u32) -> StepStreams<'_> {
+    StepStreams::new(stream_key, 0, step, Draws::of_truncation(COUNT).of_key(key))
+}
+
+fn gating(stream_key: &StreamKey, key: Key, step: u32) -> StepStreams<'_> {
+    StepStreams::new(stream_key, 0, step, Draws::of_gate(&groups()).of_key(key))
+}
+
 fn shares() -> Shares {
     Shares {
         s: vec![1; COUNT],
@@ -54,13 +64,13 @@ fn a_second_truncation_under_one_name_is_stopped_at_every_party() {
     let share = truncate::client_send(
         Isa::Scalar,
         &[0; COUNT],
-        &mut StepStreams::new(&keys.client, 0, 9),
+        &mut truncating(&keys.client, Key::ClientHelper, 9),
     );
     assert_stopped("client", || {
         truncate::client_send(
             Isa::Scalar,
             &[7; COUNT],
-            &mut StepStreams::new(&keys.client, 0, 2),
+            &mut truncating(&keys.client, Key::ClientHelper, 2),
         );
     });
     assert_stopped("server", || {
@@ -68,18 +78,18 @@ fn a_second_truncation_under_one_name_is_stopped_at_every_party() {
             Isa::Scalar,
             vec![7; COUNT],
             &share,
-            &mut StepStreams::new(&keys.server, 0, 2),
+            &mut truncating(&keys.server, Key::ServerHelper, 2),
         )
         .unwrap();
     });
     assert_stopped("helper", || {
-        let mut client = StepStreams::new(&keys.helper_ch, 0, 2);
+        let mut client = truncating(&keys.helper_ch, Key::ClientHelper, 2);
         truncate::helper(
             Isa::Scalar,
             &op,
             vec![7; COUNT],
             &mut client,
-            &mut StepStreams::new(&keys.helper_sh, 0, 2),
+            &mut truncating(&keys.helper_sh, Key::ServerHelper, 2),
         );
     });
 }
@@ -88,8 +98,8 @@ fn a_second_truncation_under_one_name_is_stopped_at_every_party() {
 fn a_second_truncation_of_sums_is_stopped_at_the_helper() {
     let keys = Keys::new(5);
     assert_stopped("helper", || {
-        let mut client = StepStreams::new(&keys.helper_ch, 0, 2);
-        let mut server = StepStreams::new(&keys.helper_sh, 0, 2);
+        let mut client = truncating(&keys.helper_ch, Key::ClientHelper, 2);
+        let mut server = truncating(&keys.helper_sh, Key::ServerHelper, 2);
         truncate::helper_sums(Isa::Scalar, vec![7; COUNT], &mut client, &mut server);
     });
 }
@@ -111,16 +121,16 @@ fn a_second_gate_under_one_name_is_stopped_at_every_party() {
     let layer = Layer::new(Isa::Scalar, groups.clone());
     let exchange = run_gate(&keys, 3, &groups, &halves, &levels);
     assert_stopped("helper", || {
-        let mut client = StepStreams::new(&keys.helper_ch, 0, 2);
+        let mut client = gating(&keys.helper_ch, Key::ClientHelper, 2);
         helper_deal(
             &layer,
             &source,
             &mut client,
-            &mut StepStreams::new(&keys.helper_sh, 0, 2),
+            &mut gating(&keys.helper_sh, Key::ServerHelper, 2),
         );
     });
     assert_stopped("server", || {
-        let mut streams = StepStreams::new(&keys.server, 0, 2);
+        let mut streams = gating(&keys.server, Key::ServerHelper, 2);
         Server::m1(
             &layer,
             Half::Top(&halves.zs),
@@ -130,10 +140,10 @@ fn a_second_gate_under_one_name_is_stopped_at_every_party() {
         );
     });
     assert_stopped("client, ahead of the input", || {
-        result_mask(&layer, &source, &mut StepStreams::new(&keys.client, 0, 4));
+        result_mask(&layer, &source, &mut gating(&keys.client, Key::ClientHelper, 4));
     });
     assert_stopped("client", || {
-        let mut streams = StepStreams::new(&keys.client, 0, 2);
+        let mut streams = gating(&keys.client, Key::ClientHelper, 2);
         Client::m2(
             &layer,
             Half::Top(&halves.rs),
@@ -150,7 +160,9 @@ fn a_second_gate_under_one_name_is_stopped_at_every_party() {
 fn another_step_and_another_inference_have_masks_of_their_own() {
     let keys = Keys::new(3);
     let draw = |inference, step| {
-        StepStreams::new(&keys.client, inference, step).u32s(Purpose::TruncationMask, COUNT)
+        let draws = Draws::of_truncation(COUNT);
+        StepStreams::new(&keys.client, inference, step, draws.iter())
+            .u32s(DrawId::only(Purpose::TruncationMask))
     };
     let names = [(0, 0), (0, 1), (1, 0), (1, 1), (0, 1 << 16), (1 << 16, 0)];
     let mut drawn: Vec<Vec<u32>> = names.map(|(inference, step)| draw(inference, step)).to_vec();
@@ -162,8 +174,8 @@ fn another_step_and_another_inference_have_masks_of_their_own() {
 #[test]
 fn only_what_was_drawn_can_be_replayed() {
     let keys = Keys::new(4);
-    let replay = || StepStreams::new(&keys.client, 0, 1).replay(Purpose::FreshMask);
+    let replay = || gating(&keys.client, Key::ClientHelper, 1).replay(Purpose::FreshMask);
     assert!(catch_unwind(AssertUnwindSafe(replay)).is_err());
-    StepStreams::new(&keys.client, 0, 1).u32s(Purpose::FreshMask, 1);
+    gating(&keys.client, Key::ClientHelper, 1).halves(groups()[0].draw(Purpose::FreshMask, 0));
     replay();
 }

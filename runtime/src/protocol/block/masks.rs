@@ -5,6 +5,8 @@ use trefoil_ir::mpc::gate::BLOCK;
 use super::{Bits, Halves, Words};
 use crate::prg::Region;
 
+const OTHER_WIDTH: &str = "masks are read as wide as they were drawn";
+
 /// Masks for the values of a segment: of each block so many bytes, which one read takes as a whole.
 pub struct Masks {
     region: Region,
@@ -30,7 +32,7 @@ impl Masks {
 
     /// Single bits, plane after plane.
     pub fn planes(&self, block: usize, planes: &mut [Bits]) {
-        debug_assert_eq!(self.bytes, Self::plane_bytes(planes.len()));
+        assert_eq!(self.bytes, Self::plane_bytes(planes.len()), "{OTHER_WIDTH}");
         self.region.fill(block * self.bytes, planes.as_flattened_mut());
     }
 
@@ -43,7 +45,7 @@ impl Masks {
 
     /// 16 bits of each value.
     pub fn halves(&self, block: usize) -> Halves {
-        debug_assert_eq!(self.bytes, Self::HALVES);
+        assert_eq!(self.bytes, Self::HALVES, "{OTHER_WIDTH}");
         let mut values = [0; BLOCK];
         self.region.fill(block * self.bytes, &mut values);
         values
@@ -51,7 +53,7 @@ impl Masks {
 
     /// 32 bits of each value.
     pub fn words(&self, block: usize) -> Words {
-        debug_assert_eq!(self.bytes, Self::WORDS);
+        assert_eq!(self.bytes, Self::WORDS, "{OTHER_WIDTH}");
         let mut values = [0; BLOCK];
         self.region.fill(block * self.bytes, &mut values);
         values

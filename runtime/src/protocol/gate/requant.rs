@@ -57,8 +57,8 @@ pub(super) fn helper_deal(
         isa,
         rs,
         places,
-        v: server.planes(Purpose::RequantBit, 1, count),
-        q_s: server.halves(Purpose::RequantShare, count),
+        v: server.planes(placed.group.draw(Purpose::RequantBit, 0), 1),
+        q_s: server.halves(placed.group.draw(Purpose::RequantShare, 0)),
     };
     never(block::write(isa, &deal, count, parts[0], FULL));
 }
@@ -94,7 +94,7 @@ pub(super) fn result_mask(
     masks: &mut [u32],
 ) {
     let places = &placed.places;
-    let fresh = client.halves(Purpose::FreshMask, places.count());
+    let fresh = client.halves(placed.group.draw(Purpose::FreshMask, 0));
     never(block::fill(isa, &ResultMask { rs, places, fresh }, places, masks));
 }
 
@@ -153,7 +153,7 @@ impl Server {
         mut parts: Vec<&mut [u8]>,
     ) -> Self {
         let (places, count) = (&placed.places, placed.places.count());
-        let v = streams.planes(Purpose::RequantBit, 1, count);
+        let v = streams.planes(placed.group.draw(Purpose::RequantBit, 0), 1);
         let m1 = M1 { isa, zs, places, v };
         let mut kept = vec![NOTHING; block::blocks(count)];
         never(block::write_and_keep(
@@ -179,7 +179,7 @@ impl Server {
             isa,
             kept: &self.kept,
             m2: &m2[0],
-            q_s: streams.halves(Purpose::RequantShare, places.count()),
+            q_s: streams.halves(placed.group.draw(Purpose::RequantShare, 0)),
         };
         block::fill(isa, &finish, places, hat)
     }
@@ -252,7 +252,7 @@ pub(super) fn client_m2(
         places,
         deal,
         m1,
-        fresh: streams.halves(Purpose::FreshMask, count),
+        fresh: streams.halves(placed.group.draw(Purpose::FreshMask, 0)),
     };
     block::write(isa, &m2, count, parts[0], FULL)
 }

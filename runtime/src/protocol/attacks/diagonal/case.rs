@@ -1,6 +1,7 @@
 //! One step of the protocol on a few values, from the input on.
 
 use trefoil_ir::mpc::gate::{self, Group, WIDE};
+use trefoil_ir::mpc::privacy::{DrawId, Draws};
 use trefoil_ir::mpc::{Party, Stage};
 use trefoil_ir::patch::Patch;
 use trefoil_ir::shape::Shape;
@@ -198,9 +199,10 @@ impl Run<'_> {
         let mut state = u64::from(self.session) << 32 | u64::from(step) << 8 | self.case.image;
         let value = |_| ((random(&mut state) % 3000) as u32).wrapping_sub(1500);
         let image: Vec<u32> = (0..self.case.shape.len()).map(value).collect();
-        let [mut client, _, mut helper, _] = self.keys.streams(step);
-        let mask = client.u32s(Purpose::InputMask, image.len());
-        assert_eq!(mask, helper.u32s(Purpose::InputMask, image.len()));
+        let draws = Draws::of_input(image.len());
+        let [mut client, _, mut helper, _] = self.keys.streams(step, &draws);
+        let mask = client.u32s(DrawId::only(Purpose::InputMask));
+        assert_eq!(mask, helper.u32s(DrawId::only(Purpose::InputMask)));
         let hat = each(&image, &mask, u32::wrapping_sub);
         let input = (Stage::Input, Purpose::InputMask);
         self.server_receives(step, input, hat.clone());

@@ -62,10 +62,10 @@ impl Client {
         let mut own: Vec<_> = blocks.map(|blocks| vec![ZEROS; blocks]).collect();
         for at in group.order().filter(|&at| group.signs_of(at).next().is_some()) {
             let count = group.openings[at].count();
-            let masks = |_| {
+            let masks = |(sign, _)| {
                 [
-                    streams.planes(Purpose::ComparisonMaskClient, OPENED_BITS, count),
-                    streams.planes(Purpose::SignMaskClient, 1, count),
+                    streams.planes(group.draw(Purpose::ComparisonMaskClient, sign), OPENED_BITS),
+                    streams.planes(group.draw(Purpose::SignMaskClient, sign), 1),
                 ]
             };
             let m2 = M2 {
@@ -116,8 +116,8 @@ impl Client {
             placed,
             levels,
             of_patches: &of_patches,
-            u: streams.planes(Purpose::WrapBitClient, 1, count),
-            fresh: streams.words(Purpose::FreshMask, count),
+            u: streams.planes(group.draw(Purpose::WrapBitClient, 0), 1),
+            fresh: streams.words(group.draw(Purpose::FreshMask, 0)),
         };
         let full = group.segment(Stage::M4, 0).bytes(BLOCK);
         block::write(isa, &m4, count, parts[0], full)

@@ -36,7 +36,7 @@ pub(in crate::protocol::gate) fn deal(
         let values = Values {
             half: Half::R(&sums),
             places: &places,
-            sigma: server.halves(Purpose::PatchMask, sums.len()),
+            sigma: server.halves(group.opening_mask(at)),
         };
         let opening = Opening::new(isa, group, at, values, client, server);
         let full = group.segment(Stage::Deal, at).bytes(BLOCK);
@@ -54,17 +54,17 @@ pub(in crate::protocol::gate) fn deal(
     let values = Values {
         half: source.rs,
         places: &placed.places,
-        sigma: server.halves(Purpose::OpeningMask, group.pixels()),
+        sigma: server.halves(group.opening_mask(0)),
     };
     let pixels = Pixels {
         opening: Opening::new(isa, group, 0, values, client, server),
         spreads: &placed.spreads,
         products: (0..group.pixel_products())
-            .map(|_| server.halves(Purpose::BetaProductShare, group.pixels()))
+            .map(|product| server.halves(group.draw(Purpose::BetaProductShare, product)))
             .collect(),
-        u: client.planes(Purpose::WrapBitClient, 1, group.pixels()),
-        v: server.planes(Purpose::WrapBitServer, 1, group.pixels()),
-        uv: server.words(Purpose::WrapProductShare, group.pixels()),
+        u: client.planes(group.draw(Purpose::WrapBitClient, 0), 1),
+        v: server.planes(group.draw(Purpose::WrapBitServer, 0), 1),
+        uv: server.words(group.draw(Purpose::WrapProductShare, 0)),
         betas: &betas,
     };
     let full = group.segment(Stage::Deal, 0).bytes(BLOCK);
@@ -127,23 +127,21 @@ impl<'a> Opening<'a> {
         client: &mut StepStreams<'_>,
         server: &mut StepStreams<'_>,
     ) -> Self {
-        let opening = &group.openings[at];
-        let count = opening.count();
         let has_signs = group.signs_of(at).next().is_some();
-        let planes = table_planes(opening.ring);
-        let tables = has_signs.then(|| server.planes(Purpose::TableShare, planes, count));
+        let planes = table_planes(group.openings[at].ring);
+        let tables = has_signs.then(|| server.planes(group.draw(Purpose::TableShare, at), planes));
         let masks = |(sign, _)| SignMasks {
             sign,
             compare: [
-                client.planes(Purpose::ComparisonMaskClient, OPENED_BITS, count),
-                server.planes(Purpose::ComparisonMaskServer, OPENED_BITS, count),
+                client.planes(group.draw(Purpose::ComparisonMaskClient, sign), OPENED_BITS),
+                server.planes(group.draw(Purpose::ComparisonMaskServer, sign), OPENED_BITS),
             ],
-            products: server.planes(Purpose::ProductShare, PRODUCTS, count),
+            products: server.planes(group.draw(Purpose::ProductShare, sign), PRODUCTS),
             bit: [
-                client.planes(Purpose::SignMaskClient, 1, count),
-                server.planes(Purpose::SignMaskServer, 1, count),
+                client.planes(group.draw(Purpose::SignMaskClient, sign), 1),
+                server.planes(group.draw(Purpose::SignMaskServer, sign), 1),
             ],
-            beta: server.halves(Purpose::BetaShare, count),
+            beta: server.halves(group.draw(Purpose::BetaShare, sign)),
         };
         let signs = group.signs_of(at).map(masks).collect();
         Self {

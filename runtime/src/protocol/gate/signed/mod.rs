@@ -240,7 +240,7 @@ fn wide_masks(isa: Isa, bits: &Bits) -> Words {
 
 /// The client and the helper: the mask of the result.
 pub(super) fn result_mask(isa: Isa, placed: &Placed, client: &mut StepStreams<'_>, masks: &mut [u32]) {
-    let fresh = client.words(Purpose::FreshMask, placed.places.count());
+    let fresh = client.words(placed.group.draw(Purpose::FreshMask, 0));
     never(block::fill(isa, &Fresh(fresh), &placed.places, masks));
 }
 

@@ -90,7 +90,7 @@ impl Server {
         let signs = group.signs.iter();
         let blocks = signs.map(|sign| block::blocks(group.openings[sign.opening].count()));
         let mut compared: Vec<_> = blocks.map(|blocks| vec![Compared::default(); blocks]).collect();
-        let pixels = streams.halves(Purpose::OpeningMask, group.pixels());
+        let pixels = streams.halves(group.opening_mask(0));
         for at in group.order() {
             let count = group.openings[at].count();
             let sums = match at {
@@ -102,7 +102,7 @@ impl Server {
                 0 => (zs, &placed.places, &pixels),
                 _ => {
                     in_order = Places::in_order(count);
-                    of_patches = streams.halves(Purpose::PatchMask, count);
+                    of_patches = streams.halves(group.opening_mask(at));
                     (Half::D(&sums), &in_order, &of_patches)
                 }
             };
@@ -166,9 +166,9 @@ impl Server {
             levels: given.levels,
             of_patches: &of_patches,
             products: (0..group.pixel_products())
-                .map(|_| streams.halves(Purpose::BetaProductShare, count))
+                .map(|product| streams.halves(group.draw(Purpose::BetaProductShare, product)))
                 .collect(),
-            v: streams.planes(Purpose::WrapBitServer, 1, count),
+            v: streams.planes(group.draw(Purpose::WrapBitServer, 0), 1),
         };
         let mut shared = vec![Shared::NOTHING; block::blocks(count)];
         let full = group.segment(Stage::M3, 0).bytes(BLOCK);
@@ -197,7 +197,7 @@ impl Server {
             offset: u32::from(offset),
             shared: &self.shared,
             m4: &m4[0],
-            uv: streams.words(Purpose::WrapProductShare, group.pixels()),
+            uv: streams.words(group.draw(Purpose::WrapProductShare, 0)),
         };
         block::fill(isa, &finish, &placed.places, hat)
     }
@@ -211,12 +211,13 @@ struct M1Masks {
 
 impl M1Masks {
     fn draw(group: &Group, at: usize, streams: &mut StepStreams<'_>) -> Option<Self> {
-        let (opening, count) = (&group.openings[at], group.openings[at].count());
-        let signs = group.signs_of(at).count();
-        (signs > 0).then(|| Self {
-            tables: streams.planes(Purpose::TableShare, table_planes(opening.ring), count),
-            compare: (0..signs)
-                .map(|_| streams.planes(Purpose::ComparisonMaskServer, OPENED_BITS, count))
+        let planes = table_planes(group.openings[at].ring);
+        let has_signs = group.signs_of(at).next().is_some();
+        has_signs.then(|| Self {
+            tables: streams.planes(group.draw(Purpose::TableShare, at), planes),
+            compare: group
+                .signs_of(at)
+                .map(|(sign, _)| streams.planes(group.draw(Purpose::ComparisonMaskServer, sign), OPENED_BITS))
                 .collect(),
         })
     }
@@ -279,12 +280,11 @@ struct M3Masks(Vec<[Masks; 3]>);
 
 impl M3Masks {
     fn draw(group: &Group, at: usize, streams: &mut StepStreams<'_>) -> Self {
-        let count = group.openings[at].count();
-        let masks = |_| {
+        let masks = |(sign, _)| {
             [
-                streams.planes(Purpose::ProductShare, PRODUCTS, count),
-                streams.planes(Purpose::SignMaskServer, 1, count),
-                streams.halves(Purpose::BetaShare, count),
+                streams.planes(group.draw(Purpose::ProductShare, sign), PRODUCTS),
+                streams.planes(group.draw(Purpose::SignMaskServer, sign), 1),
+                streams.halves(group.draw(Purpose::BetaShare, sign)),
             ]
         };
         Self(group.signs_of(at).map(masks).collect())

@@ -1,11 +1,58 @@
-//! What a stream is for: the last part of its name.
+//! What a stream is for, which is the last part of its name, and who shares its key.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::mpc::Party;
+
+/// A key from which masks are drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Key {
+    /// k_ch, which client and helper share.
+    ClientHelper,
+    /// k_sh, which server and helper share.
+    ServerHelper,
+    /// The plan's seed of B. The helper's alone, after the compiler has used it.
+    WeightSeed,
+}
+
+impl Key {
+    /// Whether a party can draw from it.
+    pub fn is_held_by(self, party: Party) -> bool {
+        match (self, party) {
+            (Key::ClientHelper, Party::Client | Party::Helper)
+            | (Key::ServerHelper, Party::Server | Party::Helper)
+            | (Key::WeightSeed, Party::Helper) => true,
+            (Key::ClientHelper, Party::Server)
+            | (Key::ServerHelper, Party::Client)
+            | (Key::WeightSeed, Party::Client | Party::Server) => false,
+        }
+    }
+
+    /// As the description of the protocol writes it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Key::ClientHelper => "k_ch",
+            Key::ServerHelper => "k_sh",
+            Key::WeightSeed => "weight seed",
+        }
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
+    }
+}
 
 /// What a stream is for. One step of one inference draws at most one stream per purpose, so every
 /// mask of the protocol has a name of its own here.
 ///
 /// The discriminants are part of the protocol: parties agree on them byte for byte. New purposes
 /// are added at the end, old ones are never renumbered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[repr(u8)]
 pub enum Purpose {
     /// The mask `a` of the input image, known to client and helper.
@@ -74,6 +121,38 @@ impl Purpose {
         Purpose::FreshMask,
         Purpose::WeightShare,
     ];
+
+    /// The key of its streams.
+    pub fn key(self) -> Key {
+        match self {
+            Purpose::InputMask
+            | Purpose::TruncationMask
+            | Purpose::ComparisonMaskClient
+            | Purpose::SignMaskClient
+            | Purpose::WrapBitClient
+            | Purpose::FreshMask => Key::ClientHelper,
+            Purpose::Rerandomise
+            | Purpose::OpeningMask
+            | Purpose::PatchMask
+            | Purpose::TableShare
+            | Purpose::ComparisonMaskServer
+            | Purpose::ProductShare
+            | Purpose::SignMaskServer
+            | Purpose::BetaShare
+            | Purpose::BetaProductShare
+            | Purpose::WrapBitServer
+            | Purpose::WrapProductShare
+            | Purpose::RequantBit
+            | Purpose::RequantShare => Key::ServerHelper,
+            Purpose::WeightShare => Key::WeightSeed,
+        }
+    }
+}
+
+impl fmt::Display for Purpose {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
 }
 
 #[cfg(test)]
