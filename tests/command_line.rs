@@ -158,6 +158,8 @@ fn folders_are_shown_and_other_files_are_named() {
     for (line, word) in [
         ("inspect OUT/plans", "helper.plan"),
         ("inspect OUT/profile", "/block1/relu1/Relu"),
+        ("verify OUT/plans", "server.plan: private"),
+        ("verify OUT/plans/client.plan --messages", "xor 6 bits"),
         ("inspect OUT/plans/report.json", "compilation"),
         ("inspect OUT/plans/assignment.json", "assignment"),
         ("profile show OUT/profile", "10 probes"),
@@ -175,6 +177,8 @@ fn folders_are_shown_and_other_files_are_named() {
         ),
         ("check test_x.npy", ["test_x.npy", "NumPy"]),
         ("check OUT/none.onnx", ["none.onnx", "cannot read"]),
+        ("verify OUT/profile", ["profile", "no plans"]),
+        ("verify classes.txt", ["classes.txt", "no plan"]),
         ("inspect classes.txt", ["classes.txt", "a text"]),
         (
             "evaluate OUT/plans --data test_x.npy --preprocess preprocess.toml",

@@ -23,6 +23,7 @@ mod sweep;
 mod table;
 #[cfg(test)]
 mod tests;
+mod verify;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -84,6 +85,8 @@ enum Command {
     Sweep(Box<sweep::Arguments>),
     /// Shows an ONNX file, a plan, a profile, a text of either language, or a folder of plans.
     Inspect(inspect::Arguments),
+    /// Proves of plans that no message of theirs tells its receiver anything.
+    Verify(verify::Arguments),
     /// Writes a network with its Block-ReLUs in standard ONNX operators; the file carries the assignment.
     ExportOnnx(export_onnx::Arguments),
     /// Prints the completions of a shell.
@@ -170,6 +173,7 @@ fn run(command: Command) -> Result<()> {
         Command::Compare(arguments) => compare::run(arguments),
         Command::Sweep(arguments) => sweep::run(*arguments),
         Command::Inspect(arguments) => inspect::run(arguments),
+        Command::Verify(arguments) => verify::run(arguments),
         Command::ExportOnnx(arguments) => export_onnx::run(arguments),
         Command::Completions(arguments) => {
             say!(
