@@ -10,7 +10,7 @@
 //! the one found here. Masks that hide nothing from the receiver (p of patch sums, to the client) are
 //! like secret inputs: for each of their values the map is a bijection.
 
-use petgraph::algo::{kosaraju_scc, toposort};
+use petgraph::algo::kosaraju_scc;
 use petgraph::graph::{DiGraph, NodeIndex};
 
 use super::breach::{Breach, Rule};
@@ -18,48 +18,44 @@ use super::declare::{Atom, Field};
 use super::step::StepView;
 use crate::mpc::message::Party;
 
+/// What each node points at. Payloads are the first nodes, in the order of fields; draws follow.
+type Edges = Vec<Vec<usize>>;
+
 pub(super) fn check(step: &StepView<'_>, breaches: &mut Vec<Breach>) {
+    let made_of = made_of(step);
     for receiver in [Party::Client, Party::Server] {
-        let graph = graph(step, receiver);
-        if toposort(&graph, None).is_err() {
-            report(step, &graph, receiver, breaches);
+        let mut edges = made_of.clone();
+        for (payload, field) in step.declared.fields.iter().enumerate() {
+            if let Some(mask) = hides(step, field, receiver) {
+                edges[step.declared.fields.len() + mask].push(payload);
+            }
+        }
+        if !has_order(&edges) {
+            report(step, &edges, receiver, breaches);
         }
     }
 }
 
-/// Payloads are the first nodes, in the order of fields; draws follow.
-fn graph(step: &StepView<'_>, receiver: Party) -> DiGraph<(), (), usize> {
+/// What each payload is made of.
+fn made_of(step: &StepView<'_>) -> Edges {
     let fields = &step.declared.fields;
-    let draw_node = |at: usize| NodeIndex::new(fields.len() + at);
-    let mut graph = DiGraph::default();
-    for _ in 0..fields.len() + step.declared.draws.len() {
-        graph.add_node(());
-    }
-    for (at, field) in fields.iter().enumerate() {
-        let payload = NodeIndex::new(at);
+    let draw_node = |at: usize| fields.len() + at;
+    let mut edges: Edges = vec![Vec::new(); fields.len() + step.declared.draws.len()];
+    for (field, edges) in fields.iter().zip(&mut edges) {
         for atom in &field.payload {
             match atom {
-                Atom::Draw(id) => {
-                    if let Some((draw, _)) = step.draw(*id) {
-                        graph.add_edge(payload, draw_node(draw), ());
-                    }
-                }
+                Atom::Draw(id) => edges.extend(step.draw(*id).map(|(at, _)| draw_node(at))),
                 Atom::Field(id) => {
                     if let Some((below, field)) = step.field(*id) {
-                        graph.add_edge(payload, NodeIndex::new(below), ());
-                        if let Some((mask, _)) = step.mask_of(field) {
-                            graph.add_edge(payload, draw_node(mask), ());
-                        }
+                        edges.push(below);
+                        edges.extend(step.mask_of(field).map(|(at, _)| draw_node(at)));
                     }
                 }
                 Atom::Image | Atom::Constant(_) | Atom::Operand(_) => {}
             }
         }
-        if let Some(mask) = hides(step, field, receiver) {
-            graph.add_edge(draw_node(mask), payload, ());
-        }
     }
-    graph
+    edges
 }
 
 /// The mask that the receiver lacks, if the field goes to it.
@@ -69,12 +65,33 @@ fn hides(step: &StepView<'_>, field: &Field, receiver: Party) -> Option<usize> {
     (lacks && field.stage.link().to() == receiver).then_some(at)
 }
 
-fn report(step: &StepView<'_>, graph: &DiGraph<(), (), usize>, receiver: Party, breaches: &mut Vec<Breach>) {
-    for cycle in kosaraju_scc(graph) {
+/// Whether the nodes can be taken one by one, each before what it points at.
+fn has_order(edges: &Edges) -> bool {
+    let mut pointed_at = vec![0usize; edges.len()];
+    edges.iter().flatten().for_each(|&to| pointed_at[to] += 1);
+    let mut next: Vec<usize> = (0..edges.len()).filter(|&node| pointed_at[node] == 0).collect();
+    let mut taken = 0;
+    while let Some(node) = next.pop() {
+        taken += 1;
+        for &to in &edges[node] {
+            pointed_at[to] -= 1;
+            if pointed_at[to] == 0 {
+                next.push(to);
+            }
+        }
+    }
+    taken == edges.len()
+}
+
+/// Names the fields on cycles.
+fn report(step: &StepView<'_>, edges: &Edges, receiver: Party, breaches: &mut Vec<Breach>) {
+    let pairs = edges.iter().enumerate();
+    let pairs = pairs.flat_map(|(from, edges)| edges.iter().map(move |&to| (from, to)));
+    let graph = DiGraph::<(), (), usize>::from_edges(pairs);
+    for cycle in kosaraju_scc(&graph) {
         let is_cycle = cycle.len() > 1 || cycle.iter().any(|&node| graph.contains_edge(node, node));
-        let fields = cycle
-            .iter()
-            .filter_map(|node| step.declared.fields.get(node.index()));
+        let fields = cycle.iter().map(|&node: &NodeIndex<usize>| node.index());
+        let fields = fields.filter_map(|at| step.declared.fields.get(at));
         for field in fields.filter(|_| is_cycle) {
             let message = format!(
                 "what lies beneath its mask contains that mask, or one that the {receiver} meets later only"

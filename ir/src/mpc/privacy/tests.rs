@@ -4,11 +4,11 @@ use std::fmt::Write as _;
 use std::time::Instant;
 
 use super::*;
+use crate::mpc::ValueId;
 use crate::mpc::gate::{Content, WIDE};
 use crate::mpc::message::{Section, Stage};
 use crate::mpc::program::ConstId;
 use crate::mpc::tests::{chain, verified};
-use crate::mpc::{Op, ValueId};
 
 /// Every op, and gates of every form.
 const ALL: &str = "
@@ -244,7 +244,9 @@ fn channels_under_one_part_of_p_are_a_breach() {
     let at = field_of(TRUNCATE, FieldId::TopBits(15));
     let found = Case::broken(change(TRUNCATE, at, |field| {
         if let Mask::Drawn { values, .. } = &mut field.mask {
-            *values = vec![0..16]; // those of another channel
+            // Those of another channel.
+            values.clear();
+            values.push(0..16);
         }
     }));
     assert_only(Rule::Fresh, &found);
@@ -453,9 +455,10 @@ fn the_report_names_every_message_and_mask() {
     assert_eq!(json["messages"][0]["fields"][0]["mask"]["key"], "client_helper");
 }
 
-/// 300 layers of 2048 channels, half of which have patches of their own.
+/// 100 layers of 2048 channels in three groups, and 300 of one channel. Prints what verifying and proving
+/// them take.
 #[test]
-fn a_large_program_is_proved_in_no_time() {
+fn a_large_program_is_proved() {
     let mut body = String::from("const c0 : multiplier[2048]\n%0 = input {shape=[2048, 4, 4]}\n");
     for layer in 0..100 {
         let at = 3 * layer;
@@ -475,18 +478,15 @@ fn a_large_program_is_proved_in_no_time() {
     for body in [body, chain(300, 8)] {
         let program = verified(&body);
         let begin = Instant::now();
+        assert!(program.public().verify().is_ok());
+        let verified_in = begin.elapsed();
+        let begin = Instant::now();
         let proof = prove(&program).unwrap_or_else(|breaches| panic!("{breaches:#?}"));
+        let proved_in = begin.elapsed();
         println!(
-            "{} steps, {} draws: {:?}",
-            proof.steps,
-            proof.draws,
-            begin.elapsed()
+            "{} steps, {} draws: verified in {verified_in:?}, proved in {proved_in:?}",
+            proof.steps, proof.draws
         );
-        assert!(
-            program
-                .steps
-                .iter()
-                .any(|step| matches!(step.op, Op::BlockRelu(_)))
-        );
+        assert_eq!(proof.steps, program.steps.len());
     }
 }
