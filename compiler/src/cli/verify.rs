@@ -104,11 +104,21 @@ fn report_of_plan(bytes: &[u8]) -> Result<Report> {
         Role::Client => ClientPlan::decode(bytes).map(|plan| Report::of(plan.program())),
         Role::Server => ServerPlan::decode(bytes).map(|plan| Report::of(plan.program())),
         Role::Helper => HelperPlan::decode(bytes).map(|plan| Report::of(plan.program())),
-        Role::Owner => Owner::decode(bytes).map(|owner| Report::of(&owner.program)),
+        Role::Owner => return report_of_owner(Owner::decode(bytes)?),
     };
     match report {
         Err(PlanError::Leak(breaches)) => Ok(refused(breaches)),
         other => Ok(other?),
+    }
+}
+
+fn report_of_owner(owner: Owner) -> Result<Report> {
+    match owner.program.verify() {
+        Ok(program) => Ok(Report::of(&program)),
+        Err(faults) => {
+            let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
+            bail!("its program is unsound: {}", faults.join("; "))
+        }
     }
 }
 
