@@ -17,8 +17,8 @@ mod breaks;
 mod case;
 mod table;
 
-use trefoil_ir::mpc::Party;
 use trefoil_ir::mpc::gate::{NARROW, WIDE, activation_groups, difference_groups};
+use trefoil_ir::mpc::{Party, Phase};
 use trefoil_ir::patch::Patch;
 use trefoil_ir::shape::Shape;
 
@@ -118,13 +118,14 @@ fn breach(receiver: Party, before: &Outcome, after: &Outcome, turned: MaskBit) -
 /// Whether exactly this bit of this value was turned round: in a ring, its weight added or taken away.
 fn is_turned(was: &Column, is: &Column, value: usize, bit: u32) -> bool {
     let limit = u32::MAX >> (32 - was.bits);
-    let values = was.values.iter().zip(&is.values).enumerate();
-    values.into_iter().all(|(at, (was, is))| {
+    let weight = 1u32 << bit;
+    let mut values = was.values.iter().zip(&is.values).enumerate();
+    values.all(|(at, (was, is))| {
         let change = is.wrapping_sub(*was) & limit;
-        let weight = 1u32 << bit;
-        match at == value {
-            true => change == weight || change == weight.wrapping_neg() & limit,
-            false => change == 0,
+        if at == value {
+            change == weight || change == weight.wrapping_neg() & limit
+        } else {
+            change == 0
         }
     })
 }
@@ -244,10 +245,16 @@ fn more_values_than_a_block_has() {
     }
 }
 
+/// Jobs work on sixteen blocks each.
+#[test]
+fn more_values_than_a_job_has() {
+    let case = Case::patches(Operand::Convolved, [1, 8193], &[[NONE, NONE]]);
+    assert_diagonal(&case.probing(&[0, 8192]));
+}
+
 /// What travels ahead of the image is the same for any image.
 #[test]
 fn offline_messages_depend_on_no_image() {
-    use trefoil_ir::mpc::Phase;
     let case = Case::patches(
         Operand::Convolved,
         ROW,
