@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{Error, Result};
 use serde_json::{Value, json};
-use trefoil_ir::nn::eval::Demand;
+use trefoil_ir::demand::Demand;
 use trefoil_ir::text::printable;
 use trefoil_runtime::amount::{counted, size};
 use trefoil_runtime::terminal;
@@ -87,7 +87,7 @@ fn supported(imported: &Imported, counts: &Counts, limits: Limits) -> Result<Val
     if let (Value::Object(value), Value::Object(counts)) = (&mut value, serde_json::to_value(counts)?) {
         value.extend(counts);
     }
-    if let Some(demand) = Demand::of(&imported.graph) {
+    if let Some(demand) = Demand::of_graph(&imported.graph) {
         value["memory"] = demand.peak.into();
         value["work"] = demand.work.into();
     }
@@ -149,7 +149,7 @@ fn print(imported: &Imported, counts: &Counts, limits: Limits) -> Result<()> {
             counted(assignment.layers().count(), "ReLU")
         );
     }
-    if let Some(demand) = Demand::of(&imported.graph) {
+    if let Some(demand) = Demand::of_graph(&imported.graph) {
         say!(
             "an image in floats: about {} of memory beside {} of constants, and as long as {:.1e} multiply-adds",
             size(demand.peak),

@@ -418,7 +418,7 @@ fn breaches(lowered: &Lowered, data: &DataSet, at_once: usize) -> Result<Breache
 mod tests {
     use ndarray::Array4;
     use trefoil_ir::Shape;
-    use trefoil_ir::nn::eval::Demand;
+    use trefoil_ir::demand::Demand;
 
     use super::*;
     use crate::pass::testing::Net;
@@ -440,7 +440,7 @@ mod tests {
         let images = Array4::from_shape_fn((11, 2, 8, 8), |(n, c, h, w)| (n + c + h + w) as f32);
         ndarray_npy::write_npy(&file, &images).unwrap();
         let (graph, data) = (chain(), DataSet::open(&file, None, None).unwrap());
-        let demand = Demand::of(&graph).unwrap();
+        let demand = Demand::of_graph(&graph).unwrap();
         let gains = |memory| {
             let limits = Limits {
                 memory,

@@ -8,9 +8,8 @@ mod machine;
 
 use thiserror::Error;
 use trefoil_ir::Shape;
-use trefoil_ir::mpc::emulate;
+use trefoil_ir::demand::Demand;
 use trefoil_ir::mpc::{Program, ValueId};
-use trefoil_ir::nn::eval::Demand;
 use trefoil_ir::nn::{Graph, NodeId, Op};
 use trefoil_ir::plan::Owner;
 use trefoil_runtime::amount::size;
@@ -133,7 +132,7 @@ impl Limits {
     pub fn images_of_record(&self, owner: &Owner, run: Run) -> Result<usize, LimitError> {
         let at_once = self.images_at_once(&owner.graph, run)?;
         let demand = match run {
-            Run::FixedPoint | Run::Compare => emulate::Demand::of(&owner.program),
+            Run::FixedPoint | Run::Compare => Demand::of_program(&owner.program),
             Run::Floats | Run::Measure { .. } => None,
         };
         let Some(demand) = demand else {
@@ -146,7 +145,7 @@ impl Limits {
                 layer: Layer::of_step(&owner.program, demand.work_at),
             });
         }
-        let floats = Demand::of(&owner.graph);
+        let floats = Demand::of_graph(&owner.graph);
         let graphs = floats.map_or(0, |floats| floats.constants.saturating_mul(2));
         let values = match (run, floats) {
             (Run::Compare, Some(floats)) => floats.values,
@@ -164,7 +163,7 @@ impl Limits {
     /// # Errors
     /// If one takes too much.
     pub fn images_at_once(&self, graph: &Graph, run: Run) -> Result<usize, LimitError> {
-        let Some(demand) = Demand::of(graph) else {
+        let Some(demand) = Demand::of_graph(graph) else {
             return Ok(1);
         };
         let (work, layer) = most_work(graph, &demand, run);
@@ -196,7 +195,7 @@ impl Limits {
 }
 
 /// Bytes that one image takes, and where most of them.
-fn memory_of_image(graph: &Graph, demand: &Demand, run: Run) -> (u64, Layer) {
+fn memory_of_image(graph: &Graph, demand: &Demand<NodeId>, run: Run) -> (u64, Layer) {
     let peak = Layer::of(graph, demand.peak_at);
     // The emulator's values take 8 bytes, and a convolution's operand and result are there twice.
     let emulated = demand.peak.saturating_mul(3);
@@ -219,7 +218,7 @@ fn memory_of_image(graph: &Graph, demand: &Demand, run: Run) -> (u64, Layer) {
     (bytes, peak)
 }
 
-fn most_work(graph: &Graph, demand: &Demand, run: Run) -> (u64, Layer) {
+fn most_work(graph: &Graph, demand: &Demand<NodeId>, run: Run) -> (u64, Layer) {
     let (lowered, layer) = match run {
         Run::FixedPoint => largest_lowering(graph),
         Run::Floats | Run::Compare | Run::Measure { .. } => (Lowering::default(), None),
@@ -295,7 +294,7 @@ mod tests {
     #[test]
     fn fewer_images_run_at_a_time_before_one_is_refused() {
         let graph = graph(Shape::new(8, 64, 64), Window::dense([1, 1]));
-        let image = Demand::of(&graph).unwrap().peak;
+        let image = Demand::of_graph(&graph).unwrap().peak;
         let at_once = |memory| {
             let limits = Limits {
                 memory,

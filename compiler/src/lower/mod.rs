@@ -30,6 +30,7 @@ mod tests;
 use std::ops::RangeInclusive;
 
 use thiserror::Error;
+use trefoil_ir::mpc::privacy::{self, Breach};
 use trefoil_ir::mpc::{self, Fault, Program};
 use trefoil_ir::nn::{Graph, NodeId, Verified};
 use trefoil_ir::plan::{InputEncoding, OutputDecoding};
@@ -118,9 +119,12 @@ pub enum LowerError {
     /// What came out breaks a rule of the protocol.
     #[error("the lowered program is unsound, which is a fault of the compiler; please report it: {}", sentences(.0))]
     Unsound(Vec<Fault>),
+    /// The parties would refuse what came out.
+    #[error("the lowered program would leak, which is a fault of the compiler; please report it: {}", sentences(.0))]
+    Leak(Vec<Breach>),
 }
 
-fn sentences(faults: &[Fault]) -> String {
+fn sentences(faults: &[impl ToString]) -> String {
     let sentences: Vec<String> = faults.iter().map(ToString::to_string).collect();
     sentences.join("; ")
 }
@@ -187,6 +191,7 @@ pub fn lower(
     warnings.extend(loss::warnings(graph, &forms, &scales, calibration));
     let emitted = emit::emit(graph, &forms, &scales)?;
     let program = emitted.program.verify().map_err(LowerError::Unsound)?;
+    privacy::prove(&program).map_err(LowerError::Leak)?;
     Ok(Lowered {
         program,
         constants: emitted.constants,

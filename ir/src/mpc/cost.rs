@@ -96,11 +96,11 @@ impl Cost {
     }
 
     fn add_step(&mut self, program: &Program, id: ValueId) {
-        let demand = program.demand(id);
+        let effort = program.effort(id);
         let mut step = StepCost {
             drelus: drelus(program, id),
-            macs: demand.macs,
-            sum_macs: demand.sum_macs,
+            macs: effort.macs,
+            sum_macs: effort.sum_macs,
             ..StepCost::default()
         };
         for message in program.messages(id) {

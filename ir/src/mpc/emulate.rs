@@ -18,7 +18,6 @@ mod usage;
 use std::collections::BTreeMap;
 use std::num::Wrapping;
 
-pub use demand::Demand;
 pub use gate::{GateOperand, Limit};
 pub use map::IntMap;
 pub(super) use map::reduce;

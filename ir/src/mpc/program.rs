@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::message::Message;
-use super::op::{Class, Demand, Op, OpError};
+use super::op::{Class, Effort, Op, OpError};
 use super::types::Type;
 
 macro_rules! typed_id {
@@ -216,13 +216,13 @@ impl Program {
     /// Words that a step takes on the way to its value, of steps that may take more of them than
     /// their operands and values have. None if they are beyond all measure.
     pub fn scratch_words(&self, id: ValueId) -> Option<usize> {
-        self.demand(id).scratch_words
+        self.effort(id).scratch_words
     }
 
     /// What one party's part of a step takes.
-    pub fn demand(&self, id: ValueId) -> Demand {
+    pub fn effort(&self, id: ValueId) -> Effort {
         let step = self.step(id);
-        step.op.demand(&self.operands(id), &step.ty)
+        step.op.effort(&self.operands(id), &step.ty)
     }
 
     /// Messages of a step, in order of their stages.

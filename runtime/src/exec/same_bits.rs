@@ -18,7 +18,8 @@ use super::tests::{Build, Plans, Stored, check, key, plans};
 use super::{Client, Helper, Server};
 use crate::kernel::Isa;
 use crate::protocol::tests::random;
-use crate::wire::{FrameKind, Header, Link, LinkError, MemoryLink, Peer, Tag, pair};
+use crate::wire::recording::Recording;
+use crate::wire::{FrameKind, Tag, pair};
 
 /// Every form of gate, on maps whose sizes no vector divides: pixels, small patches, large ones with
 /// sums from apart, identities; clips with one sign, two of one patch and two of several; maxima, and
@@ -197,39 +198,7 @@ fn bytes(ran: &Ran) -> u64 {
     payload.map(|(_, payload)| payload.len() as u64).sum()
 }
 
-/// A link that keeps what is sent on it.
-struct Recorded {
-    link: MemoryLink,
-    sent: Vec<Frame>,
-}
-
-fn recorded(left: Party, right: Party) -> [Recorded; 2] {
+fn recorded(left: Party, right: Party) -> [Recording; 2] {
     let (left, right) = pair(left, right, 64);
-    [left, right].map(|link| Recorded {
-        link,
-        sent: Vec::new(),
-    })
-}
-
-impl Link for Recorded {
-    fn peer(&self) -> &Peer {
-        self.link.peer()
-    }
-
-    fn send(&mut self, tag: Tag, payload: Vec<u8>) -> Result<(), LinkError> {
-        self.sent.push((tag, payload.clone()));
-        self.link.send(tag, payload)
-    }
-
-    fn flush(&mut self) -> Result<(), LinkError> {
-        self.link.flush()
-    }
-
-    fn header(&mut self) -> Result<Header, LinkError> {
-        self.link.header()
-    }
-
-    fn body(&mut self, length: usize) -> Result<Vec<u8>, LinkError> {
-        self.link.body(length)
-    }
+    [left, right].map(Recording::new)
 }

@@ -33,8 +33,8 @@ impl Leaving {
         }
     }
 
-    /// Sends a refusal, if there is one, and the reason, and nothing more. What does not fit into the system's buffer is
-    /// not sent.
+    /// Sends a refusal, if there is one, and the reason, and nothing more. What does not fit into the
+    /// system's buffer is not sent.
     pub(super) fn dismiss(&mut self, stream: Arc<TcpStream>, refusal: Option<&[u8]>, reason: AbortReason) {
         let mut bytes = refusal.unwrap_or_default().to_vec();
         bytes.extend(frame(Tag::abort(reason), &[]));

@@ -20,6 +20,8 @@ pub mod frame;
 pub mod link;
 pub mod memory;
 pub mod meter;
+#[cfg(test)]
+pub(crate) mod recording;
 
 pub use cause::Cause;
 pub use delay::{Clock, DelayedLink, WallClock, delayed_pair};

@@ -1,29 +1,12 @@
-//! What it takes to emulate a program on one image, said before it is run: memory and work.
-//!
-//! A plan of some hundred bytes can state a program whose verified values come to little and whose
-//! convolutions take terabytes on the way. All numbers here saturate.
+//! What it takes to emulate a program on one image. A plan can state one whose values come to little,
+//! and whose convolutions take terabytes on the way.
 
+use crate::demand::{Demand, Tally, product};
 use crate::mpc::Kind;
 use crate::mpc::cost::Cost;
 use crate::mpc::op::{Class, Conv2d, Local};
 use crate::mpc::program::{Program, ValueId};
 use crate::shape::{Shape, Window};
-
-/// What one image takes in the emulator.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Demand {
-    /// Bytes of all constants, held throughout, with what the emulator makes of them.
-    pub constants: u64,
-    /// Bytes of values and of what their making takes, where they are most.
-    pub peak: u64,
-    /// The step at which that is.
-    pub peak_at: ValueId,
-    /// Work, in multiply-adds of a matrix product: what else is done counts as as many as take the
-    /// same time.
-    pub work: u64,
-    /// The step that takes most of it.
-    pub work_at: ValueId,
-}
 
 /// Bytes of an element of a value, and of the exact value and the mask of one that is truncated.
 const ELEMENT_BYTES: u64 = 8;
@@ -33,45 +16,26 @@ const TRUNCATED_BYTES: u64 = 20;
 const ELEMENT: u64 = 32;
 const TAP: u64 = 32;
 
-impl Demand {
+impl Demand<ValueId> {
     /// What a verified program takes; none of an empty one.
-    pub fn of(program: &Program) -> Option<Self> {
-        let first = program.ids().next()?;
-        let mut demand = Self {
-            constants: constants(program),
-            peak: 0,
-            peak_at: first,
-            work: 0,
-            work_at: first,
-        };
+    pub fn of_program(program: &Program) -> Option<Self> {
+        let mut tally = Tally::new(constants(program), program.ids().next()?);
         let cost = Cost::new(program);
         let mut uses = vec![0usize; program.steps.len()];
         for arg in program.steps.iter().flat_map(|step| &step.args) {
             uses[arg.index()] += 1;
         }
-        let mut live = 0u64;
-        let mut most_work = 0;
         for id in program.ids() {
-            live = live.saturating_add(bytes(program, id));
-            let now = live.saturating_add(scratch(program, id));
-            if now > demand.peak {
-                demand.peak = now;
-                demand.peak_at = id;
-            }
             let work = cost.steps[id.index()].macs.saturating_add(passing(program, id));
-            demand.work = demand.work.saturating_add(work);
-            if work > most_work {
-                most_work = work;
-                demand.work_at = id;
-            }
+            tally.compute(id, bytes(program, id), scratch(program, id), work);
             for arg in &program.step(id).args {
                 uses[arg.index()] -= 1;
                 if uses[arg.index()] == 0 {
-                    live -= bytes(program, *arg);
+                    tally.free(bytes(program, *arg));
                 }
             }
         }
-        Some(demand)
+        Some(tally.finish())
     }
 }
 
@@ -79,25 +43,19 @@ impl Demand {
 fn constants(program: &Program) -> u64 {
     let mut bytes = 0u64;
     for constant in &program.constants {
-        bytes = bytes.saturating_add(words(&[constant.len().unwrap_or(usize::MAX)]).saturating_mul(4));
+        bytes = bytes.saturating_add(product(&[constant.len().unwrap_or(usize::MAX)]).saturating_mul(4));
     }
     for step in &program.steps {
         if let Class::Local(Local::Conv2d(conv)) = step.op.class() {
             let weight = program.constants[conv.weight.index()].len();
-            bytes = bytes.saturating_add(words(&[weight.unwrap_or(usize::MAX)]).saturating_mul(8));
+            bytes = bytes.saturating_add(product(&[weight.unwrap_or(usize::MAX)]).saturating_mul(8));
         }
     }
     bytes
 }
 
-fn words(factors: &[usize]) -> u64 {
-    factors
-        .iter()
-        .fold(1, |product: u64, &factor| product.saturating_mul(factor as u64))
-}
-
 fn elements(shape: Shape) -> u64 {
-    words(&[shape.len()])
+    product(&[shape.len()])
 }
 
 fn bytes(program: &Program, id: ValueId) -> u64 {
@@ -131,7 +89,7 @@ fn columns(conv: &Conv2d, input: Shape, output: Shape) -> u64 {
         return floats;
     }
     let [kh, kw] = conv.window.kernel;
-    floats.saturating_add(words(&[in_c, kh, kw, output.plane()]))
+    floats.saturating_add(product(&[in_c, kh, kw, output.plane()]))
 }
 
 /// What is done beside multiply-adds.
@@ -183,7 +141,7 @@ mod tests {
             pads: [1; 4],
             ..Window::dense([3, 3])
         };
-        let demand = Demand::of(&program(Shape::new(4, 8, 8), window, 5)).unwrap();
+        let demand = Demand::of_program(&program(Shape::new(4, 8, 8), window, 5)).unwrap();
         let weights = 5 * 4 * 9;
         assert_eq!(demand.constants, weights * (4 + 8));
         // Operand and result, both as floats, the matrix of taps, and two copies of the result.
@@ -202,6 +160,6 @@ mod tests {
             ..Window::dense([64, 64])
         };
         let greedy = program(Shape::new(2, 4096, 4096), window, 8).verify().unwrap();
-        assert!(Demand::of(&greedy).unwrap().peak > 1 << 40);
+        assert!(Demand::of_program(&greedy).unwrap().peak > 1 << 40);
     }
 }

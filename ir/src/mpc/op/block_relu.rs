@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Class, Demand, Gate, OpError, Rule, Signs, invalid};
+use super::{Class, Effort, Gate, OpError, Rule, Signs, invalid};
 use crate::mpc::emulate::{Emulation, GateOperand, IntMap, Limit};
 use crate::mpc::program::{ConstId, Constant};
 use crate::mpc::sums::{self, SumList};
@@ -87,8 +87,8 @@ impl Rule for BlockRelu {
         })))
     }
 
-    fn demand(&self, _: &[&Type], _: &Type) -> Demand {
-        Demand::NOTHING
+    fn effort(&self, _: &[&Type], _: &Type) -> Effort {
+        Effort::NOTHING
     }
 
     fn emulate(&self, emulation: &mut Emulation<'_>, args: &[&IntMap], ty: &Type) -> IntMap {

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::block_relu::check_operands;
-use super::{Class, Demand, Gate, OpError, Rule, Signs, Upper, constant, invalid};
+use super::{Class, Effort, Gate, OpError, Rule, Signs, Upper, constant, invalid};
 use crate::mpc::emulate::{Emulation, GateOperand, IntMap, Limit};
 use crate::mpc::program::{ConstId, ConstKind, Constant};
 use crate::mpc::sums::is_large;
@@ -74,8 +74,8 @@ impl Rule for Clip {
         })))
     }
 
-    fn demand(&self, _: &[&Type], _: &Type) -> Demand {
-        Demand::NOTHING
+    fn effort(&self, _: &[&Type], _: &Type) -> Effort {
+        Effort::NOTHING
     }
 
     fn emulate(&self, emulation: &mut Emulation<'_>, args: &[&IntMap], ty: &Type) -> IntMap {

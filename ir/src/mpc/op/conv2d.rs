@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Class, Demand, Local, OpError, Rule, constant, invalid, unary};
+use super::{Class, Effort, Local, OpError, Rule, constant, invalid, unary};
 use crate::mpc::emulate::{Emulation, IntMap};
 use crate::mpc::program::{ConstId, ConstKind, Constant};
 use crate::mpc::types::{Kind, Type};
@@ -83,13 +83,13 @@ impl Rule for Conv2d {
         Class::Local(Local::Conv2d(self))
     }
 
-    fn demand(&self, args: &[&Type], ty: &Type) -> Demand {
+    fn effort(&self, args: &[&Type], ty: &Type) -> Effort {
         let [kh, kw] = self.window.kernel;
         let per_output = args[0].shape.c / self.groups * kh * kw;
         let macs = (ty.shape.len() * per_output) as u64;
-        Demand {
+        Effort {
             macs,
-            ..Demand::NOTHING
+            ..Effort::NOTHING
         }
     }
 

@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Class, Demand, Local, OpError, Rule, constant, invalid, unary};
+use super::{Class, Effort, Local, OpError, Rule, constant, invalid, unary};
 use crate::mpc::emulate::{Emulation, IntMap};
 use crate::mpc::program::{ConstId, ConstKind, Constant};
 use crate::mpc::sums::{Reach, SumList};
@@ -112,12 +112,12 @@ impl Rule for Conv2dSums {
         Class::Local(Local::Conv2dSums(self))
     }
 
-    fn demand(&self, args: &[&Type], ty: &Type) -> Demand {
+    fn effort(&self, args: &[&Type], ty: &Type) -> Effort {
         let [kh, kw] = self.window.kernel;
         // A product for every weight and patch; box sums take additions alone.
         let per_sum = args[0].shape.c / self.groups * kh * kw;
         let macs = (ty.shape.len() * per_sum) as u64;
-        Demand {
+        Effort {
             macs,
             sum_macs: macs,
             scratch_words: self.scratch_words(args[0].shape),

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Class, Demand, OpError, Rule, invalid};
+use super::{Class, Effort, OpError, Rule, invalid};
 use crate::mpc::emulate::{Emulation, IntMap, reduce};
 use crate::mpc::message::{Message, Section, Stage};
 use crate::mpc::program::{ConstId, Constant};
@@ -58,8 +58,8 @@ impl Rule for Input {
         Class::Input
     }
 
-    fn demand(&self, _: &[&Type], _: &Type) -> Demand {
-        Demand::NOTHING
+    fn effort(&self, _: &[&Type], _: &Type) -> Effort {
+        Effort::NOTHING
     }
 
     fn emulate(&self, emulation: &mut Emulation<'_>, _: &[&IntMap], _: &Type) -> IntMap {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Class, Demand, Local, OpError, Rule, invalid, unary};
+use super::{Class, Effort, Local, OpError, Rule, invalid, unary};
 use crate::mpc::UNIT;
 use crate::mpc::emulate::{Emulation, IntMap};
 use crate::mpc::program::{ConstId, Constant};
@@ -102,10 +102,10 @@ impl Rule for Interpolate {
         Class::Local(Local::Interpolate(self))
     }
 
-    fn demand(&self, _: &[&Type], _: &Type) -> Demand {
-        Demand {
+    fn effort(&self, _: &[&Type], _: &Type) -> Effort {
+        Effort {
             scratch_words: self.scratch_words(),
-            ..Demand::NOTHING
+            ..Effort::NOTHING
         }
     }
 

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Class, Demand, Local, OpError, Rule, constant, unary};
+use super::{Class, Effort, Local, OpError, Rule, constant, unary};
 use crate::mpc::emulate::{Emulation, IntMap};
 use crate::mpc::program::{ConstId, ConstKind, Constant};
 use crate::mpc::types::{Kind, Type};
@@ -43,8 +43,8 @@ impl Rule for Lift {
         Class::Local(Local::Lift(self))
     }
 
-    fn demand(&self, _: &[&Type], _: &Type) -> Demand {
-        Demand::NOTHING
+    fn effort(&self, _: &[&Type], _: &Type) -> Effort {
+        Effort::NOTHING
     }
 
     fn emulate(&self, emulation: &mut Emulation<'_>, args: &[&IntMap], ty: &Type) -> IntMap {

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Class, Demand, Gate, OpError, Rule, invalid};
+use super::{Class, Effort, Gate, OpError, Rule, invalid};
 use crate::mpc::emulate::{Emulation, IntMap, reduce};
 use crate::mpc::gate::{NARROW, WIDE};
 use crate::mpc::program::{ConstId, Constant};
@@ -54,8 +54,8 @@ impl Rule for Max {
         Class::Gate(Gate::Difference { ring: self.ring() })
     }
 
-    fn demand(&self, _: &[&Type], _: &Type) -> Demand {
-        Demand::NOTHING
+    fn effort(&self, _: &[&Type], _: &Type) -> Effort {
+        Effort::NOTHING
     }
 
     fn emulate(&self, emulation: &mut Emulation<'_>, args: &[&IntMap], ty: &Type) -> IntMap {

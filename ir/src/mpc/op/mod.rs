@@ -73,7 +73,7 @@ pub(crate) fn invalid<T>(message: impl Into<String>) -> Result<T, OpError> {
 
 /// What one party's part of a step takes beside its operands, its value and its messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Demand {
+pub struct Effort {
     /// Multiply-adds.
     pub macs: u64,
     /// Those of them that take sums over large patches.
@@ -82,8 +82,8 @@ pub struct Demand {
     pub scratch_words: Option<usize>,
 }
 
-impl Demand {
-    /// The demand of a step that only moves, adds or masks elements.
+impl Effort {
+    /// The effort of a step that only moves, adds or masks elements.
     pub const NOTHING: Self = Self {
         macs: 0,
         sum_macs: 0,
@@ -118,7 +118,7 @@ pub trait Rule: Sized {
     fn class(&self) -> Class<'_>;
 
     /// What it takes on operands that [`infer`](Rule::infer) accepted.
-    fn demand(&self, args: &[&Type], ty: &Type) -> Demand;
+    fn effort(&self, args: &[&Type], ty: &Type) -> Effort;
 
     /// The op's meaning in plain integers, on operands that [`infer`](Rule::infer) accepted.
     fn emulate(&self, emulation: &mut Emulation<'_>, args: &[&IntMap], ty: &Type) -> IntMap;
@@ -173,8 +173,8 @@ macro_rules! operations {
             }
 
             /// What it takes on operands that [`infer`](Op::infer) accepted.
-            pub fn demand(&self, args: &[&Type], ty: &Type) -> Demand {
-                match self { $(Op::$op(op) => op.demand(args, ty)),* }
+            pub fn effort(&self, args: &[&Type], ty: &Type) -> Effort {
+                match self { $(Op::$op(op) => op.effort(args, ty)),* }
             }
 
             /// The op's meaning in plain integers.

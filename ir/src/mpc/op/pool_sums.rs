@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Class, Demand, Local, OpError, Rule, constant, unary};
+use super::{Class, Effort, Local, OpError, Rule, constant, unary};
 use crate::mpc::emulate::{Emulation, IntMap};
 use crate::mpc::program::{ConstId, ConstKind, Constant};
 use crate::mpc::sums::{Reach, SumList};
@@ -82,10 +82,10 @@ impl Rule for PoolSums {
         Class::Local(Local::PoolSums(self))
     }
 
-    fn demand(&self, args: &[&Type], _: &Type) -> Demand {
-        Demand {
+    fn effort(&self, args: &[&Type], _: &Type) -> Effort {
+        Effort {
             scratch_words: self.scratch_words(args[0].shape),
-            ..Demand::NOTHING
+            ..Effort::NOTHING
         }
     }
 

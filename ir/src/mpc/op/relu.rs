@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Class, Demand, Gate, OpError, Rule, invalid, unary};
+use super::{Class, Effort, Gate, OpError, Rule, invalid, unary};
 use crate::mpc::emulate::{Emulation, IntMap};
 use crate::mpc::gate::NARROW;
 use crate::mpc::program::{ConstId, Constant};
@@ -51,8 +51,8 @@ impl Rule for Relu {
         Class::Gate(Gate::Activation(&self.patches))
     }
 
-    fn demand(&self, _: &[&Type], _: &Type) -> Demand {
-        Demand::NOTHING
+    fn effort(&self, _: &[&Type], _: &Type) -> Effort {
+        Effort::NOTHING
     }
 
     fn emulate(&self, _: &mut Emulation<'_>, args: &[&IntMap], ty: &Type) -> IntMap {

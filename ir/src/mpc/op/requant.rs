@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Class, Demand, Gate, OpError, Rule, unary};
+use super::{Class, Effort, Gate, OpError, Rule, unary};
 use crate::mpc::emulate::{Emulation, GateOperand, IntMap, Limit};
 use crate::mpc::program::{ConstId, Constant};
 use crate::mpc::types::{Kind, Type};
@@ -36,8 +36,8 @@ impl Rule for Requant {
         Class::Gate(Gate::Truncated(None))
     }
 
-    fn demand(&self, _: &[&Type], _: &Type) -> Demand {
-        Demand::NOTHING
+    fn effort(&self, _: &[&Type], _: &Type) -> Effort {
+        Effort::NOTHING
     }
 
     fn emulate(&self, emulation: &mut Emulation<'_>, args: &[&IntMap], ty: &Type) -> IntMap {

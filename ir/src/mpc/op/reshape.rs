@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Class, Demand, Local, OpError, Rule, unary};
+use super::{Class, Effort, Local, OpError, Rule, unary};
 use crate::mpc::emulate::{Emulation, IntMap};
 use crate::mpc::program::{ConstId, Constant};
 use crate::mpc::types::{Kind, Type};
@@ -40,8 +40,8 @@ impl Rule for Reshape {
         Class::Local(Local::Reshape)
     }
 
-    fn demand(&self, _: &[&Type], _: &Type) -> Demand {
-        Demand::NOTHING
+    fn effort(&self, _: &[&Type], _: &Type) -> Effort {
+        Effort::NOTHING
     }
 
     fn emulate(&self, _: &mut Emulation<'_>, args: &[&IntMap], ty: &Type) -> IntMap {

@@ -9,7 +9,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Class, Demand, OpError, Rule, unary};
+use super::{Class, Effort, OpError, Rule, unary};
 use crate::mpc::emulate::{Emulation, IntMap};
 use crate::mpc::gate::WIDE;
 use crate::mpc::message::{Message, Section, Stage};
@@ -56,8 +56,8 @@ impl Rule for Reveal {
         Class::Reveal
     }
 
-    fn demand(&self, _: &[&Type], _: &Type) -> Demand {
-        Demand::NOTHING
+    fn effort(&self, _: &[&Type], _: &Type) -> Effort {
+        Effort::NOTHING
     }
 
     fn emulate(&self, _: &mut Emulation<'_>, args: &[&IntMap], ty: &Type) -> IntMap {

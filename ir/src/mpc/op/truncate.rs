@@ -8,7 +8,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Class, Demand, OpError, Rule, Truncation, invalid, unary};
+use super::{Class, Effort, OpError, Rule, Truncation, invalid, unary};
 use crate::mpc::emulate::{Emulation, IntMap};
 use crate::mpc::gate::{NARROW, WIDE};
 use crate::mpc::message::{Message, Section, Stage};
@@ -82,8 +82,8 @@ impl Rule for Truncate {
         Class::Truncate(Truncation::Pixels(self))
     }
 
-    fn demand(&self, _: &[&Type], _: &Type) -> Demand {
-        Demand::NOTHING
+    fn effort(&self, _: &[&Type], _: &Type) -> Effort {
+        Effort::NOTHING
     }
 
     fn emulate(&self, emulation: &mut Emulation<'_>, args: &[&IntMap], _: &Type) -> IntMap {

@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Class, Demand, OpError, Rule, Truncation, unary};
+use super::{Class, Effort, OpError, Rule, Truncation, unary};
 use crate::mpc::emulate::{Emulation, IntMap};
 use crate::mpc::message::{Message, Section, Stage};
 use crate::mpc::program::{ConstId, Constant};
@@ -51,8 +51,8 @@ impl Rule for TruncateSums {
         Class::Truncate(Truncation::Sums)
     }
 
-    fn demand(&self, _: &[&Type], _: &Type) -> Demand {
-        Demand::NOTHING
+    fn effort(&self, _: &[&Type], _: &Type) -> Effort {
+        Effort::NOTHING
     }
 
     fn emulate(&self, emulation: &mut Emulation<'_>, args: &[&IntMap], _: &Type) -> IntMap {

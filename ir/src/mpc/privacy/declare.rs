@@ -2,8 +2,8 @@
 //! what the step leaves at each party.
 //!
 //! The fields of a gate are those that [`Group::contents`](crate::mpc::gate::Group::contents) lists,
-//! from which its messages are made, too. Everything here is matched without `_`: an op or a field
-//! that is added has no declaration, and does not compile, until somebody writes one.
+//! from which its messages are made, too. All else follows from the op's class. Both are matched without
+//! `_`: a class or a field that is added does not compile until somebody declares it.
 
 use std::fmt;
 use std::ops::Range;
@@ -13,11 +13,11 @@ use serde::Serialize;
 use super::draw::{DrawId, Draws};
 use super::gate::GateOperands;
 use super::purpose::Purpose;
+use crate::mpc::Op;
 use crate::mpc::gate::{Content, Group, NARROW, WIDE};
 use crate::mpc::message::{Party, Section, Stage};
-use crate::mpc::op::Truncate;
+use crate::mpc::op::{Class, Gate, Local, Truncate, Truncation};
 use crate::mpc::program::{ConstId, ConstKind, Program, ValueId};
-use crate::mpc::{Op, Type};
 
 /// Names a field within a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
@@ -193,28 +193,37 @@ impl Declaration {
     /// What a step declares.
     pub fn of(program: &Program, id: ValueId) -> Self {
         let step = program.step(id);
-        let operands = || (0..step.args.len()).map(Atom::Operand).collect::<Vec<_>>();
-        match &step.op {
-            Op::Input(_) => Self::of_input(step.ty.shape.len()),
-            Op::Conv2d(_) | Op::Conv2dSums(_) => Self::local(linear(program, &step.op)),
-            Op::Lift(_) | Op::SumPool(_) | Op::PoolSums(_) | Op::Interpolate(_) => {
-                // The helper's share is zero.
-                let helper = Vec::new();
-                let state = linear(program, &step.op);
-                Self::local(State { helper, ..state })
+        let count = step.ty.shape.len();
+        match step.op.class() {
+            Class::Input => Self::of_input(count),
+            Class::Local(local) => Self::of_local(program, id, local),
+            Class::Truncate(Truncation::Pixels(op)) => Self::of_truncation(op, count),
+            Class::Truncate(Truncation::Sums) => Self::of_sums_truncation(count),
+            Class::Gate(gate) => {
+                let operands = match gate {
+                    Gate::Truncated(_) | Gate::Activation(_) => {
+                        GateOperands::value(step.args.len(), step.op.constants())
+                    }
+                    Gate::Difference { .. } => GateOperands::difference(),
+                };
+                Self::of_gate(&gate.groups(&program.operands(id)), &operands)
             }
-            Op::Add(_) | Op::Concat(_) | Op::Gather(_) | Op::Pad(_) | Op::Reshape(_) => {
-                Self::local(State::alike(operands()))
-            }
-            Op::Truncate(op) => Self::of_truncation(op, step.ty.shape.len()),
-            Op::TruncateSums(_) => Self::of_sums_truncation(step.ty.shape.len()),
-            Op::Requant(_) | Op::BlockRelu(_) | Op::Clip(_) | Op::Relu(_) => {
-                let operands = GateOperands::value(step.args.len(), step.op.constants());
-                Self::of_gate(&groups(program, id), &operands)
-            }
-            Op::Max(_) => Self::of_gate(&groups(program, id), &GateOperands::difference()),
-            Op::Reveal(_) => Self::of_reveal(step.ty.shape.len()),
+            Class::Reveal => Self::of_reveal(count),
         }
+    }
+
+    fn of_local(program: &Program, id: ValueId, local: Local<'_>) -> Self {
+        let step = program.step(id);
+        Self::local(match local {
+            Local::Conv2d(_) | Local::Conv2dSums(_) => linear(program, &step.op),
+            Local::Lift(_) | Local::SumPool(_) | Local::PoolSums(_) | Local::Interpolate(_) => State {
+                helper: Vec::new(), // its share is zero
+                ..linear(program, &step.op)
+            },
+            Local::Add | Local::Concat | Local::Gather(_) | Local::Pad(_) | Local::Reshape => {
+                State::alike((0..step.args.len()).map(Atom::Operand).collect())
+            }
+        })
     }
 
     fn local(state: State) -> Self {
@@ -322,12 +331,6 @@ impl Declaration {
     pub fn field(&self, id: FieldId) -> Option<&Field> {
         self.fields.iter().find(|field| field.id == id)
     }
-}
-
-fn groups(program: &Program, gate: ValueId) -> Vec<Group> {
-    let step = program.step(gate);
-    let types: Vec<&Type> = step.args.iter().map(|arg| program.ty(*arg)).collect();
-    step.op.gate_groups(&types).unwrap_or_default()
 }
 
 /// A linear map of the operand, by what each party has of the op's constants.

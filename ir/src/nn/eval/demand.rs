@@ -1,30 +1,10 @@
-//! What it takes to run a graph on one image, said before it is run: memory and work.
-//!
-//! A file of some hundred bytes can ask for gigabytes and hours, of which no single value is beyond
-//! measure. All numbers here saturate.
+//! What it takes to run a graph on one image in floats.
 
 use super::super::op::{Conv2d, Op};
 use super::super::{Graph, NodeId};
+use crate::demand::{Demand, Tally, product};
 use crate::shape::{Shape, Window};
 use crate::tail::Tail;
-
-/// What one image takes in floats.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Demand {
-    /// Bytes of all constants, held throughout.
-    pub constants: u64,
-    /// Bytes of values and of what their making takes, where they are most.
-    pub peak: u64,
-    /// The node at which that is.
-    pub peak_at: NodeId,
-    /// Bytes of all values together: what a [`Tape`](super::Tape) keeps.
-    pub values: u64,
-    /// Work, in multiply-adds of a matrix product: what else is done counts as as many as take the
-    /// same time.
-    pub work: u64,
-    /// The node that takes most of it.
-    pub work_at: NodeId,
-}
 
 /// Multiply-adds that take as long as passing a value on, taking it into a window, and
 /// interpolating one: the former are many at a time.
@@ -33,57 +13,38 @@ const TAP: u64 = 32;
 const WINDOW: u64 = 128;
 const INTERPOLATION: u64 = 256;
 
-impl Demand {
+impl Demand<NodeId> {
     /// What a verified graph takes; none of an empty one.
-    pub fn of(graph: &Graph) -> Option<Self> {
+    pub fn of_graph(graph: &Graph) -> Option<Self> {
         let order = graph.order();
-        let first = *order.first()?;
-        let mut demand = Self {
-            constants: constants(graph),
-            peak: 0,
-            peak_at: first,
-            values: 0,
-            work: 0,
-            work_at: first,
-        };
+        let mut tally = Tally::new(constants(graph), *order.first()?);
         let mut uses: Vec<usize> = vec![0; graph.id_bound()];
         for &id in &order {
             graph.inputs(id).iter().for_each(|input| uses[input.index()] += 1);
         }
-        let (mut live, mut most_work) = (0u64, 0);
         for id in order {
-            let (node, inputs) = (graph.node(id), graph.inputs(id));
+            let node = graph.node(id);
+            let inputs = graph.inputs(id);
             let shapes: Vec<Shape> = inputs.iter().map(|&input| graph.node(input).shape).collect();
-            live = live.saturating_add(bytes(node.shape));
-            demand.values = demand.values.saturating_add(bytes(node.shape));
-            let now = live.saturating_add(scratch(&node.op, &shapes, node.shape));
-            if now > demand.peak {
-                (demand.peak, demand.peak_at) = (now, id);
-            }
-            let work = work(&node.op, &shapes, node.shape);
-            demand.work = demand.work.saturating_add(work);
-            if work > most_work {
-                (most_work, demand.work_at) = (work, id);
-            }
+            tally.compute(
+                id,
+                bytes(node.shape),
+                scratch(&node.op, &shapes, node.shape),
+                work(&node.op, &shapes, node.shape),
+            );
             for input in inputs {
                 uses[input.index()] -= 1;
                 if uses[input.index()] == 0 {
-                    live -= bytes(graph.node(input).shape);
+                    tally.free(bytes(graph.node(input).shape));
                 }
             }
         }
-        Some(demand)
+        Some(tally.finish())
     }
 }
 
 fn bytes(shape: Shape) -> u64 {
     product(&[4, shape.len()])
-}
-
-fn product(factors: &[usize]) -> u64 {
-    factors
-        .iter()
-        .fold(1, |product: u64, &factor| product.saturating_mul(factor as u64))
 }
 
 /// Tensors are shared where one constant of a file is read by many nodes, and counted once.
@@ -244,7 +205,7 @@ mod tests {
             },
             Shape::new(4, 8, 8),
         );
-        let demand = Demand::of(&graph).unwrap();
+        let demand = Demand::of_graph(&graph).unwrap();
         let map = 4 * 8 * 8 * 4;
         assert_eq!(demand.constants, 4 * 4 * 4 * 9, "one tensor, read twice");
         assert_eq!(demand.peak, 3 * map + 4 * 4 * 9 * 64);
@@ -266,7 +227,7 @@ mod tests {
             |graph, x| graph.add(MaxPool { window }, &[x], Origin::named("p")).unwrap(),
             Shape::new(1, 16384, 16384),
         );
-        let demand = Demand::of(&wide).unwrap();
+        let demand = Demand::of_graph(&wide).unwrap();
         assert!(demand.work > 1 << 56, "{}", demand.work);
         assert_eq!(wide.node(demand.work_at).origin.name, "p");
         let mut many = Graph::new("many");
@@ -275,7 +236,7 @@ mod tests {
         for _ in 0..10_000 {
             at = many.add(Relu, &[at], Origin::named("r")).unwrap();
         }
-        let demand = Demand::of(&many).unwrap();
+        let demand = Demand::of_graph(&many).unwrap();
         assert_eq!(demand.values, 10_001 << 30);
         assert_eq!(demand.peak, 2 << 30);
         assert!(demand.work > 10_000 << 32);

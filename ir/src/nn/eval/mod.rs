@@ -6,7 +6,6 @@ mod map;
 mod tape;
 mod window;
 
-pub use demand::Demand;
 pub use map::FeatureMap;
 pub use tape::Tape;
 pub use window::{for_each_window, patch_sums, signs};

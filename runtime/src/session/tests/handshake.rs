@@ -4,38 +4,7 @@
 use super::super::handshake::PairSecret;
 use super::*;
 use crate::prg::Seed;
-
-/// A link that keeps what passes.
-struct Recording {
-    link: MemoryLink,
-    sent: Vec<(Tag, Vec<u8>)>,
-    received: Vec<Vec<u8>>,
-}
-
-impl Link for Recording {
-    fn peer(&self) -> &Peer {
-        self.link.peer()
-    }
-
-    fn send(&mut self, tag: Tag, payload: Vec<u8>) -> Result<(), LinkError> {
-        self.sent.push((tag, payload.clone()));
-        self.link.send(tag, payload)
-    }
-
-    fn flush(&mut self) -> Result<(), LinkError> {
-        self.link.flush()
-    }
-
-    fn header(&mut self) -> Result<Header, LinkError> {
-        self.link.header()
-    }
-
-    fn body(&mut self, length: usize) -> Result<Vec<u8>, LinkError> {
-        let payload = self.link.body(length)?;
-        self.received.push(payload.clone());
-        Ok(payload)
-    }
-}
+use crate::wire::recording::Recording;
 
 /// A handshake as a reader of the connection has it, and the key that both ends came to.
 struct Handshake {
@@ -50,11 +19,7 @@ fn record(opener: &Identity, answerer: Identity, session: SessionId) -> Handshak
     let (left, right) = ends(opener.party(), answerer.party());
     let hello = opener.statement(answerer.party(), session);
     let answering = thread::spawn(move || Greeted::new(right, &answerer).map(|_| ()));
-    let mut link = Recording {
-        link: left,
-        sent: Vec::new(),
-        received: Vec::new(),
-    };
+    let mut link = Recording::new(left);
     say_hello(&mut link, &hello).unwrap();
     let key = introduce(&mut link, opener, &hello).unwrap().stream_key();
     answering.join().unwrap().unwrap();
