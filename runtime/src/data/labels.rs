@@ -25,7 +25,7 @@ pub struct LabelLine {
     pub line: usize,
     /// The file, relative to the data folder.
     pub file: String,
-    /// Its class.
+    /// The file's class, or [`UNLABELLED`].
     pub class: i64,
 }
 

@@ -13,7 +13,7 @@ use crate::wire::frame::{HEADER_BYTES, frame};
 use crate::wire::link::{no_header, refuse_abort, unexpected};
 use crate::wire::{Header, LinkError, Peer};
 
-/// The pool.
+/// The pool of connections that have not proved who they are.
 pub(super) struct Unproven {
     /// In the order in which they came.
     pool: Vec<Candidate>,
@@ -28,7 +28,7 @@ pub(super) enum Verdict {
     Nothing,
     /// Its opener holds its plan.
     Proven(TcpStream, SocketAddr, Box<Proven>),
-    /// It failed.
+    /// It failed, or said what it must not.
     Failed(Box<Failed>),
 }
 
@@ -40,7 +40,7 @@ pub(super) struct Failed {
     pub(super) peer: SocketAddr,
     /// A frame that says more than the reason.
     pub(super) refusal: Option<Vec<u8>>,
-    /// Why.
+    /// Why it failed.
     pub(super) error: SessionError,
     /// Whether it has ever sent anything.
     pub(super) spoke: bool,

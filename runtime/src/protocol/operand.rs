@@ -95,7 +95,7 @@ pub struct Exact<'a> {
 /// The upper limits of a clip, one a channel of the layer; empty for any other gate.
 #[derive(Clone, Copy, Default)]
 pub struct Levels<'a> {
-    /// In units.
+    /// Limits of the values themselves, in units.
     pub pixels: &'a [i32],
     /// In 2^-16 of the units of the sums that were computed apart.
     pub sums: &'a [i32],

@@ -3,7 +3,7 @@
 
 use crate::wire::{FrameKind, Header, Link, LinkError, Tag};
 
-/// An announcement.
+/// What the client announces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Announcement {
     /// These inferences are to be prepared.

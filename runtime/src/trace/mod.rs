@@ -62,7 +62,7 @@ struct Direction {
     to: Party,
 }
 
-/// With what.
+/// With what the time of an event went by.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum What {
     Phase { phase: Phase, inference: u32 },

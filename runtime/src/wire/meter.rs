@@ -15,7 +15,7 @@ use super::link::{Link, Peer};
 /// Messages and their payload.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Count {
-    /// How many.
+    /// Number of messages.
     pub messages: u64,
     /// Bytes of payload.
     pub bytes: u64,

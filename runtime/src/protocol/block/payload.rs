@@ -31,7 +31,7 @@ impl<'a> BlockWriter<'a> {
         section
     }
 
-    /// Single bits.
+    /// Single bits of each value, plane after plane.
     pub fn planes(&mut self, planes: &[Bits]) {
         if self.count == BLOCK {
             // Whole blocks, which nearly all are, without a call for each plane.

@@ -273,9 +273,11 @@ impl BlockWork for M2<'_> {
 
     #[inline(always)]
     fn block(&self, block: usize, mut message: BlockWriter<'_>) -> Result<(), BitsError> {
-        let [mut rs, mut q_c, mut d] = [[0; BLOCK]; 3];
+        let mut rs = [0; BLOCK];
         self.rs.load(self.places, block, &mut rs);
+        let mut q_c = [0; BLOCK];
         self.deal.block(block).halves(WIDE, &mut q_c)?;
+        let mut d = [0; BLOCK];
         expand(self.isa, &self.m1.block(block).plane()?, &mut d);
         let mut t = self.fresh.halves(block);
         for i in 0..BLOCK {
