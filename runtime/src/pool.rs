@@ -82,8 +82,8 @@ impl<T> Pool<T> {
     /// The smallest buffer that has room, unless it is much too large.
     fn take(&self, len: usize) -> Option<Vec<T>> {
         let mut free = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let fits = |buffer: &Vec<T>| (len..=4 * len).contains(&buffer.capacity());
-        let candidates = free.iter().enumerate().filter(|(_, buffer)| fits(buffer));
+        let buffers = free.iter().enumerate();
+        let candidates = buffers.filter(|(_, buffer)| (len..=4 * len).contains(&buffer.capacity()));
         let (at, _) = candidates.min_by_key(|(_, buffer)| buffer.capacity())?;
         Some(free.swap_remove(at))
     }

@@ -2,6 +2,8 @@
 //! payload, and everything is per image unless it says otherwise: what passes before an image is
 //! known is divided by the inferences that were prepared, the rest by the images that were run.
 
+mod tally;
+
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -11,8 +13,7 @@ use trefoil_ir::mpc::cost::{Bytes, Cost};
 use trefoil_ir::mpc::time::{self, LinkModel, Work};
 use trefoil_ir::mpc::{Party, Phase, Program};
 
-use crate::session::{BatchRun, Preparation, Record, Setup};
-use crate::wire::Traffic;
+pub use tally::Tally;
 
 /// Version of what programs read: of this report, of the compiler's `report.json`, and of what
 /// commands print with `--format json`. It grows when a name or a shape changes, and not when one is
@@ -136,7 +137,7 @@ pub struct WorkReport {
 }
 
 impl Predicted {
-    /// Of a program over a link.
+    /// Predicts what an image costs with this program over this link.
     pub fn new(program: &Program, link: &LinkModel) -> Self {
         let cost = Cost::new(program);
         Self {
@@ -155,10 +156,10 @@ impl Predicted {
 /// Mean times of an image, and their medians.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Seconds {
-    /// Means.
+    /// Means over all images.
     #[serde(flatten)]
     pub mean: Times,
-    /// Medians.
+    /// Medians over all images.
     pub median: Times,
 }
 
@@ -233,241 +234,19 @@ pub struct SetupReport {
     pub headers: u64,
 }
 
-/// One step.
+/// One step of the program.
 #[derive(Clone, Debug, Serialize)]
 pub struct StepReport {
-    /// Its number.
+    /// Its number in the program, from 0.
     pub step: u32,
     /// ONNX name of the node that it comes from.
     pub name: String,
-    /// The operation.
+    /// The name of its op.
     pub op: &'static str,
     /// Seconds that each party computed, both phases together.
     pub seconds: ByParty<f64>,
     /// Payload by phase.
     pub bytes: Bytes,
-}
-
-/// Gathers the figures of a run, stock by stock and batch by batch.
-#[derive(Default)]
-pub struct Tally {
-    /// By stock: its inferences, and the seconds of their preparation.
-    stocks: Vec<(u32, f64)>,
-    /// By batch: its images, and the seconds from handing them in to their results.
-    batches: Vec<(u32, f64)>,
-    /// Inferences in stock now, and the most so far.
-    stock: u32,
-    most_in_stock: u32,
-    traffic: Traffic,
-    parties: ByParty<PartyTally>,
-    setup: SetupReport,
-    link: LinkModel,
-}
-
-/// Sums of one party.
-#[derive(Clone, Default)]
-struct PartyTally {
-    offline: PhaseTally,
-    online: PhaseTally,
-    peak_memory: u64,
-}
-
-/// Sums of one party in one phase.
-#[derive(Clone, Default)]
-struct PhaseTally {
-    inferences: u32,
-    step_seconds: Vec<f64>,
-}
-
-impl PhaseTally {
-    fn add(&mut self, record: &Record) {
-        self.inferences += record.inferences;
-        let seconds = &record.measured.step_seconds;
-        self.step_seconds
-            .resize(self.step_seconds.len().max(seconds.len()), 0.0);
-        for (sum, seconds) in self.step_seconds.iter_mut().zip(seconds) {
-            *sum += seconds;
-        }
-    }
-
-    /// Seconds of a step, the mean of an inference.
-    fn seconds(&self, step: usize) -> f64 {
-        let sum = self.step_seconds.get(step).copied().unwrap_or_default();
-        sum / f64::from(self.inferences.max(1))
-    }
-}
-
-impl Tally {
-    /// Says over which link the images were run; by default it is the ideal one.
-    pub fn over(&mut self, link: LinkModel) {
-        self.link = link;
-    }
-
-    /// Adds a stock as the client saw it. Its links are all there are: the helper sends to it alone,
-    /// and server and helper do not speak to each other.
-    pub fn prepared(&mut self, preparation: &Preparation) {
-        let record = &preparation.record;
-        self.stocks
-            .push((record.inferences, preparation.time.as_secs_f64()));
-        self.stock += record.inferences;
-        self.most_in_stock = self.most_in_stock.max(self.stock);
-        self.traffic.merge(&record.traffic);
-        self.party(Party::Client, record);
-    }
-
-    /// Adds a batch as the client saw it.
-    pub fn batch(&mut self, run: &BatchRun) {
-        let record = &run.record;
-        self.batches.push((record.inferences, run.time.as_secs_f64()));
-        self.stock = self.stock.saturating_sub(record.inferences);
-        self.traffic.merge(&record.traffic);
-        self.party(Party::Client, record);
-    }
-
-    /// Adds what a party measured.
-    pub fn party(&mut self, party: Party, record: &Record) {
-        let tally = self.parties.get_mut(party).get_or_insert_default();
-        tally.peak_memory = tally.peak_memory.max(record.measured.peak_memory);
-        match record.phase {
-            Phase::Offline => tally.offline.add(record),
-            Phase::Online => tally.online.add(record),
-        }
-    }
-
-    /// Adds the client's part of the key exchange.
-    pub fn setup(&mut self, setup: &Setup) {
-        self.setup.seconds = setup.time.as_secs_f64();
-        self.setup_traffic(&setup.traffic);
-    }
-
-    /// Adds what the handshakes sent on further links.
-    pub fn setup_traffic(&mut self, traffic: &Traffic) {
-        self.setup.bytes += traffic.control.bytes;
-        self.setup.headers += traffic.header_bytes();
-    }
-
-    /// How many images were added.
-    pub fn images(&self) -> usize {
-        self.batches.iter().map(|&(images, _)| images as usize).sum()
-    }
-
-    /// Into how many parts the bytes of a phase are divided.
-    fn inferences(&self, phase: Phase) -> u64 {
-        let count = match phase {
-            Phase::Offline => self.stocks.iter().map(|&(stock, _)| u64::from(stock)).sum(),
-            Phase::Online => self.images() as u64,
-        };
-        count.max(1)
-    }
-
-    /// The report.
-    pub fn report(&self, program: &Program, accuracy: Option<Accuracy>) -> Report {
-        let mut bytes = Bytes::default();
-        let mut links = Links::new();
-        for ((link, phase), count) in self.traffic.links() {
-            let count = count / self.inferences(phase);
-            bytes.add(phase, count);
-            links.entry(link.to_string()).or_default().add(phase, count);
-        }
-        let headers = self.traffic.header_bytes() + self.traffic.control.bytes;
-        let largest = self.batches.iter().map(|&(images, _)| images).max();
-        let predicted = Predicted::new(program, &self.link);
-        Report {
-            schema: SCHEMA,
-            model: program.name.clone(),
-            images: self.images(),
-            stock: self.most_in_stock,
-            batch: largest.unwrap_or(0),
-            error: None,
-            accuracy,
-            seconds: self.seconds(),
-            throughput: self.throughput(),
-            bytes,
-            headers: headers / self.inferences(Phase::Online),
-            round_trips: self.traffic.round_trips / self.batches.len().max(1) as u64,
-            predicted_seconds: [(predicted.link.clone(), predicted.seconds)].into(),
-            predicted,
-            peak_memory: self.parties.as_ref().map(|party| party.peak_memory),
-            links,
-            setup: self.setup,
-            steps: self.step_reports(program),
-        }
-    }
-
-    fn seconds(&self) -> Seconds {
-        let offline = each(&self.stocks, |stock, seconds| seconds / f64::from(stock));
-        let online = each(&self.batches, |_, seconds| seconds);
-        let share = each(&self.batches, |images, seconds| seconds / f64::from(images));
-        let total: Vec<f64> = offline.iter().zip(&share).map(|(off, on)| off + on).collect();
-        let times = |of: fn(&[f64]) -> f64| Times {
-            offline: of(&offline),
-            online: of(&online),
-            total: of(&total),
-        };
-        Seconds {
-            mean: times(mean),
-            median: times(median),
-        }
-    }
-
-    fn throughput(&self) -> Throughput {
-        let images = self.images() as f64;
-        let seconds = |of: &[(u32, f64)]| of.iter().map(|&(_, seconds)| seconds).sum::<f64>();
-        let (offline, online) = (seconds(&self.stocks), seconds(&self.batches));
-        let per_second = |seconds: f64| if seconds > 0.0 { images / seconds } else { 0.0 };
-        Throughput {
-            online: per_second(online),
-            total: per_second(offline + online),
-        }
-    }
-
-    fn step_reports(&self, program: &Program) -> Vec<StepReport> {
-        let mut bytes = vec![Bytes::default(); program.steps.len()];
-        for (step, stage, count) in self.traffic.messages() {
-            if let Some(bytes) = bytes.get_mut(step as usize) {
-                let phase = stage.phase();
-                bytes.add(phase, count.bytes / self.inferences(phase));
-            }
-        }
-        let steps = program.ids().zip(bytes).map(|(id, bytes)| {
-            let seconds =
-                |party: &PartyTally| party.offline.seconds(id.index()) + party.online.seconds(id.index());
-            StepReport {
-                step: id.0,
-                name: program.step(id).origin.clone(),
-                op: program.step(id).op.name(),
-                seconds: self.parties.as_ref().map(seconds),
-                bytes,
-            }
-        });
-        steps.collect()
-    }
-}
-
-/// A figure of every inference, from the figures of those that went together.
-fn each(groups: &[(u32, f64)], figure: impl Fn(u32, f64) -> f64) -> Vec<f64> {
-    let figures = groups
-        .iter()
-        .map(|&(count, seconds)| (count, figure(count, seconds)));
-    figures
-        .flat_map(|(count, figure)| std::iter::repeat_n(figure, count as usize))
-        .collect()
-}
-
-fn mean(values: &[f64]) -> f64 {
-    values.iter().sum::<f64>() / values.len().max(1) as f64
-}
-
-fn median(values: &[f64]) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    match (
-        sorted.get(sorted.len().saturating_sub(1) / 2),
-        sorted.get(sorted.len() / 2),
-    ) {
-        (Some(low), Some(high)) => (low + high) / 2.0,
-        _ => 0.0,
-    }
 }
 
 impl Report {

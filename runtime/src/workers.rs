@@ -16,9 +16,11 @@ const STACK: usize = 16 << 20;
 /// end up waiting for one another.
 pub(crate) fn on_own_threads<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     let threads = current_num_threads();
-    let name = |at| format!("worker {at}");
-    let builder = ThreadPoolBuilder::new().num_threads(threads);
-    match builder.thread_name(name).stack_size(STACK).build() {
+    let builder = ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .thread_name(|at| format!("worker {at}"))
+        .stack_size(STACK);
+    match builder.build() {
         Ok(pool) => pool.install(work),
         // Without threads of its own it is slower, and nothing else.
         Err(_) => work(),

@@ -11,9 +11,10 @@ use trefoil_ir::{Patch, Shape};
 use trefoil_runtime::kernel::Isa;
 use trefoil_runtime::prg::{Purpose, Seed, StreamKey};
 use trefoil_runtime::protocol::gate::{Client, Exact, Levels, MaskSource, Server, helper_deal, result_mask};
+use trefoil_runtime::protocol::layout;
 use trefoil_runtime::protocol::operand::Half;
 use trefoil_runtime::protocol::streams::StepStreams;
-use trefoil_runtime::protocol::{layer, truncate};
+use trefoil_runtime::protocol::truncate;
 
 use super::random;
 
@@ -130,7 +131,7 @@ pub(crate) struct Layer {
     pub(crate) name: &'static str,
     truncation: Truncate,
     isa: Isa,
-    gate: layer::Layer,
+    gate: layout::GateLayout,
     levels: Vec<i32>,
     /// Of server, client and helper.
     shares: [Vec<u32>; 3],
@@ -191,7 +192,7 @@ impl Layer {
             },
             levels: vec![600; if upper.is_some() { SHAPE.c } else { 0 }],
             isa,
-            gate: layer::Layer::new(isa, groups),
+            gate: layout::GateLayout::new(isa, groups),
             shares: [server, client, helper],
             keys: Keys::new(),
             next: 0,

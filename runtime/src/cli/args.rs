@@ -226,27 +226,33 @@ pub struct ClientArgs {
     pub images: ImageArgs,
 }
 
-fn positive(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(number) if number > 0 => Ok(number),
-        _ => Err("give a whole number of 1 or more".to_owned()),
-    }
+/// A value that a flag does not take; the flag is named by clap.
+#[derive(Debug, thiserror::Error)]
+enum ValueError {
+    #[error("give a whole number of 1 or more")]
+    NotPositive,
+    #[error("give a whole number from 1 to {MOST_IN_STOCK}")]
+    NotCountable,
+    #[error("give a number of seconds between 0.001 and 1000000")]
+    NoTime,
+}
+
+fn positive(text: &str) -> Result<usize, ValueError> {
+    let number = text.parse().ok();
+    number.filter(|&number| number > 0).ok_or(ValueError::NotPositive)
 }
 
 /// How many inferences may be in stock.
-fn countable(text: &str) -> Result<u32, String> {
-    match text.parse() {
-        Ok(number) if (1..=MOST_IN_STOCK).contains(&number) => Ok(number),
-        _ => Err(format!("give a whole number from 1 to {MOST_IN_STOCK}")),
-    }
+fn countable(text: &str) -> Result<u32, ValueError> {
+    let number = text.parse().ok();
+    let allowed = number.filter(|number| (1..=MOST_IN_STOCK).contains(number));
+    allowed.ok_or(ValueError::NotCountable)
 }
 
-fn seconds(text: &str) -> Result<Duration, String> {
+fn seconds(text: &str) -> Result<Duration, ValueError> {
     let number: Option<f64> = text.parse().ok();
     let allowed = number.filter(|seconds| (0.001..=1e6).contains(seconds));
-    allowed
-        .map(Duration::from_secs_f64)
-        .ok_or_else(|| "give a number of seconds between 0.001 and 1000000".to_owned())
+    allowed.map(Duration::from_secs_f64).ok_or(ValueError::NoTime)
 }
 
 #[cfg(test)]

@@ -33,7 +33,8 @@ const LAST_PAUSE: Duration = Duration::from_secs(2);
 /// # Errors
 /// If anything fails.
 pub fn run(args: &ClientArgs) -> Result<(), CliError> {
-    let (server, helper) = (loopback(&args.server)?, loopback(&args.helper)?);
+    let server = loopback(&args.server)?;
+    let helper = loopback(&args.helper)?;
     set_threads(args.party.threads)?;
     let plan = plans::client(&args.party.plan)?;
     let own = Identity::from(&plan);
@@ -41,12 +42,21 @@ pub fn run(args: &ClientArgs) -> Result<(), CliError> {
     // From here on a signal ends the run while it waits for a place, or between two batches.
     let stop = Stop::on_signals()?;
     let mut results = Results::begin(&job, &plan)?;
-    let (mut party, mut tally) = (exec::Client::new(plan), Tally::default());
+    let mut party = exec::Client::new(plan);
+    let mut tally = Tally::default();
     let dial = Dial::new(args, server, helper);
-    let open = || dial.session(&own, &stop);
-    let outcome = match results.are_complete() {
-        true => Ok(()),
-        false => on_own_threads(|| job.run(open, &mut party, &mut results, &mut tally, &stop)),
+    let outcome = if results.are_complete() {
+        Ok(())
+    } else {
+        on_own_threads(|| {
+            job.run(
+                || dial.session(&own, &stop),
+                &mut party,
+                &mut results,
+                &mut tally,
+                &stop,
+            )
+        })
     };
     results.finish(outcome, party.plan(), &tally)
 }
@@ -55,11 +65,11 @@ pub fn run(args: &ClientArgs) -> Result<(), CliError> {
 struct Dial {
     server: SocketAddr,
     helper: SocketAddr,
-    /// Of every wait within a connection.
+    /// Limit of every wait within a connection.
     timeout: Duration,
-    /// Of a whole session.
+    /// Limit of a whole session.
     session_time: Duration,
-    /// For a party that does not listen yet.
+    /// How long a party is waited for that does not listen yet.
     patience: Duration,
 }
 
@@ -115,6 +125,7 @@ impl Dial {
         Ok(session)
     }
 
+    /// Connects to server and helper.
     fn both(&self, stop: &Stop) -> Result<(TcpLink, TcpLink), CliError> {
         let server = self.patiently(Party::Server, self.server, stop)?;
         if let Ok(helper) = connect(Party::Helper, self.helper, self.timeout, Duration::ZERO) {

@@ -17,7 +17,7 @@ pub enum CliError {
     /// A plan file cannot be read.
     #[error("cannot read the plan `{}`: check that it exists and that you may read it", path.display())]
     ReadPlan {
-        /// The file.
+        /// The plan's file.
         path: PathBuf,
         /// What the operating system said.
         source: io::Error,
@@ -25,7 +25,7 @@ pub enum CliError {
     /// A plan file cannot be used.
     #[error("cannot use the plan `{}`", path.display())]
     Plan {
-        /// The file.
+        /// The plan's file.
         path: PathBuf,
         /// What is wrong with it.
         source: PlanError,
@@ -48,9 +48,9 @@ pub enum CliError {
     Label {
         /// Its file or number.
         name: String,
-        /// The label.
+        /// The class that the labels give it.
         label: i64,
-        /// The last class.
+        /// The network's last class.
         last: usize,
     },
     /// The logits have no file.
@@ -63,13 +63,13 @@ pub enum CliError {
         path.display()
     )]
     OneFile {
-        /// The file.
+        /// The file that both name.
         path: PathBuf,
     },
     /// A result that cannot be written.
     #[error("cannot write `{}`: check that its folder exists, is writable and has space", path.display())]
     Write {
-        /// The file.
+        /// The file to be written.
         path: PathBuf,
         /// What the operating system said.
         source: io::Error,
@@ -82,9 +82,9 @@ pub enum CliError {
     Interrupted {
         /// The partial files.
         paths: Vec<PathBuf>,
-        /// Results in it.
+        /// Results in each.
         rows: usize,
-        /// Results there were to be.
+        /// Results there were to be in each.
         total: usize,
         /// Why it failed.
         source: Box<CliError>,
@@ -118,13 +118,13 @@ pub enum CliError {
     /// The standard output fails.
     #[error("cannot write to the standard output")]
     Stdout(#[source] io::Error),
-    /// The network.
+    /// A party cannot be reached, or the address not be listened on.
     #[error(transparent)]
     Net(#[from] NetError),
     /// The session, as this party sees it.
     #[error("the {party} gives up")]
     Session {
-        /// This party.
+        /// The party whose session it is, in this process.
         party: Party,
         /// Why.
         source: Box<SessionError>,
@@ -132,7 +132,7 @@ pub enum CliError {
     /// A party's thread panicked.
     #[error("the {party} failed by a defect of this program; its message stands above: please report it")]
     Panicked {
-        /// Which party.
+        /// The party whose thread it was.
         party: Party,
     },
     /// The threads cannot be started.

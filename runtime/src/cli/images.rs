@@ -133,7 +133,8 @@ impl Job {
     ) -> Result<(), CliError> {
         let reader = &Reader::new(&self.data, party.plan());
         let (hand_over, batches) = sync_channel(0);
-        let (numbers, size) = (results.done()..self.runs(), self.batch as usize);
+        let numbers = results.done()..self.runs();
+        let size = self.batch as usize;
         thread::scope(|scope| {
             let thread = thread::Builder::new().name("reader".to_owned());
             thread
@@ -260,8 +261,7 @@ impl<'a> Reader<'a> {
 
     /// Reads images, counted through all repetitions.
     fn batch(&self, numbers: Range<usize>) -> Result<Batch, CliError> {
-        let index = |number| number % self.data.len();
-        let images = numbers.clone().map(|number| self.image(index(number)));
+        let images = numbers.clone().map(|number| self.image(number % self.data.len()));
         let images = images.collect::<Result<_, _>>()?;
         Ok(Batch { numbers, images })
     }

@@ -22,7 +22,7 @@ use crate::net::Stop;
 use crate::report::Tally;
 use crate::session::{ClientSession, Greeted, HelperSession, Identity, Record, ServerSession, SessionError};
 use crate::trace::{Recorder, StopWatch, Trace, Traced};
-use crate::wire::{DelayedLink, Link, Traffic, WallClock, delayed_pair, pair};
+use crate::wire::{Link, Traffic, WallClock, delayed_pair, pair};
 use crate::workers::on_own_threads;
 
 /// Frames that may wait on a link: enough for parties to work side by side, few enough that they
@@ -81,9 +81,13 @@ impl Asking<'_, '_> {
     fn ask(&mut self, server: Wire, helper: Wire) -> Result<(), CliError> {
         let plan: &ClientPlan = self.party.plan();
         let own = Identity::from(plan);
-        let open = || ClientSession::open(&own, server, helper).map_err(client_error);
-        self.job
-            .run(open, self.party, self.results, self.tally, self.stop)
+        self.job.run(
+            || ClientSession::open(&own, server, helper).map_err(client_error),
+            self.party,
+            self.results,
+            self.tally,
+            self.stop,
+        )
     }
 }
 
@@ -119,11 +123,9 @@ impl Wires {
         match self.link {
             Some(link) => {
                 let (at_left, at_right) = delayed_pair(left, right, link, self.clock);
-                let end = |end: DelayedLink, party| {
-                    let recorder = self.recorder(party);
-                    self.end(end.with_recorder(recorder), party)
-                };
-                (end(at_left, left), end(at_right, right))
+                let at_left = at_left.with_recorder(self.recorder(left));
+                let at_right = at_right.with_recorder(self.recorder(right));
+                (self.end(at_left, left), self.end(at_right, right))
             }
             None => {
                 let (at_left, at_right) = pair(left, right, CAPACITY);
@@ -154,6 +156,7 @@ pub(super) enum News {
     Done(Party, Record),
 }
 
+/// Runs the three parties side by side, each on threads of its own, to their end.
 fn together(
     mut client: Asking<'_, '_>,
     server: ServerPlan,
@@ -196,6 +199,7 @@ fn together(
     outcome
 }
 
+/// The server's side of the run.
 pub(super) fn serve(
     mut party: exec::Server,
     client: Wire,
@@ -210,6 +214,7 @@ pub(super) fn serve(
     Ok(())
 }
 
+/// The helper's side of the run.
 pub(super) fn help(
     mut party: exec::Helper,
     client: Wire,
@@ -217,7 +222,9 @@ pub(super) fn help(
     tell: impl Fn(News),
 ) -> Result<(), SessionError> {
     let own = Identity::from(party.plan());
-    let (client, server) = (Greeted::new(client, &own), Greeted::new(server, &own));
+    // Both are greeted before either answer is looked at.
+    let client = Greeted::new(client, &own);
+    let server = Greeted::new(server, &own);
     let session = HelperSession::open(client?, server?)?;
     // The client reports its own links; between server and helper there is one more.
     tell(News::Setup(session.server_setup().clone()));

@@ -39,7 +39,8 @@ pub fn start(format: LogFormat) {
 pub fn line(line: Line) {
     let Line { level, text, whose } = line;
     let Whose { session, peer } = whose;
-    let (session, peer) = (session.map(display), peer.map(display));
+    let session = session.map(display);
+    let peer = peer.map(display);
     match level {
         Level::Info => info!(session, peer, "{text}"),
         Level::Warn => warn!(session, peer, "{text}"),

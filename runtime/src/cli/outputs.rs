@@ -50,7 +50,8 @@ impl OutputFiles {
         if self.logits == Some(None) && self.output.is_none() {
             return Err(CliError::LogitsFile);
         }
-        if let (Some(output), Some(logits)) = (self.output(), self.logits())
+        if let Some(output) = self.output()
+            && let Some(logits) = self.logits()
             && place(output) == place(logits)
         {
             let path = output.to_owned();

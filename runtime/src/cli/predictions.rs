@@ -42,12 +42,12 @@ pub struct Prediction<'a> {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum Found<'a> {
-    /// Of a whole image.
+    /// What is said of the image as a whole.
     Classes {
         /// The likeliest, best first.
         top: Vec<Class<'a>>,
     },
-    /// Of each pixel.
+    /// What is said of its pixels, each of which has a class.
     Map {
         /// Dimensions of the output.
         map: Vec<usize>,
@@ -86,29 +86,37 @@ pub struct Share<'a> {
 impl<'a> Found<'a> {
     /// The `top` likeliest of the classes with these names, from what an image came to.
     pub fn new(result: &Result, tail: &Tail, names: &'a [String], top: usize) -> Self {
-        let name = |class: usize| names.get(class).map(String::as_str);
-        let (Some(scores), Some(best)) = (result.scores(), result.class()) else {
-            let share = |(class, share)| Share {
-                class,
-                name: name(class),
-                share,
-            };
-            let shares = shares(&result.logits).into_iter().take(top).map(share);
+        let Some((scores, best)) = result.scores().zip(result.class()) else {
+            let shares = shares(&result.logits).into_iter().take(top);
             return Found::Map {
                 map: result.output.dims.clone(),
-                shares: shares.collect(),
+                shares: shares
+                    .map(|(class, share)| Share {
+                        class,
+                        name: name_of(names, class),
+                        share,
+                    })
+                    .collect(),
             };
         };
         let probabilities = Meaning::of(tail).probabilities(scores);
-        let class = |class: usize| Class {
-            class,
-            name: name(class),
-            score: scores[class],
-            probability: probabilities.as_ref().map(|all| all[class]),
-        };
-        let top = ranked(scores, best).into_iter().take(top).map(class).collect();
-        Found::Classes { top }
+        let likeliest = ranked(scores, best).into_iter().take(top);
+        Found::Classes {
+            top: likeliest
+                .map(|class| Class {
+                    class,
+                    name: name_of(names, class),
+                    score: scores[class],
+                    probability: probabilities.as_ref().map(|all| all[class]),
+                })
+                .collect(),
+        }
     }
+}
+
+/// The name of a class, if there are names.
+fn name_of(names: &[String], class: usize) -> Option<&str> {
+    names.get(class).map(String::as_str)
 }
 
 /// What the scores of a network are.
@@ -197,17 +205,21 @@ fn shares(logits: &Array) -> Vec<(usize, f64)> {
     let plane = height * width;
     let mut counts = vec![0usize; classes];
     for pixel in 0..plane {
-        let logit = |class: usize| logits.values[class * plane + pixel];
-        let best = (1..classes).fold(
-            0,
-            |best, class| if logit(class) > logit(best) { class } else { best },
-        );
-        counts[best] += 1;
+        counts[likeliest_at(logits, plane, pixel)] += 1;
     }
-    let mut shares: Vec<(usize, usize)> = counts.into_iter().enumerate().filter(|&(_, n)| n > 0).collect();
-    shares.sort_by_key(|&(_, count)| Reverse(count));
-    let part = |(class, count): (usize, usize)| (class, count as f64 / plane as f64);
-    shares.into_iter().map(part).collect()
+    let mut found: Vec<(usize, usize)> = counts.into_iter().enumerate().filter(|&(_, n)| n > 0).collect();
+    found.sort_by_key(|&(_, count)| Reverse(count));
+    let shares = found.into_iter();
+    shares
+        .map(|(class, count)| (class, count as f64 / plane as f64))
+        .collect()
+}
+
+/// The class whose logit is the greatest at a pixel of a map of `plane` pixels, of equals the first.
+fn likeliest_at(logits: &Array, plane: usize, pixel: usize) -> usize {
+    let of_classes = logits.values[pixel..].iter().step_by(plane).enumerate();
+    let best = of_classes.reduce(|best, one| if one.1 > best.1 { one } else { best });
+    best.map_or(0, |(class, _)| class)
 }
 
 /// A class of an image or a map, as tables have it.
@@ -221,21 +233,29 @@ struct Line<'a> {
 
 impl<'a> Found<'a> {
     fn lines(&self) -> Vec<Line<'a>> {
-        let of_class = |class: &Class<'a>| Line {
+        match self {
+            Found::Classes { top } => top.iter().map(Line::of_class).collect(),
+            Found::Map { shares, .. } => shares.iter().map(Line::of_share).collect(),
+        }
+    }
+}
+
+impl<'a> Line<'a> {
+    fn of_class(class: &Class<'a>) -> Self {
+        Self {
             class: class.class,
             name: class.name,
             score: Some(class.score),
             part: class.probability,
-        };
-        let of_share = |share: &Share<'a>| Line {
+        }
+    }
+
+    fn of_share(share: &Share<'a>) -> Self {
+        Self {
             class: share.class,
             name: share.name,
             score: None,
             part: Some(share.share),
-        };
-        match self {
-            Found::Classes { top } => top.iter().map(of_class).collect(),
-            Found::Map { shares, .. } => shares.iter().map(of_share).collect(),
         }
     }
 }
@@ -247,9 +267,22 @@ pub struct Writer {
     map: bool,
     /// Whether there are labels to show.
     labelled: bool,
-    /// Characters of the columns of images and of class names; without names there is none.
+    /// Width in characters of the column of images.
     image: usize,
+    /// Width in characters of the column of class names, if there are names.
     class_name: Option<usize>,
+}
+
+/// The widest column of names that is kept aligned, in characters.
+const WIDEST: usize = 40;
+
+/// The headings of the columns of images and of class names.
+const IMAGE: &str = "image";
+const NAME: &str = "name";
+
+/// Characters of a name, as it is printed.
+fn printed_chars(name: &str) -> usize {
+    printable(name).chars().count()
 }
 
 impl Writer {
@@ -261,16 +294,14 @@ impl Writer {
         images: impl Iterator<Item = String>,
         classes: &[String],
     ) -> Self {
-        let length = |name: &str| printable(name).chars().count();
-        let width = |widest: Option<usize>, heading: &str| widest.unwrap_or(0).clamp(heading.len(), WIDEST);
-        let images = images.map(|name| length(&name)).max();
-        let names = classes.iter().map(|name| length(name)).max();
+        let widest_image = images.map(|name| printed_chars(&name)).max().unwrap_or(0);
+        let widest_name = classes.iter().map(|name| printed_chars(name)).max();
         Self {
             format,
             map,
             labelled: labelled && !map,
-            image: width(images, IMAGE),
-            class_name: names.map(|widest| width(Some(widest), NAME)),
+            image: widest_image.clamp(IMAGE.len(), WIDEST),
+            class_name: widest_name.map(|widest| widest.clamp(NAME.len(), WIDEST)),
         }
     }
 
@@ -304,26 +335,20 @@ impl Writer {
             let dims: Vec<String> = map.iter().map(ToString::to_string).collect();
             return format!("{name:<width$}  map {}\n", dims.join(" x "), width = self.image);
         }
-        let label = prediction.label.map_or("-".to_owned(), |label| label.to_string());
-        let rows = prediction
-            .found
-            .lines()
-            .into_iter()
-            .enumerate()
-            .map(|(rank, line)| {
-                let part = match (line.part, line.score) {
-                    (Some(part), _) => format!("{:.2}%", 100.0 * part),
-                    (None, score) => score.unwrap_or(f64::NAN).to_string(),
-                };
-                let (name, label) = if rank == 0 {
-                    (name.as_ref(), label.as_str())
-                } else {
-                    ("", "")
-                };
-                let class_name = printable(line.name.unwrap_or_default());
-                self.row(name, label, &line.class.to_string(), &class_name, &part)
-            });
-        rows.collect()
+        let mut image = name.as_ref();
+        let mut label = prediction.label.map_or("-".to_owned(), |label| label.to_string());
+        let mut rows = String::new();
+        for line in prediction.found.lines() {
+            let part = match line.part {
+                Some(part) => format!("{:.2}%", 100.0 * part),
+                None => line.score.unwrap_or(f64::NAN).to_string(),
+            };
+            let class_name = printable(line.name.unwrap_or_default());
+            rows += &self.row(image, &label, &line.class.to_string(), &class_name, &part);
+            image = "";
+            label.clear();
+        }
+        rows
     }
 
     fn row(&self, image: &str, label: &str, class: &str, name: &str, part: &str) -> String {
@@ -339,36 +364,29 @@ impl Writer {
     }
 
     fn csv(&self, prediction: &Prediction<'_>) -> String {
-        let label = prediction
-            .label
-            .map(|label| label.to_string())
-            .unwrap_or_default();
-        let lines = prediction
-            .found
-            .lines()
-            .into_iter()
-            .enumerate()
-            .map(|(at, line)| {
-                let (rank, class) = ((at + 1).to_string(), line.class.to_string());
-                let name = line.name.unwrap_or_default();
-                let number =
-                    |number: Option<f64>| number.map(|number| number.to_string()).unwrap_or_default();
-                let score = line.score.map(|score| score.to_string()).unwrap_or_default();
-                let part = number(line.part);
-                if self.map {
-                    csv_line(&[&prediction.name, &rank, &class, name, &part])
-                } else {
-                    csv_line(&[&prediction.name, &label, &rank, &class, name, &score, &part])
-                }
-            });
-        lines.collect()
+        let image = &prediction.name;
+        let label = text_of(prediction.label);
+        let mut lines = String::new();
+        for (at, line) in prediction.found.lines().into_iter().enumerate() {
+            let rank = (at + 1).to_string();
+            let class = line.class.to_string();
+            let name = line.name.unwrap_or_default();
+            let part = text_of(line.part);
+            lines += &if self.map {
+                csv_line(&[image, &rank, &class, name, &part])
+            } else {
+                let score = text_of(line.score);
+                csv_line(&[image, &label, &rank, &class, name, &score, &part])
+            };
+        }
+        lines
     }
 }
 
-/// The widest column of names that is kept aligned.
-const WIDEST: usize = 40;
-const IMAGE: &str = "image";
-const NAME: &str = "name";
+/// A number as a CSV field, which is empty where there is none.
+fn text_of(number: Option<impl ToString>) -> String {
+    number.map(|number| number.to_string()).unwrap_or_default()
+}
 
 fn csv_line(fields: &[&str]) -> String {
     let mut writer = csv::Writer::from_writer(Vec::new());

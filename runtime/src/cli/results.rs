@@ -23,8 +23,9 @@ const USUAL_OF_A_MAP: usize = 3;
 pub struct Results<'a> {
     job: &'a Job,
     writer: Writer,
-    /// Of the network's own outputs, and of its logits.
+    /// The file of the network's own outputs, if one is asked for.
     output: Option<ResultsFile>,
+    /// The file of its logits, if one is asked for.
     logits: Option<ResultsFile>,
     bar: Bar,
     /// Whether somebody reads the standard output.
@@ -48,12 +49,8 @@ impl<'a> Results<'a> {
         let types = decoding.tail.types();
         let types = types.expect("a plan is decoded only with a tail that can be run");
         let origin = origin(&job.data, plan)?;
-        let open = |path: Option<&Path>, ty: Option<&Type>| match (path, ty) {
-            (Some(path), Some(ty)) => open(job, path, ty, &origin).map(Some),
-            _ => Ok(None),
-        };
-        let mut output = open(job.files.output(), types.last())?;
-        let mut logits = open(job.files.logits(), types.first())?;
+        let mut output = open(job, job.files.output(), types.last(), &origin)?;
+        let mut logits = open(job, job.files.logits(), types.first(), &origin)?;
         let mut files: Vec<&mut ResultsFile> = output.iter_mut().chain(&mut logits).collect();
         let done = level(&mut files)?;
         let images = (0..job.data.len()).map(|index| job.data.name(index));
@@ -113,7 +110,8 @@ impl<'a> Results<'a> {
 
     /// Counts and prints one image's result.
     fn show(&mut self, plan: &ClientPlan, index: usize, result: &tail::Prediction) -> Result<(), CliError> {
-        let (decoding, map) = (&plan.part.output, result.class().is_none());
+        let decoding = &plan.part.output;
+        let map = result.class().is_none();
         let classes = decoding.tail.scores().classes();
         let label = classes.map(|classes| self.job.class(index, classes));
         let label = label.transpose()?.flatten();
@@ -153,18 +151,16 @@ impl<'a> Results<'a> {
         let mut report = tally.report(plan.program(), accuracy);
         let outcome = outcome.and_then(|()| self.complete());
         report.error = outcome.as_ref().err().map(|error| chain(error));
-        let reported = self
-            .job
-            .report
-            .as_deref()
-            .map_or(Ok(()), |path| write_report(path, &report));
+        let reported = match &self.job.report {
+            Some(path) => write_report(path, &report),
+            None => Ok(()),
+        };
         // Of two errors the first says more.
         outcome.and(reported).map_err(|source| self.with_kept(source))?;
         if self.done >= self.job.data.len() {
-            self.output
-                .iter()
-                .chain(&self.logits)
-                .for_each(ResultsFile::forget);
+            for file in self.output.iter().chain(&self.logits) {
+                file.forget();
+            }
         }
         self.summarise(&report)
     }
@@ -235,13 +231,14 @@ pub(super) fn origin(images: &DataSet, plan: &ClientPlan) -> Result<Origin, Data
 /// Brings files of results to as many rows as all of them have: a run may have ended between two of
 /// them. Then they are one row apart, and complete ones are not apart at all.
 fn level(files: &mut [&mut ResultsFile]) -> Result<usize, CliError> {
-    let by_rows = |file: &&&mut ResultsFile| file.rows();
-    let (Some(longest), Some(shortest)) =
-        (files.iter().max_by_key(by_rows), files.iter().min_by_key(by_rows))
-    else {
+    let Some(longest) = files.iter().max_by_key(|file| file.rows()) else {
         return Ok(0);
     };
-    let (rows, fewer) = (longest.rows(), shortest.rows());
+    let Some(shortest) = files.iter().min_by_key(|file| file.rows()) else {
+        return Ok(0);
+    };
+    let rows = longest.rows();
+    let fewer = shortest.rows();
     let apart = if longest.is_complete() { 0 } else { 1 };
     if rows - fewer > apart {
         return Err(CliError::Apart {
@@ -257,17 +254,27 @@ fn level(files: &mut [&mut ResultsFile]) -> Result<usize, CliError> {
     Ok(fewer)
 }
 
-fn open(job: &Job, path: &Path, ty: &Type, origin: &Origin) -> Result<ResultsFile, DataError> {
+/// Opens the file for arrays of type `ty`, if one is asked for and the network has such arrays.
+fn open(
+    job: &Job,
+    path: Option<&Path>,
+    ty: Option<&Type>,
+    origin: &Origin,
+) -> Result<Option<ResultsFile>, DataError> {
+    let Some((path, ty)) = path.zip(ty) else {
+        return Ok(None);
+    };
     let row = Row {
         dtype: ty.dtype,
         dims: ty.row_dims().to_vec(),
     };
-    let open = if job.resume {
-        ResultsFile::resume
+    let images = job.data.len();
+    let file = if job.resume {
+        ResultsFile::resume(path, row, images, origin)?
     } else {
-        ResultsFile::create
+        ResultsFile::create(path, row, images, origin)?
     };
-    open(path, row, job.data.len(), origin)
+    Ok(Some(file))
 }
 
 /// Refuses a file that could not be written, before work is done for it.

@@ -156,27 +156,25 @@ impl DataSet {
         preprocess: Option<&Preprocess>,
         labels: Option<(&Path, Labels)>,
     ) -> Result<Self, DataError> {
-        let wrong = |source| DataError::Npy {
-            path: path.to_owned(),
-            source,
-        };
         if !npy::is_npy(path).map_err(unreadable(path))? {
             return Err(DataError::NotData {
                 path: path.to_owned(),
             });
         }
-        let array = NpyArray::open(path).map_err(wrong)?;
-        let source = if array.is_float() {
-            Source::Floats(as_batch(array, NpyError::NotNchw).map_err(wrong)?)
+        let array = NpyArray::open(path).map_err(wrong_array(path))?;
+        let axes = if array.is_float() {
+            NpyError::NotNchw
         } else {
-            let array = as_batch(array, NpyError::NotNhwc).map_err(wrong)?;
-            let preprocess = required(preprocess, path)?;
-            check_channels(array.shape(), preprocess.channels()).map_err(wrong)?;
-            Source::Bytes(array, preprocess)
+            NpyError::NotNhwc
         };
-        let len = match &source {
-            Source::Floats(array) | Source::Bytes(array, _) => array.shape()[0],
-            Source::Pictures(files, _) => files.len(),
+        let array = as_batch(array, axes).map_err(wrong_array(path))?;
+        let len = array.shape()[0];
+        let source = if array.is_float() {
+            Source::Floats(array)
+        } else {
+            let preprocess = required(preprocess, path)?;
+            check_channels(array.shape(), preprocess.channels()).map_err(wrong_array(path))?;
+            Source::Bytes(array, preprocess)
         };
         let labels = labels.map(|(file, labels)| one_each(file, labels, len));
         Ok(Self {
@@ -332,6 +330,11 @@ fn unreadable(path: &Path) -> impl FnOnce(std::io::Error) -> DataError {
     |source| DataError::Read { path, source }
 }
 
+fn wrong_array(path: &Path) -> impl FnOnce(NpyError) -> DataError {
+    let path = path.to_owned();
+    |source| DataError::Npy { path, source }
+}
+
 fn required(preprocess: Option<&Preprocess>, path: &Path) -> Result<Preprocess, DataError> {
     preprocess.cloned().ok_or_else(|| DataError::PreprocessMissing {
         path: path.to_owned(),
@@ -357,15 +360,16 @@ fn inner(array: &NpyArray) -> (usize, usize, usize) {
     }
 }
 
+/// Refuses images `[N, H, W, C]` of another number of channels.
 fn check_channels(shape: &[usize], expected: usize) -> Result<(), NpyError> {
-    let (first, last) = (shape[1], shape[3]);
-    if last == expected {
+    let found = shape[3];
+    if found == expected {
         return Ok(());
     }
     Err(NpyError::Channels {
-        found: last,
+        found,
         expected,
-        channels_first: first == expected,
+        channels_first: shape[1] == expected,
     })
 }
 
@@ -388,12 +392,10 @@ fn pictures_in(folder: &Path) -> Result<Vec<String>, DataError> {
 }
 
 fn is_picture(path: &Path) -> bool {
-    let known = |extension: &OsStr| {
-        let mut kinds = ["jpg", "jpeg", "png"].iter();
-        kinds.any(|kind| extension.eq_ignore_ascii_case(kind))
-    };
     let name = path.file_name().unwrap_or_default();
-    !name.as_encoded_bytes().starts_with(b".") && path.extension().is_some_and(known)
+    let extension = path.extension().unwrap_or_default();
+    let mut kinds = ["jpg", "jpeg", "png"].iter();
+    !name.as_encoded_bytes().starts_with(b".") && kinds.any(|kind| extension.eq_ignore_ascii_case(kind))
 }
 
 /// Such a name could stand neither in a report nor in a label file.
@@ -418,20 +420,21 @@ fn chosen(folder: &Path, labels: &Path, lines: Vec<LabelLine>) -> Result<(Vec<St
 
 /// The class that a label text gives to one file: its first line for it.
 fn class_of(file: &str, labels: &Path, lines: &[LabelLine]) -> Result<i64, DataError> {
-    let here = |part: &Component<'_>| !matches!(part, Component::CurDir);
-    let names = |line: &&LabelLine| {
-        Path::new(&line.file)
-            .components()
-            .filter(here)
-            .eq(Path::new(file).components())
-    };
-    let line = lines.iter().find(names);
+    let line = lines.iter().find(|line| is_same_file(&line.file, file));
     line.map(|line| line.class).ok_or_else(|| DataError::Labels {
         path: labels.to_owned(),
         source: LabelsError::NotNamed {
             file: file.to_owned(),
         },
     })
+}
+
+/// Whether a label text names this file, which is without folders of its own.
+fn is_same_file(named: &str, file: &str) -> bool {
+    let named = Path::new(named).components();
+    named
+        .filter(|part| !matches!(part, Component::CurDir))
+        .eq(Path::new(file).components())
 }
 
 /// Labels in order, exactly one per image.

@@ -59,7 +59,7 @@ pub enum DataError {
     /// The partial file of other results, or none at all.
     #[error("`{}` is not what an interrupted run over these images left: remove it, or name another file", path.display())]
     Foreign {
-        /// The file.
+        /// The file that stands where the partial file would.
         path: PathBuf,
     },
     /// The partial file of another model, or of other images.
@@ -99,13 +99,13 @@ pub enum DataError {
     NoPlace {
         /// The partial file.
         path: PathBuf,
-        /// The image.
+        /// The image's number, from 0.
         index: usize,
-        /// Its result's dimensions.
+        /// Dimensions of its result.
         found: Vec<usize>,
-        /// Those of the file's.
+        /// Dimensions of the results that the file takes.
         shape: Vec<usize>,
-        /// How many there are to be.
+        /// How many results the file takes.
         total: usize,
     },
     /// Results are to replace something that is no file.
@@ -153,7 +153,7 @@ pub enum DataError {
         path.display()
     )]
     NotData {
-        /// The file.
+        /// What was given as data.
         path: PathBuf,
     },
     /// Bytes need a preprocess description to become network inputs.
@@ -164,7 +164,7 @@ pub enum DataError {
         path.display()
     )]
     PreprocessMissing {
-        /// The data.
+        /// The array, picture or folder of 8-bit images.
         path: PathBuf,
     },
     /// A folder without any image.
@@ -174,7 +174,7 @@ pub enum DataError {
         path.display()
     )]
     EmptyFolder {
-        /// The folder.
+        /// The folder that was searched.
         path: PathBuf,
     },
     /// An index past the last image.
@@ -191,11 +191,11 @@ pub enum DataError {
          nothing was written"
     )]
     OutputShape {
-        /// The image.
+        /// The first image that differs, from 0.
         index: usize,
-        /// Its dimensions.
+        /// Dimensions of its output.
         found: Vec<usize>,
-        /// Those of the first.
+        /// Dimensions of the first image's output.
         shape: Vec<usize>,
     },
 }
@@ -293,9 +293,9 @@ pub enum PreprocessError {
     /// A side of zero or beyond reason.
     #[error("{key} is {value}, but must lie in 1 to {max}")]
     Side {
-        /// The key.
+        /// The key in the description.
         key: &'static str,
-        /// Its value.
+        /// The number of pixels that it gives.
         value: u32,
         /// The largest that is accepted.
         max: u32,
@@ -332,7 +332,7 @@ pub enum LabelsError {
     /// No line for the one picture.
     #[error("none of its lines \"file class\" names `{file}`, the picture: add one, or leave --labels out")]
     NotNamed {
-        /// The picture.
+        /// The picture's file name.
         file: String,
     },
     /// A line that is not `file class`.
@@ -349,7 +349,7 @@ pub enum LabelsError {
     MissingFile {
         /// The line, counted from 1.
         line: usize,
-        /// The name.
+        /// The file as the line names it.
         file: String,
     },
     /// A name that leads out of the folder.
@@ -360,7 +360,7 @@ pub enum LabelsError {
     OutsideFolder {
         /// The line, counted from 1.
         line: usize,
-        /// The name.
+        /// The file as the line names it.
         file: String,
     },
     /// Text labels for an array.
@@ -476,7 +476,7 @@ pub enum ImageProblem {
     /// Not the network's input.
     #[error("its shape is {found}, but the network takes {expected}; {remedy}")]
     Shape {
-        /// The image's shape.
+        /// Shape of the image.
         found: ImageShape,
         /// The network's.
         expected: ImageShape,

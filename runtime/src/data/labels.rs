@@ -25,7 +25,7 @@ pub struct LabelLine {
     pub line: usize,
     /// The file, relative to the data folder.
     pub file: String,
-    /// Its class.
+    /// The file's class, or [`UNLABELLED`].
     pub class: i64,
 }
 
@@ -81,12 +81,10 @@ fn is_ignored(line: &str) -> bool {
 
 fn from_line(line: usize, text: &str) -> Result<LabelLine, LabelsError> {
     let mut columns = text.split_whitespace();
-    let (Some(file), Some(class)) = (columns.next(), columns.next()) else {
-        return Err(LabelsError::Line { line });
-    };
-    let class = class.parse().ok().filter(|&class| class >= UNLABELLED);
+    let file = columns.next().ok_or(LabelsError::Line { line })?.to_owned();
+    let class = columns.next().and_then(|class| class.parse().ok());
+    let class = class.filter(|&class| class >= UNLABELLED);
     let class = class.ok_or(LabelsError::Line { line })?;
-    let file = file.to_owned();
     if leads_outside(&file) {
         return Err(LabelsError::OutsideFolder { line, file });
     }
@@ -95,8 +93,8 @@ fn from_line(line: usize, text: &str) -> Result<LabelLine, LabelsError> {
 
 /// A label file that was passed on must not pick files from elsewhere on the disk.
 fn leads_outside(file: &str) -> bool {
-    let inside = |part| matches!(part, Component::Normal(_) | Component::CurDir);
-    !Path::new(file).components().all(inside)
+    let mut parts = Path::new(file).components();
+    parts.any(|part| !matches!(part, Component::Normal(_) | Component::CurDir))
 }
 
 #[cfg(test)]

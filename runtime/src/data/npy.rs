@@ -107,7 +107,7 @@ impl NpyArray {
         }
     }
 
-    /// The same as bytes, of which floats are none.
+    /// One item of the first axis as bytes, in C order; an error if the elements are floats.
     pub(super) fn bytes(&self, index: usize) -> Result<Vec<u8>, NpyError> {
         match &self.elements {
             Elements::U8(items) => items.item(index, &self.shape),
@@ -161,7 +161,8 @@ impl<T: Deserialize + Copy> Items<T> {
 /// Where an element of the first item lies in Fortran order, in which the first axis varies fastest.
 fn fortran(flat: usize, shape: &[usize]) -> usize {
     let mut stride: usize = shape.iter().product();
-    let (mut rest, mut place) = (flat, 0);
+    let mut rest = flat;
+    let mut place = 0;
     for &length in shape[1..].iter().rev() {
         stride /= length;
         place += rest % length * stride;
@@ -176,24 +177,26 @@ pub(super) type Integers = (Vec<usize>, Vec<Option<i64>>);
 
 /// An array of integers of any type; no array at all if its elements are no integers.
 pub(super) fn integers(path: &Path) -> Result<Option<Integers>, NpyError> {
-    fn all<T: Deserialize + TryInto<i64>>(file: NpyFile<BufReader<File>>) -> io::Result<Vec<Option<i64>>> {
-        let values = file.into_vec::<T>()?.into_iter();
-        Ok(values.map(|value| value.try_into().ok()).collect())
-    }
     let file = open(path)?;
     let shape = header::shape(file.header())?;
     let values = match kind(&file.dtype()) {
-        Some((TypeChar::Int, 1)) => all::<i8>(file)?,
-        Some((TypeChar::Int, 2)) => all::<i16>(file)?,
-        Some((TypeChar::Int, 4)) => all::<i32>(file)?,
-        Some((TypeChar::Int, 8)) => all::<i64>(file)?,
-        Some((TypeChar::Uint, 1)) => all::<u8>(file)?,
-        Some((TypeChar::Uint, 2)) => all::<u16>(file)?,
-        Some((TypeChar::Uint, 4)) => all::<u32>(file)?,
-        Some((TypeChar::Uint, 8)) => all::<u64>(file)?,
+        Some((TypeChar::Int, 1)) => elements::<i8>(file)?,
+        Some((TypeChar::Int, 2)) => elements::<i16>(file)?,
+        Some((TypeChar::Int, 4)) => elements::<i32>(file)?,
+        Some((TypeChar::Int, 8)) => elements::<i64>(file)?,
+        Some((TypeChar::Uint, 1)) => elements::<u8>(file)?,
+        Some((TypeChar::Uint, 2)) => elements::<u16>(file)?,
+        Some((TypeChar::Uint, 4)) => elements::<u32>(file)?,
+        Some((TypeChar::Uint, 8)) => elements::<u64>(file)?,
         _ => return Ok(None),
     };
     Ok(Some((shape, values)))
+}
+
+/// All elements of an array of this type, `None` where one is beyond 64 bits with a sign.
+fn elements<T: Deserialize + TryInto<i64>>(file: NpyFile<BufReader<File>>) -> io::Result<Vec<Option<i64>>> {
+    let values = file.into_vec::<T>()?.into_iter();
+    Ok(values.map(|value| value.try_into().ok()).collect())
 }
 
 /// Kind and bytes of elements that are no records.

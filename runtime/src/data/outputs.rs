@@ -22,8 +22,9 @@ pub fn write_arrays(path: impl AsRef<Path>, rows: &[Array]) -> Result<(), DataEr
         .first()
         .map_or((&[][..], DType::F32), |row| (&row.dims, row.dtype));
     let len = dims.iter().try_fold(1_usize, |len, &n| len.checked_mul(n));
-    let differs = |row: &Array| row.dims != dims || row.dtype != dtype || Some(row.len()) != len;
-    if let Some(index) = rows.iter().position(differs) {
+    let mut all = rows.iter();
+    if let Some(index) = all.position(|row| row.dims != dims || row.dtype != dtype || Some(row.len()) != len)
+    {
         return Err(DataError::OutputShape {
             index,
             found: rows[index].dims.clone(),
@@ -31,15 +32,16 @@ pub fn write_arrays(path: impl AsRef<Path>, rows: &[Array]) -> Result<(), DataEr
         });
     }
     let shape: Vec<usize> = [rows.len()].iter().chain(dims).copied().collect();
-    let write = || {
-        let mut file = PrivateFile::create(path)?;
-        write_array(&mut file, rows, dtype, &shape)?;
-        file.commit()
-    };
-    write().map_err(|source| DataError::Write {
+    write_file(path, rows, dtype, &shape).map_err(|source| DataError::Write {
         path: path.to_owned(),
         source,
     })
+}
+
+fn write_file(path: &Path, rows: &[Array], dtype: DType, shape: &[usize]) -> io::Result<()> {
+    let mut file = PrivateFile::create(path)?;
+    write_array(&mut file, rows, dtype, shape)?;
+    file.commit()
 }
 
 fn write_array(file: &mut impl Write, rows: &[Array], dtype: DType, shape: &[usize]) -> io::Result<()> {

@@ -74,7 +74,7 @@ fn too_large() -> ImageProblem {
 fn jpeg_is_complete(bytes: &[u8]) -> bool {
     const END_OF_IMAGE: u8 = 0xD9;
     let mut at = 0;
-    while let (Some(&first), Some(&second)) = (bytes.get(at), bytes.get(at + 1)) {
+    while let Some(&[first, second]) = bytes.get(at..).and_then(<[u8]>::first_chunk) {
         at += match (first, second) {
             (0xFF, END_OF_IMAGE) => return true,
             (0xFF, 0x00 | 0x01 | 0xD0..=0xD8) => 2,

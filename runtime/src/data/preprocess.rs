@@ -93,22 +93,17 @@ impl Preprocess {
 
     /// Per channel, the least and the greatest value that any byte of 0 to 255 becomes.
     pub fn value_range(&self) -> Vec<(f32, f32)> {
-        let range = |normal: &Normal| {
+        let mut ranges = Vec::with_capacity(self.normal.len());
+        for normal in &self.normal {
             // The map is linear, so the ends of the bytes are the ends of the values.
-            let (a, b) = (self.value(0.0, normal), self.value(255.0, normal));
-            (a.min(b), a.max(b))
-        };
-        self.normal.iter().map(range).collect()
+            let of_black = self.value(0.0, normal);
+            let of_white = self.value(255.0, normal);
+            ranges.push((of_black.min(of_white), of_black.max(of_white)));
+        }
+        ranges
     }
 
     /// Makes a network input of a decoded image; a grey description takes its luma (ITU-R 601).
-    pub fn apply_rgb8(&self, rgb: RgbImage) -> Result<ImageTensor, DataError> {
-        self.apply_rgb(rgb).map_err(|source| DataError::Image {
-            name: "the image".to_owned(),
-            source,
-        })
-    }
-
     pub(super) fn apply_rgb(&self, rgb: RgbImage) -> Result<ImageTensor, ImageProblem> {
         let pixels = Pixels {
             width: rgb.width() as usize,
@@ -122,6 +117,7 @@ impl Preprocess {
         }
     }
 
+    /// Makes a network input of an image that has the description's channels.
     pub(super) fn apply(&self, pixels: Pixels) -> Result<ImageTensor, ImageProblem> {
         if pixels.channels != self.channels() {
             return Err(ImageProblem::Channels {
@@ -156,15 +152,15 @@ impl Preprocess {
         })
     }
 
+    /// Width and height after resizing.
     fn resized(&self, width: usize, height: usize) -> Result<(usize, usize), ImageProblem> {
         let ratio = match self.resize {
             None => return Ok((width, height)),
             Some(Resize::ShorterSide(side)) => f64::from(side) / width.min(height) as f64,
             Some(Resize::LongerSide(side)) => f64::from(side) / width.max(height) as f64,
         };
-        // Ties go to even, as Python's `round` has them.
-        let scaled = |side: usize| (side as f64 * ratio).round_ties_even().max(1.0) as u64;
-        let (width, height) = (scaled(width), scaled(height));
+        let width = scaled(width, ratio);
+        let height = scaled(height, ratio);
         if width.max(height) > MAX_RESIZED_SIDE || width * height > MAX_RESIZED_PIXELS {
             return Err(ImageProblem::Stretched {
                 width,
@@ -190,6 +186,7 @@ impl Preprocess {
         Ok(((width - crop) / 2, (height - crop) / 2, (crop, crop)))
     }
 
+    /// Width and height after what is cut, of this size, has its place on the canvas.
     fn placed(&self, (width, height): (usize, usize)) -> Result<(usize, usize), ImageProblem> {
         let Some(canvas) = self.canvas.map(|canvas| canvas.side as usize) else {
             return Ok((width, height));
@@ -206,7 +203,8 @@ impl Preprocess {
 
     /// Cuts, places and normalises in one pass over the output.
     fn normalise(&self, resized: &Pixels, geometry: &Geometry) -> ImageTensor {
-        let ((width, height), (cut_width, cut_height)) = (geometry.output, geometry.cut);
+        let (width, height) = geometry.output;
+        let (cut_width, cut_height) = geometry.cut;
         let channels = self.channels();
         let fill = self.canvas.map_or(0.0, |canvas| canvas.fill);
         let mut values = Vec::with_capacity(channels * width * height);
@@ -245,17 +243,25 @@ struct Geometry {
     output: (usize, usize),
 }
 
-/// ITU-R 601 in 16-bit fixed point; of a grey pixel exactly its grey.
+/// A side in pixels at this ratio, at least one; ties go to even, as Python's `round` has them.
+fn scaled(side: usize, ratio: f64) -> u64 {
+    (side as f64 * ratio).round_ties_even().max(1.0) as u64
+}
+
+/// An image's luma, an image of one channel.
 fn luma(rgb: &Pixels) -> Pixels {
-    let grey = |pixel: &[u8]| {
-        let part = |channel: usize, weight: u32| u32::from(pixel[channel]) * weight;
-        ((part(0, 19_595) + part(1, 38_470) + part(2, 7_471) + (1 << 15)) >> 16) as u8
-    };
+    let pixels = rgb.bytes.as_chunks::<3>().0;
     Pixels {
         channels: 1,
-        bytes: rgb.bytes.chunks_exact(3).map(grey).collect(),
+        bytes: pixels.iter().map(|pixel| luma_of(*pixel)).collect(),
         ..*rgb
     }
+}
+
+/// ITU-R 601 in 16-bit fixed point, rounded to nearest; of a grey pixel exactly its grey.
+fn luma_of(rgb: [u8; 3]) -> u8 {
+    let [red, green, blue] = rgb.map(u32::from);
+    ((19_595 * red + 38_470 * green + 7_471 * blue + (1 << 15)) >> 16) as u8
 }
 
 /// The keys of the file, and the form in which a description travels.
@@ -325,17 +331,17 @@ fn check_sides(from: &Description) -> Result<(), PreprocessError> {
 }
 
 fn check_numbers(from: &Description) -> Result<(), PreprocessError> {
-    let (mean, std) = (from.mean.len(), from.std.len());
+    let mean = from.mean.len();
+    let std = from.std.len();
     if mean != std || !matches!(mean, 1 | 3) {
         return Err(PreprocessError::ChannelCount { mean, std });
     }
-    let finite = |numbers: &[f64]| numbers.iter().all(|number| number.is_finite());
     for (key, numbers) in [
         ("scale", [from.scale].as_slice()),
         ("mean", &from.mean),
         ("std", &from.std),
     ] {
-        if !finite(numbers) {
+        if !numbers.iter().all(|number| number.is_finite()) {
             return Err(PreprocessError::NotFinite(key));
         }
     }

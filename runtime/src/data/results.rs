@@ -31,6 +31,7 @@ pub use record::Origin;
 pub struct ResultsFile {
     path: PathBuf,
     partial: PathBuf,
+    /// Whose rows these are.
     record: Record,
     file: File,
     row: Row,
@@ -111,7 +112,7 @@ impl ResultsFile {
     /// give the array its name. Without such a run it is [`create`](Self::create).
     ///
     /// # Errors
-    /// As of `create`, and if those rows are of another kind or origin, or more than `total`.
+    /// As [`create`](Self::create), and if those rows are of another kind or origin, or more than `total`.
     pub fn resume(path: &Path, row: Row, total: usize, origin: &Origin) -> Result<Self, DataError> {
         let mut results = Self::open(path, row, total, origin)?;
         let past = results.record.past();
@@ -172,9 +173,9 @@ impl ResultsFile {
             });
         }
         let mut bytes = Vec::with_capacity(self.row.bytes());
-        row.values
-            .iter()
-            .for_each(|&value| row.dtype.push(value, &mut bytes));
+        for value in &row.values {
+            row.dtype.push(*value, &mut bytes);
+        }
         let written = self.write_at(self.bytes(self.rows), &bytes);
         let counted = written.and_then(|()| self.count(self.rows + 1));
         counted.map_err(|source| self.failed(source))?;
@@ -282,14 +283,15 @@ impl ResultsFile {
 
     /// Whether the complete array has its name already.
     fn is_named(&self) -> bool {
-        let whole = |metadata: fs::Metadata| metadata.len() == self.bytes(self.total);
-        fs::metadata(&self.path).is_ok_and(whole)
+        let whole = self.bytes(self.total);
+        fs::metadata(&self.path).is_ok_and(|metadata| metadata.len() == whole)
             && matches!(self.rows_in(&self.path), Ok(Some(rows)) if rows == self.total)
     }
 
     /// Takes the array that has its name for this run's.
     fn complete(&mut self) -> Result<(), DataError> {
-        (self.rows, self.state) = (self.total, State::Complete);
+        self.rows = self.total;
+        self.state = State::Complete;
         fs::remove_file(&self.partial).map_err(|source| self.failed(source))
     }
 
@@ -312,7 +314,8 @@ impl ResultsFile {
 
     /// Makes the file an array of its first `rows` rows, with room for all.
     fn go_on(&mut self, rows: usize) -> Result<(), DataError> {
-        (self.rows, self.state) = (rows, State::Begun);
+        self.rows = rows;
+        self.state = State::Begun;
         // Rows that are not counted may be there, and not the other way round.
         let counted = self.count(rows);
         let cut = counted.and_then(|()| self.file.set_len(self.bytes(rows)));
@@ -414,8 +417,10 @@ fn claim(file: &File) -> io::Result<()> {
 
 /// Whether the open file is what the name leads to.
 fn is_still(file: &File, path: &Path) -> bool {
-    let (opened, named) = (fstat(file), lstat(path));
-    matches!((opened, named), (Ok(a), Ok(b)) if (a.st_dev, a.st_ino) == (b.st_dev, b.st_ino))
+    match (fstat(file), lstat(path)) {
+        (Ok(opened), Ok(named)) => (opened.st_dev, opened.st_ino) == (named.st_dev, named.st_ino),
+        _ => false,
+    }
 }
 
 fn write_error(path: &Path) -> impl FnOnce(io::Error) -> DataError {

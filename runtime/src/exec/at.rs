@@ -19,7 +19,7 @@ pub(super) struct At<'a> {
 }
 
 impl<'a> At<'a> {
-    /// Begins now.
+    /// The step of one inference, whose time runs from now on.
     pub(super) fn new(step: &'a Step, inference: u32, watch: &'a StopWatch) -> Self {
         Self {
             step,

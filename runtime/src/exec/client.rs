@@ -46,14 +46,14 @@ impl Client {
         }
     }
 
-    /// The same party, whose time this watch takes.
+    /// The party, with a watch that takes the time of its steps.
     #[must_use]
     pub fn with_watch(mut self, watch: StopWatch) -> Self {
         self.watch = watch;
         self
     }
 
-    /// The plan.
+    /// The client's plan, which it runs.
     pub fn plan(&self) -> &ClientPlan {
         &self.plan
     }

@@ -51,14 +51,14 @@ impl Helper {
         }
     }
 
-    /// The same party, whose time this watch takes.
+    /// The party, with a watch that takes the time of its steps.
     #[must_use]
     pub fn with_watch(mut self, watch: StopWatch) -> Self {
         self.watch = watch;
         self
     }
 
-    /// The plan.
+    /// The helper's plan, which it runs.
     pub fn plan(&self) -> &HelperPlan {
         &self.plan
     }

@@ -47,27 +47,27 @@ pub enum ExecError {
     /// A link failed, or its peer sent another frame than the plan foresees.
     #[error("step {step} ({origin})")]
     Link {
-        /// The step.
+        /// The step at which it failed.
         step: ValueId,
         /// ONNX name of its origin.
         origin: String,
-        /// What happened.
+        /// Why.
         #[source]
         source: LinkError,
     },
     /// A link failed when what several steps had for it was to be sent.
     #[error("what was ready for {peer} could not be sent")]
     Flush {
-        /// To whom.
+        /// For whom it was.
         peer: Peer,
-        /// What happened.
+        /// Why.
         #[source]
         source: LinkError,
     },
     /// A message has the right length but cannot be what it should be.
     #[error("step {step} ({origin}): {peer} sent a malformed message; check that it runs the same version")]
     Malformed {
-        /// The step.
+        /// The step at which it failed.
         step: ValueId,
         /// ONNX name of its origin.
         origin: String,
@@ -80,9 +80,9 @@ pub enum ExecError {
     /// The caller gave an image of another size than the plan's input.
     #[error("the image has {given} values, and the plan expects {expected}")]
     Image {
-        /// Values given.
+        /// Values of the image.
         given: usize,
-        /// Values expected.
+        /// Values of the plan's input.
         expected: usize,
     },
     /// The caller gave another number of images than of prepared inferences.

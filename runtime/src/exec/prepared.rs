@@ -60,7 +60,7 @@ pub(super) struct Site<'a> {
 struct Constants<'a> {
     /// Gives them, if the party has any; the number is how many there are.
     values: &'a dyn Fn(ConstId, usize) -> Option<Tensor<i32>>,
-    /// Those that are no weights. Several steps may use the same ones.
+    /// By constant: its values, unless it is a weight or this party has none. Several steps may share them.
     plain: Vec<Option<Arc<[i32]>>>,
 }
 
@@ -163,17 +163,16 @@ impl Site<'_> {
 
 impl<'a> Constants<'a> {
     fn new(program: &Program, values: &'a dyn Fn(ConstId, usize) -> Option<Tensor<i32>>) -> Self {
-        let ids = (0..program.constants.len() as u32).map(ConstId);
-        let plain = |id: ConstId| match program.constants[id.index()].kind {
-            ConstKind::Weight => None,
-            ConstKind::Bias | ConstKind::Multiplier | ConstKind::Level | ConstKind::SumLevel => {
-                values(id, length(program, id)).map(|tensor| Arc::from(tensor.values()))
-            }
-        };
-        Self {
-            values,
-            plain: ids.map(plain).collect(),
+        let mut plain = Vec::with_capacity(program.constants.len());
+        for id in (0..program.constants.len() as u32).map(ConstId) {
+            plain.push(match program.constants[id.index()].kind {
+                ConstKind::Weight => None,
+                ConstKind::Bias | ConstKind::Multiplier | ConstKind::Level | ConstKind::SumLevel => {
+                    values(id, length(program, id)).map(|tensor| Arc::from(tensor.values()))
+                }
+            });
         }
+        Self { values, plain }
     }
 }
 

@@ -5,7 +5,7 @@
 //! result into the output. A fully connected layer is the case of one pixel: nothing but the
 //! stream of the weights.
 
-use super::block::{Block, all_lines, blocks};
+use super::block::{all_lines, blocks};
 use super::buffer::Aligned;
 use super::isa::Isa;
 use super::micro::{Panels, multiply, widened};
@@ -23,11 +23,13 @@ pub(super) fn conv(view: &View<'_>, weights: &PackedWeights, out: &mut [u32]) {
     let shape = weights.shape();
     let pixels = gather(weights.isa(), view);
     let tasks = tasks(weights.isa(), shape, out);
-    let run = |task: Task<'_>| task.run(weights, &pixels);
     if shape.macs() < WORTH_SHARING {
-        tasks.into_iter().for_each(run);
+        for task in tasks {
+            task.run(weights, &pixels);
+        }
     } else {
-        tasks.into_par_iter().with_max_len(1).for_each(run);
+        let tasks = tasks.into_par_iter().with_max_len(1);
+        tasks.for_each(|task| task.run(weights, &pixels));
     }
 }
 
@@ -58,7 +60,7 @@ fn gather(isa: Isa, view: &View<'_>) -> Aligned {
             parts.extend(part.map(|part| (group, block, part)));
         }
     }
-    let fill = |(group, block, part): (usize, Block, &mut [u32])| {
+    parts.into_par_iter().for_each(|(group, block, part)| {
         let packing = PackPixels::<8> {
             image: view.group(group),
             offsets: &offsets,
@@ -67,8 +69,7 @@ fn gather(isa: Isa, view: &View<'_>) -> Aligned {
             panels: part,
         };
         widened(isa, packing);
-    };
-    parts.into_par_iter().for_each(fill);
+    });
     words
 }
 
@@ -80,7 +81,8 @@ struct Task<'a> {
 }
 
 fn tasks<'a>(isa: Isa, shape: &ConvShape, out: &'a mut [u32]) -> Vec<Task<'a>> {
-    let (lanes, channels) = (isa.lanes(), shape.group_out());
+    let lanes = isa.lanes();
+    let channels = shape.group_out();
     let mut tasks = Vec::new();
     for (group, mut out) in out.chunks_exact_mut(channels * shape.plane()).enumerate() {
         for vectors in evenly(channels.div_ceil(lanes), isa.max_vectors()) {
@@ -95,7 +97,8 @@ fn tasks<'a>(isa: Isa, shape: &ConvShape, out: &'a mut [u32]) -> Vec<Task<'a>> {
 
 impl Task<'_> {
     fn run(self, weights: &PackedWeights, pixels: &[u32]) {
-        let (depth, plane) = (weights.shape().depth(), weights.shape().plane());
+        let depth = weights.shape().depth();
+        let plane = weights.shape().plane();
         let all_lines = all_lines(depth);
         let width = self.columns.len();
         let mut sums = Aligned::zeroed(plane * width);

@@ -68,7 +68,8 @@ impl Job<'_> {
 
     /// One output plane, band by band.
     fn filter(&self, taps: &[Tap], image: &[u32], band: &mut [u32], out: &mut [u32]) {
-        let (stride, width) = (self.phases.row_len(), self.phases.shape.out_w());
+        let stride = self.phases.row_len();
+        let width = self.phases.shape.out_w();
         for rows in evenly(self.phases.shape.out_h(), band_rows(self.phases)) {
             let len = ((rows.len() - 1) * stride + width).next_multiple_of(CORRELATE_BLOCK);
             let band = &mut band[..len];

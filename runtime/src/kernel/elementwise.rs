@@ -16,7 +16,15 @@ const CHUNK: usize = 1 << 15;
 ///
 /// If the lengths differ.
 pub fn add_assign(isa: Isa, out: &mut [u32], x: &[u32]) {
-    pairwise(isa, Op::Add, out, x);
+    assert_eq!(out.len(), x.len(), "tensors must have the same length");
+    let isa = isa.clamped();
+    let op = Op::Add;
+    if out.len() <= CHUNK {
+        return widened(isa, Elementwise { op, out, x });
+    }
+    out.par_chunks_mut(CHUNK)
+        .zip(x.par_chunks(CHUNK))
+        .for_each(|(out, x)| widened(isa, Elementwise { op, out, x }));
 }
 
 /// `out[c, i] = x[c, i] · multipliers[c]`, where each channel has `plane` elements.
@@ -31,8 +39,8 @@ pub fn mul_channel(isa: Isa, out: &mut [u32], x: &[u32], multipliers: &[u32], pl
         return;
     }
     let isa = isa.clamped();
-    let (out, x) = (out.par_chunks_mut(plane), x.par_chunks(plane));
-    out.zip(x)
+    out.par_chunks_mut(plane)
+        .zip(x.par_chunks(plane))
         .zip(multipliers)
         .with_min_len(CHUNK.div_ceil(plane))
         .for_each(|((out, x), &multiplier)| {
@@ -45,17 +53,6 @@ pub fn mul_channel(isa: Isa, out: &mut [u32], x: &[u32], multipliers: &[u32], pl
 enum Op {
     Add,
     Scale(u32),
-}
-
-fn pairwise(isa: Isa, op: Op, out: &mut [u32], x: &[u32]) {
-    assert_eq!(out.len(), x.len(), "tensors must have the same length");
-    let isa = isa.clamped();
-    if out.len() <= CHUNK {
-        return widened(isa, Elementwise { op, out, x });
-    }
-    out.par_chunks_mut(CHUNK)
-        .zip(x.par_chunks(CHUNK))
-        .for_each(|(out, x)| widened(isa, Elementwise { op, out, x }));
 }
 
 struct Elementwise<'a> {

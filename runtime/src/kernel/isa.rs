@@ -46,8 +46,8 @@ impl Isa {
 
     /// The instruction sets that this CPU runs, slowest first.
     pub fn available() -> Vec<Isa> {
-        let runs = |isa: &Isa| isa.is_available();
-        Isa::ALL.into_iter().filter(runs).collect()
+        let all = Isa::ALL.into_iter();
+        all.filter(|isa| isa.is_available()).collect()
     }
 
     /// Whether this CPU runs it.
@@ -70,8 +70,8 @@ impl Isa {
 
     /// Itself if the CPU runs it, else the best below: what makes safe functions of an `Isa` sound.
     pub(crate) fn clamped(self) -> Isa {
-        let usable = |isa: &Isa| *isa <= self && isa.is_available();
-        let best = Isa::ALL.into_iter().rev().find(usable);
+        let mut fastest_first = Isa::ALL.into_iter().rev();
+        let best = fastest_first.find(|isa| *isa <= self && isa.is_available());
         best.unwrap_or(Isa::Scalar)
     }
 

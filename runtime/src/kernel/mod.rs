@@ -13,7 +13,7 @@
 //! | `pack` | operands in the order in which the inner loop reads them |
 //! | `pixels`, `channels` | the two blocked matrix products and their parallel tasks |
 //! | `depthwise` | one filter per channel, as a correlation of flat rows |
-//! | `sums` | patch sums of a convolution: box sums of the image, and a product with them |
+//! | `patch_sums` | patch sums of a convolution: box sums of the image, and a product with them |
 //! | `elementwise` | sums and scaling of whole tensors |
 //! | `micro` | the inner loops: scalar, AVX2, AVX-512; the only `unsafe` code of the module |
 //!
@@ -28,11 +28,11 @@ mod elementwise;
 mod isa;
 mod micro;
 mod pack;
+mod patch_sums;
 mod phase;
 mod pixels;
 mod shape;
 mod split;
-mod sums;
 #[cfg(test)]
 mod tests;
 
@@ -40,8 +40,8 @@ pub use elementwise::{add_assign, mul_channel};
 pub use isa::{Isa, UnknownIsa};
 pub(crate) use micro::{Loop, widened};
 pub use pack::PackedWeights;
+pub use patch_sums::{PackedSums, pool_scratch_bytes, pool_sums};
 pub use shape::ConvShape;
-pub use sums::{PackedSums, pool_scratch_bytes, pool_sums};
 
 use pack::Layout;
 use phase::{Phases, View};

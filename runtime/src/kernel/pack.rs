@@ -112,7 +112,8 @@ impl Layout {
         if shape.groups == shape.in_c && shape.groups > 1 {
             return Layout::Depthwise;
         }
-        let (pixels, channels) = (shape.plane(), shape.group_out());
+        let pixels = shape.plane();
+        let channels = shape.group_out();
         let by_pixels = pixels.next_multiple_of(isa.lanes()) * channels;
         let by_channels = channels.next_multiple_of(isa.lanes()) * pixels;
         // A larger map has to gain a tenth to be worth the transposition.
@@ -125,7 +126,8 @@ impl Layout {
     }
 
     fn group_words(self, isa: Isa, shape: &ConvShape) -> usize {
-        let (channels, depth) = (shape.group_out(), shape.depth());
+        let channels = shape.group_out();
+        let depth = shape.depth();
         match self {
             Layout::Depthwise => channels * depth,
             Layout::PixelVectors => channels * all_lines(depth),
@@ -144,7 +146,8 @@ fn pack_broadcast(isa: Isa, shape: &ConvShape, weights: &[u32], packed: &mut [u3
 }
 
 fn pack_vectors(isa: Isa, shape: &ConvShape, weights: &[u32], packed: &mut [u32]) {
-    let (channels, lanes) = (shape.group_out(), isa.lanes());
+    let channels = shape.group_out();
+    let lanes = isa.lanes();
     for vectors in evenly(channels.div_ceil(lanes), isa.max_vectors()) {
         let columns = vectors.start * lanes..vectors.end * lanes;
         let rows = columns.start..columns.end.min(channels);
@@ -160,7 +163,8 @@ fn pack_weights(
     columns: Range<usize>,
     packed: &mut [u32],
 ) {
-    let (depth, width) = (shape.depth(), columns.len());
+    let depth = shape.depth();
+    let width = columns.len();
     let lines = all_lines(depth);
     let panel = &mut packed[columns.start * lines..columns.end * lines];
     for block in blocks(depth) {
@@ -224,7 +228,8 @@ impl<const CHUNK: usize> Loop for PackPixels<'_, CHUNK> {
 fn pack_line<const CHUNK: usize>(image: &[u32], runs: &[Run], line: &mut [u32]) {
     for run in runs {
         for done in (0..run.len).step_by(CHUNK) {
-            let (to, from) = (&mut line[run.to + done..], &image[run.from + done..]);
+            let to = &mut line[run.to + done..];
+            let from = &image[run.from + done..];
             match (to.first_chunk_mut::<CHUNK>(), from.first_chunk::<CHUNK>()) {
                 (Some(to), Some(from)) => *to = *from,
                 _ => {

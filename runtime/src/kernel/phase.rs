@@ -86,24 +86,9 @@ impl<'a> View<'a> {
 
 impl Phases {
     pub(super) fn new(shape: &ConvShape) -> Phases {
-        let axis = |i: usize, input, output: usize| {
-            let taps = (0..shape.kernel[i]).map(|k| k * shape.dilation[i]);
-            let mut residues: Vec<_> = taps.map(|tap| tap % shape.stride[i]).collect();
-            residues.sort_unstable();
-            residues.dedup();
-            let reach = shape.kernel[i].saturating_sub(1) * shape.dilation[i] / shape.stride[i];
-            Axis {
-                input,
-                pad: shape.pads[i],
-                stride: shape.stride[i],
-                dilation: shape.dilation[i],
-                len: output + reach,
-                residues,
-            }
-        };
         Phases {
-            rows: axis(0, shape.in_h, shape.out_h()),
-            columns: axis(1, shape.in_w, shape.out_w()),
+            rows: Axis::new(shape, 0, shape.in_h, shape.out_h()),
+            columns: Axis::new(shape, 1, shape.in_w, shape.out_w()),
             shape: shape.clone(),
         }
     }
@@ -166,7 +151,8 @@ impl Phases {
         let mut runs = Vec::new();
         let mut pixel = pixels.start;
         while pixel < pixels.end {
-            let (row, column) = (pixel / width, pixel % width);
+            let row = pixel / width;
+            let column = pixel % width;
             let len = (width - column).min(pixels.end - pixel);
             runs.push(Run {
                 to: pixel - pixels.start,
@@ -214,7 +200,9 @@ impl Loop for Fill<'_> {
                         continue;
                     };
                     let row = &self.channel[row * columns.input..(row + 1) * columns.input];
-                    if let (Some(row), Some(line)) = (row.get(source..), line.get_mut(first..)) {
+                    if let Some(row) = row.get(source..)
+                        && let Some(line) = line.get_mut(first..)
+                    {
                         pick(columns.stride, row, line);
                     }
                 }
@@ -224,6 +212,25 @@ impl Loop for Fill<'_> {
 }
 
 impl Axis {
+    /// Rows (0) or columns (1) of a convolution, with so many pixels in its input and its output.
+    fn new(shape: &ConvShape, axis: usize, input: usize, output: usize) -> Self {
+        let stride = shape.stride[axis];
+        let dilation = shape.dilation[axis];
+        let taps = 0..shape.kernel[axis];
+        let mut residues: Vec<_> = taps.map(|k| k * dilation % stride).collect();
+        residues.sort_unstable();
+        residues.dedup();
+        let reach = shape.kernel[axis].saturating_sub(1) * dilation / stride;
+        Self {
+            input,
+            pad: shape.pads[axis],
+            stride,
+            dilation,
+            len: output + reach,
+            residues,
+        }
+    }
+
     /// The phase that tap `k` reads (its place among those stored), and at which offset.
     fn tap(&self, k: usize) -> (usize, usize) {
         let at = k * self.dilation;
@@ -268,7 +275,9 @@ fn pick_every_second(source: &[u32], line: &mut [u32]) {
     for (to, [even, _]) in line.iter_mut().zip(pairs) {
         *to = *even;
     }
-    if let (Some(to), [odd_one]) = (line.get_mut(pairs.len()), odd_one) {
+    if let Some(to) = line.get_mut(pairs.len())
+        && let [odd_one] = odd_one
+    {
         *to = *odd_one;
     }
 }

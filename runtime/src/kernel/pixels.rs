@@ -30,11 +30,13 @@ pub(super) fn conv(view: &View<'_>, weights: &PackedWeights, out: &mut [u32]) {
     let cut = Cut::choose(weights.isa(), shape, rayon::current_num_threads());
     let offsets = view.phases.weight_offsets();
     let tasks = cut.tasks(shape, out);
-    let run = |task: Task<'_>| task.run(view, weights, &offsets);
     if shape.macs() < WORTH_SHARING {
-        tasks.into_iter().for_each(run);
+        for task in tasks {
+            task.run(view, weights, &offsets);
+        }
     } else {
-        tasks.into_par_iter().with_max_len(1).for_each(run);
+        let tasks = tasks.into_par_iter().with_max_len(1);
+        tasks.for_each(|task| task.run(view, weights, &offsets));
     }
 }
 

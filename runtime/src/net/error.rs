@@ -31,7 +31,7 @@ pub enum NetError {
          such as ssh -L and give its end at 127.0.0.1"
     )]
     NotLoopback {
-        /// The address.
+        /// The address that was given.
         found: SocketAddr,
     },
     /// Nobody answers.
@@ -39,9 +39,9 @@ pub enum NetError {
         "cannot connect to the {party} at {address} within {seconds} seconds: check that it runs and listens there"
     )]
     Connect {
-        /// To whom.
+        /// Which party was to be reached.
         party: Party,
-        /// Where.
+        /// Where it should listen.
         address: SocketAddr,
         /// How long it was tried.
         seconds: f64,
@@ -51,7 +51,7 @@ pub enum NetError {
     /// The address cannot be listened on.
     #[error("cannot listen on {address}: choose another port (0 takes any that is free)")]
     Listen {
-        /// The address.
+        /// The address that was to be listened on.
         address: SocketAddr,
         /// What the operating system said.
         source: io::Error,

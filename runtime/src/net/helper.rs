@@ -35,14 +35,13 @@ pub fn serve(
     log: &(dyn Fn(Line) + Sync),
 ) -> Result<(), NetError> {
     let journal = Journal::new(log);
-    let serve = |pair, control: &Arc<Control>| session(pair, party, options, control, &journal);
     let service = Service {
         listener,
         options,
         own: &own,
         stop,
         journal: &journal,
-        serve,
+        serve: |pair, control: &Arc<Control>| session(pair, party, options, control, &journal),
     };
     let most = options.places().saturating_mul(WAITING);
     service.run(Pairing::new(options.pair_timeout, most))

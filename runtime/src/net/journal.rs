@@ -26,7 +26,7 @@ pub(super) enum Topic {
 impl Topic {
     const ALL: [Topic; 4] = [Topic::Session, Topic::Failure, Topic::Stranger, Topic::Shortage];
 
-    /// Lines of one address at once, and a second.
+    /// How many lines one address may cause at once, and how many more each second.
     fn rate(self) -> (f64, f64) {
         match self {
             Topic::Session => (200.0, 5.0),
@@ -97,8 +97,11 @@ impl<'a> Journal<'a> {
     pub(super) fn say(&self, topic: Topic, whose: Whose, text: impl FnOnce() -> String) {
         let may = self.with(|state| state.may(topic, whose.peer.map(origin), Instant::now()));
         if may {
-            let (level, text) = (topic.level(), text());
-            (self.write)(Line { level, text, whose });
+            (self.write)(Line {
+                level: topic.level(),
+                text: text(),
+                whose,
+            });
         }
     }
 
@@ -153,35 +156,39 @@ impl State {
         all.take()
     }
 
-    /// A line a topic at most, and the addresses that are quiet again forgotten.
+    /// Says what was left out, in a line a topic at most, and forgets the addresses that are quiet again.
     fn left_out(&mut self) -> Vec<String> {
         let seconds = self.told.elapsed().as_secs_f64();
         self.told = Instant::now();
-        let lines = Topic::ALL.into_iter().filter_map(|topic| {
-            let of_topic = self
-                .buckets
-                .iter_mut()
-                .filter(|((t, _), bucket)| *t == topic && bucket.left_out > 0);
-            let (mut lines, mut from) = (0, Vec::new());
-            for ((_, peer), bucket) in of_topic {
-                lines += std::mem::take(&mut bucket.left_out);
-                from.extend(*peer);
-            }
-            let whose = match from[..] {
-                [one] => format!(", caused from {one}"),
-                [] => String::new(),
-                _ => format!(", caused from {} addresses", from.len()),
-            };
-            let word = topic.word();
-            (lines > 0).then(|| format!("{lines} more lines {word} in {seconds:.0} seconds{whose}"))
-        });
-        let lines = lines.collect();
+        let topics = Topic::ALL.into_iter();
+        let lines = topics
+            .filter_map(|topic| self.left_out_of(topic, seconds))
+            .collect();
         let now = Instant::now();
         self.buckets.retain(|(topic, _), bucket| {
             bucket.fill(topic.rate().1, now);
             bucket.lines < bucket.most
         });
         lines
+    }
+
+    /// Says what was left out of one topic in so many seconds, if anything was.
+    fn left_out_of(&mut self, topic: Topic, seconds: f64) -> Option<String> {
+        let mut lines = 0;
+        let mut from = Vec::new();
+        for ((of, peer), bucket) in &mut self.buckets {
+            if *of == topic && bucket.left_out > 0 {
+                lines += std::mem::take(&mut bucket.left_out);
+                from.extend(*peer);
+            }
+        }
+        let whose = match from[..] {
+            [one] => format!(", caused from {one}"),
+            [] => String::new(),
+            _ => format!(", caused from {} addresses", from.len()),
+        };
+        let word = topic.word();
+        (lines > 0).then(|| format!("{lines} more lines {word} in {seconds:.0} seconds{whose}"))
     }
 }
 

@@ -17,9 +17,9 @@ pub enum Level {
 /// Whose affair a line is.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Whose {
-    /// The session.
+    /// The session, if it is known.
     pub session: Option<SessionId>,
-    /// The peer, as this party sees it.
+    /// The peer's address, as this party sees it.
     pub peer: Option<SocketAddr>,
 }
 
@@ -30,7 +30,7 @@ pub struct Line {
     pub level: Level,
     /// What happened. Of images and keys nothing is ever said.
     pub text: String,
-    /// To whom.
+    /// The session and the peer to which it happened.
     pub whose: Whose,
 }
 

@@ -41,17 +41,16 @@ pub fn serve(
     log: &(dyn Fn(Line) + Sync),
 ) -> Result<(), NetError> {
     let journal = Journal::new(log);
-    let serve = |client, control: &Arc<Control>| {
-        let session = open(client, helper, &own, options, control)?;
-        run(session, party, &journal)
-    };
     let service = Service {
         listener,
         options,
         own: &own,
         stop,
         journal: &journal,
-        serve,
+        serve: |client, control: &Arc<Control>| {
+            let session = open(client, helper, &own, options, control)?;
+            run(session, party, &journal)
+        },
     };
     service.run(Alone)
 }
@@ -92,15 +91,14 @@ fn open(
     link.limit_requests(Some(options.idle_time));
     link.obey(control);
     let stream = Arc::clone(link.stream());
-    let dial = || {
+    let client = client.with_memory(options.session_memory);
+    let mut session = ServerSession::open(own, client, || {
         let mut link = connect(Party::Helper, helper, options.timeout, HELPER_PATIENCE)?;
         link.obey(control);
         // The client says nothing before its welcome, unless it gives up.
         link.watch(&stream, Party::Client, Duration::ZERO);
         Ok::<_, NetError>(link)
-    };
-    let client = client.with_memory(options.session_memory);
-    let mut session = ServerSession::open(own, client, dial)?;
+    })?;
     let helper = session.helper_mut();
     helper.dismiss();
     let stream = Arc::clone(helper.stream());

@@ -41,10 +41,10 @@ pub(super) trait Room {
     /// Takes a connection; returns the session's if they are complete.
     fn enter(&mut self, one: Greeted<TcpLink>) -> Result<Option<Self::Guests>, Box<TurnedOut<TcpLink>>>;
 
-    /// Those who cannot stay. Called regularly.
+    /// Takes out the connections that cannot stay. Called regularly.
     fn clear(&mut self) -> Vec<TurnedOut<TcpLink>>;
 
-    /// Everybody.
+    /// Takes out all connections.
     fn close(&mut self) -> Vec<Greeted<TcpLink>>;
 
     /// Whether nobody waits.
@@ -80,7 +80,7 @@ struct Hall<R: Room> {
     closed: Option<Instant>,
     /// Whether anybody has proved who it is.
     proven: bool,
-    /// Of `--once`, how its one session ended.
+    /// How the one session of `--once` ended, once it has.
     result: Option<Ended>,
 }
 
@@ -288,25 +288,17 @@ impl<S> Service<'_, S> {
             .into_iter()
             .map(|link| Arc::clone(link.stream()))
             .collect();
-        let (outcomes, seat) = (outcomes.clone(), Seat(control));
-        let work = move || {
-            let ended = self.session(guests, &seat.0);
-            if let (Err(error), false) = (&ended, self.options.once) {
-                let session = Some(session);
-                self.failed(Topic::Failure, Whose { session, peer }, error);
-            }
-            // The loop may have ended already, with another result.
-            let _ = outcomes.send(ended);
+        let whose = Whose {
+            session: Some(session),
+            peer,
         };
+        let seat = Seat(control);
+        let outcomes = outcomes.clone();
         let thread = thread::Builder::new().stack_size(self.options.stack);
         if let Err(error) = thread
             .name(format!("session {session}"))
-            .spawn_scoped(scope, work)
+            .spawn_scoped(scope, move || self.attend(guests, whose, seat, outcomes))
         {
-            let whose = Whose {
-                session: Some(session),
-                peer,
-            };
             self.journal.say(Topic::Shortage, whose, || {
                 format!(
                     "a session was refused, the system gives no thread: {error}: \
@@ -317,6 +309,21 @@ impl<S> Service<'_, S> {
                 hall.leaving.dismiss(stream, None, AbortReason::Busy);
             }
         }
+    }
+
+    /// Runs a session on the thread that is its own, and hands its outcome to the loop.
+    fn attend<G>(&self, guests: G, whose: Whose, seat: Seat, outcomes: Sender<Ended>)
+    where
+        S: Fn(G, &Arc<Control>) -> Ended,
+    {
+        let ended = self.session(guests, &seat.0);
+        if let Err(error) = &ended
+            && !self.options.once
+        {
+            self.failed(Topic::Failure, whose, error);
+        }
+        // The loop may have ended already, with another result.
+        let _ = outcomes.send(ended);
     }
 
     /// Runs a session. A defect that ends it ends no other one, and is told as every failure is.
@@ -358,7 +365,7 @@ impl<S> Service<'_, S> {
         }
     }
 
-    /// Of a single session keeps the result. A session's thread has told its error.
+    /// Keeps the result of the one session of `--once`. Errors of others were told by their threads.
     fn settle<R: Room>(&self, hall: &mut Hall<R>, ended: Ended) {
         if self.options.once && hall.result.is_none() {
             hall.result = Some(ended);

@@ -140,16 +140,13 @@ impl<G: Guests> Sessions<G> {
         let ending = self.running.iter().filter(|control| control.ended().is_some());
         let free = self.places.saturating_sub(self.running.len()) + ending.count();
         for _ in free..self.waiting.len() {
-            let pressed = |control: &&Arc<Control>| {
-                let idle = control.idle_for().filter(|&idle| idle >= PRESSED_IDLE);
-                idle.filter(|_| control.ended().is_none())
-            };
-            let idlest = self
+            let idle = self
                 .running
                 .iter()
-                .filter(|control| pressed(control).is_some())
-                .max_by_key(pressed);
-            let Some(idlest) = idlest else { return };
+                .filter_map(|control| Some((control, displaceable(control)?)));
+            let Some((idlest, _)) = idle.max_by_key(|(_, time)| *time) else {
+                return;
+            };
             let seconds = PRESSED_IDLE.as_secs_f64();
             idlest.end(Cause::Displaced { seconds });
         }
@@ -170,8 +167,11 @@ impl<G: Guests> Sessions<G> {
     pub(super) fn late(&mut self) -> Vec<G> {
         self.waiting
             .retain(|(_, guests)| !guests.links().into_iter().any(TcpLink::is_gone));
-        let late = |(since, _): &(Instant, G)| since.elapsed() >= PATIENCE;
-        let count = self.waiting.iter().take_while(|waiting| late(waiting)).count();
+        let late = self
+            .waiting
+            .iter()
+            .take_while(|(since, _)| since.elapsed() >= PATIENCE);
+        let count = late.count();
         self.waiting.drain(..count).map(|(_, guests)| guests).collect()
     }
 
@@ -184,4 +184,10 @@ impl<G: Guests> Sessions<G> {
     pub(super) fn end(&self, cause: Cause) {
         self.running.iter().for_each(|control| control.end(cause));
     }
+}
+
+/// How long a session has been idle that may be ended to make room; `None` if it may not.
+fn displaceable(control: &Control) -> Option<Duration> {
+    let idle = control.idle_for().filter(|&idle| idle >= PRESSED_IDLE);
+    idle.filter(|_| control.ended().is_none())
 }

@@ -52,7 +52,8 @@ impl TcpLink {
         stream.set_nonblocking(false)?;
         set_intervals(&stream, timeout)?;
         keep_alive(&stream)?;
-        let (stream, guard) = (Arc::new(stream), Arc::new(Guard::default()));
+        let stream = Arc::new(stream);
+        let guard = Arc::new(Guard::default());
         Ok(Self {
             reader: BufReader::with_capacity(BUFFER, Paced::new(&stream, &guard, timeout)),
             writer: BufWriter::with_capacity(BUFFER, Paced::new(&stream, &guard, timeout)),

@@ -13,7 +13,7 @@ use crate::wire::frame::{HEADER_BYTES, frame};
 use crate::wire::link::{no_header, refuse_abort, unexpected};
 use crate::wire::{Header, LinkError, Peer};
 
-/// The pool.
+/// The pool of connections that have not proved who they are.
 pub(super) struct Unproven {
     /// In the order in which they came.
     pool: Vec<Candidate>,
@@ -28,7 +28,7 @@ pub(super) enum Verdict {
     Nothing,
     /// Its opener holds its plan.
     Proven(TcpStream, SocketAddr, Box<Proven>),
-    /// It failed.
+    /// It failed, or said what it must not.
     Failed(Box<Failed>),
 }
 
@@ -40,7 +40,7 @@ pub(super) struct Failed {
     pub(super) peer: SocketAddr,
     /// A frame that says more than the reason.
     pub(super) refusal: Option<Vec<u8>>,
-    /// Why.
+    /// Why it failed.
     pub(super) error: SessionError,
     /// Whether it has ever sent anything.
     pub(super) spoke: bool,
@@ -79,14 +79,16 @@ impl Unproven {
     pub(super) fn drop_one(&mut self) -> Option<SocketAddr> {
         let met = self.pool.iter().filter(|one| one.greeting.is_met()).count();
         let are_met = met * 2 > self.pool.len();
-        let is_candidate = |one: &&Candidate| one.greeting.is_met() == are_met;
         let mut held: HashMap<IpAddr, usize> = HashMap::new();
-        for one in self.pool.iter().filter(is_candidate) {
-            *held.entry(origin(one.address)).or_default() += 1;
+        for one in &self.pool {
+            if one.greeting.is_met() == are_met {
+                *held.entry(origin(one.address)).or_default() += 1;
+            }
         }
         let most = held.values().copied().max()?;
-        let is_victim = |one: &Candidate| is_candidate(&one) && held.get(&origin(one.address)) == Some(&most);
-        let victim = self.pool.iter().position(is_victim)?;
+        let victim = self.pool.iter().position(|one| {
+            one.greeting.is_met() == are_met && held.get(&origin(one.address)) == Some(&most)
+        })?;
         Some(self.pool.remove(victim).address)
     }
 
@@ -139,15 +141,15 @@ pub(super) fn origin(address: SocketAddr) -> IpAddr {
     }
 }
 
-/// One of them.
+/// A connection that has not proved who it is.
 struct Candidate {
     stream: TcpStream,
     address: SocketAddr,
     since: Instant,
     greeting: Greeting,
-    /// Of the frame that is coming, once it is known.
+    /// The header of the frame that is coming, once it is there.
     header: Option<Header>,
-    /// Of the header or the payload that is coming, what has come.
+    /// The part of the next header or payload that has come.
     bytes: Vec<u8>,
     spoke: bool,
 }
@@ -280,7 +282,12 @@ impl Candidate {
     }
 
     fn end(self, end: End) -> Verdict {
-        let (stream, peer, spoke) = (self.stream, self.address, self.spoke);
+        let Candidate {
+            stream,
+            address: peer,
+            spoke,
+            ..
+        } = self;
         match end {
             Ok(proven) => Verdict::Proven(stream, peer, proven),
             Err((_, None)) => Verdict::Nothing,

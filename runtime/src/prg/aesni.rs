@@ -86,25 +86,29 @@ pub(super) fn to_vector(x: u128) -> __m128i {
 fn generate<T: Lane>(rounds: &[u128; ROUNDS + 1], nonce: u64, counter: u64, out: &mut [T]) {
     let keys = rounds.map(|key| to_vector(key));
     let mut next = counter;
-    let mut block = || {
-        // The nonce and the counter are big-endian in the block, hence swapped in the words.
-        let vector = _mm_set_epi64x(next.swap_bytes() as i64, nonce.swap_bytes() as i64);
-        next = next.wrapping_add(1);
-        vector
-    };
-
     let lanes_per_block = BLOCK / size_of::<T>();
     let mut batches = out.chunks_exact_mut(BATCH * lanes_per_block);
     for batch in &mut batches {
-        let vectors = encrypt(&keys, std::array::from_fn::<_, BATCH, _>(|_| block()));
+        let blocks = std::array::from_fn(|ahead| counter_block(nonce, next.wrapping_add(ahead as u64)));
+        let vectors: [__m128i; BATCH] = encrypt(&keys, blocks);
+        next = next.wrapping_add(BATCH as u64);
         for (vector, lanes) in vectors.iter().zip(batch.chunks_exact_mut(lanes_per_block)) {
             store(*vector, lanes);
         }
     }
     for lanes in batches.into_remainder().chunks_exact_mut(lanes_per_block) {
-        let [vector] = encrypt(&keys, [block()]);
+        let [vector] = encrypt(&keys, [counter_block(nonce, next)]);
+        next = next.wrapping_add(1);
         store(vector, lanes);
     }
+}
+
+/// The plaintext of one block.
+#[inline]
+#[target_feature(enable = "sse2")]
+fn counter_block(nonce: u64, counter: u64) -> __m128i {
+    // Both are big-endian in the block, hence swapped in the words.
+    _mm_set_epi64x(counter.swap_bytes() as i64, nonce.swap_bytes() as i64)
 }
 
 /// Writes a block over as many bytes of integers.

@@ -205,12 +205,12 @@ impl Region {
     /// # Panics
     /// If that is beyond the region, or does not begin and end between two blocks.
     pub fn fill<T: Lane>(&self, start: usize, out: &mut [T]) {
-        let (start, bytes) = (start as u64, size_of_val(out) as u64);
+        let start = start as u64;
+        let bytes = size_of_val(out) as u64;
         let end = start.checked_add(bytes);
         assert!(end.is_some_and(|end| end <= self.bytes), "a region ends earlier");
-        let aligned = |at: u64| at.is_multiple_of(BLOCK as u64);
         assert!(
-            aligned(start) && aligned(bytes),
+            start.is_multiple_of(BLOCK as u64) && bytes.is_multiple_of(BLOCK as u64),
             "regions are read in whole blocks"
         );
         let block = self.first + start / BLOCK as u64;

@@ -106,9 +106,9 @@ impl Counters {
     #[target_feature(enable = "avx512f")]
     fn new(nonce: u64, counter: u64) -> Counters {
         let nonce = nonce as i64;
-        let at = |ahead: u64| counter.wrapping_add(ahead) as i64;
+        let [first, second, third, fourth] = [0, 1, 2, 3].map(|ahead| counter.wrapping_add(ahead) as i64);
         // Arguments run from the highest word to the lowest: the counter is a block's low half.
-        let next = _mm512_set_epi64(nonce, at(3), nonce, at(2), nonce, at(1), nonce, at(0));
+        let next = _mm512_set_epi64(nonce, fourth, nonce, third, nonce, second, nonce, first);
         let reverse = to_vector(u128::from_be_bytes(std::array::from_fn(|byte| byte as u8)));
         Counters {
             next,

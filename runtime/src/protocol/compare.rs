@@ -20,9 +20,10 @@ pub const MOST_PLANES: usize = table_planes(WIDE);
 /// The sets of masks whose products are dealt.
 const TERMS: [u8; PRODUCTS] = product_terms();
 
-/// Where a set stands among them.
+/// Where a set stands among [`TERMS`], by its bits.
 const TERM_AT: [u8; 64] = {
-    let (mut places, mut at) = ([u8::MAX; 64], 0);
+    let mut places = [u8::MAX; 64];
+    let mut at = 0;
     while at < PRODUCTS {
         places[TERMS[at] as usize] = at as u8;
         at += 1;
@@ -30,7 +31,8 @@ const TERM_AT: [u8; 64] = {
     places
 };
 
-/// A bit of each chunk but one, and of all but another.
+/// The bits of a comparison that are opened: "equal" of each chunk but the lowest, then "less" of each
+/// chunk but the highest.
 pub type Opened = [Bits; OPENED_BITS];
 
 /// The bits of each chunk of a ring of `ring` bits, low chunk first.
@@ -76,13 +78,12 @@ fn add_code<const W: usize, const N: usize>(digit: &[Bits], table: &mut [Bits]) 
     }
 }
 
-/// Shares of the bits that are opened (in the order of [`product_terms`]) and of "less" of the
-/// highest chunk.
+/// What a party reads in its share of the tables.
 #[derive(Clone, Copy)]
 pub struct Looked {
-    /// To be opened.
+    /// Shares of the bits that are opened.
     pub opened: Opened,
-    /// Not opened.
+    /// A share of "less" of the highest chunk, which is not opened.
     pub highest: Bits,
 }
 
@@ -90,7 +91,8 @@ pub struct Looked {
 /// code's entry before the first, which is one: all ones at the server, zeros at the client.
 #[inline(always)]
 pub fn look(tables: &[Bits], public: &[Bits], ring: u32, below: bool) -> Looked {
-    let (mut less, mut equal) = ([ZEROS; 4], [ZEROS; 4]);
+    let mut less = [ZEROS; 4];
+    let mut equal = [ZEROS; 4];
     let mut rest = tables;
     for (at, chunk) in chunk_ranges(ring).into_iter().enumerate() {
         let (table, behind) = rest.split_at((1 << chunk.len()) - 1);
@@ -106,15 +108,17 @@ pub fn look(tables: &[Bits], public: &[Bits], ring: u32, below: bool) -> Looked 
     }
 }
 
-/// Shares of [public digit < secret digit] and of [public digit = secret digit], for a digit of `W`
+/// Shares of `[public digit < secret digit]` and of `[public digit = secret digit]`, for a digit of `W`
 /// bits; `HALF` is half the number of its values.
 #[inline(always)]
 fn look_up<const W: usize, const HALF: usize>(table: &[Bits], digit: &[Bits], below: bool) -> (Bits, Bits) {
     // Wanted are the entries at the digit and before it: code[t], zero past the end, and code[t - 1],
     // in front of which stands `below`. The lowest bit chooses while the table is read.
     let front = if below { [u64::MAX; ZEROS.len()] } else { ZEROS };
-    let (table, lowest) = (&table[..2 * HALF - 1], &digit[0]);
-    let (mut before, mut at) = ([front; HALF], [ZEROS; HALF]);
+    let table = &table[..2 * HALF - 1];
+    let lowest = &digit[0];
+    let mut before = [front; HALF];
+    let mut at = [ZEROS; HALF];
     for t in 0..HALF {
         let next = if t + 1 == HALF { &ZEROS } else { &table[2 * t + 1] };
         at[t] = select(&table[2 * t], next, lowest);

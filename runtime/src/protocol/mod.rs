@@ -8,7 +8,7 @@
 //! - [`gate`]: requantise, Block-ReLU, clip, maximum
 //! - [`compare`]: the borrow of "public minus dealt", shared between client and server
 //! - [`operand`]: what each party holds of the value that a gate works on
-//! - [`layer`]: a gate's groups, their places in the layer and in messages; [`patch_sums`] and
+//! - [`layout`]: a gate's groups, their places in the layer and in messages; [`patch_sums`] and
 //!   [`spread`]: from pixels to patches and back
 //! - [`section`], [`streams`]: payloads and masks
 //! - [`block`]: 512 values at a time, on which all of it works
@@ -16,7 +16,7 @@
 pub mod block;
 pub mod compare;
 pub mod gate;
-pub mod layer;
+pub mod layout;
 pub mod operand;
 pub mod patch_sums;
 pub mod section;

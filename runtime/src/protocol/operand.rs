@@ -18,7 +18,7 @@ pub enum Half<'a> {
     Top(&'a [u16]),
     /// The low bits of an activation's x - a, or of a.
     Activation(&'a [u32]),
-    /// The same of the difference of two activations.
+    /// The low bits of the difference of two activations' x - a, or of their a.
     Difference(&'a [u32], &'a [u32]),
 }
 
@@ -92,10 +92,10 @@ pub struct Exact<'a> {
     pub sums: &'a [u32],
 }
 
-/// The upper limits of a clip, per channel; empty for any other gate.
+/// The upper limits of a clip, one a channel of the layer; empty for any other gate.
 #[derive(Clone, Copy, Default)]
 pub struct Levels<'a> {
-    /// In units.
+    /// Limits of the values themselves, in units.
     pub pixels: &'a [i32],
     /// In 2^-16 of the units of the sums that were computed apart.
     pub sums: &'a [i32],
@@ -104,9 +104,9 @@ pub struct Levels<'a> {
 /// The helper's and client's half of a gate's operand, in the layer's order.
 #[derive(Clone, Copy)]
 pub struct MaskSource<'a> {
-    /// rs.
+    /// The half, modulo 2^16.
     pub rs: Half<'a>,
-    /// R, at the helper.
+    /// R, at the helper; the client has none.
     pub exact: Exact<'a>,
     /// The operand's mask, for channels that pass unchanged; empty for a truncated operand.
     pub passed: &'a [u32],

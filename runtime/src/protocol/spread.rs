@@ -12,45 +12,69 @@ use super::operand::Levels;
 
 /// Which value of an opening each pixel belongs to.
 pub struct Spread {
+    /// Rows and columns of pixels.
     map: [usize; 2],
+    /// One for each channel of the group.
     channels: Vec<Grid>,
-    /// For each width of a patch the column of patches that each column of pixels is in.
-    columns: Vec<Vec<u32>>,
+    columns: Columns,
 }
 
 /// The patches of one channel.
 struct Grid {
+    /// The opening's value of its first patch.
     start: usize,
+    /// Rows of pixels in a patch.
     height: usize,
+    /// Index into [`Columns::of_widths`].
     columns_at: usize,
+    /// Number of columns of patches.
     columns: usize,
+}
+
+/// Which column of patches each column of pixels is in, for all widths of patches that occur.
+struct Columns {
+    /// Pixels in a row of the map.
+    map_width: usize,
+    /// Columns of pixels in a patch.
+    widths: Vec<usize>,
+    /// For each of them: by column of pixels the column of patches.
+    of_widths: Vec<Vec<u32>>,
+}
+
+impl Columns {
+    /// The index of this width; a new one is added.
+    fn index(&mut self, width: usize) -> usize {
+        if let Some(known) = self.widths.iter().position(|&known| known == width) {
+            return known;
+        }
+        self.widths.push(width);
+        let columns = (0..self.map_width).map(|x| (x / width) as u32);
+        self.of_widths.push(columns.collect());
+        self.widths.len() - 1
+    }
 }
 
 impl Spread {
     /// Which value of this opening each pixel of a map belongs to.
     pub fn new(opening: &Opening, map: [usize; 2]) -> Self {
-        let [_, width] = map;
-        let mut columns = Vec::new();
-        let mut widths = Vec::new();
-        let grid = |(&patch, &start): (&Patch, &usize)| {
-            let [h, w] = match patch {
+        let mut columns = Columns {
+            map_width: map[1],
+            widths: Vec::new(),
+            of_widths: Vec::new(),
+        };
+        let mut channels = Vec::with_capacity(opening.patches.len());
+        for (patch, start) in opening.patches.iter().zip(&opening.starts) {
+            let [height, width] = match *patch {
                 Patch::Block { h, w } => [usize::from(h), usize::from(w)],
                 Patch::Identity => map,
             };
-            let known = widths.iter().position(|&known| known == w);
-            let columns_at = known.unwrap_or_else(|| {
-                widths.push(w);
-                columns.push((0..width).map(|x| (x / w) as u32).collect());
-                widths.len() - 1
+            channels.push(Grid {
+                start: *start,
+                height,
+                columns_at: columns.index(width),
+                columns: map[1].div_ceil(width),
             });
-            Grid {
-                start,
-                height: h,
-                columns_at,
-                columns: width.div_ceil(w),
-            }
-        };
-        let channels = opening.patches.iter().zip(&opening.starts).map(grid).collect();
+        }
         Self {
             map,
             channels,
@@ -72,7 +96,7 @@ impl Spread {
             let y = at / width % height;
             let x = at % width;
             let row = grid.start + y / grid.height * grid.columns;
-            let columns = &self.columns[grid.columns_at][x..];
+            let columns = &self.columns.of_widths[grid.columns_at][x..];
             let pixels = &mut pixels[at - start..];
             for (pixel, column) in pixels.iter_mut().zip(columns) {
                 *pixel = value(row + *column as usize);
@@ -82,7 +106,9 @@ impl Spread {
     }
 }
 
-/// Fills a block with what each channel has for its values: `starts` says where they begin.
+/// Goes through the channels that have values in a block; the values of channel `c` begin at `starts[c]`.
+/// `fill` is given the channel, and the range of its values that are in the block, first as counted from
+/// the channel's first value, then from the block's.
 fn by_channel(starts: &[usize], block: usize, mut fill: impl FnMut(usize, Range<usize>, Range<usize>)) {
     let count = starts.last().copied().unwrap_or(0);
     let start = block * BLOCK;
@@ -137,7 +163,7 @@ mod tests {
 
     use super::*;
     use crate::kernel::Isa;
-    use crate::protocol::layer::{Layer, Placed};
+    use crate::protocol::layout::{GateLayout, Placed};
     use crate::protocol::operand::Exact;
     use crate::protocol::patch_sums::opened_sums;
 
@@ -146,7 +172,7 @@ mod tests {
         let (tall, wide) = (Patch::Block { h: 2, w: 3 }, Patch::Block { h: 1, w: 4 });
         let shape = Shape::new(3, 5, 7);
         let groups = groups(&vec![Patch::Identity, tall, wide], None, shape, false);
-        let layer = Layer::new(Isa::Scalar, groups);
+        let layer = GateLayout::new(Isa::Scalar, groups);
         let Placed { group, spreads, .. } = &layer.groups[1];
         assert_eq!(group.channels, [1, 2]);
         let exact = Exact {

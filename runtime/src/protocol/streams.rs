@@ -36,12 +36,11 @@ impl<'a> StepStreams<'a> {
         draws: impl IntoIterator<Item = &'d Draw>,
     ) -> Self {
         let draws = draws.into_iter().copied();
-        let declared = draws.map(|draw| Declared { draw, drawn: false });
         Self {
             key,
             inference,
             step,
-            declared: declared.collect(),
+            declared: draws.map(|draw| Declared { draw, drawn: false }).collect(),
             open: BTreeMap::new(),
         }
     }
@@ -59,14 +58,14 @@ impl<'a> StepStreams<'a> {
         );
         let again = self.key.replay(self.inference, step, purpose);
         self.open.insert(purpose, again);
-        let same = |declared: &&mut Declared| declared.draw.id.purpose == purpose;
-        self.declared
-            .iter_mut()
-            .filter(same)
-            .for_each(|d| d.drawn = false);
+        for declared in &mut self.declared {
+            if declared.draw.id.purpose == purpose {
+                declared.drawn = false;
+            }
+        }
     }
 
-    /// Ring elements of 32 bits.
+    /// Elements of Z_2^32, one for each value that the draw declares.
     ///
     /// # Panics
     /// As [`words`](Self::words).
@@ -77,7 +76,7 @@ impl<'a> StepStreams<'a> {
         values
     }
 
-    /// Single bits, so many for each value.
+    /// `planes` single bits for each value.
     ///
     /// # Panics
     /// As [`words`](Self::words).
@@ -129,7 +128,8 @@ impl<'a> StepStreams<'a> {
 
     /// The stream of a draw, at its beginning.
     fn stream(&mut self, draw: &Draw) -> &mut Stream {
-        let (purpose, step) = (draw.id.purpose, self.step);
+        let purpose = draw.id.purpose;
+        let step = self.step;
         let stream = self
             .open
             .entry(purpose)

@@ -11,7 +11,7 @@ use trefoil_ir::mpc::{Message, Stage, UNIT};
 use trefoil_ir::{Patch, Patches, Shape};
 
 use super::gate::{Client, Exact, Levels, MaskSource, Server, helper_deal, result_mask};
-use super::layer::Layer;
+use super::layout::GateLayout;
 use super::operand::Half;
 use super::streams::StepStreams;
 use super::truncate;
@@ -82,7 +82,7 @@ fn run_on(
     keys: impl Fn() -> Keys,
 ) -> (Vec<Vec<u8>>, Vec<u32>, Vec<u32>) {
     let (declared_messages, keys) = (gate::messages(groups), keys());
-    let groups = &Layer::new(isa, groups.to_vec());
+    let groups = &GateLayout::new(isa, groups.to_vec());
     let (of_client, of_server) = (
         || groups.draws.of_key(Key::ClientHelper),
         || groups.draws.of_key(Key::ServerHelper),

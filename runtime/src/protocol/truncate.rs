@@ -20,8 +20,8 @@ use trefoil_ir::mpc::gate::{BLOCK, NARROW, WIDE};
 use trefoil_ir::mpc::op::Truncate;
 use trefoil_ir::mpc::privacy::DrawId;
 
-use super::block::{self, BlockReader, BlockWriter, Masks, Places, Step, values_in};
-use super::gate::never;
+use super::block::{self, BlockReader, BlockWork, BlockWriter, Masks, Places, values_in};
+use super::gate::infallible;
 use super::operand::Half;
 use super::streams::StepStreams;
 use crate::kernel::Isa;
@@ -33,23 +33,26 @@ const P: DrawId = DrawId::only(Purpose::Rerandomise);
 const R1: DrawId = DrawId::only(Purpose::TruncationMask);
 
 /// The channels of one width in the message TruncationMask.
-struct Class {
+struct WidthClass {
     bits: u32,
     places: Places,
 }
 
-impl Class {
-    /// Those that there are, in the message's order.
+impl WidthClass {
+    /// The widths that channels have, in the message's order; `len` is the number of values in all.
     fn of(op: &Truncate, len: usize) -> Vec<Self> {
         let plane = len / op.keep.len().max(1);
-        let class = |bits| {
+        let mut classes = Vec::new();
+        for bits in [NARROW, WIDE] {
             let places = Places::new(&op.channels(bits), plane);
-            Self { bits, places }
-        };
-        let classes = [NARROW, WIDE].into_iter().map(class);
-        classes.filter(|class| class.places.count() > 0).collect()
+            if places.count() > 0 {
+                classes.push(Self { bits, places });
+            }
+        }
+        classes
     }
 
+    /// Bytes of its part of the message.
     fn bytes(&self) -> usize {
         field_bytes(self.places.count(), self.bits)
     }
@@ -69,24 +72,25 @@ pub fn helper(
     server: &mut StepStreams<'_>,
 ) -> (Vec<u32>, Vec<u8>) {
     let r = helper_sums(isa, h, client, server);
-    let classes = Class::of(op, r.len());
-    let mut message = pool::zeroed(classes.iter().map(Class::bytes).sum());
+    let classes = WidthClass::of(op, r.len());
+    let mut message = pool::zeroed(classes.iter().map(WidthClass::bytes).sum());
     let mut rest = &mut message[..];
     for class in &classes {
         let (part, behind) = rest.split_at_mut(class.bytes());
         rest = behind;
         let tops = Tops { r: &r, class };
-        never(block::write(isa, &tops, class.places.count(), part, class.full()));
+        infallible(block::write(isa, &tops, class.places.count(), part, class.full()));
     }
     (r, message)
 }
 
+/// The helper's work on TruncationMask: the top bits of R.
 struct Tops<'a> {
     r: &'a [u32],
-    class: &'a Class,
+    class: &'a WidthClass,
 }
 
-impl Step for Tops<'_> {
+impl BlockWork for Tops<'_> {
     type Own<'a> = BlockWriter<'a>;
 
     #[inline(always)]
@@ -109,21 +113,23 @@ pub fn helper_sums(
         p: server.words(P),
         r1: client.words(R1),
     };
-    never(block::update(isa, &remask, &mut h));
+    infallible(block::update(isa, &remask, &mut h));
     h
 }
 
+/// The helper's work on R = h - p + r1.
 struct Remask {
     p: Masks,
     r1: Masks,
 }
 
-impl Step for Remask {
+impl BlockWork for Remask {
     type Own<'a> = &'a mut [u32];
 
     #[inline(always)]
     fn block(&self, block: usize, h: &mut [u32]) -> Result<(), BitsError> {
-        let (p, r1) = (self.p.words(block), self.r1.words(block));
+        let p = self.p.words(block);
+        let r1 = self.r1.words(block);
         for ((h, p), r1) in h.iter_mut().zip(&p).zip(&r1) {
             *h = h.wrapping_sub(*p).wrapping_add(*r1);
         }
@@ -136,12 +142,14 @@ impl Step for Remask {
 /// # Errors
 /// If the message is malformed.
 pub fn client_receive(isa: Isa, op: &Truncate, message: &[u8], len: usize) -> Result<Vec<u16>, BitsError> {
-    let classes = Class::of(op, len);
-    let (expected, got) = (classes.iter().map(Class::bytes).sum(), message.len());
+    let classes = WidthClass::of(op, len);
+    let expected = classes.iter().map(WidthClass::bytes).sum();
+    let got = message.len();
     if expected != got {
         return Err(BitsError::Length { expected, got });
     }
-    let (mut rs, mut rest) = (pool::zeroed(len), message);
+    let mut rs = pool::zeroed(len);
+    let mut rest = message;
     for class in &classes {
         let (part, behind) = rest.split_at(class.bytes());
         rest = behind;
@@ -165,16 +173,17 @@ pub fn client_send(isa: Isa, c: &[u32], client: &mut StepStreams<'_>) -> Vec<u8>
     let mut message = pool::zeroed(Section::fields(c.len(), 32).bytes());
     let r1 = client.words(R1);
     let share = MaskedShare { c, r1 };
-    never(block::write(isa, &share, c.len(), &mut message, 4 * BLOCK));
+    infallible(block::write(isa, &share, c.len(), &mut message, 4 * BLOCK));
     message
 }
 
+/// The client's work on MaskedShare: c - r1.
 struct MaskedShare<'a> {
     c: &'a [u32],
     r1: Masks,
 }
 
-impl Step for MaskedShare<'_> {
+impl BlockWork for MaskedShare<'_> {
     type Own<'a> = BlockWriter<'a>;
 
     #[inline(always)]
@@ -198,7 +207,8 @@ pub fn server(
     message: &[u8],
     server: &mut StepStreams<'_>,
 ) -> Result<Vec<u32>, BitsError> {
-    let (expected, got) = (Section::fields(s.len(), 32).bytes(), message.len());
+    let expected = Section::fields(s.len(), 32).bytes();
+    let got = message.len();
     if expected != got {
         return Err(BitsError::Length { expected, got });
     }
@@ -211,19 +221,21 @@ pub fn server(
     Ok(s)
 }
 
+/// The server's work on D = s + p + c - r1.
 struct Join<'a> {
     isa: Isa,
     message: &'a [u8],
     p: Masks,
 }
 
-impl Step for Join<'_> {
+impl BlockWork for Join<'_> {
     type Own<'a> = &'a mut [u32];
 
     #[inline(always)]
     fn block(&self, block: usize, s: &mut [u32]) -> Result<(), BitsError> {
         let bytes = &self.message[4 * BLOCK * block..][..4 * s.len()];
-        let (p, mut masked) = (self.p.words(block), [0; BLOCK]);
+        let p = self.p.words(block);
+        let mut masked = [0; BLOCK];
         BlockReader::new(self.isa, bytes, s.len()).words(32, &mut masked)?;
         for ((s, p), masked) in s.iter_mut().zip(&p).zip(&masked) {
             *s = s.wrapping_add(*p).wrapping_add(*masked);

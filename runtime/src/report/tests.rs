@@ -7,7 +7,8 @@ use trefoil_ir::mpc::Stage;
 use super::*;
 use crate::exec::Measured;
 use crate::session::testing::client_plan;
-use crate::wire::Count;
+use crate::session::{BatchRun, Preparation, Record};
+use crate::wire::{Count, Traffic};
 
 fn record(phase: Phase, inferences: u32, step_seconds: f64) -> Record {
     let mut record = Record {

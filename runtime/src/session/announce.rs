@@ -3,7 +3,7 @@
 
 use crate::wire::{FrameKind, Header, Link, LinkError, Tag};
 
-/// An announcement.
+/// What the client announces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Announcement {
     /// These inferences are to be prepared.
@@ -46,9 +46,10 @@ impl Announcement {
 
     /// Waits for the next one.
     pub(super) fn receive(link: &mut dyn Link) -> Result<Self, LinkError> {
-        let expected = || "`prepare` or `run` with 4 bytes or `end` with 0 bytes".to_owned();
         link.await_request(true);
-        let received = link.receive_if(&is_announcement, &expected);
+        let received = link.receive_if(&is_announcement, &|| {
+            "`prepare` or `run` with 4 bytes or `end` with 0 bytes".to_owned()
+        });
         link.await_request(false);
         let (tag, payload) = received?;
         let count = <[u8; COUNT]>::try_from(payload.as_slice()).map_or(0, u32::from_le_bytes);

@@ -27,7 +27,7 @@ pub struct ClientSession<L> {
     memory: u32,
     key: StreamKey,
     numbers: Numbers,
-    /// Of the numbers in stock, in order. Dropped with the session, and wiped then.
+    /// One for each inference in stock, in the order of their numbers. Dropped with the session, and wiped then.
     stock: VecDeque<ClientStock>,
     setup: Setup,
 }
@@ -69,7 +69,8 @@ impl<L: Link> ClientSession<L> {
     /// If a party is gone, does not agree, or has not the plan that it claims; the other one is told.
     pub fn open(own: &Identity, server: L, helper: L) -> Result<Self, SessionError> {
         let start = Instant::now();
-        let (mut server, mut helper) = (Metered::new(server), Metered::new(helper));
+        let mut server = Metered::new(server);
+        let mut helper = Metered::new(helper);
         match shake_hands(own, &mut server, &mut helper) {
             Ok((agreed, memory, key)) => {
                 let mut traffic = server.take();
@@ -194,7 +195,8 @@ impl<L: Link> ClientSession<L> {
         // Used up before the first message.
         let inferences = self.numbers.prepare(span)?;
         self.announce(Announcement::Prepare(span))?;
-        let (mut measured, mut held) = (Measured::default(), self.stock_bytes());
+        let mut measured = Measured::default();
+        let mut held = self.stock_bytes();
         for inference in inferences {
             let stock = party
                 .offline(&self.key, inference, &mut self.server, &mut self.helper)

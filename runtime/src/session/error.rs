@@ -32,9 +32,9 @@ pub enum SessionError {
     Roles {
         /// Who opened the connection.
         opener: Party,
-        /// To whom.
+        /// Whom it wanted to reach.
         wanted: Party,
-        /// Who answered.
+        /// Who answered instead.
         found: Party,
     },
     /// The two ends hold plans that do not belong together.
@@ -64,9 +64,9 @@ pub enum SessionError {
     /// The handshake was cut short.
     #[error("no session could be opened with {peer}")]
     Handshake {
-        /// With whom.
+        /// With whom it was begun.
         peer: Peer,
-        /// How.
+        /// How the link failed.
         source: LinkError,
     },
     /// The server cannot reach the helper.
@@ -92,7 +92,7 @@ pub enum SessionError {
         session: String,
         /// Who had not come.
         missing: Party,
-        /// Who left.
+        /// Who had come, and left.
         left: Party,
     },
     /// All places are taken.
@@ -111,7 +111,7 @@ pub enum SessionError {
     SessionTaken {
         /// The beginning of the session id.
         session: String,
-        /// The party.
+        /// The party that both claim to be.
         party: Party,
     },
     /// A session's thread panicked.
@@ -128,7 +128,7 @@ pub enum SessionError {
     Link {
         /// Which image was next.
         inference: u32,
-        /// How.
+        /// How the link failed.
         source: LinkError,
     },
     /// The protocol failed at an image.
@@ -138,7 +138,7 @@ pub enum SessionError {
         inference: u32,
         /// Before or after its input was known.
         phase: Phase,
-        /// How.
+        /// At which step, and how.
         source: Box<ExecError>,
     },
     /// The client announced what cannot be, or what this party does not allow.
@@ -175,8 +175,14 @@ impl SessionError {
     /// Whether it may succeed later: all places are taken now.
     pub fn is_busy(&self) -> bool {
         use AbortReason::{Busy, HelperBusy};
-        let said = |reason| matches!(reason, Busy | HelperBusy);
-        matches!(self.link_error(), Some(LinkError::PeerAborted { reason, .. }) if said(*reason))
+        let error = self.link_error();
+        matches!(
+            error,
+            Some(LinkError::PeerAborted {
+                reason: Busy | HelperBusy,
+                ..
+            })
+        )
     }
 
     /// The link's error at the bottom, if it is one.

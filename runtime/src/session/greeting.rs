@@ -214,7 +214,7 @@ impl<L: Link> Greeted<L> {
         self.own.memory
     }
 
-    /// The connection.
+    /// The connection to the greeted party.
     pub fn link(&self) -> &L {
         self.link.get_ref()
     }

@@ -15,12 +15,12 @@ use crate::wire::{FrameKind, Link, LinkError, Peer, Tag};
 pub struct Agreed {
     session: SessionId,
     opener: Party,
-    /// Of the answerer, in KiB.
+    /// KiB that the answerer gives to the session.
     memory: u32,
 }
 
 impl Agreed {
-    /// The session.
+    /// The session that the connection belongs to.
     pub fn session(&self) -> SessionId {
         self.session
     }
@@ -50,7 +50,7 @@ impl Agreed {
 pub(super) struct PairSecret(Seed);
 
 impl PairSecret {
-    /// Of the key in both plans, both halves, and all that the two have agreed on.
+    /// Hashes the key in both plans, both halves, and all that the two have agreed on.
     pub(super) fn new(shared: &Seed, hello: &Statement, opener: &Seed, answerer: &Seed) -> Self {
         let parts: [&[u8]; 6] = [
             opener.expose("both halves are hashed into the secret"),

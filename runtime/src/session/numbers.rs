@@ -217,7 +217,7 @@ impl Numbers {
 /// The memory that a session may take at a party, beside what it holds without any.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Room {
-    /// Bytes.
+    /// Bytes that a session may take.
     limit: u64,
     /// What of it one inference in stock takes.
     stock: u64,

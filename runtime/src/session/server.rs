@@ -160,7 +160,8 @@ impl<L: Link, H: Link> ServerSession<L, H> {
     ) -> Result<Record, SessionError> {
         let inferences = shelf.numbers.prepare(span)?;
         shelf.room.for_stock(shelf.numbers.stock())?;
-        let (mut measured, mut held) = (Measured::default(), shelf.bytes());
+        let mut measured = Measured::default();
+        let mut held = shelf.bytes();
         for inference in inferences {
             let stock = party
                 .offline(inference, &mut self.client)
@@ -205,7 +206,7 @@ impl<L: Link, H: Link> ServerSession<L, H> {
 /// What a session has in stock at the server.
 struct Shelf {
     numbers: Numbers,
-    /// Of the numbers in stock, in order. Dropped with the session, and wiped then.
+    /// One for each inference in stock, in the order of their numbers. Dropped with the session, and wiped then.
     stock: VecDeque<ServerStock>,
     room: Room,
 }
@@ -248,18 +249,24 @@ where
 {
     let helper = dial().map_err(|error| SessionError::HelperUnreachable(Box::new(error)))?;
     let mut helper = Metered::new(helper);
-    let hello = own.statement(Party::Helper, session);
-    let mut agree = || -> Result<StreamKey, SessionError> {
-        say_hello(&mut helper, &hello)?;
-        let secret = introduce(&mut helper, own, &hello)?;
-        await_welcome(&mut helper, &hello)?;
-        Ok(secret.stream_key())
-    };
-    match agree() {
+    match key_with(&mut helper, own, session) {
         Ok(key) => Ok((key, helper)),
         Err(error) => {
             helper.abort(error.reason());
             Err(error)
         }
     }
+}
+
+/// Agrees on a key over a connection to the helper.
+fn key_with<H: Link>(
+    helper: &mut Metered<H>,
+    own: &Identity,
+    session: SessionId,
+) -> Result<StreamKey, SessionError> {
+    let hello = own.statement(Party::Helper, session);
+    say_hello(helper, &hello)?;
+    let secret = introduce(helper, own, &hello)?;
+    await_welcome(helper, &hello)?;
+    Ok(secret.stream_key())
 }

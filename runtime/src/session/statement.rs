@@ -42,7 +42,7 @@ impl fmt::Display for SessionId {
 /// What a party says that it is and holds. Every part of it is public.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Claim {
-    /// Its role.
+    /// The party's role.
     pub party: Party,
     /// Hash of the public part of its plan.
     pub digest: Digest,
@@ -54,7 +54,7 @@ pub struct Claim {
 #[derive(Clone)]
 pub struct Identity {
     pub(super) claim: Claim,
-    /// By peer.
+    /// The keys that it shares with each of its two peers.
     pub(super) keys: [(Party, SecretSeed); 2],
 }
 
@@ -79,7 +79,7 @@ identity_of!(ServerPlan, Server, Client: with_client, Helper: with_helper);
 identity_of!(HelperPlan, Helper, Client: with_client, Server: with_server);
 
 impl Identity {
-    /// Its role.
+    /// The party's role.
     pub fn party(&self) -> Party {
         self.claim.party
     }
@@ -112,7 +112,7 @@ pub struct Statement {
     pub from: Claim,
     /// Whom it takes the other end for.
     pub to: Party,
-    /// The session.
+    /// The session that the sender means.
     pub session: SessionId,
     /// In a server's welcome: KiB that it gives to the stock and the batch of a session, so that the
     /// client need not try. 0 in every other statement.
@@ -142,7 +142,8 @@ impl Statement {
         let (version, rest) = rest.split_first_chunk::<2>()?;
         let (&[from, to], rest) = rest.split_first_chunk::<2>()?;
         let (memory, rest) = rest.split_first_chunk::<4>()?;
-        let (from, memory) = (party_of(from)?, u32::from_le_bytes(*memory));
+        let from = party_of(from)?;
+        let memory = u32::from_le_bytes(*memory);
         if memory != 0 && from != Party::Server {
             return None;
         }
@@ -169,7 +170,8 @@ impl Statement {
     /// # Errors
     /// If versions, roles or plans do not fit each other.
     pub fn agree(hello: &Statement, answer: &Statement) -> Result<(), SessionError> {
-        let (one, other) = (hello.from.party, answer.from.party);
+        let one = hello.from.party;
+        let other = answer.from.party;
         if hello.version != answer.version {
             return Err(SessionError::Versions {
                 one,

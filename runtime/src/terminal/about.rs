@@ -53,9 +53,10 @@ fn pages(folder: &Path, command: &Command) -> io::Result<Vec<PathBuf>> {
     page.render(&mut file)?;
     file.flush()?;
     let mut paths = vec![path];
-    let shown = |command: &&Command| !command.is_hide_set() && command.get_name() != "help";
-    for command in command.get_subcommands().filter(shown) {
-        paths.extend(pages(folder, command)?);
+    for command in command.get_subcommands() {
+        if !command.is_hide_set() && command.get_name() != "help" {
+            paths.extend(pages(folder, command)?);
+        }
     }
     Ok(paths)
 }

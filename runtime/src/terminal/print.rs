@@ -24,10 +24,10 @@ pub fn line(text: Arguments<'_>) -> io::Result<()> {
     self::text(&printable_lines(&format!("{text}\n"))).map(drop)
 }
 
-/// The same of text with its own line ends. False if the reader has closed the pipe.
+/// Writes text that has its own line ends, as [`line()`] writes a line. False if the reader has closed the pipe.
 ///
 /// # Errors
-/// As of [`line()`].
+/// As [`line()`].
 pub fn text(text: &str) -> io::Result<bool> {
     let mut out = io::stdout().lock();
     open_or_closed(out.write_all(text.as_bytes()).and_then(|()| out.flush()))

@@ -67,15 +67,19 @@ impl Trace {
 
 /// The row of a track: each party with its workers, then wires.
 fn row(track: Track) -> u32 {
-    let party = |party| match party {
+    match track {
+        Track::Party(of) => 1000 * number(of),
+        Track::Worker(of, thread) => 1000 * number(of) + 1 + thread as u32,
+        Track::Wire(Direction { from, to }) => 10_000 + 10 * number(from) + number(to),
+    }
+}
+
+/// A party's place among the three.
+fn number(party: Party) -> u32 {
+    match party {
         Party::Client => 1,
         Party::Server => 2,
         Party::Helper => 3,
-    };
-    match track {
-        Track::Party(of) => 1000 * party(of),
-        Track::Worker(of, thread) => 1000 * party(of) + 1 + thread as u32,
-        Track::Wire(Direction { from, to }) => 10_000 + 10 * party(from) + party(to),
     }
 }
 
@@ -132,18 +136,24 @@ fn complete(event: &Event, program: &Program) -> Entry {
 
 /// Name, category and arguments.
 fn describe(what: &What, program: &Program) -> (String, &'static str, Value) {
-    let of_frame = |frame: &Frame, verb: &str, category| {
-        let word = frame.tag.kind.word();
-        (format!("{verb}{word}"), category, frame_args(frame, program))
-    };
     match what {
         What::Phase { phase, inference } => (phase.to_string(), "phase", json!({ "inference": inference })),
         What::Step { step, inference } => step_words(*step, *inference, program),
-        What::Send(frame) => of_frame(frame, "send ", "message"),
-        What::Wait(frame) => of_frame(frame, "wait for ", "wait"),
-        What::Receive(frame) => of_frame(frame, "receive ", "message"),
-        What::Travel(frame) => of_frame(frame, "", "wire"),
+        What::Send(frame) => frame_words(frame, "send ", "message", program),
+        What::Wait(frame) => frame_words(frame, "wait for ", "wait", program),
+        What::Receive(frame) => frame_words(frame, "receive ", "message", program),
+        What::Travel(frame) => frame_words(frame, "", "wire", program),
     }
+}
+
+fn frame_words(
+    frame: &Frame,
+    verb: &str,
+    category: &'static str,
+    program: &Program,
+) -> (String, &'static str, Value) {
+    let word = frame.tag.kind.word();
+    (format!("{verb}{word}"), category, frame_args(frame, program))
 }
 
 fn step_words(id: ValueId, inference: u32, program: &Program) -> (String, &'static str, Value) {

@@ -35,7 +35,8 @@ impl<L: Link> Link for Traced<L> {
     }
 
     fn send(&mut self, tag: Tag, payload: Vec<u8>) -> Result<(), LinkError> {
-        let (begin, bytes) = (self.recorder.now(), payload.len() as u64);
+        let begin = self.recorder.now();
+        let bytes = payload.len() as u64;
         self.link.send(tag, payload)?;
         if let Some(to) = self.link.peer().party {
             let frame = self.recorder.frame_to(to, self.sent, tag, bytes);
@@ -58,7 +59,9 @@ impl<L: Link> Link for Traced<L> {
 
     fn body(&mut self, length: usize) -> Result<Vec<u8>, LinkError> {
         let payload = self.link.body(length)?;
-        if let (Some((header, begin, come)), Some(from)) = (self.pending.take(), self.link.peer().party) {
+        if let Some((header, begin, come)) = self.pending.take()
+            && let Some(from) = self.link.peer().party
+        {
             let bytes = u64::from(header.length);
             let frame = self.recorder.frame_from(from, self.received, header.tag, bytes);
             self.recorder.received(frame, begin, come);

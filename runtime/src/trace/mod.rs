@@ -25,6 +25,7 @@ use std::time::{Duration, Instant};
 use trefoil_ir::mpc::time::Passage;
 use trefoil_ir::mpc::{Party, Phase, ValueId};
 
+use crate::wire::delay::duration;
 use crate::wire::{Clock, Tag, WallClock};
 
 /// The events of a run. Clones are the same trace.
@@ -61,7 +62,7 @@ struct Direction {
     to: Party,
 }
 
-/// With what.
+/// With what the time of an event went by.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum What {
     Phase { phase: Phase, inference: u32 },
@@ -149,11 +150,10 @@ impl Recorder {
 
     /// A frame on a link that shares the trace's clock.
     pub(crate) fn on_the_wire(&self, frame: Frame, passage: &Passage) {
-        let time = |seconds| Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
         self.add(Event {
             track: Track::Wire(frame.direction),
-            begin: time(passage.begins),
-            end: time(passage.ends),
+            begin: duration(passage.begins),
+            end: duration(passage.ends),
             what: What::Travel(frame),
         });
     }

@@ -40,15 +40,15 @@ pub enum Cause {
     /// Another party of the session is gone.
     #[error("the {party} left the session: look at its own messages for the reason")]
     Lost {
-        /// Who.
+        /// Who left.
         party: Party,
     },
     /// Another party of the session gave up and said why.
     #[error("the {party} gave the session up: {reason}")]
     GaveUp {
-        /// Who.
+        /// Who gave up.
         party: Party,
-        /// Its reason.
+        /// The reason that it gave.
         reason: AbortReason,
     },
 }

@@ -101,19 +101,31 @@ pub fn delayed_pair<C: Clock + Clone>(
     let (left, right) = unbounded_pair(left, right);
     let (to_right, from_left) = channel();
     let (to_left, from_right) = channel();
-    let end = |end, stamps, arrivals| DelayedLink {
-        link: end,
-        clock: clock.clone(),
-        lane: Lane::new(link),
-        stamps,
-        arrivals,
-        sent: 0,
-        recorder: None,
-    };
-    (end(left, to_right, from_right), end(right, to_left, from_left))
+    (
+        DelayedLink::new(left, link, clock.clone(), to_right, from_right),
+        DelayedLink::new(right, link, clock, to_left, from_left),
+    )
 }
 
 impl<C> DelayedLink<C> {
+    fn new(
+        link: MemoryLink,
+        model: LinkModel,
+        clock: C,
+        stamps: Sender<Duration>,
+        arrivals: Receiver<Duration>,
+    ) -> Self {
+        Self {
+            link,
+            clock,
+            lane: Lane::new(model),
+            stamps,
+            arrivals,
+            sent: 0,
+            recorder: None,
+        }
+    }
+
     /// The link that tells this recorder, whose trace has the same clock, when each of its frames was
     /// on the wire.
     #[must_use]
@@ -136,7 +148,9 @@ impl<C: Clock> Link for DelayedLink<C> {
         // error says so.
         let _ = self.stamps.send(duration(passage.arrives));
         self.link.send(tag, payload)?;
-        if let (Some(recorder), Some(to)) = (&self.recorder, self.link.peer().party) {
+        if let Some(recorder) = &self.recorder
+            && let Some(to) = self.link.peer().party
+        {
             recorder.on_the_wire(recorder.frame_to(to, self.sent, tag, bytes), &passage);
         }
         self.sent += 1;
@@ -161,7 +175,7 @@ impl<C: Clock> Link for DelayedLink<C> {
 }
 
 /// Seconds as a duration; those beyond all durations as the longest.
-fn duration(seconds: f64) -> Duration {
+pub(crate) fn duration(seconds: f64) -> Duration {
     Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
 }
 

@@ -16,7 +16,7 @@ pub enum LinkError {
         "{peer} closed the connection before the session was over: look at its own messages for the reason"
     )]
     PeerDisconnected {
-        /// Who.
+        /// Who closed it.
         peer: Peer,
     },
     /// The peer sent what it must not.
@@ -25,25 +25,25 @@ pub enum LinkError {
          check that it runs the same version of this program"
     )]
     PeerMisbehaved {
-        /// Who.
+        /// Who sent it.
         peer: Peer,
         /// What the plan says must arrive.
         expected: Box<str>,
-        /// What arrived.
+        /// What arrived instead.
         got: Box<str>,
     },
     /// The peer gave up and said why.
     #[error("{peer} gave up: {reason}")]
     PeerAborted {
-        /// Who.
+        /// Who gave up.
         peer: Peer,
-        /// Its reason.
+        /// The reason that it gave.
         reason: AbortReason,
     },
     /// The peer neither sent nor took anything for too long.
     #[error("{peer} did not {doing} within {seconds} seconds: {remedy}")]
     Timeout {
-        /// Who.
+        /// Who was waited for.
         peer: Peer,
         /// What it did not do.
         doing: &'static str,
@@ -57,9 +57,9 @@ pub enum LinkError {
         "the message {tag} has {bytes} bytes, more than the 4 GiB of a frame: compile for a smaller input"
     )]
     TooLong {
-        /// Which message.
+        /// The message that was to be sent.
         tag: Tag,
-        /// Its payload.
+        /// Bytes of its payload.
         bytes: usize,
     },
     /// This end has given the session up, for a reason that does not lie with this connection.
@@ -68,9 +68,9 @@ pub enum LinkError {
     /// The operating system failed.
     #[error("the connection to {peer} failed")]
     Io {
-        /// To whom.
+        /// Who is at the other end.
         peer: Peer,
-        /// How.
+        /// What the operating system said.
         source: io::Error,
     },
 }

@@ -123,7 +123,7 @@ pub struct Tag {
     pub inference: u32,
     /// Which step of the program; 0 where there is none.
     pub step: u32,
-    /// Which message.
+    /// What the frame is: a message of the protocol, or a word between the parties.
     pub kind: FrameKind,
 }
 

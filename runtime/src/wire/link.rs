@@ -87,13 +87,7 @@ pub trait Link: Send {
     /// # Errors
     /// As [`receive`](Link::receive).
     fn receive_one_of(&mut self, expected: &[(Tag, usize)]) -> Result<(Tag, Vec<u8>), LinkError> {
-        let is_one = |header: &Header| {
-            let is = |&(tag, length): &(Tag, usize)| {
-                tag == header.tag && length as u64 == u64::from(header.length)
-            };
-            expected.iter().any(is)
-        };
-        self.receive_if(&is_one, &|| words(expected))
+        self.receive_if(&|header| is_one_of(header, expected), &|| words(expected))
     }
 
     /// Receives the next frame if `accepts` takes its header, before anything is allocated for it;
@@ -208,6 +202,13 @@ pub(crate) fn frame_length(tag: Tag, payload: &[u8]) -> Result<u32, LinkError> {
 
 pub(crate) fn describe(tag: Tag, length: u64) -> String {
     format!("{tag} with {length} bytes")
+}
+
+/// Whether a header is that of one of these frames.
+fn is_one_of(header: &Header, frames: &[(Tag, usize)]) -> bool {
+    frames
+        .iter()
+        .any(|&(tag, length)| tag == header.tag && length as u64 == u64::from(header.length))
 }
 
 fn words(expected: &[(Tag, usize)]) -> String {

@@ -43,40 +43,52 @@ impl Outgoing {
 /// A connection between `left` and `right`: the ends that they hold, in this order. At most
 /// `capacity` frames wait in each direction; a sender waits while there are that many.
 pub fn pair(left: Party, right: Party, capacity: usize) -> (MemoryLink, MemoryLink) {
-    let queue = || {
-        let (outgoing, incoming) = sync_channel(capacity);
-        (Outgoing::Bounded(outgoing), incoming)
-    };
-    ends(left, right, queue(), queue())
+    ends(left, right, bounded(capacity), bounded(capacity))
 }
 
-/// The same without a bound: sending never waits.
+/// A connection as [`pair`] makes it, but without a bound on the frames that wait: sending never waits.
 pub(super) fn unbounded_pair(left: Party, right: Party) -> (MemoryLink, MemoryLink) {
-    let queue = || {
-        let (outgoing, incoming) = channel();
-        (Outgoing::Unbounded(outgoing), incoming)
-    };
-    ends(left, right, queue(), queue())
+    ends(left, right, unbounded(), unbounded())
+}
+
+/// A queue for one direction: its two ends.
+type Queue = (Outgoing, Receiver<Frame>);
+
+fn bounded(capacity: usize) -> Queue {
+    let (outgoing, incoming) = sync_channel(capacity);
+    (Outgoing::Bounded(outgoing), incoming)
+}
+
+fn unbounded() -> Queue {
+    let (outgoing, incoming) = channel();
+    (Outgoing::Unbounded(outgoing), incoming)
 }
 
 /// The ends of two queues, one to the right and one to the left.
 fn ends(
     left: Party,
     right: Party,
-    (to_right, from_left): (Outgoing, Receiver<Frame>),
-    (to_left, from_right): (Outgoing, Receiver<Frame>),
+    (to_right, from_left): Queue,
+    (to_left, from_right): Queue,
 ) -> (MemoryLink, MemoryLink) {
-    let end = |peer, outgoing, incoming| MemoryLink {
-        peer: Peer::local(peer),
-        outgoing,
-        incoming,
-        pending: Vec::new(),
-        timeout: None,
-    };
-    (end(right, to_right, from_right), end(left, to_left, from_left))
+    (
+        MemoryLink::new(right, to_right, from_right),
+        MemoryLink::new(left, to_left, from_left),
+    )
 }
 
 impl MemoryLink {
+    /// The end that is connected with `peer`.
+    fn new(peer: Party, outgoing: Outgoing, incoming: Receiver<Frame>) -> Self {
+        Self {
+            peer: Peer::local(peer),
+            outgoing,
+            incoming,
+            pending: Vec::new(),
+            timeout: None,
+        }
+    }
+
     /// The link with a limit on how long a receive waits; without one it waits until the peer
     /// sends or is gone.
     #[must_use]
@@ -131,8 +143,8 @@ impl Link for MemoryLink {
     }
 
     fn last_words(&mut self) -> Option<LinkError> {
-        let aborts = |(header, _): &Frame| header.tag.kind == FrameKind::Abort;
-        let (header, _) = self.incoming.try_iter().find(aborts)?;
+        let mut frames = self.incoming.try_iter();
+        let (header, _) = frames.find(|(header, _)| header.tag.kind == FrameKind::Abort)?;
         Some(LinkError::PeerAborted {
             peer: self.peer.clone(),
             reason: AbortReason::from_code(header.tag.step),

@@ -15,7 +15,7 @@ use super::link::{Link, Peer};
 /// Messages and their payload.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Count {
-    /// How many.
+    /// Number of messages.
     pub messages: u64,
     /// Bytes of payload.
     pub bytes: u64,
@@ -55,12 +55,10 @@ impl Traffic {
     /// Bytes of payload of one step.
     pub fn step_bytes(&self, step: u32) -> Bytes {
         let mut bytes = Bytes::default();
-        for (stage, count) in self
-            .messages()
-            .filter(|(at, ..)| *at == step)
-            .map(|(_, s, c)| (s, c))
-        {
-            bytes.add(stage.phase(), count.bytes);
+        for (at, stage, count) in self.messages() {
+            if at == step {
+                bytes.add(stage.phase(), count.bytes);
+            }
         }
         bytes
     }

@@ -43,7 +43,8 @@ fn bytes(file: &mut impl Read) -> Result<(Vec<u8>, usize), NpyError> {
     };
     read_or(file, &mut length[..width], ends_early())?;
     bytes.extend(&length[..width]);
-    let (start, length) = (bytes.len(), u32::from_le_bytes(length));
+    let start = bytes.len();
+    let length = u32::from_le_bytes(length);
     if length > MAX_HEADER {
         return Err(NpyError::Header("longer than any header is"));
     }
@@ -81,7 +82,7 @@ pub(super) fn byte_len(header: &NpyHeader) -> Result<u64, NpyError> {
     header.len().checked_mul(size).ok_or(NpyError::Overflow)
 }
 
-/// The axes.
+/// Lengths of the axes, the first one outermost.
 pub(super) fn shape(header: &NpyHeader) -> Result<Vec<usize>, NpyError> {
     let axes = header.shape().iter().map(|&axis| usize::try_from(axis));
     axes.collect::<Result<_, _>>().map_err(|_| NpyError::Overflow)

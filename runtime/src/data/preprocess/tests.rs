@@ -25,7 +25,7 @@ fn bytes_are_scaled_shifted_and_divided_per_channel() {
     let text = "scale = 0.00392156862745098\nmean = [0.485, 0.456, 0.406]\nstd = [0.229, 0.224, 0.225]";
     let preprocess = Preprocess::from_toml(text).unwrap();
     let pixel = RgbImage::from_pixel(1, 1, image::Rgb([0, 128, 255]));
-    let tensor = preprocess.apply_rgb8(pixel).unwrap();
+    let tensor = preprocess.apply_rgb(pixel).unwrap();
     let expected = [
         -0.485 / 0.229,
         (128.0 / 255.0 - 0.456) / 0.224,
@@ -48,7 +48,7 @@ fn the_range_is_ordered_even_where_values_fall() {
 
 #[test]
 fn the_crop_is_centred() {
-    let tensor = with("crop = 2").apply_rgb8(ramp(5, 4)).unwrap();
+    let tensor = with("crop = 2").apply_rgb(ramp(5, 4)).unwrap();
     assert_eq!(tensor.shape(), (3, 2, 2).into());
     assert_eq!(tensor.values[0..4], [1.0, 2.0, 1.0, 2.0]);
     assert_eq!(tensor.values[4..8], [1.0, 1.0, 2.0, 2.0]);
@@ -56,7 +56,7 @@ fn the_crop_is_centred() {
 
 #[test]
 fn the_canvas_is_filled_right_and_below() {
-    let tensor = with("canvas = 3\nfill = 127.5").apply_rgb8(ramp(2, 1)).unwrap();
+    let tensor = with("canvas = 3\nfill = 127.5").apply_rgb(ramp(2, 1)).unwrap();
     let grey = 127.5;
     let red = [0.0, 1.0, grey, grey, grey, grey, grey, grey, grey];
     assert_eq!(tensor.values[..9], red);
@@ -82,7 +82,7 @@ fn grey_descriptions_take_the_luma() {
     let pixels = [[9, 9, 9], [255, 255, 255], [255, 0, 0], [10, 200, 30]];
     let image = RgbImage::from_raw(4, 1, pixels.concat()).unwrap();
     // As Pillow's convert("L").
-    let tensor = preprocess.apply_rgb8(image).unwrap();
+    let tensor = preprocess.apply_rgb(image).unwrap();
     assert_eq!(tensor.values, [9.0, 255.0, 76.0, 124.0]);
 }
 

@@ -13,7 +13,7 @@ use crate::exec::{ExecError, client, helper, server};
 use crate::pool;
 use crate::prg::Purpose;
 use crate::protocol::gate::{self, Exact, Levels, MaskSource, helper_deal, result_mask};
-use crate::protocol::layer::Layer;
+use crate::protocol::layout::GateLayout;
 use crate::protocol::operand::Half;
 use crate::protocol::streams::StepStreams;
 use crate::wire::Link;
@@ -21,7 +21,7 @@ use crate::wire::Link;
 /// A gate, with its groups.
 pub(in crate::exec) struct Gate {
     operand: Operand,
-    layer: Layer,
+    layout: GateLayout,
     limits: Limits,
     /// Whether every channel passes, so that there is no message.
     silent: bool,
@@ -55,13 +55,13 @@ pub(in crate::exec) struct Opened<'a> {
 
 impl Gate {
     pub(super) fn new(gate: op::Gate<'_>, site: &Site<'_>) -> Self {
-        let layer = Layer::new(site.isa, gate.groups(&site.program.operands(site.id)));
+        let layout = GateLayout::new(site.isa, gate.groups(&site.program.operands(site.id)));
         let stages = [Stage::Deal, Stage::M1, Stage::M2, Stage::M3, Stage::M4];
         Self {
             operand: Operand::of_gate(gate, site),
-            silent: stages.into_iter().all(|stage| layer.bytes(stage) == 0),
+            silent: stages.into_iter().all(|stage| layout.bytes(stage) == 0),
             limits: Limits::new(gate, site),
-            layer,
+            layout,
         }
     }
 
@@ -77,7 +77,7 @@ impl Gate {
             exact: Exact::default(),
             passed: self.operand.passed(&client.store),
         };
-        let mut mask = result_mask(&self.layer, &source, &mut at.client_streams(client.key));
+        let mut mask = result_mask(&self.layout, &source, &mut at.client_streams(client.key));
         self.operand.add_back(client.isa, &mut mask, &client.store);
         if self.silent {
             pool::recycle(rs);
@@ -103,10 +103,10 @@ impl Gate {
         let mut client = at.client_streams(helper.client_key);
         if !self.silent {
             let mut server = at.server_streams(helper.server_key);
-            let deal = helper_deal(&self.layer, &source, &mut client, &mut server);
+            let deal = helper_deal(&self.layout, &source, &mut client, &mut server);
             at.send(helper.client, Stage::Deal, deal)?;
         }
-        let mut mask = result_mask(&self.layer, &source, &mut client);
+        let mut mask = result_mask(&self.layout, &source, &mut client);
         self.operand.add_back(helper.isa, &mut mask, &helper.store);
         helper.store.put(at.step.id, Value::Ring(mask));
         Ok(())
@@ -141,7 +141,7 @@ impl Gate {
     fn m1<'a>(&'a self, at: &At<'_>, server: &mut server::Online<'a>) -> Vec<u8> {
         let mut streams = at.server_streams(server.key);
         let (gate, message) = gate::Server::m1(
-            &self.layer,
+            &self.layout,
             self.operand.server_half(&server.store),
             self.operand.exact(&server.store),
             self.limits.levels(),
@@ -202,7 +202,7 @@ impl Gate {
         streams.replay(Purpose::FreshMask);
         let rs = Half::Top(&stock.rs);
         let levels = self.limits.levels();
-        let (gate, m2) = gate::Client::m2(&self.layer, rs, &stock.deal, m1, levels, &mut streams)
+        let (gate, m2) = gate::Client::m2(&self.layout, rs, &stock.deal, m1, levels, &mut streams)
             .map_err(|error| at.malformed(server, error))?;
         if at.step.has(Stage::M3) {
             let answering = Answering { gate, stock, streams };

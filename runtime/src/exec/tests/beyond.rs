@@ -19,7 +19,7 @@ use super::{
     Build, Stored, clips_and_maxima, clips_of_parts, large_patches, local_ops, open, residual_network,
 };
 use crate::kernel::Isa;
-use crate::protocol::layer::Layer;
+use crate::protocol::layout::GateLayout;
 use crate::protocol::tests::random;
 use crate::wire::FrameKind;
 
@@ -64,7 +64,7 @@ impl Held {
 fn client_share(program: &Program, id: ValueId, m4: &[u8], client: &Stored) -> Vec<u32> {
     let step = program.step(id);
     let types: Vec<_> = step.args.iter().map(|a| program.ty(*a)).collect();
-    let layer = Layer::new(Isa::Scalar, step.op.gate_groups(&types).expect("a gate"));
+    let layer = GateLayout::new(Isa::Scalar, step.op.gate_groups(&types).expect("a gate"));
     let mut shares = client[&id].clone();
     if let Op::Max(_) = step.op {
         // The stored mask is that of the maximum; without the second operand's, that of the ReLU.

@@ -47,7 +47,8 @@ fn sum_products<const R: usize, const V: usize>(tile: Tile<'_, '_>) {
     let pairs = weights.as_chunks().0.iter();
     for ([even, odd], lines) in pairs.zip(values.chunks_exact(2 * V * LANES)) {
         let (even_line, odd_line) = lines.split_at(V * LANES);
-        let (even_line, odd_line) = (load_line::<V>(even_line), load_line::<V>(odd_line));
+        let even_line = load_line::<V>(even_line);
+        let odd_line = load_line::<V>(odd_line);
         for (r, sums) in sums.iter_mut().enumerate() {
             let even = _mm512_set1_epi32(even[r].cast_signed());
             let odd = _mm512_set1_epi32(odd[r].cast_signed());

@@ -1,7 +1,8 @@
 //! The inner loops, once per instruction set.
 //!
 //! *Tile*: `rows[r][v] (+)= Σₖ broadcast[k][r] · vectors[k][v]`, for a few scalars and a few
-//! vectors, all sums in registers; see [`block`](super::block) for how. *Correlate*: `out[i] = Σ weight · image[i + offset]`.
+//! vectors, all sums in registers; see [`block`](super::block) for how. *Correlate*:
+//! `out[i] = Σ weight · image[i + offset]`.
 //! The scalar version is the specification; the tests compare the others with it.
 
 #[cfg(target_arch = "x86_64")]

@@ -11,7 +11,7 @@ use crate::kernel::Isa;
 use crate::prg::{Purpose, Seed, Stream, StreamKey, Tap};
 use crate::protocol::block::{Bits, BlockReader, Masks, blocks, values_in};
 use crate::protocol::gate::{Client, Exact, Levels, MaskSource, Server, helper_deal, result_mask};
-use crate::protocol::layer::Layer;
+use crate::protocol::layout::GateLayout;
 use crate::protocol::operand::Half;
 use crate::protocol::section::to_u32s;
 use crate::protocol::streams::StepStreams;
@@ -226,7 +226,7 @@ pub(super) fn run_gate(
         pixels: levels,
         sums: &of_sums,
     };
-    let layer = &Layer::new(Isa::detect(), groups.to_vec());
+    let layer = &GateLayout::new(Isa::detect(), groups.to_vec());
     let [mut client, mut server, mut ch, mut sh] = keys.streams(step, &layer.draws);
     let source = MaskSource {
         rs: Half::Top(&halves.rs),

@@ -15,7 +15,7 @@ use super::parties::{Keys, Shares, run_gate, truncation};
 use crate::kernel::Isa;
 use crate::prg::{Purpose, StreamKey};
 use crate::protocol::gate::{Client, Exact, Levels, MaskSource, Server, helper_deal, result_mask};
-use crate::protocol::layer::Layer;
+use crate::protocol::layout::GateLayout;
 use crate::protocol::operand::Half;
 use crate::protocol::streams::StepStreams;
 use crate::protocol::truncate;
@@ -117,7 +117,7 @@ fn a_second_gate_under_one_name_is_stopped_at_every_party() {
         exact: exact(&halves.r),
         passed: &halves.r,
     };
-    let layer = Layer::new(Isa::Scalar, groups.clone());
+    let layer = GateLayout::new(Isa::Scalar, groups.clone());
     let exchange = run_gate(&keys, 3, &groups, &halves, &levels);
     assert_stopped("helper", || {
         let mut client = gating(&keys.helper_ch, Key::ClientHelper, 2);

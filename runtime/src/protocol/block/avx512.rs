@@ -2,8 +2,8 @@
 //! The twins are in [`portable`](super::portable) and [`fields`](crate::wire::bits); tests compare
 //! them.
 //!
-//! Called only where `Isa::runs_avx512` said yes: the machine has AVX-512 F, VL, BW and DQ. Packing of the protocol's two odd widths wants VBMI too, and says
-//! `false` where that is missing.
+//! Called only where `Isa::runs_avx512` said yes: the machine has AVX-512 F, VL, BW and DQ. Packing of
+//! the protocol's two odd widths wants VBMI too, and says `false` where that is missing.
 #![allow(unsafe_code)]
 
 use std::arch::x86_64::*;
@@ -44,8 +44,9 @@ fn test(values: &Halves, bit: u16) -> Bits {
     let (pairs, _) = values.as_chunks::<{ 2 * LANES }>();
     std::array::from_fn(|word| {
         let (low, high) = pairs[word].split_at(LANES);
-        let mask = |values: &[u16]| u64::from(_mm512_test_epi16_mask(load(values), bit));
-        mask(low) | mask(high) << LANES
+        let low = u64::from(_mm512_test_epi16_mask(load(low), bit));
+        let high = u64::from(_mm512_test_epi16_mask(load(high), bit));
+        low | high << LANES
     })
 }
 
@@ -107,7 +108,8 @@ pub(super) fn unpack_u32(section: &[u8], bits: u32, count: usize, values: &mut W
 
 /// The lowest `bits` bits of every `lane` bits of 64.
 const fn low(bits: u32, lane: u32) -> i64 {
-    let (mut word, mut at) = (0u64, 0);
+    let mut word = 0u64;
+    let mut at = 0;
     while at < 64 {
         word |= ((1 << bits) - 1) << at;
         at += lane;
@@ -118,11 +120,13 @@ const fn low(bits: u32, lane: u32) -> i64 {
 /// Where the fields of `bits` bits that fill lanes of `lane` bytes come from: for each byte of a
 /// register the byte that its word of 64 bits begins with, counted on, and the bit of that word.
 const fn gather<const LANE: usize>(bits: usize) -> [[u8; 64]; 2] {
-    let (mut bytes, mut shifts) = ([0; 64], [0; 64]);
+    let mut bytes = [0; 64];
+    let mut shifts = [0; 64];
     let word_bits = 8 / LANE * bits;
     let mut at = 0;
     while at < 64 {
-        let (word, byte) = (at / 8, at % 8);
+        let word = at / 8;
+        let byte = at % 8;
         let first = word * word_bits;
         bytes[at] = (first / 8 + byte) as u8;
         shifts[at] = (first % 8 + byte / LANE * bits + byte % LANE * 8) as u8 % 64;
@@ -212,27 +216,32 @@ fn join<const DOWN: u32>(values: __m512i, low: i64) -> __m512i {
     _mm512_or_si512(_mm512_and_si512(values, lower), _mm512_and_si512(moved, upper))
 }
 
+/// Five words of 64 bits, the first one lowest, and zeros.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn five_words(words: [i64; 5]) -> __m512i {
+    _mm512_set_epi64(0, 0, 0, words[4], words[3], words[2], words[1], words[0])
+}
+
 /// Neighbours are joined to words of 34 bits; every word of the output takes bits of up to three.
 #[target_feature(enable = "avx512f,avx512bw")]
 fn pack_17(values: &Words, section: &mut [u8]) -> bool {
-    let of = |lanes: [i64; 5]| _mm512_set_epi64(0, 0, 0, lanes[4], lanes[3], lanes[2], lanes[1], lanes[0]);
-    let first = of([0, 1, 3, 5, 7]);
-    let second = of([1, 2, 4, 6, 7]);
-    let third = of([2, 3, 5, 7, 7]);
+    let first = five_words([0, 1, 3, 5, 7]);
+    let second = five_words([1, 2, 4, 6, 7]);
+    let third = five_words([2, 3, 5, 7, 7]);
     // Shifts by 64 leave nothing.
-    let down = of([0, 30, 26, 22, 18]);
-    let up = of([34, 4, 8, 12, 64]);
-    let far_up = of([64, 38, 42, 46, 64]);
+    let down = five_words([0, 30, 26, 22, 18]);
+    let up = five_words([34, 4, 8, 12, 64]);
+    let far_up = five_words([64, 38, 42, 46, 64]);
     let sections = section.chunks_exact_mut(34);
     for (values, section) in values.as_chunks::<16>().0.iter().zip(sections) {
         // SAFETY: 64 bytes are readable there; the load needs no alignment.
         let values = unsafe { _mm512_loadu_si512(values.as_ptr().cast()) };
         let words = join::<15>(values, low(17, 64));
-        let at = |index| _mm512_permutexvar_epi64(index, words);
-        let packed = _mm512_srlv_epi64(at(first), down);
-        let packed = _mm512_or_si512(packed, _mm512_sllv_epi64(at(second), up));
-        let packed = _mm512_or_si512(packed, _mm512_sllv_epi64(at(third), far_up));
-        write(packed, section);
+        let lowest = _mm512_srlv_epi64(_mm512_permutexvar_epi64(first, words), down);
+        let middle = _mm512_sllv_epi64(_mm512_permutexvar_epi64(second, words), up);
+        let highest = _mm512_sllv_epi64(_mm512_permutexvar_epi64(third, words), far_up);
+        write(_mm512_or_si512(_mm512_or_si512(lowest, middle), highest), section);
     }
     true
 }

@@ -55,7 +55,7 @@ pub const ZEROS: Bits = [0; WORDS];
 /// Blocks that one job works on: some tens of microseconds.
 pub const JOB: usize = 16;
 
-/// Blocks of so many values.
+/// The number of blocks that `count` values take.
 pub fn blocks(count: usize) -> usize {
     count.div_ceil(BLOCK)
 }
@@ -94,74 +94,74 @@ pub fn run<T: Send, E: Send>(
     }
 }
 
-/// What is done to each block in one pass of a gate.
-pub trait Step: Sync {
-    /// What belongs to one block alone, to be written.
+/// The work on each block in one pass of a gate.
+pub trait BlockWork: Sync {
+    /// What one block alone may write.
     type Own<'a>;
 
-    /// Does it. Must be `#[inline(always)]`, and so must be what it calls: only what is inlined into
-    /// [`step`] is compiled for the wider instructions.
+    /// Works on block `block`. Must be `#[inline(always)]`, and so must be what it calls: only what is inlined into
+    /// [`work_on`] is compiled for the wider instructions.
     ///
     /// # Errors
     /// If what it reads is malformed.
     fn block(&self, block: usize, own: Self::Own<'_>) -> Result<(), BitsError>;
 }
 
-/// Does a step to one block with the instructions of `isa`, as [`Isa`] found them.
+/// Works on one block with the instructions of `isa`, as [`Isa`] found them.
 ///
 /// # Errors
-/// As the step.
-pub fn step<S: Step>(isa: Isa, step: &S, block: usize, own: S::Own<'_>) -> Result<(), BitsError> {
-    widened(isa, One { step, block, own })
+/// As the work.
+pub fn work_on<W: BlockWork>(isa: Isa, work: &W, block: usize, own: W::Own<'_>) -> Result<(), BitsError> {
+    widened(isa, One { work, block, own })
 }
 
-struct One<'s, 'o, S: Step> {
-    step: &'s S,
+struct One<'w, 'o, W: BlockWork> {
+    work: &'w W,
     block: usize,
-    own: S::Own<'o>,
+    own: W::Own<'o>,
 }
 
-impl<S: Step> Loop for One<'_, '_, S> {
+impl<W: BlockWork> Loop for One<'_, '_, W> {
     type Output = Result<(), BitsError>;
 
     #[inline(always)]
     fn run(self) -> Self::Output {
-        self.step.block(self.block, self.own)
+        self.work.block(self.block, self.own)
     }
 }
 
-/// Does a step to each block of `count` values, whose part of a message is `part`, `full` bytes to a
+/// Works on each block of `count` values, whose part of a message is `part`, `full` bytes to a
 /// whole block.
 ///
 /// # Errors
-/// As the step.
-pub fn write<S>(isa: Isa, work: &S, count: usize, part: &mut [u8], full: usize) -> Result<(), BitsError>
+/// As the work.
+pub fn write<W>(isa: Isa, work: &W, count: usize, part: &mut [u8], full: usize) -> Result<(), BitsError>
 where
-    S: for<'a> Step<Own<'a> = BlockWriter<'a>>,
+    W: for<'a> BlockWork<Own<'a> = BlockWriter<'a>>,
 {
     run(jobs(part, full), |first, part| {
         let blocks = (first..).zip(part.chunks_mut(full));
         for (block, bytes) in blocks {
             let writer = BlockWriter::new(isa, bytes, values_in(block, count));
-            step(isa, work, block, writer)?;
+            work_on(isa, work, block, writer)?;
         }
         Ok(())
     })
 }
 
-/// The same where the step keeps something of each block: one `K` in each of `kept`.
+/// Works on each block as [`write()`] does, where the work also keeps one `K` of it in each of `kept`.
 ///
 /// # Errors
-/// As the step.
-pub fn write_and_keep<S, K: Send>(
+/// As the work.
+pub fn write_and_keep<W, K: Send>(
     isa: Isa,
-    work: &S,
+    work: &W,
     count: usize,
     (part, full): (&mut [u8], usize),
     kept: Vec<&mut [K]>,
 ) -> Result<(), BitsError>
 where
-    S: for<'a> Step<Own<'a> = (BlockWriter<'a>, Vec<&'a mut K>)>,
+    W: for<'a> BlockWork<Own<'a> = (BlockWriter<'a>, Vec<&'a mut K>)>,
 {
     let mut kept: Vec<_> = kept.into_iter().map(|kept| jobs(kept, 1)).collect();
     let jobs = jobs(part, full).map(|part| {
@@ -172,19 +172,19 @@ where
         for (at, bytes) in part.chunks_mut(full).enumerate() {
             let writer = BlockWriter::new(isa, bytes, values_in(first + at, count));
             let kept = kept.iter_mut().map(|kept| &mut kept[at]).collect();
-            step(isa, work, first + at, (writer, kept))?;
+            work_on(isa, work, first + at, (writer, kept))?;
         }
         Ok(())
     })
 }
 
-/// Does a step to each block that keeps one `K` in each of `kept`, and writes no message.
+/// Works on each block where the work keeps one `K` in each of `kept`, and writes no message.
 ///
 /// # Errors
-/// As the step.
-pub fn keep<S, K: Send>(isa: Isa, work: &S, kept: Vec<&mut [K]>) -> Result<(), BitsError>
+/// As the work.
+pub fn keep<W, K: Send>(isa: Isa, work: &W, kept: Vec<&mut [K]>) -> Result<(), BitsError>
 where
-    S: for<'a> Step<Own<'a> = Vec<&'a mut K>>,
+    W: for<'a> BlockWork<Own<'a> = Vec<&'a mut K>>,
 {
     let count = kept.first().map_or(0, |kept| kept.len());
     let mut kept: Vec<_> = kept.into_iter().map(|kept| jobs(kept, 1)).collect();
@@ -192,41 +192,41 @@ where
     run(jobs.collect::<Vec<Vec<&mut [K]>>>(), |first, mut kept| {
         for at in 0..JOB.min(count - first) {
             let kept = kept.iter_mut().map(|kept| &mut kept[at]).collect();
-            step(isa, work, first + at, kept)?;
+            work_on(isa, work, first + at, kept)?;
         }
         Ok(())
     })
 }
 
-/// Does a step to each block of a whole layer, in place.
+/// Works on each block of a whole layer, in place.
 ///
 /// # Errors
-/// As the step.
-pub fn update<S>(isa: Isa, work: &S, layer: &mut [u32]) -> Result<(), BitsError>
+/// As the work.
+pub fn update<W>(isa: Isa, work: &W, layer: &mut [u32]) -> Result<(), BitsError>
 where
-    S: for<'a> Step<Own<'a> = &'a mut [u32]>,
+    W: for<'a> BlockWork<Own<'a> = &'a mut [u32]>,
 {
     run(jobs(layer, BLOCK), |first, values| {
         let blocks = (first..).zip(values.chunks_mut(BLOCK));
         for (block, values) in blocks {
-            step(isa, work, block, values)?;
+            work_on(isa, work, block, values)?;
         }
         Ok(())
     })
 }
 
-/// Does a step to each block of the pixels of a layer that stand in these `places`.
+/// Works on each block of the pixels of a layer that stand in these `places`.
 ///
 /// # Errors
-/// As the step.
-pub fn fill<S>(isa: Isa, work: &S, places: &Places, layer: &mut [u32]) -> Result<(), BitsError>
+/// As the work.
+pub fn fill<W>(isa: Isa, work: &W, places: &Places, layer: &mut [u32]) -> Result<(), BitsError>
 where
-    S: for<'a> Step<Own<'a> = &'a mut Words>,
+    W: for<'a> BlockWork<Own<'a> = &'a mut Words>,
 {
     run(places.jobs(layer), |first, mut stretches| {
         let mut values = [0; BLOCK];
         for block in first..blocks(places.count()).min(first + JOB) {
-            step(isa, work, block, &mut values)?;
+            work_on(isa, work, block, &mut values)?;
             stretches.write(&values[..values_in(block, places.count())]);
         }
         wipe(&mut values);

@@ -23,6 +23,7 @@ impl<'a> BlockWriter<'a> {
         }
     }
 
+    /// Takes the next field: `bits` bits for each value, in whole bytes.
     fn section(&mut self, bits: u32) -> &'a mut [u8] {
         let rest = std::mem::take(&mut self.rest);
         let (section, rest) = rest.split_at_mut(field_bytes(self.count, bits));
@@ -30,7 +31,7 @@ impl<'a> BlockWriter<'a> {
         section
     }
 
-    /// Single bits.
+    /// Single bits of each value, plane after plane.
     pub fn planes(&mut self, planes: &[Bits]) {
         if self.count == BLOCK {
             // Whole blocks, which nearly all are, without a call for each plane.
@@ -38,16 +39,19 @@ impl<'a> BlockWriter<'a> {
             let (sections, rest) = rest.split_at_mut(size_of_val(planes));
             self.rest = rest;
             let words = sections.as_chunks_mut::<8>().0.iter_mut();
-            let bits = planes.as_flattened().iter();
-            return words
-                .zip(bits)
-                .for_each(|(word, bits)| *word = bits.to_le_bytes());
+            for (word, bits) in words.zip(planes.as_flattened()) {
+                *word = bits.to_le_bytes();
+            }
+            return;
         }
         for plane in planes {
             let bytes: [[u8; 8]; WORDS] = plane.map(u64::to_le_bytes);
             let section = self.section(1);
             section.copy_from_slice(&bytes.as_flattened()[..section.len()]);
-            if let (Some(last), used @ 1..) = (section.last_mut(), self.count % 8) {
+            let used = self.count % 8;
+            if used > 0
+                && let Some(last) = section.last_mut()
+            {
                 *last &= (1 << used) - 1;
             }
         }
@@ -115,14 +119,15 @@ impl<'a> BlockReader<'a> {
     /// If the payload is too short or padding bits are set.
     pub fn planes(&mut self, planes: &mut [Bits]) -> Result<(), BitsError> {
         let whole = size_of_val(planes);
-        if let (BLOCK, Some((sections, rest))) = (self.count, self.rest.split_at_checked(whole)) {
+        if self.count == BLOCK
+            && let Some((sections, rest)) = self.rest.split_at_checked(whole)
+        {
             // Whole blocks, which nearly all are, without a call for each plane.
             self.rest = rest;
             let words = sections.as_chunks::<8>().0.iter();
-            let bits = planes.as_flattened_mut().iter_mut();
-            words
-                .zip(bits)
-                .for_each(|(word, bits)| *bits = u64::from_le_bytes(*word));
+            for (word, bits) in words.zip(planes.as_flattened_mut()) {
+                *bits = u64::from_le_bytes(*word);
+            }
             return Ok(());
         }
         for plane in planes {

@@ -42,7 +42,7 @@ impl Places {
         Self::new(&[0], count)
     }
 
-    /// How many there are.
+    /// The number of pixels.
     pub fn count(&self) -> usize {
         self.count
     }
@@ -69,20 +69,21 @@ impl Places {
     pub fn jobs<'a, T>(&self, layer: &'a mut [T]) -> Vec<Stretches<'a, T>> {
         let mut rest = layer;
         let mut gone = 0;
-        let jobs = (0..self.count.div_ceil(JOB_VALUES)).map(|job| {
-            let range = job * JOB_VALUES..self.count.min((job + 1) * JOB_VALUES);
-            let stretches = self.stretches(range).map(|(layer, _)| {
-                let (_, behind) = std::mem::take(&mut rest).split_at_mut(layer.start - gone);
+        let mut jobs = Vec::with_capacity(self.count.div_ceil(JOB_VALUES));
+        for first in (0..self.count).step_by(JOB_VALUES) {
+            let range = first..self.count.min(first + JOB_VALUES);
+            let mut stretches = Vec::new();
+            for (layer, _) in self.stretches(range) {
+                let (_, behind) = rest.split_at_mut(layer.start - gone);
                 let (stretch, behind) = behind.split_at_mut(layer.len());
                 rest = behind;
                 gone = layer.end;
-                stretch
-            });
-            let mut stretches: Vec<_> = stretches.collect();
+                stretches.push(stretch);
+            }
             stretches.reverse();
-            Stretches(stretches)
-        });
-        jobs.collect()
+            jobs.push(Stretches(stretches));
+        }
+        jobs
     }
 }
 

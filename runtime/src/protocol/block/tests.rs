@@ -99,7 +99,7 @@ proptest! {
 #[test]
 fn every_block_is_worked_on_once() {
     struct Count;
-    impl Step for Count {
+    impl BlockWork for Count {
         type Own<'a> = &'a mut [u32];
 
         fn block(&self, block: usize, values: &mut [u32]) -> Result<(), BitsError> {

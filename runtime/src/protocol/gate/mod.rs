@@ -18,7 +18,7 @@ use trefoil_ir::mpc::gate::Form;
 pub use super::operand::{Exact, Levels, MaskSource};
 
 use super::block::Places;
-use super::layer::Layer;
+use super::layout::GateLayout;
 use super::operand::Half;
 use super::streams::StepStreams;
 use crate::pool;
@@ -26,19 +26,19 @@ use crate::wire::bits::BitsError;
 
 /// The helper: the message Deal.
 pub fn helper_deal(
-    layer: &Layer,
+    layout: &GateLayout,
     source: &MaskSource<'_>,
     client: &mut StepStreams<'_>,
     server: &mut StepStreams<'_>,
 ) -> Vec<u8> {
-    let mut message = pool::zeroed(layer.bytes(Stage::Deal));
-    let parts = layer.parts_mut(Stage::Deal, &mut message);
-    for (group, parts) in layer.groups.iter().zip(parts) {
-        match group.group.form {
+    let mut message = pool::zeroed(layout.bytes(Stage::Deal));
+    let parts = layout.parts_mut(Stage::Deal, &mut message);
+    for (placed, mut parts) in layout.groups.iter().zip(parts) {
+        match placed.group.form {
             Form::Pass => {}
-            Form::Requant => requant::helper_deal(layer.isa, group, source.rs, server, parts),
+            Form::Requant => requant::helper_deal(layout.isa, placed, source.rs, server, &mut parts),
             Form::Lower(_) | Form::Upper(_) | Form::Paired(_) | Form::Both(..) => {
-                signed::helper::deal(layer.isa, group, source, client, server, parts);
+                signed::helper::deal(layout.isa, placed, source, client, server, &mut parts);
             }
         }
     }
@@ -46,22 +46,22 @@ pub fn helper_deal(
 }
 
 /// The client and the helper: the mask of the gate's result.
-pub fn result_mask(layer: &Layer, source: &MaskSource<'_>, client: &mut StepStreams<'_>) -> Vec<u32> {
+pub fn result_mask(layout: &GateLayout, source: &MaskSource<'_>, client: &mut StepStreams<'_>) -> Vec<u32> {
     let mut masks = pool::zeroed(source.rs.len());
-    for placed in &layer.groups {
+    for placed in &layout.groups {
         match placed.group.form {
             Form::Pass => pass(&placed.places, source.passed, &mut masks),
-            Form::Requant => requant::result_mask(layer.isa, placed, source.rs, client, &mut masks),
+            Form::Requant => requant::result_mask(layout.isa, placed, source.rs, client, &mut masks),
             Form::Lower(_) | Form::Upper(_) | Form::Paired(_) | Form::Both(..) => {
-                signed::result_mask(layer.isa, placed, client, &mut masks);
+                signed::result_mask(layout.isa, placed, client, &mut masks);
             }
         }
     }
     masks
 }
 
-/// The result of a step that reads no message, and so cannot find one malformed.
-pub(in crate::protocol) fn never(result: Result<(), BitsError>) {
+/// Unwraps the result of work that reads no message, and so cannot find one malformed.
+pub(in crate::protocol) fn infallible(result: Result<(), BitsError>) {
     result.expect("what a party makes itself is not malformed");
 }
 
@@ -72,6 +72,17 @@ fn pass(places: &Places, from: &[u32], to: &mut [u32]) {
     }
 }
 
+/// The server's side of a gate, from message to message.
+pub struct Server<'a> {
+    layout: &'a GateLayout,
+    levels: Levels<'a>,
+    /// One for each group.
+    states: Vec<ServerGroup>,
+    /// Empty until it is taken in.
+    m2: Vec<u8>,
+}
+
+/// What the server keeps of one group between two messages.
 enum ServerGroup {
     Pass,
     Requant(requant::Server),
@@ -84,28 +95,21 @@ impl Drop for Server<'_> {
     }
 }
 
-/// The server's side of a gate, from message to message.
-pub struct Server<'a> {
-    layer: &'a Layer,
-    levels: Levels<'a>,
-    states: Vec<ServerGroup>,
-    m2: Vec<u8>,
-}
-
 impl<'a> Server<'a> {
     /// M1. `zs` is the server's half of the operand.
     pub fn m1(
-        layer: &'a Layer,
+        layout: &'a GateLayout,
         zs: Half<'_>,
         exact: Exact<'_>,
         levels: Levels<'a>,
         streams: &mut StepStreams<'_>,
     ) -> (Self, Vec<u8>) {
-        let isa = layer.isa;
-        let mut message = pool::zeroed(layer.bytes(Stage::M1));
-        let parts = layer.parts_mut(Stage::M1, &mut message);
-        let mut states = Vec::with_capacity(layer.groups.len());
-        for (placed, parts) in layer.groups.iter().zip(parts) {
+        let isa = layout.isa;
+        let mut message = pool::zeroed(layout.bytes(Stage::M1));
+        let parts = layout.parts_mut(Stage::M1, &mut message);
+        let mut states = Vec::with_capacity(layout.groups.len());
+        for (placed, mut parts) in layout.groups.iter().zip(parts) {
+            let parts = &mut parts[..];
             states.push(match placed.group.form {
                 Form::Pass => ServerGroup::Pass,
                 Form::Requant => ServerGroup::Requant(requant::Server::m1(isa, placed, zs, streams, parts)),
@@ -116,7 +120,7 @@ impl<'a> Server<'a> {
             });
         }
         let server = Self {
-            layer,
+            layout,
             levels,
             states,
             m2: Vec::new(),
@@ -134,19 +138,18 @@ impl<'a> Server<'a> {
     /// # Errors
     /// If M2 is malformed.
     pub fn m3(&mut self, zs: Half<'_>, streams: &mut StepStreams<'_>) -> Result<Vec<u8>, BitsError> {
-        let layer = self.layer;
-        let m2 = layer.parts(Stage::M2, &self.m2)?;
-        let mut message = pool::zeroed(layer.bytes(Stage::M3));
-        let parts = layer.parts_mut(Stage::M3, &mut message);
-        let groups = layer.groups.iter().zip(&mut self.states);
-        for (((placed, state), m2), parts) in groups.zip(m2).zip(parts) {
-            if let ServerGroup::Signed(signed) = state {
+        let layout = self.layout;
+        let m2 = layout.parts(Stage::M2, &self.m2)?;
+        let mut message = pool::zeroed(layout.bytes(Stage::M3));
+        let mut parts = layout.parts_mut(Stage::M3, &mut message);
+        for (group, placed) in layout.groups.iter().enumerate() {
+            if let ServerGroup::Signed(signed) = &mut self.states[group] {
                 let given = signed::server::Given {
                     zs,
-                    m2: &m2,
+                    m2: &m2[group],
                     levels: self.levels,
                 };
-                signed.m3(layer.isa, placed, &given, streams, parts)?;
+                signed.m3(layout.isa, placed, &given, streams, &mut parts[group])?;
             }
         }
         Ok(message)
@@ -164,18 +167,31 @@ impl<'a> Server<'a> {
         len: usize,
         streams: &mut StepStreams<'_>,
     ) -> Result<Vec<u32>, BitsError> {
-        let (layer, states) = (self.layer, std::mem::take(&mut self.states));
-        let (m2, m4) = (layer.parts(Stage::M2, &self.m2)?, layer.parts(Stage::M4, m4)?);
+        let layout = self.layout;
+        let states = std::mem::take(&mut self.states);
+        let m2 = layout.parts(Stage::M2, &self.m2)?;
+        let m4 = layout.parts(Stage::M4, m4)?;
+        let isa = layout.isa;
         let mut hat = pool::zeroed(len);
-        for (((placed, state), m2), m4) in layer.groups.iter().zip(states).zip(m2).zip(m4) {
+        for (group, state) in states.into_iter().enumerate() {
+            let placed = &layout.groups[group];
             match state {
                 ServerGroup::Pass => pass(&placed.places, passed, &mut hat),
-                ServerGroup::Requant(state) => state.finish(layer.isa, placed, &m2, streams, &mut hat)?,
-                ServerGroup::Signed(state) => state.finish(layer.isa, placed, &m4, streams, &mut hat)?,
+                ServerGroup::Requant(state) => state.finish(isa, placed, &m2[group], streams, &mut hat)?,
+                ServerGroup::Signed(state) => state.finish(isa, placed, &m4[group], streams, &mut hat)?,
             }
         }
         Ok(hat)
     }
+}
+
+/// The client's side of a gate, from message to message.
+pub struct Client<'a> {
+    layout: &'a GateLayout,
+    levels: Levels<'a>,
+    /// One for each group, if it takes signs.
+    states: Vec<Option<signed::client::Client>>,
+    m1: Vec<u8>,
 }
 
 impl Drop for Client<'_> {
@@ -184,46 +200,42 @@ impl Drop for Client<'_> {
     }
 }
 
-/// The client's side of a gate, from message to message.
-pub struct Client<'a> {
-    layer: &'a Layer,
-    levels: Levels<'a>,
-    states: Vec<Option<signed::client::Client>>,
-    m1: Vec<u8>,
-}
-
 impl<'a> Client<'a> {
     /// M2, the answer to M1. `rs` is the client's half of the operand, `deal` the helper's message.
     ///
     /// # Errors
     /// If a message is malformed.
     pub fn m2(
-        layer: &'a Layer,
+        layout: &'a GateLayout,
         rs: Half<'_>,
         deal: &[u8],
         m1: Vec<u8>,
         levels: Levels<'a>,
         streams: &mut StepStreams<'_>,
     ) -> Result<(Self, Vec<u8>), BitsError> {
-        let isa = layer.isa;
-        let (deal, of_m1) = (layer.parts(Stage::Deal, deal)?, layer.parts(Stage::M1, &m1)?);
-        let mut message = pool::zeroed(layer.bytes(Stage::M2));
-        let parts = layer.parts_mut(Stage::M2, &mut message);
-        let mut states = Vec::with_capacity(layer.groups.len());
-        for (((placed, deal), of_m1), parts) in layer.groups.iter().zip(deal).zip(of_m1).zip(parts) {
+        let isa = layout.isa;
+        let deal = layout.parts(Stage::Deal, deal)?;
+        let m1_parts = layout.parts(Stage::M1, &m1)?;
+        let mut message = pool::zeroed(layout.bytes(Stage::M2));
+        let mut parts = layout.parts_mut(Stage::M2, &mut message);
+        let mut states = Vec::with_capacity(layout.groups.len());
+        for (group, placed) in layout.groups.iter().enumerate() {
+            let deal = &deal[group];
+            let m1 = &m1_parts[group];
+            let parts = &mut parts[group];
             states.push(match placed.group.form {
                 Form::Pass => None,
                 Form::Requant => {
-                    requant::client_m2(isa, placed, rs, [&deal[0], &of_m1[0]], streams, parts)?;
+                    requant::client_m2(isa, placed, rs, [&deal[0], &m1[0]], streams, parts)?;
                     None
                 }
                 Form::Lower(_) | Form::Upper(_) | Form::Paired(_) | Form::Both(..) => Some(
-                    signed::client::Client::m2(isa, placed, [&deal, &of_m1], levels, streams, parts)?,
+                    signed::client::Client::m2(isa, placed, [deal, m1], levels, streams, parts)?,
                 ),
             });
         }
         let client = Self {
-            layer,
+            layout,
             levels,
             states,
             m1,
@@ -242,22 +254,31 @@ impl<'a> Client<'a> {
         m3: &[u8],
         streams: &mut StepStreams<'_>,
     ) -> Result<Vec<u8>, BitsError> {
-        let (layer, states) = (self.layer, std::mem::take(&mut self.states));
-        let (deal, m1) = (layer.parts(Stage::Deal, deal)?, layer.parts(Stage::M1, &self.m1)?);
-        let m3 = layer.parts(Stage::M3, m3)?;
-        let mut message = pool::zeroed(layer.bytes(Stage::M4));
-        let parts = layer.parts_mut(Stage::M4, &mut message);
-        let groups = layer.groups.iter().zip(states).zip(deal).zip(m1);
-        for (((((placed, state), deal), m1), m3), parts) in groups.zip(m3).zip(parts) {
-            // Of a requantised group the fresh mask was drawn for M2; the groups share one stream.
+        let layout = self.layout;
+        let states = std::mem::take(&mut self.states);
+        let deal = layout.parts(Stage::Deal, deal)?;
+        let m1 = layout.parts(Stage::M1, &self.m1)?;
+        let m3 = layout.parts(Stage::M3, m3)?;
+        let mut message = pool::zeroed(layout.bytes(Stage::M4));
+        let mut parts = layout.parts_mut(Stage::M4, &mut message);
+        for (group, state) in states.into_iter().enumerate() {
+            // The fresh masks of requantised groups were drawn for M2; all groups share one stream.
             if let Some(state) = state {
+                let placed = &layout.groups[group];
                 let received = signed::client::Received {
                     rs,
-                    deal: &deal,
-                    m1: &m1,
-                    m3: &m3,
+                    deal: &deal[group],
+                    m1: &m1[group],
+                    m3: &m3[group],
                 };
-                state.m4(layer.isa, placed, &received, self.levels, streams, parts)?;
+                state.m4(
+                    layout.isa,
+                    placed,
+                    &received,
+                    self.levels,
+                    streams,
+                    &mut parts[group],
+                )?;
             }
         }
         Ok(message)

@@ -14,11 +14,11 @@
 use trefoil_ir::mpc::ACTIVATION_OFFSET;
 use trefoil_ir::mpc::gate::{BLOCK, WIDE};
 
-use super::never;
+use super::infallible;
 use crate::kernel::Isa;
 use crate::prg::Purpose;
-use crate::protocol::block::{self, Bits, BlockWriter, Halves, Masks, Places, Step, Words, expand, xor};
-use crate::protocol::layer::{Part, Placed};
+use crate::protocol::block::{self, Bits, BlockWork, BlockWriter, Halves, Masks, Places, Words, expand, xor};
+use crate::protocol::layout::{Part, Placed};
 use crate::protocol::operand::Half;
 use crate::protocol::streams::StepStreams;
 use crate::wipe::wipe_with;
@@ -27,9 +27,11 @@ use crate::wire::bits::BitsError;
 const OFFSET: u16 = ACTIVATION_OFFSET as u16;
 const TOP: u32 = WIDE - 1;
 
-/// Bytes of a block in M1, and in Deal and M2.
-const FULL_BITS: usize = BLOCK / 8;
-const FULL: usize = 2 * BLOCK;
+/// Bytes of a whole block in M1: one bit a value.
+const M1_BYTES: usize = BLOCK / 8;
+
+/// Bytes of a whole block in Deal and in M2: 16 bits a value.
+const HALVES_BYTES: usize = 2 * BLOCK;
 
 /// `value` or, where `mask` is all ones instead of zero, its negative.
 #[inline(always)]
@@ -37,6 +39,7 @@ fn flip(value: u16, mask: u16) -> u16 {
     (value ^ mask).wrapping_sub(mask)
 }
 
+/// The helper's work on Deal.
 struct Deal<'a> {
     isa: Isa,
     rs: Half<'a>,
@@ -50,9 +53,9 @@ pub(super) fn helper_deal(
     placed: &Placed,
     rs: Half<'_>,
     server: &mut StepStreams<'_>,
-    mut parts: Vec<&mut [u8]>,
+    parts: &mut [&mut [u8]],
 ) {
-    let (places, count) = (&placed.places, placed.places.count());
+    let places = &placed.places;
     let deal = Deal {
         isa,
         rs,
@@ -60,16 +63,17 @@ pub(super) fn helper_deal(
         v: server.planes(placed.group.draw(Purpose::RequantBit, 0), 1),
         q_s: server.halves(placed.group.draw(Purpose::RequantShare, 0)),
     };
-    never(block::write(isa, &deal, count, parts[0], FULL));
+    infallible(block::write(isa, &deal, places.count(), parts[0], HALVES_BYTES));
 }
 
-impl Step for Deal<'_> {
+impl BlockWork for Deal<'_> {
     type Own<'a> = BlockWriter<'a>;
 
     #[inline(always)]
     fn block(&self, block: usize, mut message: BlockWriter<'_>) -> Result<(), BitsError> {
-        let (mut rs, mut v) = ([0; BLOCK], [0; BLOCK]);
+        let mut rs = [0; BLOCK];
         self.rs.load(self.places, block, &mut rs);
+        let mut v = [0; BLOCK];
         expand(self.isa, &self.v.plane(block), &mut v);
         let mut q_c = self.q_s.halves(block);
         for i in 0..BLOCK {
@@ -80,6 +84,7 @@ impl Step for Deal<'_> {
     }
 }
 
+/// The mask of the result, of 32 bits, from the operand's of 16: rs + 2^16 (a' - its top bit).
 struct ResultMask<'a> {
     rs: Half<'a>,
     places: &'a Places,
@@ -95,10 +100,10 @@ pub(super) fn result_mask(
 ) {
     let places = &placed.places;
     let fresh = client.halves(placed.group.draw(Purpose::FreshMask, 0));
-    never(block::fill(isa, &ResultMask { rs, places, fresh }, places, masks));
+    infallible(block::fill(isa, &ResultMask { rs, places, fresh }, places, masks));
 }
 
-impl Step for ResultMask<'_> {
+impl BlockWork for ResultMask<'_> {
     type Own<'a> = &'a mut Words;
 
     #[inline(always)]
@@ -117,6 +122,7 @@ impl Step for ResultMask<'_> {
 /// What the server keeps of the pixels of one block.
 #[derive(Clone, Copy)]
 struct Kept {
+    /// The server's half, moved up by the offset.
     zs: Halves,
     d: Bits,
 }
@@ -137,6 +143,7 @@ impl Drop for Server {
     }
 }
 
+/// The server's work on M1.
 struct M1<'a> {
     isa: Isa,
     zs: Half<'a>,
@@ -150,17 +157,18 @@ impl Server {
         placed: &Placed,
         zs: Half<'_>,
         streams: &mut StepStreams<'_>,
-        mut parts: Vec<&mut [u8]>,
+        parts: &mut [&mut [u8]],
     ) -> Self {
-        let (places, count) = (&placed.places, placed.places.count());
+        let places = &placed.places;
+        let count = places.count();
         let v = streams.planes(placed.group.draw(Purpose::RequantBit, 0), 1);
         let m1 = M1 { isa, zs, places, v };
         let mut kept = vec![NOTHING; block::blocks(count)];
-        never(block::write_and_keep(
+        infallible(block::write_and_keep(
             isa,
             &m1,
             count,
-            (parts[0], FULL_BITS),
+            (parts[0], M1_BYTES),
             vec![&mut kept],
         ));
         Self { kept }
@@ -185,7 +193,7 @@ impl Server {
     }
 }
 
-impl Step for M1<'_> {
+impl BlockWork for M1<'_> {
     type Own<'a> = (BlockWriter<'a>, Vec<&'a mut Kept>);
 
     #[inline(always)]
@@ -200,6 +208,7 @@ impl Step for M1<'_> {
     }
 }
 
+/// The server's work on the result: from zs, d and M2.
 struct Finish<'a> {
     isa: Isa,
     kept: &'a [Kept],
@@ -207,14 +216,15 @@ struct Finish<'a> {
     q_s: Masks,
 }
 
-impl Step for Finish<'_> {
+impl BlockWork for Finish<'_> {
     type Own<'a> = &'a mut Words;
 
     #[inline(always)]
     fn block(&self, block: usize, hat: &mut Words) -> Result<(), BitsError> {
         let Kept { zs, d } = &self.kept[block];
-        let (mut t, mut flips) = ([0; BLOCK], [0; BLOCK]);
+        let mut t = [0; BLOCK];
         self.m2.block(block).halves(WIDE, &mut t)?;
+        let mut flips = [0; BLOCK];
         expand(self.isa, d, &mut flips);
         let q_s = self.q_s.halves(block);
         for i in 0..BLOCK {
@@ -228,6 +238,7 @@ impl Step for Finish<'_> {
     }
 }
 
+/// The client's work on M2.
 struct M2<'a> {
     isa: Isa,
     rs: Half<'a>,
@@ -243,9 +254,9 @@ pub(super) fn client_m2(
     rs: Half<'_>,
     [deal, m1]: [&Part<'_>; 2],
     streams: &mut StepStreams<'_>,
-    mut parts: Vec<&mut [u8]>,
+    parts: &mut [&mut [u8]],
 ) -> Result<(), BitsError> {
-    let (places, count) = (&placed.places, placed.places.count());
+    let places = &placed.places;
     let m2 = M2 {
         isa,
         rs,
@@ -254,17 +265,19 @@ pub(super) fn client_m2(
         m1,
         fresh: streams.halves(placed.group.draw(Purpose::FreshMask, 0)),
     };
-    block::write(isa, &m2, count, parts[0], FULL)
+    block::write(isa, &m2, places.count(), parts[0], HALVES_BYTES)
 }
 
-impl Step for M2<'_> {
+impl BlockWork for M2<'_> {
     type Own<'a> = BlockWriter<'a>;
 
     #[inline(always)]
     fn block(&self, block: usize, mut message: BlockWriter<'_>) -> Result<(), BitsError> {
-        let [mut rs, mut q_c, mut d] = [[0; BLOCK]; 3];
+        let mut rs = [0; BLOCK];
         self.rs.load(self.places, block, &mut rs);
+        let mut q_c = [0; BLOCK];
         self.deal.block(block).halves(WIDE, &mut q_c)?;
+        let mut d = [0; BLOCK];
         expand(self.isa, &self.m1.block(block).plane()?, &mut d);
         let mut t = self.fresh.halves(block);
         for i in 0..BLOCK {

@@ -234,7 +234,8 @@ fn string<const PIECES: usize, const WORDS: usize>(
     words: &mut [[u8; 8]; WORDS],
 ) {
     unroll!(WORD => if WORD < WORDS {
-        let (first, offset) = (64 * WORD / bits, 64 * WORD % bits);
+        let first = 64 * WORD / bits;
+        let offset = 64 * WORD % bits;
         let mut word = pieces[first] >> offset;
         for next in 1..=64 / bits + 1 {
             let have = next * bits - offset;
@@ -251,7 +252,8 @@ fn string<const PIECES: usize, const WORDS: usize>(
 fn unstring<const PIECES: usize, const WORDS: usize>(words: &[[u8; 8]; WORDS], bits: usize) -> [u64; PIECES] {
     let mut pieces = [0; PIECES];
     unroll!(PIECE => if PIECE < PIECES {
-        let (word, offset) = (PIECE * bits / 64, PIECE * bits % 64);
+        let word = PIECE * bits / 64;
+        let offset = PIECE * bits % 64;
         pieces[PIECE] = u64::from_le_bytes(words[word]) >> offset;
         if offset + bits > 64 {
             pieces[PIECE] |= u64::from_le_bytes(words[word + 1]) << (64 - offset);

@@ -49,7 +49,8 @@ pub enum BitsError {
 
 /// Checks a section's length and padding.
 pub(crate) fn check_section(bytes: &[u8], count: usize, bits: u32) -> Result<(), BitsError> {
-    let (expected, got) = (field_bytes(count, bits), bytes.len());
+    let expected = field_bytes(count, bits);
+    let got = bytes.len();
     if got != expected {
         return Err(BitsError::Length { expected, got });
     }

@@ -9,9 +9,9 @@ use crate::pool;
 
 /// What becomes of the elements.
 pub(in crate::exec) enum Arranged {
-    /// Those of two operands are added up.
+    /// The elements of two operands are added up.
     Add,
-    /// Those of all operands stand one behind the other.
+    /// The elements of all operands stand one behind the other.
     Concat,
     /// Some are chosen.
     Gather(Gather),

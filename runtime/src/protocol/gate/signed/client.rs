@@ -4,17 +4,17 @@ use trefoil_ir::mpc::Stage;
 use trefoil_ir::mpc::gate::{BLOCK, Field, Group, OPENED_BITS, PRODUCTS, table_planes};
 
 use super::{
-    OfPatches, Selector, negate_if, of_opening, of_patches, pick_up_all, planes_of, public_of, result_share,
-    takes_top_bit, wide_masks,
+    OfPatches, Selector, blocks_of_signs, negate_if, of_opening, of_patches, pick_up_all, planes_of,
+    public_of, result_share, takes_top_bit, wide_masks,
 };
 use crate::kernel::Isa;
 use crate::prg::Purpose;
 use crate::protocol::block::{
-    self, Bits, BlockReader, BlockWriter, Halves, Masks, Step, Words, ZEROS, expand, xor,
+    self, Bits, BlockReader, BlockWork, BlockWriter, Halves, Masks, Words, ZEROS, expand, xor,
 };
 use crate::protocol::compare::{Comparison, MOST_PLANES, look};
 use crate::protocol::gate::Levels;
-use crate::protocol::layer::{Part, Placed};
+use crate::protocol::layout::{Part, Placed};
 use crate::protocol::operand::Half;
 use crate::protocol::streams::StepStreams;
 use crate::wipe::wipe;
@@ -22,6 +22,7 @@ use crate::wire::bits::BitsError;
 
 /// What the client keeps of one group between M2 and M4: its masked share of each sign bit.
 pub(in crate::protocol::gate) struct Client {
+    /// For each sign, block by block.
     own: Vec<Vec<Bits>>,
 }
 
@@ -54,20 +55,13 @@ impl Client {
         [deal, m1]: [&[Part<'_>]; 2],
         levels: Levels<'_>,
         streams: &mut StepStreams<'_>,
-        mut parts: Vec<&mut [u8]>,
+        parts: &mut [&mut [u8]],
     ) -> Result<Self, BitsError> {
         let group = &placed.group;
-        let signs = group.signs.iter();
-        let blocks = signs.map(|sign| block::blocks(group.openings[sign.opening].count()));
-        let mut own: Vec<_> = blocks.map(|blocks| vec![ZEROS; blocks]).collect();
+        let mut own = blocks_of_signs(group, ZEROS);
         for at in group.order().filter(|&at| group.signs_of(at).next().is_some()) {
             let count = group.openings[at].count();
-            let masks = |(sign, _)| {
-                [
-                    streams.planes(group.draw(Purpose::ComparisonMaskClient, sign), OPENED_BITS),
-                    streams.planes(group.draw(Purpose::SignMaskClient, sign), 1),
-                ]
-            };
+            let signs = group.signs_of(at);
             let m2 = M2 {
                 isa,
                 group,
@@ -75,7 +69,9 @@ impl Client {
                 deal: &deal[at],
                 m1: &m1[at],
                 levels,
-                masks: group.signs_of(at).map(masks).collect(),
+                masks: signs
+                    .map(|(sign, _)| SignMasks::draw(group, sign, streams))
+                    .collect(),
             };
             let full = group.segment(Stage::M2, at).bytes(BLOCK);
             let kept = of_opening(group, at, &mut own);
@@ -95,7 +91,7 @@ impl Client {
         received: &Received<'_>,
         levels: Levels<'_>,
         streams: &mut StepStreams<'_>,
-        mut parts: Vec<&mut [u8]>,
+        parts: &mut [&mut [u8]],
     ) -> Result<(), BitsError> {
         let group = &placed.group;
         let mut of_patches = OfPatches::of(group);
@@ -132,42 +128,65 @@ struct M2<'a> {
     deal: &'a Part<'a>,
     m1: &'a Part<'a>,
     levels: Levels<'a>,
-    /// Of each sign those of its comparison and of its bit.
-    masks: Vec<[Masks; 2]>,
+    /// One for each sign of the opening.
+    masks: Vec<SignMasks>,
 }
 
-impl Step for M2<'_> {
+/// The client's masks of one sign.
+struct SignMasks {
+    /// Masks of the comparison's opened bits.
+    compare: Masks,
+    /// Mask of the sign bit.
+    bit: Masks,
+}
+
+impl SignMasks {
+    fn draw(group: &Group, sign: usize, streams: &mut StepStreams<'_>) -> Self {
+        Self {
+            compare: streams.planes(group.draw(Purpose::ComparisonMaskClient, sign), OPENED_BITS),
+            bit: streams.planes(group.draw(Purpose::SignMaskClient, sign), 1),
+        }
+    }
+}
+
+impl BlockWork for M2<'_> {
     type Own<'a> = (BlockWriter<'a>, Vec<&'a mut Bits>);
 
     #[inline(always)]
     fn block(&self, block: usize, (mut message, kept): Self::Own<'_>) -> Result<(), BitsError> {
-        let (group, opening) = (self.group, &self.group.openings[self.at]);
-        let (mut deal, mut m1) = (self.deal.block(block), self.m1.block(block));
-        let (mut opened, mut tables) = ([0; BLOCK], [ZEROS; MOST_PLANES]);
-        let tables = &mut tables[..table_planes(opening.ring)];
+        let group = self.group;
+        let opening = &group.openings[self.at];
+        let mut deal = self.deal.block(block);
+        let mut m1 = self.m1.block(block);
+        let mut opened = [0; BLOCK];
         m1.halves(opening.ring, &mut opened)?;
+        let mut tables = [ZEROS; MOST_PLANES];
+        let tables = &mut tables[..table_planes(opening.ring)];
         deal.planes(tables)?;
-        let (mut masked, mut borrows) = ([[ZEROS; OPENED_BITS]; 2], [ZEROS; 2]);
-        for (i, ((_, sign), [compare, _])) in group.signs_of(self.at).zip(&self.masks).enumerate() {
+        let mut masked = [[ZEROS; OPENED_BITS]; 2];
+        let mut borrows = [ZEROS; 2];
+        for (i, ((_, sign), masks)) in group.signs_of(self.at).zip(&self.masks).enumerate() {
             let public = public_of(group, opening, sign, self.levels, block, &opened);
             let bits = planes_of(self.isa, opening.ring, &public);
             let looked = look(tables, &bits, opening.ring, false);
-            let (mut others, mut products) = ([ZEROS; OPENED_BITS], [ZEROS; PRODUCTS]);
+            let mut others = [ZEROS; OPENED_BITS];
             m1.planes(&mut others)?;
+            let mut products = [ZEROS; PRODUCTS];
             deal.planes(&mut products)?;
             deal.skip(&[Field::Number(group.ring)]);
             let mut comparison = Comparison::default();
-            comparison.mask(&looked, |drawn| compare.planes(block, drawn));
+            comparison.mask(&looked, |drawn| masks.compare.planes(block, drawn));
             borrows[i] = comparison.join(&others, &products, false);
             masked[i] = comparison.masked;
         }
         let signs = group.signs_of(self.at).zip(&self.masks).zip(kept);
-        for (i, (((sign, _), [_, mask]), kept)) in signs.enumerate() {
+        for (i, (((sign, _), masks), kept)) in signs.enumerate() {
             let mut bit = borrows[i];
             if !takes_top_bit(group, sign) {
+                // In a pair the first bit that is opened is the xor of both.
                 xor(&mut bit, &borrows[i + 1]);
             }
-            xor(&mut bit, &mask.plane(block));
+            xor(&mut bit, &masks.bit.plane(block));
             message.planes(&masked[i]);
             message.planes(&[bit]);
             *kept = bit;
@@ -176,7 +195,7 @@ impl Step for M2<'_> {
     }
 }
 
-/// What M3 makes of the client's shares of the signs.
+/// Opens the signs: the client's masked shares of their bits with the server's, from M3.
 struct Signs<'a> {
     isa: Isa,
     group: &'a Group,
@@ -199,12 +218,13 @@ impl Signs<'_> {
         for (i, (sign, _)) in self.group.signs_of(at).enumerate() {
             let mut bit = self.own[sign][block];
             xor(&mut bit, &m3.plane()?);
-            let (mut open, mut beta) = ([0; BLOCK], [0; BLOCK]);
+            let mut open = [0; BLOCK];
             expand(self.isa, &bit, &mut open);
             if i == 0 {
                 deal.skip(&[Field::Planes(planes)]);
             }
             deal.skip(&[Field::Planes(PRODUCTS)]);
+            let mut beta = [0; BLOCK];
             deal.halves(self.group.ring, &mut beta)?;
             opened(sign, &open, &beta);
         }
@@ -212,19 +232,20 @@ impl Signs<'_> {
     }
 }
 
-/// The signs of patches.
+/// Opens the signs of one opening of patches, for the pixels to pick up.
 struct M3Patches<'a> {
     signs: &'a Signs<'a>,
     at: usize,
 }
 
-impl Step for M3Patches<'_> {
+impl BlockWork for M3Patches<'_> {
     type Own<'a> = Vec<&'a mut Words>;
 
     #[inline(always)]
     fn block(&self, block: usize, kept: Self::Own<'_>) -> Result<(), BitsError> {
         let Received { m3, deal, .. } = self.signs.received;
-        let (mut m3, mut deal) = (m3[self.at].block(block), deal[self.at].block(block));
+        let mut m3 = m3[self.at].block(block);
+        let mut deal = deal[self.at].block(block);
         let mut kept = kept.into_iter();
         self.signs
             .read(self.at, block, [&mut m3, &mut deal], |_, open, beta| {
@@ -245,37 +266,40 @@ struct M4<'a> {
     fresh: Masks,
 }
 
-impl Step for M4<'_> {
+impl BlockWork for M4<'_> {
     type Own<'a> = BlockWriter<'a>;
 
     #[inline(always)]
     fn block(&self, block: usize, mut message: BlockWriter<'_>) -> Result<(), BitsError> {
-        let (group, isa) = (&self.placed.group, self.signs.isa);
-        let Received { rs, deal, m1, m3 } = self.signs.received;
-        let (mut m3, mut deal, mut m1) = (m3[0].block(block), deal[0].block(block), m1[0].block(block));
+        let isa = self.signs.isa;
+        let group = &self.placed.group;
+        let received = self.signs.received;
+        let mut m3 = received.m3[0].block(block);
+        let mut deal = received.deal[0].block(block);
         let mut selectors = [Selector::NOTHING; 2];
         self.signs
             .read(0, block, [&mut m3, &mut deal], |sign, open, beta| {
-                (selectors[sign].open, selectors[sign].beta) = (*open, *beta);
+                selectors[sign].open = *open;
+                selectors[sign].beta = *beta;
             })?;
         pick_up_all(self.placed, self.of_patches, block, &mut selectors);
         for selector in &mut selectors[..group.pixel_products()] {
             deal.halves(group.ring, &mut selector.product)?;
         }
-        let (mut uv, mut value, mut opened) = ([0; BLOCK], [0; BLOCK], [0; BLOCK]);
+        let mut uv = [0; BLOCK];
         deal.words(32 - group.ring, &mut uv)?;
-        rs.load(&self.placed.places, block, &mut value);
-        m1.halves(group.ring, &mut opened)?;
+        let mut value = [0; BLOCK];
+        received.rs.load(&self.placed.places, block, &mut value);
+        let mut opened = [0; BLOCK];
+        received.m1[0].block(block).halves(group.ring, &mut opened)?;
         let y = result_share(group, &selectors, [&value, &opened], self.levels, block, false);
         let k = group.ring;
         let u = self.u.plane(block);
         let mut masked = block::bit(isa, &y, k - 1);
         xor(&mut masked, &u);
-        let (u, e, d) = (
-            wide_masks(isa, &u),
-            wide_masks(isa, &masked),
-            wide_masks(isa, &m3.plane()?),
-        );
+        let u = wide_masks(isa, &u);
+        let e = wide_masks(isa, &masked);
+        let d = wide_masks(isa, &m3.plane()?);
         let mut answer = self.fresh.words(block);
         for i in 0..BLOCK {
             let cross = negate_if(d[i] & u[i] & 1, e[i]).wrapping_add(negate_if(uv[i], d[i] ^ e[i]));

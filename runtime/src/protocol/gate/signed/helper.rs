@@ -1,16 +1,18 @@
 //! The helper: tables, products and shares that hang together with the masks that it knows.
 
 use trefoil_ir::mpc::Stage;
-use trefoil_ir::mpc::gate::{BLOCK, Group, OPENED_BITS, PRODUCTS, Sign, table_planes};
+use trefoil_ir::mpc::gate::{BLOCK, Group, OPENED_BITS, PRODUCTS, table_planes};
 
-use super::{Planes, of_opening, planes_of, takes_top_bit, wide_masks};
+use super::{OpenedHalf, Planes, of_opening, planes_of, takes_top_bit, wide_masks};
 use crate::kernel::Isa;
 use crate::pool;
 use crate::prg::Purpose;
-use crate::protocol::block::{self, Bits, BlockWriter, Halves, Masks, Places, Step, ZEROS, and, expand, xor};
+use crate::protocol::block::{
+    self, Bits, BlockWork, BlockWriter, Halves, Masks, Places, ZEROS, and, expand, xor,
+};
 use crate::protocol::compare::{MOST_PLANES, deal_products, deal_tables};
-use crate::protocol::gate::{MaskSource, never};
-use crate::protocol::layer::Placed;
+use crate::protocol::gate::{MaskSource, infallible};
+use crate::protocol::layout::Placed;
 use crate::protocol::low;
 use crate::protocol::operand::Half;
 use crate::protocol::patch_sums::opened_sums;
@@ -26,38 +28,36 @@ pub(in crate::protocol::gate) fn deal(
     source: &MaskSource<'_>,
     client: &mut StepStreams<'_>,
     server: &mut StepStreams<'_>,
-    mut parts: Vec<&mut [u8]>,
+    parts: &mut [&mut [u8]],
 ) {
     let group = &placed.group;
     let mut betas = Betas::of(group);
     for at in group.order().filter(|&at| at > 0) {
         let sums = opened_sums(group, &group.openings[at], source.exact);
-        let places = Places::in_order(sums.len());
-        let values = Values {
+        let opened = OpenedHalf {
             half: Half::R(&sums),
-            places: &places,
-            sigma: server.halves(group.opening_mask(at)),
+            places: &Places::in_order(sums.len()),
+            sigma: &server.halves(group.opening_mask(at)),
         };
-        let opening = Opening::new(isa, group, at, values, client, server);
+        let opening = DealtOpening::new(isa, group, at, opened, client, server);
         let full = group.segment(Stage::Deal, at).bytes(BLOCK);
         let kept = of_opening(group, at, &mut betas.0);
-        never(block::write_and_keep(
+        infallible(block::write_and_keep(
             isa,
             &opening,
             sums.len(),
             (parts[at], full),
             kept,
         ));
-        drop(opening);
         pool::recycle(sums);
     }
-    let values = Values {
+    let opened = OpenedHalf {
         half: source.rs,
         places: &placed.places,
-        sigma: server.halves(group.opening_mask(0)),
+        sigma: &server.halves(group.opening_mask(0)),
     };
     let pixels = Pixels {
-        opening: Opening::new(isa, group, 0, values, client, server),
+        opening: DealtOpening::new(isa, group, 0, opened, client, server),
         spreads: &placed.spreads,
         products: (0..group.pixel_products())
             .map(|product| server.halves(group.draw(Purpose::BetaProductShare, product)))
@@ -68,20 +68,23 @@ pub(in crate::protocol::gate) fn deal(
         betas: &betas,
     };
     let full = group.segment(Stage::Deal, 0).bytes(BLOCK);
-    never(block::write(isa, &pixels, group.pixels(), parts[0], full));
+    infallible(block::write(isa, &pixels, group.pixels(), parts[0], full));
 }
 
-/// The masks of the signs of patches, for the pixels to pick up.
+/// For each sign of patches its masks beta, for the pixels to pick up; empty for a sign of pixels.
 struct Betas(Vec<Vec<Bits>>);
 
 impl Betas {
     /// Room for the group's signs that are not pixels'.
     fn of(group: &Group) -> Self {
-        let room = |sign: &Sign| match sign.opening {
-            0 => Vec::new(),
-            at => vec![ZEROS; block::blocks(group.openings[at].count())],
-        };
-        Self(group.signs.iter().map(room).collect())
+        let mut signs = Vec::with_capacity(group.signs.len());
+        for sign in &group.signs {
+            signs.push(match sign.opening {
+                0 => Vec::new(),
+                at => vec![ZEROS; block::blocks(group.openings[at].count())],
+            });
+        }
+        Self(signs)
     }
 }
 
@@ -91,46 +94,33 @@ impl Drop for Betas {
     }
 }
 
-/// What is opened, and under which mask.
-struct Values<'a> {
-    half: Half<'a>,
-    places: &'a Places,
-    sigma: Masks,
-}
-
-/// One opening of the group.
-struct Opening<'a> {
+/// One opening of the group, with what the helper draws for it.
+struct DealtOpening<'a> {
     isa: Isa,
     group: &'a Group,
     at: usize,
-    values: Values<'a>,
-    /// The server's share of the tables.
+    opened: OpenedHalf<'a>,
+    /// The server's share of the tables, if there are signs.
     tables: Option<Masks>,
     signs: Vec<SignMasks>,
 }
 
-/// The masks of one sign.
+/// The masks of one sign; where there are two, the client's and the server's.
 struct SignMasks {
     sign: usize,
+    /// Masks of the comparison's opened bits.
     compare: [Masks; 2],
+    /// The server's share of the products of those masks.
     products: Masks,
+    /// Masks of the sign bit.
     bit: [Masks; 2],
+    /// The server's share of beta.
     beta: Masks,
 }
 
-impl<'a> Opening<'a> {
-    fn new(
-        isa: Isa,
-        group: &'a Group,
-        at: usize,
-        values: Values<'a>,
-        client: &mut StepStreams<'_>,
-        server: &mut StepStreams<'_>,
-    ) -> Self {
-        let has_signs = group.signs_of(at).next().is_some();
-        let planes = table_planes(group.openings[at].ring);
-        let tables = has_signs.then(|| server.planes(group.draw(Purpose::TableShare, at), planes));
-        let masks = |(sign, _)| SignMasks {
+impl SignMasks {
+    fn draw(group: &Group, sign: usize, client: &mut StepStreams<'_>, server: &mut StepStreams<'_>) -> Self {
+        Self {
             sign,
             compare: [
                 client.planes(group.draw(Purpose::ComparisonMaskClient, sign), OPENED_BITS),
@@ -142,15 +132,32 @@ impl<'a> Opening<'a> {
                 server.planes(group.draw(Purpose::SignMaskServer, sign), 1),
             ],
             beta: server.halves(group.draw(Purpose::BetaShare, sign)),
-        };
-        let signs = group.signs_of(at).map(masks).collect();
+        }
+    }
+}
+
+impl<'a> DealtOpening<'a> {
+    fn new(
+        isa: Isa,
+        group: &'a Group,
+        at: usize,
+        opened: OpenedHalf<'a>,
+        client: &mut StepStreams<'_>,
+        server: &mut StepStreams<'_>,
+    ) -> Self {
+        let has_signs = group.signs_of(at).next().is_some();
+        let planes = table_planes(group.openings[at].ring);
+        let tables = has_signs.then(|| server.planes(group.draw(Purpose::TableShare, at), planes));
+        let signs = group.signs_of(at);
         Self {
             isa,
             group,
             at,
-            values,
+            opened,
             tables,
-            signs,
+            signs: signs
+                .map(|(sign, _)| SignMasks::draw(group, sign, client, server))
+                .collect(),
         }
     }
 
@@ -160,8 +167,9 @@ impl<'a> Opening<'a> {
     fn write(&self, block: usize, message: &mut BlockWriter<'_>) -> (Halves, [Bits; 2]) {
         let ring = self.group.openings[self.at].ring;
         let mut r = [0; BLOCK];
-        self.values.half.load(self.values.places, block, &mut r);
-        let (sigma, mask) = (self.values.sigma.halves(block), low(ring));
+        self.opened.half.load(self.opened.places, block, &mut r);
+        let sigma = self.opened.sigma.halves(block);
+        let mask = low(ring);
         for i in 0..BLOCK {
             r[i] = sigma[i].wrapping_sub(r[i]) & mask;
         }
@@ -180,15 +188,17 @@ impl<'a> Opening<'a> {
         (r, betas)
     }
 
-    /// Products of the comparison's masks, and the share of beta; returns beta.
+    /// Writes the products of the comparison's masks, and the client's share of beta; returns beta.
     #[inline(always)]
     fn write_sign(&self, masks: &SignMasks, block: usize, r: &Planes, message: &mut BlockWriter<'_>) -> Bits {
-        let ([mut both, mut servers], mut products) = ([[ZEROS; OPENED_BITS]; 2], [ZEROS; PRODUCTS]);
+        let mut both = [ZEROS; OPENED_BITS];
         masks.compare[0].planes(block, &mut both);
+        let mut servers = [ZEROS; OPENED_BITS];
         masks.compare[1].planes(block, &mut servers);
         for (both, server) in both.iter_mut().zip(&servers) {
             xor(both, server);
         }
+        let mut products = [ZEROS; PRODUCTS];
         masks.products.planes(block, &mut products);
         deal_products(&both, &mut products);
         message.planes(&products);
@@ -209,7 +219,7 @@ impl<'a> Opening<'a> {
     }
 }
 
-impl Step for Opening<'_> {
+impl BlockWork for DealtOpening<'_> {
     type Own<'a> = (BlockWriter<'a>, Vec<&'a mut Bits>);
 
     #[inline(always)]
@@ -224,7 +234,7 @@ impl Step for Opening<'_> {
 
 /// The opening of the pixels, with all that is dealt for each of them.
 struct Pixels<'a> {
-    opening: Opening<'a>,
+    opening: DealtOpening<'a>,
     spreads: &'a [Spread],
     betas: &'a Betas,
     products: Vec<Masks>,
@@ -234,30 +244,37 @@ struct Pixels<'a> {
 }
 
 impl Pixels<'_> {
-    /// All bits set, or none, as beta is for each pixel; `own` are the masks of the pixels' signs.
+    /// Beta of one sign for each pixel of a block, spread to all bits; `own` are those of the pixels' own
+    /// signs.
     #[inline(always)]
     fn beta(&self, sign: usize, block: usize, own: &[Bits; 2]) -> Halves {
-        let (isa, group) = (self.opening.isa, self.opening.group);
         let mut beta = [0; BLOCK];
         let mut of_pixels = self.opening.signs.iter().zip(own);
         match of_pixels.find(|(masks, _)| masks.sign == sign) {
-            Some((_, own)) => expand(isa, own, &mut beta),
+            Some((_, own)) => expand(self.opening.isa, own, &mut beta),
             None => {
                 let words = self.betas.0[sign].as_flattened();
-                let bit = |at: usize| ((words[at / 64] >> (at % 64) & 1) as u16).wrapping_neg();
-                self.spreads[group.signs[sign].opening].block(block, bit, &mut beta);
+                let spread = &self.spreads[self.opening.group.signs[sign].opening];
+                spread.block(block, |at| spread_bit(words, at), &mut beta);
             }
         }
         beta
     }
 }
 
-impl Step for Pixels<'_> {
+/// Bit `at` of these words: all bits set, or none.
+#[inline(always)]
+fn spread_bit(words: &[u64], at: usize) -> u16 {
+    ((words[at / 64] >> (at % 64) & 1) as u16).wrapping_neg()
+}
+
+impl BlockWork for Pixels<'_> {
     type Own<'a> = BlockWriter<'a>;
 
     #[inline(always)]
     fn block(&self, block: usize, mut message: BlockWriter<'_>) -> Result<(), BitsError> {
-        let (isa, ring) = (self.opening.isa, self.opening.group.ring);
+        let isa = self.opening.isa;
+        let ring = self.opening.group.ring;
         let (r, own) = self.opening.write(block, &mut message);
         for (sign, share) in self.products.iter().enumerate() {
             let beta = self.beta(sign, block, &own);

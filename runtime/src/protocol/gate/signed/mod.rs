@@ -37,14 +37,23 @@ use trefoil_ir::mpc::gate::{BLOCK, Form, Group, Opening, Sign};
 use crate::kernel::Isa;
 use crate::pool;
 use crate::prg::Purpose;
-use crate::protocol::block::{self, Bits, Halves, Masks, Step, Words, ZEROS, expand};
-use crate::protocol::layer::Placed;
+use crate::protocol::block::{self, Bits, BlockWork, Halves, Masks, Places, Words, ZEROS, expand};
+use crate::protocol::layout::Placed;
 use crate::protocol::low;
+use crate::protocol::operand::Half;
 use crate::protocol::spread::{Spread, pixel_levels, thresholds};
 use crate::protocol::streams::StepStreams;
 use crate::wire::bits::BitsError;
 
-use super::{Levels, never};
+use super::{Levels, infallible};
+
+/// A party's half of the values of an opening, and the mask under which they are opened.
+struct OpenedHalf<'a> {
+    half: Half<'a>,
+    places: &'a Places,
+    /// The mask, modulo 2^k.
+    sigma: &'a Masks,
+}
 
 /// Whether the mask of this sign's opened bit contains the top bit of r. In a pair the first opened
 /// bit is b0 ^ b1, in which the top bits cancel.
@@ -181,24 +190,29 @@ fn pick_up(spread: &Spread, signs: &[u32], block: usize, selector: &mut Selector
     spread.block(block, |at| signs[at], &mut both);
     let selectors = selector.open.iter_mut().zip(&mut selector.beta);
     for ((open, beta), both) in selectors.zip(&both) {
-        (*open, *beta) = ((both >> 16) as u16, *both as u16);
+        *open = (both >> 16) as u16;
+        *beta = *both as u16;
     }
 }
 
-/// The signs of patches, in whole blocks.
+/// What a party holds of each sign of patches (see [`of_patches`]), in whole blocks; empty for a sign
+/// of pixels.
 struct OfPatches(Vec<Vec<u32>>);
 
 impl OfPatches {
     /// Room for the group's signs that are not pixels'.
     fn of(group: &Group) -> Self {
-        let room = |sign: &Sign| match sign.opening {
-            0 => Vec::new(),
-            at => pool::zeroed(block::blocks(group.openings[at].count()) * BLOCK),
-        };
-        Self(group.signs.iter().map(room).collect())
+        let mut signs = Vec::with_capacity(group.signs.len());
+        for sign in &group.signs {
+            signs.push(match sign.opening {
+                0 => Vec::new(),
+                at => pool::zeroed(block::blocks(group.openings[at].count()) * BLOCK),
+            });
+        }
+        Self(signs)
     }
 
-    /// Those of an opening.
+    /// The values of the signs of an opening, block by block.
     fn of_opening(&mut self, group: &Group, at: usize) -> Vec<&mut [Words]> {
         let kept = of_opening(group, at, &mut self.0).into_iter();
         kept.map(|words| words.as_chunks_mut().0).collect()
@@ -211,7 +225,15 @@ impl Drop for OfPatches {
     }
 }
 
-/// Of what is kept for each sign, what is kept for those of an opening.
+/// For each sign of a group a value for each block of its opening.
+fn blocks_of_signs<K: Clone>(group: &Group, nothing: K) -> Vec<Vec<K>> {
+    let openings = group.signs.iter().map(|sign| &group.openings[sign.opening]);
+    openings
+        .map(|opening| vec![nothing.clone(); block::blocks(opening.count())])
+        .collect()
+}
+
+/// The entries of `kept`, which has one for each sign of the group, that belong to signs of opening `at`.
 fn of_opening<'a, K>(group: &Group, at: usize, kept: &'a mut [Vec<K>]) -> Vec<&'a mut [K]> {
     let pairs = group.signs.iter().zip(kept);
     pairs
@@ -241,12 +263,13 @@ fn wide_masks(isa: Isa, bits: &Bits) -> Words {
 /// The client and the helper: the mask of the result.
 pub(super) fn result_mask(isa: Isa, placed: &Placed, client: &mut StepStreams<'_>, masks: &mut [u32]) {
     let fresh = client.words(placed.group.draw(Purpose::FreshMask, 0));
-    never(block::fill(isa, &Fresh(fresh), &placed.places, masks));
+    infallible(block::fill(isa, &Fresh(fresh), &placed.places, masks));
 }
 
+/// Draws the mask of the result.
 struct Fresh(Masks);
 
-impl Step for Fresh {
+impl BlockWork for Fresh {
     type Own<'a> = &'a mut Words;
 
     #[inline(always)]

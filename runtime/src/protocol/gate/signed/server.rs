@@ -4,18 +4,18 @@ use trefoil_ir::mpc::gate::{BLOCK, Group, OPENED_BITS, PRODUCTS, table_planes};
 use trefoil_ir::mpc::{ACTIVATION_OFFSET, Stage};
 
 use super::{
-    OfPatches, Selector, negate_if, of_opening, of_patches, pick_up_all, planes_of, public_of, result_share,
-    takes_top_bit, wide_masks,
+    OfPatches, OpenedHalf, Selector, blocks_of_signs, negate_if, of_opening, of_patches, pick_up_all,
+    planes_of, public_of, result_share, takes_top_bit, wide_masks,
 };
 use crate::kernel::Isa;
 use crate::pool;
 use crate::prg::Purpose;
 use crate::protocol::block::{
-    self, Bits, BlockReader, BlockWriter, Halves, Masks, Places, Step, Words, ZEROS, expand, not, xor,
+    self, Bits, BlockReader, BlockWork, BlockWriter, Halves, Masks, Places, Words, ZEROS, expand, not, xor,
 };
 use crate::protocol::compare::{Comparison, MOST_PLANES, look};
-use crate::protocol::gate::{Exact, Levels, never};
-use crate::protocol::layer::{Part, Placed};
+use crate::protocol::gate::{Exact, Levels, infallible};
+use crate::protocol::layout::{Part, Placed};
 use crate::protocol::low;
 use crate::protocol::operand::Half;
 use crate::protocol::patch_sums::opened_sums;
@@ -38,7 +38,9 @@ struct Compared {
 struct Shared {
     /// Its share of the result.
     y: Halves,
+    /// The mask of its top bit.
     v: Bits,
+    /// Its top bit, masked.
     d: Bits,
 }
 
@@ -52,6 +54,7 @@ impl Shared {
 
 /// The server's side of one group, from message to message.
 pub(in crate::protocol::gate) struct Server {
+    /// For each sign, block by block.
     compared: Vec<Vec<Compared>>,
     /// The mask of the pixels, with which they are opened once more for M3.
     sigma: Masks,
@@ -84,43 +87,29 @@ impl Server {
         exact: Exact<'_>,
         levels: Levels<'_>,
         streams: &mut StepStreams<'_>,
-        mut parts: Vec<&mut [u8]>,
+        parts: &mut [&mut [u8]],
     ) -> Self {
         let group = &placed.group;
-        let signs = group.signs.iter();
-        let blocks = signs.map(|sign| block::blocks(group.openings[sign.opening].count()));
-        let mut compared: Vec<_> = blocks.map(|blocks| vec![Compared::default(); blocks]).collect();
+        let mut compared = blocks_of_signs(group, Compared::default());
         let pixels = streams.halves(group.opening_mask(0));
-        for at in group.order() {
-            let count = group.openings[at].count();
-            let sums = match at {
-                0 => Vec::new(),
-                _ => opened_sums(group, &group.openings[at], exact),
+        for at in group.order().filter(|&at| at > 0) {
+            let sums = opened_sums(group, &group.openings[at], exact);
+            let opened = OpenedHalf {
+                half: Half::D(&sums),
+                places: &Places::in_order(sums.len()),
+                sigma: &streams.halves(group.opening_mask(at)),
             };
-            let (in_order, of_patches);
-            let (half, places, sigma) = match at {
-                0 => (zs, &placed.places, &pixels),
-                _ => {
-                    in_order = Places::in_order(count);
-                    of_patches = streams.halves(group.opening_mask(at));
-                    (Half::D(&sums), &in_order, &of_patches)
-                }
-            };
-            let m1 = M1 {
-                isa,
-                group,
-                at,
-                half,
-                places,
-                sigma,
-                levels,
-                signs: M1Masks::draw(group, at, streams),
-            };
-            let full = group.segment(Stage::M1, at).bytes(BLOCK);
-            let kept = of_opening(group, at, &mut compared);
-            never(block::write_and_keep(isa, &m1, count, (parts[at], full), kept));
+            let m1 = M1::new(isa, group, at, opened, levels, streams);
+            m1.write(parts[at], &mut compared);
             pool::recycle(sums);
         }
+        let opened = OpenedHalf {
+            half: zs,
+            places: &placed.places,
+            sigma: &pixels,
+        };
+        let m1 = M1::new(isa, group, 0, opened, levels, streams);
+        m1.write(parts[0], &mut compared);
         Self {
             compared,
             sigma: pixels,
@@ -139,27 +128,19 @@ impl Server {
         placed: &Placed,
         given: &Given<'_>,
         streams: &mut StepStreams<'_>,
-        mut parts: Vec<&mut [u8]>,
+        parts: &mut [&mut [u8]],
     ) -> Result<(), BitsError> {
         let group = &placed.group;
         let mut of_patches = OfPatches::of(group);
-        let signs = |at, streams: &mut StepStreams<'_>| M3Signs {
-            isa,
-            group,
-            at,
-            m2: &given.m2[at],
-            compared: &self.compared,
-            masks: M3Masks::draw(group, at, streams),
-        };
         for at in group.order().filter(|&at| at > 0) {
+            let signs = M3Signs::new(isa, group, at, given.m2, &self.compared, streams);
             let full = group.segment(Stage::M3, at).bytes(BLOCK);
             let count = group.openings[at].count();
             let kept = of_patches.of_opening(group, at);
-            block::write_and_keep(isa, &signs(at, streams), count, (parts[at], full), kept)?;
+            block::write_and_keep(isa, &signs, count, (parts[at], full), kept)?;
         }
-        let count = group.pixels();
         let pixels = M3Pixels {
-            signs: signs(0, streams),
+            signs: M3Signs::new(isa, group, 0, given.m2, &self.compared, streams),
             placed,
             zs: given.zs,
             sigma: &self.sigma,
@@ -170,6 +151,7 @@ impl Server {
                 .collect(),
             v: streams.planes(group.draw(Purpose::WrapBitServer, 0), 1),
         };
+        let count = group.pixels();
         let mut shared = vec![Shared::NOTHING; block::blocks(count)];
         let full = group.segment(Stage::M3, 0).bytes(BLOCK);
         block::write_and_keep(isa, &pixels, count, (parts[0], full), vec![&mut shared])?;
@@ -205,11 +187,14 @@ impl Server {
 
 /// What M1 draws for the signs of an opening.
 struct M1Masks {
+    /// The server's share of the tables.
     tables: Masks,
+    /// For each sign the masks of its comparison's opened bits.
     compare: Vec<Masks>,
 }
 
 impl M1Masks {
+    /// Draws them, if the opening has signs.
     fn draw(group: &Group, at: usize, streams: &mut StepStreams<'_>) -> Option<Self> {
         let planes = table_planes(group.openings[at].ring);
         let has_signs = group.signs_of(at).next().is_some();
@@ -228,32 +213,59 @@ struct M1<'a> {
     isa: Isa,
     group: &'a Group,
     at: usize,
-    half: Half<'a>,
-    places: &'a Places,
-    sigma: &'a Masks,
+    opened: OpenedHalf<'a>,
     levels: Levels<'a>,
     signs: Option<M1Masks>,
+}
+
+impl<'a> M1<'a> {
+    fn new(
+        isa: Isa,
+        group: &'a Group,
+        at: usize,
+        opened: OpenedHalf<'a>,
+        levels: Levels<'a>,
+        streams: &mut StepStreams<'_>,
+    ) -> Self {
+        Self {
+            isa,
+            group,
+            at,
+            opened,
+            levels,
+            signs: M1Masks::draw(group, at, streams),
+        }
+    }
+
+    /// Writes the opening's part of M1, and keeps what the comparisons of its signs leave for M3.
+    fn write(&self, part: &mut [u8], compared: &mut [Vec<Compared>]) {
+        let count = self.group.openings[self.at].count();
+        let full = self.group.segment(Stage::M1, self.at).bytes(BLOCK);
+        let kept = of_opening(self.group, self.at, compared);
+        infallible(block::write_and_keep(self.isa, self, count, (part, full), kept));
+    }
 }
 
 /// A half of values, opened under its mask.
 #[inline(always)]
 fn open(half: &Halves, sigma: &Masks, ring: u32, block: usize) -> Halves {
-    let (mut opened, mask) = (sigma.halves(block), low(ring));
+    let mut opened = sigma.halves(block);
+    let mask = low(ring);
     for i in 0..BLOCK {
         opened[i] = opened[i].wrapping_add(half[i]) & mask;
     }
     opened
 }
 
-impl Step for M1<'_> {
+impl BlockWork for M1<'_> {
     type Own<'a> = (BlockWriter<'a>, Vec<&'a mut Compared>);
 
     #[inline(always)]
     fn block(&self, block: usize, (mut message, kept): Self::Own<'_>) -> Result<(), BitsError> {
         let opening = &self.group.openings[self.at];
         let mut half = [0; BLOCK];
-        self.half.load(self.places, block, &mut half);
-        let opened = open(&half, self.sigma, opening.ring, block);
+        self.opened.half.load(self.opened.places, block, &mut half);
+        let opened = open(&half, self.opened.sigma, opening.ring, block);
         message.halves(&opened, opening.ring);
         let Some(masks) = &self.signs else {
             return Ok(());
@@ -274,34 +286,59 @@ impl Step for M1<'_> {
     }
 }
 
-/// What M3 draws for the signs of an opening: of each its shares of products, the mask of its bit,
-/// its share of beta.
-struct M3Masks(Vec<[Masks; 3]>);
+/// What M3 draws for one sign.
+struct M3Masks {
+    /// The server's share of the products of the comparison's masks.
+    products: Masks,
+    /// The mask of the sign bit.
+    bit: Masks,
+    /// The server's share of beta.
+    beta: Masks,
+}
 
 impl M3Masks {
-    fn draw(group: &Group, at: usize, streams: &mut StepStreams<'_>) -> Self {
-        let masks = |(sign, _)| {
-            [
-                streams.planes(group.draw(Purpose::ProductShare, sign), PRODUCTS),
-                streams.planes(group.draw(Purpose::SignMaskServer, sign), 1),
-                streams.halves(group.draw(Purpose::BetaShare, sign)),
-            ]
-        };
-        Self(group.signs_of(at).map(masks).collect())
+    fn draw(group: &Group, sign: usize, streams: &mut StepStreams<'_>) -> Self {
+        Self {
+            products: streams.planes(group.draw(Purpose::ProductShare, sign), PRODUCTS),
+            bit: streams.planes(group.draw(Purpose::SignMaskServer, sign), 1),
+            beta: streams.halves(group.draw(Purpose::BetaShare, sign)),
+        }
     }
 }
 
-/// The signs of an opening: joins the comparisons, and opens the masked bits.
+/// Joins the comparisons of an opening's signs, and opens their masked bits.
 struct M3Signs<'a> {
     isa: Isa,
     group: &'a Group,
     at: usize,
     m2: &'a Part<'a>,
     compared: &'a [Vec<Compared>],
-    masks: M3Masks,
+    /// One for each sign of the opening.
+    masks: Vec<M3Masks>,
 }
 
-impl M3Signs<'_> {
+impl<'a> M3Signs<'a> {
+    fn new(
+        isa: Isa,
+        group: &'a Group,
+        at: usize,
+        m2: &'a [Part<'a>],
+        compared: &'a [Vec<Compared>],
+        streams: &mut StepStreams<'_>,
+    ) -> Self {
+        let signs = group.signs_of(at);
+        Self {
+            isa,
+            group,
+            at,
+            m2: &m2[at],
+            compared,
+            masks: signs
+                .map(|(sign, _)| M3Masks::draw(group, sign, streams))
+                .collect(),
+        }
+    }
+
     /// Writes the masked bits of the signs of an opening, and gives each opened bit, spread to all
     /// bits, with the share of beta.
     #[inline(always)]
@@ -312,14 +349,15 @@ impl M3Signs<'_> {
         mut opened: impl FnMut(usize, &Halves, &Halves),
     ) -> Result<(), BitsError> {
         // The shares of z >= its threshold: not the top bit of pub, xor the borrow.
-        let (mut bits, mut clients) = ([ZEROS; 2], [ZEROS; 2]);
+        let mut bits = [ZEROS; 2];
+        let mut clients = [ZEROS; 2];
         let mut m2 = self.m2.block(block);
-        for (i, ((sign, _), [products, ..])) in self.group.signs_of(self.at).zip(&self.masks.0).enumerate() {
+        for (i, ((sign, _), masks)) in self.group.signs_of(self.at).zip(&self.masks).enumerate() {
             let kept = &self.compared[sign][block];
-            bits[i] = joined(kept, products, block, &mut m2)?;
+            bits[i] = joined(kept, &masks.products, block, &mut m2)?;
             clients[i] = m2.plane()?;
         }
-        for (i, ((sign, _), [_, mask, beta])) in self.group.signs_of(self.at).zip(&self.masks.0).enumerate() {
+        for (i, ((sign, _), masks)) in self.group.signs_of(self.at).zip(&self.masks).enumerate() {
             let mut bit = bits[i];
             if takes_top_bit(self.group, sign) {
                 not(&mut bit);
@@ -327,12 +365,12 @@ impl M3Signs<'_> {
                 // In a pair the first bit that is opened is the xor of both.
                 xor(&mut bit, &bits[i + 1]);
             }
-            xor(&mut bit, &mask.plane(block));
+            xor(&mut bit, &masks.bit.plane(block));
             message.planes(&[bit]);
             xor(&mut bit, &clients[i]);
             let mut open = [0; BLOCK];
             expand(self.isa, &bit, &mut open);
-            opened(sign, &open, &beta.halves(block));
+            opened(sign, &open, &masks.beta.halves(block));
         }
         Ok(())
     }
@@ -346,8 +384,9 @@ fn joined(
     block: usize,
     m2: &mut BlockReader<'_>,
 ) -> Result<Bits, BitsError> {
-    let (mut others, mut shares) = ([ZEROS; OPENED_BITS], [ZEROS; PRODUCTS]);
+    let mut others = [ZEROS; OPENED_BITS];
     m2.planes(&mut others)?;
+    let mut shares = [ZEROS; PRODUCTS];
     products.planes(block, &mut shares);
     let mut bit = kept.comparison.join(&others, &shares, true);
     xor(&mut bit, &kept.top);
@@ -355,7 +394,7 @@ fn joined(
 }
 
 /// M3 of patches.
-impl Step for M3Signs<'_> {
+impl BlockWork for M3Signs<'_> {
     type Own<'a> = (BlockWriter<'a>, Vec<&'a mut Words>);
 
     #[inline(always)]
@@ -381,15 +420,17 @@ struct M3Pixels<'a> {
     v: Masks,
 }
 
-impl Step for M3Pixels<'_> {
+impl BlockWork for M3Pixels<'_> {
     type Own<'a> = (BlockWriter<'a>, Vec<&'a mut Shared>);
 
     #[inline(always)]
     fn block(&self, block: usize, (mut message, mut kept): Self::Own<'_>) -> Result<(), BitsError> {
-        let (kept, group) = (&mut *kept[0], &self.placed.group);
+        let kept = &mut *kept[0];
+        let group = &self.placed.group;
         let mut selectors = [Selector::NOTHING; 2];
         self.signs.write(block, &mut message, |sign, open, beta| {
-            (selectors[sign].open, selectors[sign].beta) = (*open, *beta);
+            selectors[sign].open = *open;
+            selectors[sign].beta = *beta;
         })?;
         pick_up_all(self.placed, self.of_patches, block, &mut selectors);
         for (selector, products) in selectors.iter_mut().zip(&self.products) {
@@ -421,16 +462,18 @@ struct Finish<'a> {
     uv: Masks,
 }
 
-impl Step for Finish<'_> {
+impl BlockWork for Finish<'_> {
     type Own<'a> = &'a mut Words;
 
     #[inline(always)]
     fn block(&self, block: usize, hat: &mut Words) -> Result<(), BitsError> {
-        let (k, Shared { y, v, d }) = (self.ring, &self.shared[block]);
+        let k = self.ring;
+        let Shared { y, v, d } = &self.shared[block];
         let mut m4 = self.m4.block(block);
         m4.words(32, hat)?;
         let e = wide_masks(self.isa, &m4.plane()?);
-        let (d, v) = (wide_masks(self.isa, d), wide_masks(self.isa, v));
+        let d = wide_masks(self.isa, d);
+        let v = wide_masks(self.isa, v);
         let uv = self.uv.words(block);
         for i in 0..BLOCK {
             let cross = (e[i] & d[i] & 1)

@@ -10,20 +10,20 @@ use crate::kernel::Isa;
 use crate::wire::bits::BitsError;
 
 /// The groups of a gate, with all that is worked out of them once.
-pub struct Layer {
+pub struct GateLayout {
     /// Which instructions to use.
     pub(super) isa: Isa,
-    /// The groups.
+    /// In the order in which their parts stand in messages.
     pub groups: Vec<Placed>,
-    /// What they draw.
+    /// The masks that the gate's groups draw from each stream.
     pub draws: Draws,
 }
 
 /// A group, with the places of its values.
 pub struct Placed {
-    /// The group.
+    /// What is computed, and of which channels.
     pub group: Group,
-    /// Its pixels in the layer.
+    /// Where its pixels stand in the layer.
     pub places: Places,
     /// For each opening, which of its values a pixel belongs to.
     pub spreads: Vec<Spread>,
@@ -31,10 +31,10 @@ pub struct Placed {
 
 impl Placed {
     fn new(group: Group) -> Self {
-        let spread = |opening| Spread::new(opening, group.map);
+        let openings = group.openings.iter();
         Self {
             places: Places::new(&group.channels, group.map[0] * group.map[1]),
-            spreads: group.openings.iter().map(spread).collect(),
+            spreads: openings.map(|opening| Spread::new(opening, group.map)).collect(),
             group,
         }
     }
@@ -49,7 +49,7 @@ impl Placed {
     }
 }
 
-impl Layer {
+impl GateLayout {
     /// A gate of these groups.
     ///
     /// # Panics
@@ -71,7 +71,7 @@ impl Layer {
         self.groups.iter().map(|placed| placed.bytes(stage)).sum()
     }
 
-    /// Cuts a message into the parts of each group's openings.
+    /// Cuts a message into parts: for each group one for each opening.
     ///
     /// # Errors
     /// If it has another length than the plan says.
@@ -94,7 +94,7 @@ impl Layer {
         }))
     }
 
-    /// Cuts a message that is to be written into the parts of each group's openings.
+    /// Cuts a message that is to be written, as [`parts`](Self::parts) cuts one that is read.
     pub fn parts_mut<'a>(&self, stage: Stage, payload: &'a mut [u8]) -> Vec<Vec<&'a mut [u8]>> {
         let mut rest = payload;
         self.by_opening(|group, opening| {
@@ -105,20 +105,21 @@ impl Layer {
         })
     }
 
-    /// What `part` gives in the order of segments, for each group in the order of its openings.
+    /// Calls `part` for each group and opening, in the order in which their segments stand in a message.
+    /// Returns what it gives, for each group in the order of its openings.
     fn by_opening<T>(&self, mut part: impl FnMut(&Group, usize) -> T) -> Vec<Vec<T>> {
-        let of_group = |placed: &Placed| {
-            let group = &placed.group;
+        let mut groups = Vec::with_capacity(self.groups.len());
+        for Placed { group, .. } in &self.groups {
             let mut parts: Vec<T> = group.order().map(|opening| part(group, opening)).collect();
-            // The pixels, the first opening, come last.
+            // In a message the pixels, which are the first opening, come last.
             parts.rotate_right(1);
-            parts
-        };
-        self.groups.iter().map(of_group).collect()
+            groups.push(parts);
+        }
+        groups
     }
 }
 
-/// What an opening's values have in a message.
+/// The segment of a message that holds the fields of one opening's values.
 pub struct Part<'a> {
     isa: Isa,
     segment: Segment,
@@ -126,7 +127,7 @@ pub struct Part<'a> {
 }
 
 impl<'a> Part<'a> {
-    /// What the values of a block have.
+    /// The fields of the values of one block.
     pub fn block(&self, block: usize) -> BlockReader<'a> {
         let full = self.segment.bytes(BLOCK);
         let count = values_in(block, self.segment.count);
@@ -149,8 +150,8 @@ mod tests {
         let lower: Vec<Patch> = (0..9).map(|c| patches[c % 3]).collect();
         let upper: Vec<Patch> = (0..9).map(|c| patches[c / 3]).collect();
         let mut groups = groups(&lower, Some(&upper), Shape::new(9, 4, 4), false);
-        assert!(Layer::new(Isa::detect(), groups.clone()).groups.len() > 2);
+        assert!(GateLayout::new(Isa::detect(), groups.clone()).groups.len() > 2);
         groups.reverse();
-        Layer::new(Isa::detect(), groups);
+        GateLayout::new(Isa::detect(), groups);
     }
 }
