@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::window::{read_window, with_window};
 use super::{Class, Effort, Local, OpError, Rule, constant, unary};
 use crate::mpc::emulate::{Emulation, IntMap};
 use crate::mpc::program::{ConstId, ConstKind, Constant};
@@ -36,22 +37,13 @@ impl Rule for SumPool {
     }
 
     fn attrs(&self) -> Attrs {
-        Attrs::new()
-            .with("kernel", self.window.kernel)
-            .with_unless([1, 1], "stride", self.window.stride)
-            .with_unless([1, 1], "dilation", self.window.dilation)
-            .with_unless([0; 4], "pads", self.window.pads)
-            .with("multiplier", Attr::Constant(self.multiplier.0))
+        let attrs = Attrs::new().with("kernel", self.window.kernel);
+        with_window(attrs, &self.window).with("multiplier", Attr::Constant(self.multiplier.0))
     }
 
     fn from_attrs(attrs: &mut Attrs) -> Result<Self, AttrError> {
         Ok(Self {
-            window: Window {
-                kernel: attrs.require("kernel")?,
-                stride: attrs.optional("stride")?.unwrap_or([1, 1]),
-                dilation: attrs.optional("dilation")?.unwrap_or([1, 1]),
-                pads: attrs.optional("pads")?.unwrap_or([0; 4]),
-            },
+            window: read_window(attrs.require("kernel")?, attrs)?,
             multiplier: attrs.require("multiplier")?,
         })
     }
