@@ -6,7 +6,7 @@ use std::fmt;
 use std::ops::Deref;
 
 use super::{Graph, NodeId, Op};
-use crate::shape::{MAX_CHANNELS, Shape};
+use crate::shape::{MAX_CHANNELS, MAX_ELEMENTS, Shape};
 use crate::tensor::Tensor;
 use crate::text::{Attr, is_printable};
 
@@ -79,7 +79,7 @@ fn check(graph: &Graph) -> Vec<Diagnostic> {
     faults
 }
 
-/// Of a name: why it is none.
+/// Why a name is refused; the sentence begins with which name it is.
 pub(crate) const UNPRINTABLE: &str = "holds a character that acts on a terminal instead of being shown";
 
 fn fault(faults: &mut Vec<Diagnostic>, node: impl Into<Option<NodeId>>, message: impl Into<String>) {
@@ -168,7 +168,7 @@ fn check_channels(graph: &Graph, faults: &mut Vec<Diagnostic>) {
         fault(
             faults,
             None,
-            "the values have more channels together than any network has",
+            format!("the values have more than {MAX_CHANNELS} channels together"),
         );
     }
 }
@@ -180,14 +180,19 @@ fn check_shapes(graph: &Graph, id: NodeId, faults: &mut Vec<Diagnostic>) {
         fault(
             faults,
             id,
-            format!("the value of shape {} is empty or beyond all measure", node.shape),
+            format!(
+                "the value of shape {} is empty or has more than {MAX_ELEMENTS} elements",
+                node.shape
+            ),
         );
     }
     if node.origin.counted_on.is_some_and(|map| !map.is_sane()) {
         fault(
             faults,
             id,
-            "the map on which its DReLUs are counted is empty or beyond all measure",
+            format!(
+                "the map on which its DReLUs are counted is empty or has more than {MAX_ELEMENTS} elements"
+            ),
         );
     }
 }
@@ -251,7 +256,7 @@ mod tests {
 
     /// Shapes as a forged file can state them: no rule may work with one, least of all in a loop.
     #[test]
-    fn shapes_beyond_all_measure_are_faults_and_reach_no_rule() {
+    fn shapes_that_nothing_holds_are_faults_and_reach_no_rule() {
         let huge = Shape::new(1 << 20, 1 << 57, 1 << 57);
         for (op, name) in [
             (
@@ -275,7 +280,7 @@ mod tests {
             graph.node_mut(b).origin.counted_on = Some(huge);
             let faults = graph.verify().unwrap_err();
             let count = |text: &str| faults.iter().filter(|f| f.message.contains(text)).count();
-            assert_eq!(count("beyond all measure"), 2, "{faults:?}");
+            assert_eq!(count("more than 268435456 elements"), 2, "{faults:?}");
             assert_eq!(count("must be"), 1, "the input's own shape: {faults:?}");
         }
     }
@@ -299,7 +304,7 @@ mod tests {
         assert!(graph.verify().is_ok());
     }
 
-    /// Of a plain ReLU on a vector of 2^28 features every pass would make lists as long.
+    /// Every pass makes lists of a ReLU's channels, and a vector of 2^28 features has as many.
     #[test]
     fn channels_are_limited_in_all() {
         let chain = |channels: usize, length: usize| {

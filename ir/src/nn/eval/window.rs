@@ -6,22 +6,26 @@ use crate::shape::{Shape, Window};
 /// Calls `visit` with the indices (into one channel) that each window of the output reads, in
 /// row-major order; padding is left out.
 pub fn for_each_window(window: &Window, input: Shape, output: Shape, mut visit: impl FnMut(&[usize])) {
-    // The rows or columns that a window reads.
-    let sources = |axis: usize, at: usize, size: usize| {
-        let taps = window.taps_inside(axis, at, size);
-        let [step, start] = [window.dilation[axis], at * window.stride[axis]];
-        taps.map(move |tap| start + tap * step - window.pads[axis])
-    };
     let mut taps = Vec::new();
     for y in 0..output.h {
         for x in 0..output.w {
             taps.clear();
-            for row in sources(0, y, input.h) {
-                taps.extend(sources(1, x, input.w).map(|column| row * input.w + column));
+            for row in sources(window, 0, y, input.h) {
+                taps.extend(sources(window, 1, x, input.w).map(|column| row * input.w + column));
             }
             visit(&taps);
         }
     }
+}
+
+/// The rows (`axis` 0) or columns (1), of `size`, that window `at` reads.
+fn sources(window: &Window, axis: usize, at: usize, size: usize) -> impl Iterator<Item = usize> {
+    let step = window.dilation[axis];
+    let start = at * window.stride[axis];
+    let pad = window.pads[axis];
+    window
+        .taps_inside(axis, at, size)
+        .map(move |tap| start + tap * step - pad)
 }
 
 /// Sums of a channel of `h` x `w` pixels over its patches, in row-major order of the patches.
@@ -29,7 +33,8 @@ pub fn patch_sums(channel: &[f32], patch: Patch, h: usize, w: usize) -> Vec<f32>
     let Patch::Block { h: ph, w: pw } = patch else {
         return Vec::new();
     };
-    let (ph, pw) = (usize::from(ph), usize::from(pw));
+    let ph = usize::from(ph);
+    let pw = usize::from(pw);
     let columns = w.div_ceil(pw);
     let mut sums = vec![0f32; h.div_ceil(ph) * columns];
     for (i, value) in channel.iter().enumerate() {
@@ -50,6 +55,11 @@ pub fn signs(channel: &[f32], patch: Patch, threshold: f32, identity: bool, shap
     let shifted: Vec<f32> = channel.iter().map(|x| x - threshold).collect();
     let sums = patch_sums(&shifted, patch, shape.h, shape.w);
     let columns = shape.w.div_ceil(usize::from(w));
-    let at = |i: usize| (i / shape.w / usize::from(h)) * columns + (i % shape.w) / usize::from(w);
-    (0..channel.len()).map(|i| sums[at(i)] > 0.0).collect()
+    (0..channel.len())
+        .map(|i| {
+            let row = i / shape.w / usize::from(h);
+            let column = i % shape.w / usize::from(w);
+            sums[row * columns + column] > 0.0
+        })
+        .collect()
 }
