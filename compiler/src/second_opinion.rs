@@ -15,8 +15,8 @@ use thiserror::Error;
 use tract_core::prelude::*;
 use tract_onnx::pb::ModelProto;
 use tract_onnx::prelude::{Framework, InferenceModelExt};
+use trefoil_ir::geometry::ResizeMode;
 use trefoil_ir::nn::eval::{self, FeatureMap};
-use trefoil_ir::nn::op::ResizeMode;
 use trefoil_ir::nn::{Graph, NodeId, Op};
 use trefoil_ir::text::printable;
 use trefoil_runtime::terminal::print::chain;
@@ -275,8 +275,7 @@ fn one_line(error: &TractError) -> String {
 mod tests {
     use tract_onnx::pb::tensor_proto::DataLocation;
     use tract_onnx::pb::{StringStringEntryProto, TensorProto};
-    use trefoil_ir::nn::Verified;
-    use trefoil_ir::{Shape, Tensor};
+    use trefoil_ir::{Shape, Tensor, Verified};
 
     use super::*;
     use crate::import::testing::{Size, floats, graph, indices, ints, model, node, value, with};

@@ -4,7 +4,8 @@ use std::fs;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
-use trefoil_ir::nn::{Graph, Verified};
+use trefoil_ir::Verified;
+use trefoil_ir::nn::Graph;
 use trefoil_runtime::amount::{counted, size};
 
 use super::files::{OWNER_FILE, check_writable, read_assignment, read_owner, write_private};

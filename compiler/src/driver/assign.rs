@@ -5,10 +5,11 @@ use std::fmt::{self, Write};
 use serde::Serialize;
 use thiserror::Error;
 use trefoil_ir::Patch;
+use trefoil_ir::Verified;
 use trefoil_ir::mpc::Phase;
 use trefoil_ir::mpc::cost::{Bytes, StepCost};
 use trefoil_ir::mpc::time::{LinkModel, Machine};
-use trefoil_ir::nn::{Graph, Verified};
+use trefoil_ir::nn::Graph;
 use trefoil_runtime::amount::counted;
 
 use super::compile::CompileError;

@@ -6,8 +6,9 @@ use std::path::PathBuf;
 use ndarray::{Array1, Array2, Array4, Axis};
 use rayon::prelude::*;
 use thiserror::Error;
+use trefoil_ir::Verified;
+use trefoil_ir::nn::Graph;
 use trefoil_ir::nn::eval::{FeatureMap, ImageShapeError};
-use trefoil_ir::nn::{Graph, Verified};
 use trefoil_runtime::amount::counted;
 use trefoil_runtime::data::{DataError, DataSet};
 

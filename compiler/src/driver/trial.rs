@@ -4,8 +4,9 @@
 
 use std::collections::BTreeMap;
 
+use trefoil_ir::Verified;
 use trefoil_ir::mpc::cost::{Cost, StepCost};
-use trefoil_ir::nn::{Graph, Verified};
+use trefoil_ir::nn::Graph;
 
 use super::compile::CompileError;
 use crate::calibrate::{Calibration, ChannelRange, Gains, PatchSums};

@@ -20,7 +20,8 @@ mod writer;
 use prost::Message;
 use tract_onnx::pb::{ModelProto, OperatorSetIdProto, StringStringEntryProto};
 use trefoil_ir::Patch;
-use trefoil_ir::nn::{Graph, Op, Verified};
+use trefoil_ir::Verified;
+use trefoil_ir::nn::{Graph, Op};
 
 pub use error::ExportError;
 

@@ -39,7 +39,8 @@ mod value;
 use std::fmt;
 use std::path::Path;
 
-use trefoil_ir::nn::{Graph, NodeId, Verified};
+use trefoil_ir::Verified;
+use trefoil_ir::nn::{Graph, NodeId};
 use trefoil_ir::text::printable;
 
 use crate::pass::Assignment;

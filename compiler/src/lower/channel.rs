@@ -1,6 +1,6 @@
 //! Where a channel comes from: which channel of an operand one of an activation is made of.
 
-use trefoil_ir::nn::op::Axis;
+use trefoil_ir::Axis;
 use trefoil_ir::nn::{Graph, NodeId, Op};
 
 /// The operand and its channel that channel `c` of an activation (a gate's, a max-pool's, or one

@@ -8,11 +8,10 @@ mod sums;
 
 use std::collections::BTreeMap;
 
-use trefoil_ir::Tensor;
 use trefoil_ir::mpc::op::{Input, Interpolate, Lift, Requant, Reveal, Truncate};
 use trefoil_ir::mpc::{self, ConstId, ConstKind, Note, Program, UNIT, ValueId, bits_for};
 use trefoil_ir::nn::{Graph, NodeId, Op};
-use trefoil_ir::patch::Patch;
+use trefoil_ir::{Patch, Tensor};
 
 use super::form::{Form, Forms, interpolates};
 use super::scale::Scales;

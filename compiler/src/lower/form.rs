@@ -9,10 +9,9 @@
 //! accumulators where all operands can join, and work on activations else. What enlarges a map
 //! does so only on the way to a sum: truncating the smaller map is cheaper.
 
-use trefoil_ir::Patch;
-use trefoil_ir::Shape;
-use trefoil_ir::nn::op::{Axis, Resize};
+use trefoil_ir::nn::op::Resize;
 use trefoil_ir::nn::{Graph, NodeId, Op};
+use trefoil_ir::{Axis, Patch, Shape};
 
 use super::{LayerError, LowerError};
 use crate::pass::Gate;
@@ -137,7 +136,7 @@ pub(super) fn gate(graph: &Graph, id: NodeId) -> Option<Gate> {
 /// Row and column that each output pixel copies, if the interpolation only copies.
 pub(super) fn copied(resize: &Resize, input: Shape) -> Option<[Vec<usize>; 2]> {
     let copied = |axis: usize, size: usize| -> Option<Vec<usize>> {
-        let single = |taps: &Vec<trefoil_ir::nn::op::Tap>| (taps.len() == 1).then(|| taps[0].index);
+        let single = |taps: &Vec<trefoil_ir::geometry::Tap>| (taps.len() == 1).then(|| taps[0].index);
         resize.taps(axis, size).iter().map(single).collect()
     };
     Some([copied(0, input.h)?, copied(1, input.w)?])

@@ -30,9 +30,10 @@ mod tests;
 use std::ops::RangeInclusive;
 
 use thiserror::Error;
+use trefoil_ir::Verified;
 use trefoil_ir::mpc::privacy::{self, Breach};
 use trefoil_ir::mpc::{self, Fault, Program};
-use trefoil_ir::nn::{Graph, NodeId, Verified};
+use trefoil_ir::nn::{Graph, NodeId};
 use trefoil_ir::plan::{InputEncoding, OutputDecoding};
 use trefoil_ir::{Shape, Tensor};
 

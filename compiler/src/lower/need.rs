@@ -1,8 +1,8 @@
 //! How much room a value needs: lower limits of its unit, channel by channel.
 
+use trefoil_ir::geometry::patch_area;
 use trefoil_ir::mpc::sums::{SumList, is_large};
 use trefoil_ir::nn::{Graph, NodeId};
-use trefoil_ir::patch::patch_area;
 use trefoil_ir::{Patch, Shape};
 
 use super::{LowerError, sums};

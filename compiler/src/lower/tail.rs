@@ -8,7 +8,8 @@
 //! them.
 
 use trefoil_ir::Shape;
-use trefoil_ir::nn::op::{Output, Resize, Tap};
+use trefoil_ir::geometry::Tap;
+use trefoil_ir::nn::op::{Output, Resize};
 use trefoil_ir::nn::{Graph, NodeId, Op};
 use trefoil_ir::tail::Tail;
 
@@ -79,7 +80,7 @@ fn determines_all(points: &[Vec<Tap>], size: usize) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use trefoil_ir::nn::op::{Coordinates, ResizeMode};
+    use trefoil_ir::geometry::{Coordinates, ResizeMode};
 
     fn undone(from: [usize; 2], to: [usize; 2], mode: ResizeMode, coordinates: Coordinates) -> bool {
         let scales = [0, 1].map(|i| to[i] as f32 / from[i] as f32);

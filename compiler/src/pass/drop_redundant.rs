@@ -8,9 +8,9 @@
 //!
 //! `add %1 %1` stays: adding shares is free, a factor of two would be a secret weight.
 
-use trefoil_ir::nn::op::{Affine, AvgPool, Axis, GlobalAvgPool, Pad, Resize, Slice};
+use trefoil_ir::nn::op::{Affine, AvgPool, GlobalAvgPool, Pad, Resize, Slice};
 use trefoil_ir::nn::{Graph, NodeId, Op};
-use trefoil_ir::{Patch, Shape, Window};
+use trefoil_ir::{Axis, Patch, Shape, Window};
 
 use super::bounds::{Bounds, bounds};
 use super::gate::Gate;
@@ -244,7 +244,8 @@ fn does_its_work(clip: &Gate, before: &Gate) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use trefoil_ir::nn::op::{Clip, Coordinates, ResizeMode};
+    use trefoil_ir::geometry::{Coordinates, ResizeMode};
+    use trefoil_ir::nn::op::Clip;
 
     use super::*;
     use crate::pass::testing::{Net, evaluate_equal, ops};

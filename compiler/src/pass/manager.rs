@@ -3,7 +3,8 @@
 use std::fmt;
 
 use thiserror::Error;
-use trefoil_ir::nn::{Diagnostic, Graph, Verified};
+use trefoil_ir::Verified;
+use trefoil_ir::nn::{Diagnostic, Graph};
 
 use super::{
     Assignment, Changed, PassError, PassOptions, affine_to_conv, assign, drop_redundant, fold_batch_norm,

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::message::Message;
 use super::op::{Class, Effort, Op, OpError};
 use super::types::Type;
-use crate::shape::MAX_ELEMENTS;
+use crate::geometry::MAX_ELEMENTS;
 use crate::text::Attr;
 use crate::text::attr::FromAttr;
 

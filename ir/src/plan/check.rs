@@ -4,16 +4,15 @@ use thiserror::Error;
 
 use super::encoding::{InputEncoding, OutputDecoding};
 use super::parts::{ClientPart, HelperPart, Owner, ServerPart};
+use crate::geometry::{MAX_ELEMENTS, Patch, Shape};
 use crate::mpc::op::{Class, Gate, Signs};
 use crate::mpc::sums::{is_large, sum_threshold};
 use crate::mpc::{ACTIVATION_BOUND, ConstId, ConstKind, Constant, Program, ValueId};
 use crate::nn::op::OpError;
-use crate::nn::{self, Graph, UNPRINTABLE};
-use crate::patch::Patch;
-use crate::shape::{MAX_ELEMENTS, Shape};
+use crate::nn::{self, Graph};
 use crate::tail::{MAX_STEPS, TailError};
 use crate::tensor::Tensor;
-use crate::text::is_printable;
+use crate::text::{UNPRINTABLE, is_printable};
 
 /// Operators that the client may run in front of its tail: as many as a tail has steps.
 const MAX_LINEAR: usize = MAX_STEPS;

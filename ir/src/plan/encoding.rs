@@ -5,10 +5,10 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::geometry::Shape;
 use crate::mpc::ACTIVATION_BOUND;
 use crate::nn;
 use crate::nn::eval::FeatureMap;
-use crate::shape::Shape;
 use crate::tail::{Prediction, Tail};
 
 /// How the client turns its image into integers.

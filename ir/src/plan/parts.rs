@@ -5,9 +5,10 @@ use serde::{Deserialize, Serialize};
 use super::encoding::{InputEncoding, OutputDecoding};
 use super::identity::{Digest, PlanId};
 use super::seed::SecretSeed;
+use crate::Verified;
 use crate::mpc::Program;
 use crate::mpc::privacy::Proof;
-use crate::nn::{Graph, Verified};
+use crate::nn::Graph;
 use crate::tensor::Tensor;
 
 /// What all three parties know.

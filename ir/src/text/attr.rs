@@ -2,8 +2,7 @@
 
 use thiserror::Error;
 
-use crate::patch::Patch;
-use crate::shape::Shape;
+use crate::geometry::{Patch, Shape};
 use crate::tensor::Tensor;
 
 /// One attribute value.

@@ -1,8 +1,10 @@
 //! What has no weights: pixelwise gates, sums, and whatever moves or interpolates values.
 
 use tract_onnx::pb::AttributeProto;
+use trefoil_ir::Axis;
+use trefoil_ir::geometry::{Coordinates, ResizeMode};
 use trefoil_ir::nn::NodeId;
-use trefoil_ir::nn::op::{Axis, Clamp, Clip, Coordinates, Pad, Resize, ResizeMode, Slice};
+use trefoil_ir::nn::op::{Clamp, Clip, Pad, Resize, Slice};
 
 use crate::export::error::ExportError;
 use crate::export::proto::{int, word};

@@ -1,16 +1,15 @@
 //! Gates: on the truncated form of their operand, or on the activation itself where a sign a
 //! pixel is all they take.
 
+use trefoil_ir::Patch;
 use trefoil_ir::mpc::op::{BlockRelu, Clip, Relu};
 use trefoil_ir::mpc::sums::is_large;
 use trefoil_ir::mpc::{ConstKind, ValueId};
 use trefoil_ir::nn::NodeId;
-use trefoil_ir::patch::Patch;
 
 use super::Emitter;
-use crate::lower::LowerError;
 use crate::lower::form::Form;
-use crate::lower::linear;
+use crate::lower::{LowerError, linear};
 use crate::pass::Gate;
 
 impl Emitter<'_> {

@@ -1,8 +1,8 @@
 //! Operators that move values and compute nothing, on activations and accumulators alike.
 
+use trefoil_ir::Axis;
 use trefoil_ir::mpc::ValueId;
 use trefoil_ir::mpc::op::{Concat, Gather, Pad, Reshape};
-use trefoil_ir::nn::op::Axis;
 use trefoil_ir::nn::{NodeId, Op};
 
 use super::Emitter;

@@ -1,10 +1,9 @@
 //! Max-pools: a tournament along each axis.
 
-use trefoil_ir::Window;
 use trefoil_ir::mpc::ValueId;
 use trefoil_ir::mpc::op::Max;
 use trefoil_ir::nn::NodeId;
-use trefoil_ir::nn::op::Axis;
+use trefoil_ir::{Axis, Window};
 
 use super::Emitter;
 use crate::lower::LowerError;

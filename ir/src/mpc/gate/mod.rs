@@ -25,8 +25,7 @@ pub use comparison::{OPENED_BITS, PRODUCTS, borrow_terms, chunks, product_terms,
 pub use contents::{BLOCK, Content, Field, Segment, messages};
 
 use super::sums::{SumList, SumPlaces, is_large};
-use crate::patch::{Patch, Patches};
-use crate::shape::Shape;
+use crate::geometry::{Patch, Patches, Shape};
 
 /// Bits of the activation ring: what is left of 32 when 16 are truncated.
 pub const WIDE: u32 = 16;

@@ -3,12 +3,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::window::{read_window, with_window};
 use super::{Class, Effort, Local, OpError, Rule, constant, invalid, unary};
+use crate::geometry::{Shape, Window};
 use crate::mpc::emulate::{Emulation, IntMap};
 use crate::mpc::program::{ConstId, ConstKind, Constant};
 use crate::mpc::types::{Kind, Type};
-use crate::shape::{Shape, Window};
 use crate::text::{Attr, AttrError, Attrs};
 
 /// Convolution of an activation with a shared weight; a fully connected layer is one on a map of
@@ -60,7 +59,7 @@ impl Rule for Conv2d {
             .with_some("bias", self.bias.map(|b| Attr::Constant(b.0)))
             .with("channels", self.channels)
             .with("kernel", self.window.kernel);
-        with_window(attrs, &self.window).with_unless(1, "groups", self.groups)
+        self.window.add_attrs(attrs).with_unless(1, "groups", self.groups)
     }
 
     fn from_attrs(attrs: &mut Attrs) -> Result<Self, AttrError> {
@@ -68,7 +67,7 @@ impl Rule for Conv2d {
             weight: attrs.require("weight")?,
             bias: attrs.optional("bias")?,
             channels: attrs.require("channels")?,
-            window: read_window(attrs.require("kernel")?, attrs)?,
+            window: Window::read_attrs(attrs.require("kernel")?, attrs)?,
             groups: attrs.optional("groups")?.unwrap_or(1),
         })
     }

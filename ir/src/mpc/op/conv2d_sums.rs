@@ -7,14 +7,12 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::conv2d::check_groups;
-use super::window::{read_window, with_window};
 use super::{Class, Effort, Local, OpError, Rule, constant, unary};
+use crate::geometry::{Patch, Shape, Window, patch_area};
 use crate::mpc::emulate::{Emulation, IntMap};
 use crate::mpc::program::{ConstId, ConstKind, Constant};
 use crate::mpc::sums::{Reach, SumList};
 use crate::mpc::types::{Kind, Type};
-use crate::patch::{Patch, patch_area};
-use crate::shape::{Shape, Window};
 use crate::text::{Attr, AttrError, Attrs};
 
 /// Patch sums of a convolution of an activation.
@@ -77,7 +75,7 @@ impl Rule for Conv2dSums {
             .with("of", self.sums.channels.clone())
             .with("patches", self.sums.patches.clone())
             .with("kernel", self.window.kernel);
-        with_window(attrs, &self.window).with_unless(1, "groups", self.groups)
+        self.window.add_attrs(attrs).with_unless(1, "groups", self.groups)
     }
 
     fn from_attrs(attrs: &mut Attrs) -> Result<Self, AttrError> {
@@ -89,7 +87,7 @@ impl Rule for Conv2dSums {
                 channels: attrs.require("of")?,
                 patches: attrs.require("patches")?,
             },
-            window: read_window(attrs.require("kernel")?, attrs)?,
+            window: Window::read_attrs(attrs.require("kernel")?, attrs)?,
             groups: attrs.optional("groups")?.unwrap_or(1),
         })
     }

@@ -22,7 +22,6 @@ mod reveal;
 mod sum_pool;
 mod truncate;
 mod truncate_sums;
-mod window;
 
 pub use add::Add;
 pub use block_relu::BlockRelu;
@@ -54,7 +53,7 @@ use super::gate::Group;
 use super::message::Message;
 use super::program::{ConstId, ConstKind, Constant};
 use super::types::{Kind, Type};
-use crate::shape::WindowError;
+use crate::geometry::WindowError;
 use crate::text::{AttrError, Attrs};
 
 /// Why an op cannot take its operands.

@@ -4,13 +4,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::window::{read_window, with_window};
 use super::{Class, Effort, Local, OpError, Rule, constant, unary};
+use crate::geometry::{Shape, Window};
 use crate::mpc::emulate::{Emulation, IntMap};
 use crate::mpc::program::{ConstId, ConstKind, Constant};
 use crate::mpc::sums::{Reach, SumList};
 use crate::mpc::types::{Kind, Type};
-use crate::shape::{Shape, Window};
 use crate::text::{Attr, AttrError, Attrs};
 
 /// Patch sums of an activation, or of a pool of it.
@@ -54,7 +53,7 @@ impl Rule for PoolSums {
             .with("of", self.sums.channels.clone())
             .with("patches", self.sums.patches.clone())
             .with_unless([1, 1], "kernel", self.window.kernel);
-        with_window(attrs, &self.window)
+        self.window.add_attrs(attrs)
     }
 
     fn from_attrs(attrs: &mut Attrs) -> Result<Self, AttrError> {
@@ -64,7 +63,7 @@ impl Rule for PoolSums {
                 channels: attrs.require("of")?,
                 patches: attrs.require("patches")?,
             },
-            window: read_window(attrs.optional("kernel")?.unwrap_or([1, 1]), attrs)?,
+            window: Window::read_attrs(attrs.optional("kernel")?.unwrap_or([1, 1]), attrs)?,
         })
     }
 

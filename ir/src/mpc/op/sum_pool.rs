@@ -2,13 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::window::{read_window, with_window};
 use super::{Class, Effort, Local, OpError, Rule, constant, unary};
+use crate::geometry::{Shape, Window, for_each_window};
 use crate::mpc::emulate::{Emulation, IntMap};
 use crate::mpc::program::{ConstId, ConstKind, Constant};
 use crate::mpc::types::{Kind, Type};
-use crate::nn::eval::for_each_window;
-use crate::shape::{Shape, Window};
 use crate::text::{Attr, AttrError, Attrs};
 
 /// Sums over windows as an accumulator.
@@ -38,12 +36,14 @@ impl Rule for SumPool {
 
     fn attrs(&self) -> Attrs {
         let attrs = Attrs::new().with("kernel", self.window.kernel);
-        with_window(attrs, &self.window).with("multiplier", Attr::Constant(self.multiplier.0))
+        self.window
+            .add_attrs(attrs)
+            .with("multiplier", Attr::Constant(self.multiplier.0))
     }
 
     fn from_attrs(attrs: &mut Attrs) -> Result<Self, AttrError> {
         Ok(Self {
-            window: read_window(attrs.require("kernel")?, attrs)?,
+            window: Window::read_attrs(attrs.require("kernel")?, attrs)?,
             multiplier: attrs.require("multiplier")?,
         })
     }

@@ -4,9 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use crate::geometry::{MAX_ELEMENTS, Patch, Patches, Shape, Window};
 use crate::mpc::op::{OpError, invalid};
-use crate::patch::{Patch, Patches};
-use crate::shape::{MAX_ELEMENTS, Shape, Window};
 
 /// Patches of this many pixels and more are large. Their sums cost 32 bits a patch to truncate, 2
 /// bits a pixel for 4x4, and the same sums out of the pixels' accumulator about as many bits of its

@@ -3,8 +3,7 @@
 use std::iter::StepBy;
 use std::ops::Range;
 
-use crate::patch::Patch;
-use crate::shape::{Shape, Window};
+use crate::geometry::{Patch, Shape, Window};
 
 /// Which pixels the box sums of one patch size add up: the pixels that one tap of a window meets
 /// while the window takes every place of the patch.

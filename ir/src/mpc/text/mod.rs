@@ -23,7 +23,7 @@ mod read;
 use super::message::Message;
 use super::program::{Constant, Note, Program, ValueId};
 use super::types::Type;
-use crate::nn::Verified;
+use crate::Verified;
 use crate::tensor::Tensor;
 use crate::text::filetest::Differences;
 use crate::text::{

@@ -4,9 +4,9 @@
 use std::collections::{HashMap, HashSet};
 
 use super::{ConstantValues, KIND, written};
+use crate::geometry::MAX_ELEMENTS;
 use crate::mpc::program::{ConstId, ConstKind, Program, Step, ValueId};
 use crate::mpc::{Fault, Op, Type};
-use crate::shape::MAX_ELEMENTS;
 use crate::tensor::Tensor;
 use crate::text::{
     self, Attrs, Declaration, Literal, Parsed, Reporter, Span, Statement, StatementSpans, TensorStore,

@@ -14,10 +14,9 @@ use std::fmt;
 use super::gate::Group;
 use super::op::{Class, Gate, Truncation};
 use super::program::{ConstId, ConstKind, Program, ValueId};
-use crate::nn::{UNPRINTABLE, Verified};
-use crate::patch::Patch;
-use crate::shape::{MAX_CHANNELS, MAX_ELEMENTS, Shape};
-use crate::text::is_printable;
+use crate::Verified;
+use crate::geometry::{MAX_CHANNELS, MAX_ELEMENTS, Patch, Shape};
+use crate::text::{UNPRINTABLE, is_printable};
 use patch_sums::Origins;
 
 /// One fault of a program.

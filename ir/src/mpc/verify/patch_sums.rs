@@ -4,11 +4,10 @@ use std::collections::HashMap;
 
 use thiserror::Error;
 
+use crate::geometry::{Patches, Window};
 use crate::mpc::op::{Class, Local, Op, Truncation};
 use crate::mpc::program::{Program, ValueId};
 use crate::mpc::sums::SumList;
-use crate::patch::Patches;
-use crate::shape::Window;
 
 /// Why a step does not make the patch sums that a gate takes.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]

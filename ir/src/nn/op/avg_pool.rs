@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::max_pool::{check_no_empty_window, window_attrs, window_from_attrs};
 use super::{Arity, OpError, Rule, mismatch};
-use crate::nn::eval::{FeatureMap, for_each_window};
-use crate::shape::{Shape, Window};
+use crate::geometry::{Shape, Window, for_each_window};
+use crate::nn::eval::FeatureMap;
 use crate::text::{AttrError, Attrs};
 
 /// Mean over windows.

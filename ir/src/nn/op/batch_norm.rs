@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Affine, Arity, OpError, Rule, mismatch};
+use crate::geometry::Shape;
 use crate::nn::eval::FeatureMap;
-use crate::shape::Shape;
 use crate::tensor::Tensor;
 use crate::text::{AttrError, Attrs};
 

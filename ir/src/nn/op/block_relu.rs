@@ -3,9 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Arity, OpError, Rule, mismatch};
+use crate::geometry::{Patch, Patches, Shape};
 use crate::nn::eval::{FeatureMap, patch_sums, signs};
-use crate::patch::{Patch, Patches};
-use crate::shape::Shape;
 use crate::text::{AttrError, Attrs};
 
 /// `y = x * [sum of x over its patch > 0]`, one patch size per channel (Gorski et al.).

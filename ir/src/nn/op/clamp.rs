@@ -5,9 +5,8 @@ use serde::{Deserialize, Serialize};
 use super::block_relu::check_patches;
 use super::two_signs::TwoSigns;
 use super::{Arity, OpError, Rule, mismatch};
+use crate::geometry::{Patch, Patches, Shape};
 use crate::nn::eval::FeatureMap;
-use crate::patch::{Patch, Patches};
-use crate::shape::Shape;
 use crate::text::{AttrError, Attrs};
 
 /// `y = low + b0 * (x - low) - b1 * (x - high)`, where b0 is the sign of x - low and b1 that of

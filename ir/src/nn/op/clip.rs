@@ -5,9 +5,8 @@ use serde::{Deserialize, Serialize};
 use super::block_relu::check_patches;
 use super::two_signs::TwoSigns;
 use super::{Arity, OpError, Rule, mismatch};
+use crate::geometry::{Patch, Patches, Shape};
 use crate::nn::eval::FeatureMap;
-use crate::patch::{Patch, Patches};
-use crate::shape::Shape;
 use crate::text::{AttrError, Attrs};
 
 /// `y = b0 * x - b1 * (x - high)`, where b0 is the sign of x and b1 the sign of x - high, each

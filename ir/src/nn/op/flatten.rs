@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Arity, OpError, Rule};
+use crate::geometry::Shape;
 use crate::nn::eval::FeatureMap;
-use crate::shape::Shape;
 use crate::text::{AttrError, Attrs};
 
 /// A map as a vector, channel after channel.

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Arity, OpError, Rule, mismatch};
+use crate::geometry::{Shape, Window};
 use crate::nn::eval::{FeatureMap, conv};
-use crate::shape::{Shape, Window};
 use crate::tensor::Tensor;
 use crate::text::{AttrError, Attrs};
 

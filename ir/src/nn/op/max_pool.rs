@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Arity, OpError, Rule, mismatch};
-use crate::nn::eval::{FeatureMap, for_each_window};
-use crate::shape::{Shape, Window};
+use crate::geometry::{Shape, Window, for_each_window};
+use crate::nn::eval::FeatureMap;
 use crate::text::{AttrError, Attrs};
 
 /// Maximum over windows; padding is never the maximum. (A `ceil_mode` of ONNX is resolved into

@@ -39,14 +39,14 @@ pub use max_pool::MaxPool;
 pub use output::Output;
 pub use pad::Pad;
 pub use relu::Relu;
-pub use resize::{Coordinates, Resize, ResizeMode, Tap};
-pub use slice::{Axis, Slice};
+pub use resize::Resize;
+pub use slice::Slice;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::geometry::{Shape, WindowError};
 use crate::nn::eval::FeatureMap;
-use crate::shape::{Shape, WindowError};
 use crate::text::{AttrError, Attrs};
 
 /// How many operands an operator takes.

@@ -3,7 +3,7 @@
 use thiserror::Error;
 
 use super::Op;
-use crate::shape::MAX_ELEMENTS;
+use crate::geometry::MAX_ELEMENTS;
 use crate::tail::array::{DType, Type};
 use crate::tail::elementwise::Binary;
 use crate::tail::layout::broadcast_dims;
