@@ -22,7 +22,7 @@ use trefoil_ir::text::printable;
 use trefoil_runtime::terminal::print::chain;
 
 use crate::import::{Imported, ImportedValue, live_model};
-use crate::pass::{self, PassError};
+use crate::patches::{self, PatchError};
 use crate::quiet;
 
 /// Images that are compared.
@@ -143,10 +143,10 @@ fn logits(imported: &Imported) -> Option<&ImportedValue> {
 }
 
 /// The network that the file computes: with the patches that it carries.
-fn with_patches(imported: &Imported) -> Result<Graph, PassError> {
+fn with_patches(imported: &Imported) -> Result<Graph, PatchError> {
     let graph = imported.graph.clone().into_inner();
     match &imported.assignment {
-        Some(assignment) => pass::with_patches(&imported.graph, assignment),
+        Some(assignment) => patches::with_patches(&imported.graph, assignment),
         None => Ok(graph),
     }
 }

@@ -13,7 +13,7 @@ use super::import::ImportArguments;
 use super::print::say;
 use crate::export::{ExportOptions, export};
 use crate::import::import_file;
-use crate::pass::{Assignment, with_patches};
+use crate::patches::{Assignment, with_patches};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\

@@ -34,7 +34,7 @@ use crate::driver::plot::{Axis, draw};
 use crate::driver::report::grouped;
 use crate::driver::sweep::{Measured, Point, SweepError, goal, paired_difference, point, to_csv};
 use crate::driver::{CompileError, CompileOptions};
-use crate::pass::Assignment;
+use crate::patches::Assignment;
 
 /// What the plot is drawn over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -20,8 +20,9 @@ use crate::budget::menu::{ClipSigns, Menu};
 use crate::budget::slots::SlotVectors;
 use crate::budget::{Currency, Goal};
 use crate::calibrate::profile::{Profile, ProfileError, model_digest};
-use crate::pass::count::ReluCount;
-use crate::pass::{Assignment, Choice, Gate, LayerChoice};
+use crate::patches::count::ReluCount;
+use crate::patches::{Assignment, Choice, LayerChoice};
+use trefoil_ir::nn::Gate;
 
 /// How patches are chosen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

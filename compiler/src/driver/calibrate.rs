@@ -22,7 +22,8 @@ use crate::calibrate::profile::{
 };
 use crate::calibrate::{CalibrationError, Calibrator};
 use crate::import::{self, ImportError, ImportOptions};
-use crate::pass::{self, Assignment, PassFailure};
+use crate::pass::{self, PassFailure};
+use crate::patches::Assignment;
 
 /// What the user chose.
 pub struct MeasureOptions {

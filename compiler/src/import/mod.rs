@@ -43,7 +43,7 @@ use trefoil_ir::Verified;
 use trefoil_ir::nn::{Graph, NodeId};
 use trefoil_ir::text::printable;
 
-use crate::pass::Assignment;
+use crate::patches::Assignment;
 
 pub use describe::{Description, Port, Size, describe};
 pub use error::{

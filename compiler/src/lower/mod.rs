@@ -10,6 +10,8 @@
 //!
 //! The result is a function of graph, calibration and options alone: the same bytes every time.
 
+#![cfg_attr(not(test), warn(clippy::wildcard_enum_match_arm))]
+
 mod channel;
 mod emit;
 mod form;

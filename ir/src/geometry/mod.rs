@@ -10,7 +10,7 @@ mod window;
 
 pub use axis::Axis;
 pub use pad::Pad;
-pub use patch::{Patch, Patches, patch_area};
+pub use patch::{Patch, Patches, all_identities, all_pixels, patch_area};
 pub use resize::{Coordinates, Resize, ResizeMode, Tap};
 pub(crate) use shape::MAX_CHANNELS;
 pub use shape::{MAX_ELEMENTS, ParseShapeError, Shape};

@@ -82,6 +82,16 @@ impl fmt::Display for Patch {
     }
 }
 
+/// Whether no sign is taken of any channel.
+pub fn all_identities(patches: &[Patch]) -> bool {
+    patches.iter().all(|patch| *patch == Patch::Identity)
+}
+
+/// Whether every pixel of every channel has its own sign.
+pub fn all_pixels(patches: &[Patch]) -> bool {
+    patches.iter().all(Patch::is_pixel)
+}
+
 /// Number of pixels in patch (`row`, `column`) of a map of `h` x `w`: fewer at the border.
 pub fn patch_area(patch: Patch, row: usize, column: usize, h: usize, w: usize) -> usize {
     match patch {

@@ -6,12 +6,14 @@
 //! operator: one file in `op/` that implements [`Rule`](op::Rule), one line in `op/mod.rs`.
 
 pub mod eval;
+mod gate;
 mod graph;
 pub mod op;
 mod stored;
 pub mod text;
 mod verify;
 
+pub use gate::Gate;
 pub use graph::{Graph, GraphError, Node, NodeId, Origin};
-pub use op::Op;
+pub use op::{Class, Op};
 pub use verify::Diagnostic;

@@ -2,8 +2,8 @@
 
 use thiserror::Error;
 
-use crate::export::{ASSIGNMENT_KEY, LIMITS_KEY};
-use crate::pass::AssignmentError;
+use crate::patches::AssignmentError;
+use crate::patches::{ASSIGNMENT_KEY, LIMITS_KEY};
 
 /// The assignment that a file carries cannot be used.
 #[derive(Debug, Error, PartialEq)]

@@ -12,7 +12,8 @@ use crate::lower::max_pool::{AxisPlan, columns_first, plan};
 impl Emitter<'_> {
     pub(super) fn max_pool(&mut self, id: NodeId, window: &Window) -> Result<ValueId, LowerError> {
         let operand = self.operands(id)[0];
-        let (input, output) = (self.program.ty(operand).shape, self.graph.node(id).shape);
+        let input = self.program.ty(operand).shape;
+        let output = self.graph.node(id).shape;
         let rows = plan(window, 0, input.h, output.h);
         let columns = plan(window, 1, input.w, output.w);
         let first = self.program.steps.len();

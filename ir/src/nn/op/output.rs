@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::class::Class;
 use super::{Arity, OpError, Rule};
 use crate::geometry::Shape;
 use crate::nn::eval::FeatureMap;
@@ -39,6 +40,10 @@ impl Rule for Output {
         let checked = self.tail.check(inputs[0]);
         checked.map_err(|error| OpError::Shape(error.to_string()))?;
         Ok(inputs[0])
+    }
+
+    fn class(&self) -> Class<'_> {
+        Class::Output
     }
 
     fn attrs(&self) -> Attrs {

@@ -1,5 +1,6 @@
 //! Constant rows, columns or channels around a value.
 
+use super::class::{Class, Move};
 use super::{Arity, OpError, Rule, mismatch};
 pub use crate::geometry::Pad;
 use crate::geometry::Shape;
@@ -15,6 +16,10 @@ impl Rule for Pad {
             Some(shape) => Ok(shape),
             None => mismatch("the padded value is beyond all measure"),
         }
+    }
+
+    fn class(&self) -> Class<'_> {
+        Class::Move(Move::Pad(self))
     }
 
     fn attrs(&self) -> Attrs {

@@ -1,5 +1,6 @@
 //! Interpolation to another map size.
 
+use super::class::Class;
 use super::{Arity, OpError, Rule, mismatch};
 pub use crate::geometry::Resize;
 use crate::geometry::{Shape, Tap};
@@ -15,6 +16,10 @@ impl Rule for Resize {
             Some(shape) => Ok(shape),
             None => mismatch("the size is empty or beyond all measure, or a scale is not positive"),
         }
+    }
+
+    fn class(&self) -> Class<'_> {
+        Class::Resize(self)
     }
 
     fn attrs(&self) -> Attrs {

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::class::{Class, Move};
 use super::{Arity, OpError, Rule, mismatch};
 use crate::geometry::{Axis, Shape};
 use crate::nn::eval::FeatureMap;
@@ -40,6 +41,10 @@ impl Rule for Slice {
             return mismatch(format!("the slice is empty or leaves the axis of size {size}"));
         }
         Ok(self.axis.resized(inputs[0], self.count))
+    }
+
+    fn class(&self) -> Class<'_> {
+        Class::Move(Move::Slice(self))
     }
 
     fn attrs(&self) -> Attrs {
