@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::fmt;
 
-use super::{Graph, NodeId, Op};
+use super::{Class, Graph, NodeId, Op};
 use crate::geometry::{MAX_CHANNELS, MAX_ELEMENTS, Shape};
 use crate::tensor::Tensor;
 use crate::text::{Attr, UNPRINTABLE, is_printable};
@@ -100,10 +100,7 @@ fn check_names(graph: &Graph, faults: &mut Vec<Diagnostic>) {
             fault(faults, id, format!("the name {UNPRINTABLE}"));
             continue;
         }
-        let is_relu = matches!(
-            node.op,
-            Op::Relu(_) | Op::BlockRelu(_) | Op::Clip(_) | Op::Clamp(_)
-        );
+        let is_relu = matches!(node.op.class(), Class::Gate(_));
         if is_relu && let Some(first) = seen.insert(node.origin.name.clone(), id) {
             let name = &node.origin.name;
             fault(

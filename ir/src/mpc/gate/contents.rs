@@ -122,7 +122,7 @@ impl Group {
     }
 
     /// What the message of a stage holds of an opening, in order. Messages, their costs, and the masks
-    /// that fields are declared with ([`privacy`](super::privacy)) all follow from this list.
+    /// that fields are declared with ([`privacy`](crate::mpc::privacy)) all follow from this list.
     pub fn contents(&self, stage: Stage, opening: usize) -> Vec<Content> {
         match self.form {
             Form::Pass => Vec::new(),
