@@ -170,5 +170,6 @@ fn first_image(path: &Path, plan: &ClientPlan) -> Result<Vec<i32>, String> {
     let images = DataSet::open(path, preprocess.as_ref(), None).map_err(|error| error.to_string())?;
     let image = images.get(0).map_err(|error| error.to_string())?;
     let shape = plan.program().ty(ValueId(0)).shape;
-    plan.part.input.encode(&image.values, shape)
+    let units = plan.part.input.encode(&image.values, shape);
+    units.map_err(|error| error.to_string())
 }

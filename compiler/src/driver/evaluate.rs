@@ -109,7 +109,8 @@ impl<'a> Fixed<'a> {
     /// # Errors
     /// A sentence, if it is not what the network expects.
     pub fn encode(&self, image: &FeatureMap) -> Result<IntMap, String> {
-        let units = self.owner.input.encode(image.values(), self.input())?;
+        let encoded = self.owner.input.encode(image.values(), self.input());
+        let units = encoded.map_err(|error| error.to_string())?;
         Ok(IntMap::new(
             self.input(),
             units.into_iter().map(i64::from).collect(),

@@ -140,7 +140,7 @@ impl TailValue {
         };
         let mut types = match tail.types() {
             Ok(types) => types,
-            Err(TailError::Step { problem, .. }) => return unsupported(problem, REMEDY),
+            Err(TailError::Step { problem, .. }) => return unsupported(problem.to_string(), REMEDY),
             Err(error) => return unsupported(error.to_string(), REMEDY),
         };
         let ty = types.pop().unwrap_or_else(|| self.ty.clone());

@@ -14,9 +14,9 @@ use super::time::Work;
 pub struct Bytes {
     /// Before the input is known.
     pub offline: u64,
-    /// With the input.
+    /// In bytes of payload, with the input known.
     pub online: u64,
-    /// Both.
+    /// The sum of both phases.
     pub total: u64,
 }
 
@@ -38,11 +38,11 @@ pub struct StepCost {
     pub bytes: Bytes,
     /// Bits of content (bytes are filled up per section).
     pub content_bits: u64,
-    /// Signs that are taken.
+    /// Signs that are taken: one a pixel or patch, and two of a clip.
     pub drelus: u64,
-    /// Multiply-adds of one party.
+    /// Multiply-adds of one party, in each phase.
     pub macs: u64,
-    /// Those of them that take sums over large patches.
+    /// Those of `macs` that take sums over large patches.
     pub sum_macs: u64,
     /// Messages, in the order of their stages: direction, phase, bytes of payload.
     pub messages: Vec<(Link, Phase, u64)>,
@@ -52,31 +52,39 @@ impl StepCost {
     /// What is computed in a phase. Layers are computed in both: offline on masks, online on what
     /// is masked.
     pub fn work(&self, phase: Phase) -> Work {
-        let messages = self.messages.iter().filter(|(_, of, _)| *of == phase);
-        Work {
+        let mut work = Work {
             macs: self.macs - self.sum_macs,
             sum_macs: self.sum_macs,
             signs: self.drelus,
-            bytes: messages.clone().map(|(.., bytes)| bytes).sum(),
-            messages: messages.count() as u64,
+            bytes: 0,
+            messages: 0,
+        };
+        for &(_, of, bytes) in &self.messages {
+            if of == phase {
+                work.bytes += bytes;
+                work.messages += 1;
+            }
         }
+        work
     }
 
     /// Bytes of each offline message in a direction.
     pub fn sent_offline(&self, link: Link) -> impl Iterator<Item = u64> + '_ {
-        let sent = move |&&(on, phase, _): &&(Link, Phase, u64)| (on, phase) == (link, Phase::Offline);
-        self.messages.iter().filter(sent).map(|&(.., bytes)| bytes)
+        self.messages
+            .iter()
+            .filter(move |&&(on, phase, _)| on == link && phase == Phase::Offline)
+            .map(|&(.., bytes)| bytes)
     }
 }
 
 /// Cost of a program, one image.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cost {
-    /// Of each step.
+    /// The cost of each step, in program order.
     pub steps: Vec<StepCost>,
     /// Bytes by direction and phase.
     pub links: BTreeMap<(Link, Phase), u64>,
-    /// Messages, each of which has a header of its own.
+    /// Number of messages, each of which has a header of its own.
     pub messages: u64,
     /// Round trips of the online phase.
     pub round_trips: usize,
@@ -104,7 +112,8 @@ impl Cost {
             ..StepCost::default()
         };
         for message in program.messages(id) {
-            let (link, phase) = (message.stage.link(), message.stage.phase());
+            let link = message.stage.link();
+            let phase = message.stage.phase();
             let bytes = message.bytes() as u64;
             step.bytes.add(phase, bytes);
             step.content_bits += message.content_bits();
@@ -115,7 +124,7 @@ impl Cost {
         self.steps.push(step);
     }
 
-    /// All bytes by phase.
+    /// Bytes of all links, by phase.
     pub fn bytes(&self) -> Bytes {
         let mut bytes = Bytes::default();
         for (&(_, phase), &count) in &self.links {
@@ -124,7 +133,7 @@ impl Cost {
         bytes
     }
 
-    /// All signs.
+    /// Signs of all steps.
     pub fn drelus(&self) -> u64 {
         self.steps.iter().map(|s| s.drelus).sum()
     }

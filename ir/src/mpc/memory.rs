@@ -19,11 +19,11 @@ use super::schedule::{Schedule, Slot};
 /// Predicted bytes of all parties.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Memory {
-    /// The client's.
+    /// What the client takes.
     pub client: PartyMemory,
-    /// The server's.
+    /// What the server takes.
     pub server: PartyMemory,
-    /// The helper's.
+    /// What the helper takes.
     pub helper: PartyMemory,
 }
 
@@ -51,12 +51,13 @@ impl Memory {
     pub fn predict(program: &Program) -> Self {
         let live = WORD * most_live_elements(program);
         let of_round = 2 * largest_round(program);
-        let message = |from| largest_message(program, from);
+        let of_client = largest_message(program, Party::Client);
+        let of_helper = largest_message(program, Party::Helper);
         Self {
             client: PartyMemory {
                 constants: constants(program, Party::Client),
                 stock: client_stock(program),
-                offline: live + message(Party::Client).max(message(Party::Helper)),
+                offline: live + of_client.max(of_helper),
                 online: of_round,
             },
             server: PartyMemory {
@@ -68,7 +69,7 @@ impl Memory {
             helper: PartyMemory {
                 constants: constants(program, Party::Helper),
                 stock: 0,
-                offline: live + message(Party::Helper),
+                offline: live + of_helper,
                 online: 0,
             },
         }
@@ -87,23 +88,24 @@ impl PartyMemory {
 /// Elements of all values that are still needed, at the step where they are most. A step's result
 /// and its operands are live together.
 fn most_live_elements(program: &Program) -> u64 {
-    let size = |at: usize| program.steps[at].ty.shape.len() as u64;
     let mut last_use: Vec<usize> = (0..program.steps.len()).collect();
     for (at, step) in program.steps.iter().enumerate() {
         step.args.iter().for_each(|a| last_use[a.index()] = at);
     }
     let mut ending: Vec<Vec<usize>> = vec![Vec::new(); program.steps.len()];
-    last_use
-        .iter()
-        .enumerate()
-        .for_each(|(at, &end)| ending[end].push(at));
-    let (mut live, mut most) = (0, 0);
-    for (at, ended) in ending.iter().enumerate() {
-        live += size(at);
-        most = most.max(live);
-        live -= ended.iter().map(|&e| size(e)).sum::<u64>();
+    for (at, &end) in last_use.iter().enumerate() {
+        ending[end].push(at);
     }
-    most
+    let mut live = 0;
+    let mut most = 0;
+    for (step, ended) in program.steps.iter().zip(&ending) {
+        live += step.ty.shape.len();
+        most = most.max(live);
+        for &at in ended {
+            live -= program.steps[at].ty.shape.len();
+        }
+    }
+    most as u64
 }
 
 /// Bytes of every message on this link in this phase.
@@ -122,14 +124,19 @@ fn largest_message(program: &Program, from: Party) -> u64 {
 
 /// Bytes that pass in the largest round, both ways.
 fn largest_round(program: &Program) -> u64 {
-    let bytes = |slot: &Slot| {
-        let messages = program.messages(slot.step).into_iter();
-        let of_slot = messages.filter(|m| m.stage == slot.stage);
-        of_slot.map(|m| m.bytes() as u64).sum::<u64>()
-    };
-    let rounds = Schedule::new(program).rounds.into_iter();
-    let totals = rounds.map(|round| round.server.iter().chain(&round.client).map(bytes).sum());
-    totals.max().unwrap_or(0)
+    let mut largest = 0;
+    for round in Schedule::new(program).rounds {
+        let slots = round.server.iter().chain(&round.client);
+        largest = largest.max(slots.map(|slot| slot_bytes(program, slot)).sum());
+    }
+    largest
+}
+
+/// Bytes of what one step sends in one message of a round.
+fn slot_bytes(program: &Program, slot: &Slot) -> u64 {
+    let messages = program.messages(slot.step).into_iter();
+    let of_slot = messages.filter(|message| message.stage == slot.stage);
+    of_slot.map(|message| message.bytes() as u64).sum()
 }
 
 fn client_stock(program: &Program) -> u64 {
@@ -159,13 +166,17 @@ fn gate_stock(messages: &[Message], elements: u64) -> u64 {
 }
 
 fn constants(program: &Program, party: Party) -> u64 {
-    let holds = |kind: ConstKind| match party {
+    let held = program.constants.iter().filter(|c| holds(party, c.kind));
+    held.map(|c| WORD * c.len().unwrap_or(0) as u64).sum()
+}
+
+/// Whether a party keeps (its share of) a constant of this kind in memory.
+fn holds(party: Party, kind: ConstKind) -> bool {
+    match party {
         Party::Client => kind != ConstKind::Bias,
         Party::Server => true,
         Party::Helper => kind == ConstKind::Weight,
-    };
-    let held = program.constants.iter().filter(|c| holds(c.kind));
-    held.map(|c| WORD * c.len().unwrap_or(0) as u64).sum()
+    }
 }
 
 #[cfg(test)]
@@ -211,7 +222,8 @@ mod tests {
             message.map_or(0, |m| m.bytes() as u64)
         };
         use crate::mpc::Stage::{Deal, M1, M2, M3, M4};
-        let (elements, live) = (30, WORD * (30 + 30));
+        let elements = 30;
+        let live = WORD * (30 + 30);
         assert_eq!(
             memory.client.stock,
             WORD * 10 + of(Deal) + HALF * elements + HALF * elements

@@ -59,7 +59,7 @@ pub enum Link {
 }
 
 impl Link {
-    /// All of them.
+    /// Every direction in which messages travel.
     pub const ALL: [Link; 3] = [Link::ClientToServer, Link::ServerToClient, Link::HelperToClient];
 
     /// The sender.
@@ -110,7 +110,7 @@ pub enum Stage {
 }
 
 impl Stage {
-    /// Direction.
+    /// Who sends the message to whom.
     pub fn link(self) -> Link {
         match self {
             Stage::MaskedShare | Stage::Input | Stage::M2 | Stage::M4 => Link::ClientToServer,
@@ -119,7 +119,7 @@ impl Stage {
         }
     }
 
-    /// Phase.
+    /// When the message travels.
     pub fn phase(self) -> Phase {
         match self {
             Stage::MaskedShare | Stage::TruncationMask | Stage::Deal => Phase::Offline,
@@ -147,9 +147,9 @@ impl Stage {
 /// `planes` times `count` fields of `bits` bits, each plane byte-aligned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Section {
-    /// Repetitions (bit planes).
+    /// Number of planes, which stand one behind the other.
     pub planes: usize,
-    /// Fields in each.
+    /// Number of fields in each plane.
     pub count: usize,
     /// Bits of a field.
     pub bits: u32,
@@ -174,7 +174,7 @@ impl Section {
         }
     }
 
-    /// Bits of content.
+    /// Bits without those that fill the last byte of a plane up.
     pub const fn content_bits(&self) -> u64 {
         (self.planes * self.count) as u64 * self.bits as u64
     }
@@ -188,19 +188,19 @@ impl Section {
 /// A message of one step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
-    /// Which one.
+    /// Which message of its step it is.
     pub stage: Stage,
     /// What it holds, in order.
     pub sections: Vec<Section>,
 }
 
 impl Message {
-    /// Bits of content.
+    /// Bits of all sections without those that fill bytes up.
     pub fn content_bits(&self) -> u64 {
         self.sections.iter().map(Section::content_bits).sum()
     }
 
-    /// Bytes of payload.
+    /// Bytes of payload, without the header.
     pub fn bytes(&self) -> usize {
         self.sections.iter().map(Section::bytes).sum()
     }

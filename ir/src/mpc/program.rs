@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 use super::message::Message;
 use super::op::{Class, Effort, Op, OpError};
 use super::types::Type;
+use crate::geometry::MAX_ELEMENTS;
+use crate::text::Attr;
+use crate::text::attr::FromAttr;
 
 macro_rules! typed_id {
     ($(#[$doc:meta])* $name:ident, $prefix:literal) => {
@@ -15,7 +18,7 @@ macro_rules! typed_id {
         pub struct $name(pub u32);
 
         impl $name {
-            /// Position in tables.
+            /// Index into tables with an entry for each.
             pub fn index(self) -> usize {
                 self.0 as usize
             }
@@ -45,6 +48,24 @@ typed_id!(
     "c"
 );
 
+impl FromAttr for ConstId {
+    const EXPECTED: &'static str = "a constant such as c3";
+
+    fn from_attr(attr: Attr) -> Option<Self> {
+        match attr {
+            Attr::Constant(id) => Some(ConstId(id)),
+            Attr::Int(_)
+            | Attr::Float(_)
+            | Attr::Word(_)
+            | Attr::Patch(_)
+            | Attr::Shape(_)
+            | Attr::Text(_)
+            | Attr::List(_)
+            | Attr::Tensor(_) => None,
+        }
+    }
+}
+
 /// Who may know a constant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum ConstKind {
@@ -56,13 +77,13 @@ pub enum ConstKind {
     Multiplier,
     /// The upper limit of a clip in units, known to server and client.
     Level,
-    /// The same in 2^-16 of the units of patch sums, for those that are computed apart; known to
-    /// server and client.
+    /// The upper limit of a clip for patch sums that are computed apart, in 2^-16 of their units for
+    /// each pixel; known to server and client.
     SumLevel,
 }
 
 impl ConstKind {
-    /// All of them.
+    /// Every kind.
     pub const ALL: [ConstKind; 5] = [
         ConstKind::Weight,
         ConstKind::Bias,
@@ -91,19 +112,19 @@ impl ConstKind {
 /// A declared constant: its kind and dimensions; the values are in the plans.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Constant {
-    /// Who may know it.
+    /// What the constant is, and so who may know it.
     pub kind: ConstKind,
     /// Dimensions, outermost first.
     pub dims: Vec<usize>,
 }
 
 impl Constant {
-    /// Number of values, if it is not beyond all measure.
+    /// Number of values; `None` if there are more than [`MAX_ELEMENTS`].
     pub fn len(&self) -> Option<usize> {
         self.dims
             .iter()
             .try_fold(1usize, |n, &d| n.checked_mul(d))
-            .filter(|&n| n <= crate::geometry::MAX_ELEMENTS)
+            .filter(|&n| n <= MAX_ELEMENTS)
     }
 
     /// Whether it has no value.
@@ -127,9 +148,9 @@ pub struct Note {
 /// A step of the program.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Step {
-    /// What is done.
+    /// What the parties do.
     pub op: Op,
-    /// On which values.
+    /// The operands, which are values of earlier steps.
     pub args: Vec<ValueId>,
     /// Form and shape of the result.
     pub ty: Type,
@@ -144,7 +165,7 @@ pub struct Step {
 pub struct Program {
     /// The model's name.
     pub name: String,
-    /// Declared constants.
+    /// Declared constants, each of its own number.
     pub constants: Vec<Constant>,
     /// Steps, each of which defines the value of its own number.
     pub steps: Vec<Step>,
@@ -194,8 +215,10 @@ impl Program {
     /// Whether every operand of a step is defined somewhere and of a shape that can be computed
     /// with: what a hostile plan states may overflow.
     pub(super) fn has_sane_operands(&self, step: &Step) -> bool {
-        let sane = |arg: &ValueId| self.steps.get(arg.index()).is_some_and(|s| s.ty.shape.is_sane());
-        step.args.iter().all(sane)
+        step.args.iter().all(|arg| {
+            let operand = self.steps.get(arg.index());
+            operand.is_some_and(|operand| operand.ty.shape.is_sane())
+        })
     }
 
     /// The step of this value.
@@ -214,7 +237,7 @@ impl Program {
     }
 
     /// Words that a step takes on the way to its value, of steps that may take more of them than
-    /// their operands and values have. None if they are beyond all measure.
+    /// their operands and values have. `None` if a `usize` does not hold their number.
     pub fn scratch_words(&self, id: ValueId) -> Option<usize> {
         self.effort(id).scratch_words
     }

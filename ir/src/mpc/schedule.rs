@@ -11,9 +11,9 @@ use super::program::{Program, ValueId};
 /// A message in a round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Slot {
-    /// The step.
+    /// The step that sends it.
     pub step: ValueId,
-    /// Which of its messages.
+    /// Which of the step's messages it is.
     pub stage: Stage,
 }
 
@@ -52,8 +52,10 @@ impl Schedule {
             let mut length = 0;
             round(&mut rounds, start).begin.push(id);
             for message in program.messages(id) {
-                let (stage, offset) = (message.stage, round_offset(message.stage));
-                let Some(offset) = offset else { continue };
+                let stage = message.stage;
+                let Some(offset) = round_offset(stage) else {
+                    continue;
+                };
                 length = length.max(offset + 1);
                 let round = round(&mut rounds, start + offset);
                 let slots = if stage.link() == Link::ServerToClient {

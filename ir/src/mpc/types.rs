@@ -1,7 +1,6 @@
 //! Types of the program's values.
 
 use std::fmt;
-use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
@@ -20,21 +19,21 @@ pub enum Kind {
     /// Patch sums between the two halves of the gate that takes their signs: the server holds D, the
     /// helper R; D + R is the sum. Within 2^31 - 2^17.
     Sums,
-    /// Known to the client.
+    /// What the client learns, in units.
     Output,
 }
 
-/// Form and shape of a value.
+/// Type of a value: in what form the parties hold it, and its shape.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Type {
-    /// The form.
+    /// In what form the parties hold the value.
     pub kind: Kind,
-    /// The shape.
+    /// Channels, height and width.
     pub shape: Shape,
 }
 
 impl Type {
-    /// An activation.
+    /// Type of an activation.
     pub const fn activation(shape: Shape) -> Self {
         Self {
             kind: Kind::Activation,
@@ -42,7 +41,7 @@ impl Type {
         }
     }
 
-    /// An accumulator.
+    /// Type of an accumulator.
     pub const fn accumulator(shape: Shape) -> Self {
         Self {
             kind: Kind::Accumulator,
@@ -50,7 +49,7 @@ impl Type {
         }
     }
 
-    /// A truncated accumulator.
+    /// Type of a truncated accumulator.
     pub const fn truncated(shape: Shape) -> Self {
         Self {
             kind: Kind::Truncated,
@@ -58,7 +57,7 @@ impl Type {
         }
     }
 
-    /// Truncated patch sums.
+    /// Type of truncated patch sums.
     pub const fn sums(shape: Shape) -> Self {
         Self {
             kind: Kind::Sums,
@@ -66,7 +65,7 @@ impl Type {
         }
     }
 
-    /// An output.
+    /// Type of an output.
     pub const fn output(shape: Shape) -> Self {
         Self {
             kind: Kind::Output,
@@ -86,42 +85,10 @@ impl Kind {
             Kind::Output => "out",
         }
     }
-
-    /// Reads the word of the text form.
-    pub fn from_word(word: &str) -> Option<Self> {
-        let kinds = [
-            Kind::Activation,
-            Kind::Accumulator,
-            Kind::Truncated,
-            Kind::Sums,
-            Kind::Output,
-        ];
-        kinds.into_iter().find(|kind| kind.word() == word)
-    }
 }
 
 impl fmt::Display for Type {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}<{}>", self.kind.word(), self.shape)
-    }
-}
-
-impl FromStr for Type {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let bad = || {
-            format!("`{text}` is not a type: write act, acc, tr, sums or out with a shape, as in act<16x8x8>")
-        };
-        let (word, rest) = text.split_once('<').ok_or_else(bad)?;
-        let shape = rest
-            .strip_suffix('>')
-            .ok_or_else(bad)?
-            .parse()
-            .map_err(|_| bad())?;
-        Ok(Type {
-            kind: Kind::from_word(word).ok_or_else(bad)?,
-            shape,
-        })
     }
 }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::op::{Op, OpError};
-use crate::geometry::Shape;
+use crate::geometry::{MAX_ELEMENTS, Shape};
 
 /// A node of a [`Graph`], and the value it computes; printed as `%3`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -20,6 +20,11 @@ impl NodeId {
     /// Position in tables of [`Graph::id_bound`] entries.
     pub fn index(self) -> usize {
         self.0 as usize
+    }
+
+    /// The number with which it is printed.
+    pub(super) fn number(self) -> u32 {
+        self.0
     }
 
     fn petgraph(self) -> NodeIndex {
@@ -69,11 +74,11 @@ impl Origin {
 /// A node: an operator and what is known of its value.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Node {
-    /// The operator.
+    /// What the node computes.
     pub op: Op,
     /// Shape of its value.
     pub shape: Shape,
-    /// Where it comes from.
+    /// Where in the ONNX file it comes from.
     pub origin: Origin,
     /// Largest magnitude of each channel on the calibration data, in real units.
     pub range: Option<Vec<f32>>,
@@ -158,18 +163,11 @@ impl Graph {
 
     fn infer(&self, op: &Op, inputs: &[NodeId], origin: &Origin) -> Result<Shape, GraphError> {
         let shapes: Vec<Shape> = inputs.iter().map(|&i| self.node(i).shape).collect();
-        let wrap = |source| GraphError {
+        infer_sane(op, &shapes).map_err(|source| GraphError {
             op: op.name(),
             name: origin.name.clone(),
             source,
-        };
-        let shape = op.infer(&shapes).map_err(wrap)?;
-        if !shape.is_sane() {
-            return Err(wrap(OpError::Shape(format!(
-                "the result of shape {shape} is empty or beyond all measure"
-            ))));
-        }
-        Ok(shape)
+        })
     }
 
     /// Whether there is (still) a node of this id.
@@ -308,7 +306,8 @@ impl Graph {
         self.compacted_with_ids().0
     }
 
-    /// The same, with the new id of each node that is left, by its old one.
+    /// The [compacted](Self::compacted) graph, and for each old id the new one; `None` for nodes that
+    /// were dropped.
     pub fn compacted_with_ids(&self) -> (Graph, Vec<Option<NodeId>>) {
         let mut live = vec![false; self.id_bound()];
         let mut stack: Vec<NodeId> = self.output().into_iter().chain(self.input()).collect();
@@ -318,18 +317,28 @@ impl Graph {
             }
         }
         let mut result = Graph::new(self.name.clone());
-        let mut renamed = vec![NodeIndex::end(); self.id_bound()];
+        let mut renamed = vec![None; self.id_bound()];
         for id in self.order().into_iter().filter(|id| live[id.index()]) {
             let new = result.inner.add_node(self.node(id).clone());
             for (slot, input) in self.inputs(id).into_iter().enumerate() {
-                result.inner.add_edge(renamed[input.index()], new, slot as u32);
+                let input: NodeId = renamed[input.index()].expect("operands come before their users");
+                result.inner.add_edge(input.petgraph(), new, slot as u32);
             }
-            renamed[id.index()] = new;
+            renamed[id.index()] = Some(new.into());
         }
-        let left = |(new, live): (&NodeIndex, bool)| live.then(|| NodeId::from(*new));
-        let ids = renamed.iter().zip(live).map(left).collect();
-        (result, ids)
+        (result, renamed)
     }
+}
+
+/// Shape of an operator's result, if it is one that can be computed with.
+fn infer_sane(op: &Op, inputs: &[Shape]) -> Result<Shape, OpError> {
+    let shape = op.infer(inputs)?;
+    if !shape.is_sane() {
+        return Err(OpError::Shape(format!(
+            "the result of shape {shape} is empty or has more than {MAX_ELEMENTS} elements"
+        )));
+    }
+    Ok(shape)
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ struct Stored {
     /// Places of nodes that were removed, ascending.
     node_holes: Vec<u32>,
     edge_property: Direction,
-    /// From, to, and which operand; nothing where an edge was removed.
+    /// Each edge as source, target and number of the operand; `None` where one was removed.
     edges: Vec<Option<(u32, u32, u32)>>,
 }
 

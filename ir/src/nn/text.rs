@@ -19,6 +19,7 @@ use std::error::Error;
 use super::{Graph, GraphError, Node, NodeId, Op, Origin};
 use crate::Verified;
 use crate::geometry::Shape;
+use crate::text::filetest::Differences;
 use crate::text::{
     Attrs, Diagnostics, Module, Parsed, Reporter, Span, Statement, StatementSpans, TensorStore, TextOptions,
     Type, did_you_mean, filetest, parse_module,
@@ -60,11 +61,10 @@ impl Graph {
             origin,
             range,
         } = self.node(id);
-        let number = |id: NodeId| id.index() as u32;
         Statement {
-            result: Some(number(id)),
+            result: Some(id.number()),
             op: op.name().to_owned(),
-            operands: self.inputs(id).into_iter().map(number).collect(),
+            operands: self.inputs(id).into_iter().map(NodeId::number).collect(),
             attrs: op.attrs(),
             ty: Some(Type::bare(*shape)),
             origin: Some(origin.name.clone()).filter(|name| !name.is_empty()),
@@ -127,7 +127,7 @@ impl Graph {
 ///
 /// # Errors
 /// Every line on which the two differ.
-pub fn check_filetest(source: &str) -> Result<(), String> {
+pub fn check_filetest(source: &str) -> Result<(), Differences> {
     filetest::compare(source, &Graph::parse_verified(source, &TensorStore::new()))
 }
 
@@ -196,10 +196,9 @@ impl Reader<'_> {
             return self.reporter.report(spans.op, message);
         };
         // An operand that is missing has been reported where it was to be defined.
-        let nodes = statement.operands.iter().map(|n| self.nodes.get(n).copied());
-        let (Some(op), Some((counted_on, range)), Some(inputs)) =
-            (op, marks, nodes.collect::<Option<Vec<_>>>())
-        else {
+        let operands = statement.operands.iter();
+        let inputs: Option<Vec<NodeId>> = operands.map(|n| self.nodes.get(n).copied()).collect();
+        let (Some(op), Some((counted_on, range)), Some(inputs)) = (op, marks, inputs) else {
             return;
         };
         let name = statement.origin.unwrap_or_default();

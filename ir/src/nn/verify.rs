@@ -4,8 +4,8 @@
 use std::collections::HashMap;
 use std::fmt;
 
-use super::{Graph, NodeId, Op};
-use crate::geometry::{MAX_CHANNELS, Shape};
+use super::{Class, Graph, NodeId, Op};
+use crate::geometry::{MAX_CHANNELS, MAX_ELEMENTS, Shape};
 use crate::tensor::Tensor;
 use crate::text::{Attr, UNPRINTABLE, is_printable};
 use crate::verified::Verified;
@@ -100,10 +100,7 @@ fn check_names(graph: &Graph, faults: &mut Vec<Diagnostic>) {
             fault(faults, id, format!("the name {UNPRINTABLE}"));
             continue;
         }
-        let is_relu = matches!(
-            node.op,
-            Op::Relu(_) | Op::BlockRelu(_) | Op::Clip(_) | Op::Clamp(_)
-        );
+        let is_relu = matches!(node.op.class(), Class::Gate(_));
         if is_relu && let Some(first) = seen.insert(node.origin.name.clone(), id) {
             let name = &node.origin.name;
             fault(
@@ -142,7 +139,7 @@ fn check_channels(graph: &Graph, faults: &mut Vec<Diagnostic>) {
         fault(
             faults,
             None,
-            "the values have more channels together than any network has",
+            format!("the values have more than {MAX_CHANNELS} channels together"),
         );
     }
 }
@@ -154,14 +151,19 @@ fn check_shapes(graph: &Graph, id: NodeId, faults: &mut Vec<Diagnostic>) {
         fault(
             faults,
             id,
-            format!("the value of shape {} is empty or beyond all measure", node.shape),
+            format!(
+                "the value of shape {} is empty or has more than {MAX_ELEMENTS} elements",
+                node.shape
+            ),
         );
     }
     if node.origin.counted_on.is_some_and(|map| !map.is_sane()) {
         fault(
             faults,
             id,
-            "the map on which its DReLUs are counted is empty or beyond all measure",
+            format!(
+                "the map on which its DReLUs are counted is empty or has more than {MAX_ELEMENTS} elements"
+            ),
         );
     }
 }
@@ -225,7 +227,7 @@ mod tests {
 
     /// Shapes as a forged file can state them: no rule may work with one, least of all in a loop.
     #[test]
-    fn shapes_beyond_all_measure_are_faults_and_reach_no_rule() {
+    fn shapes_that_nothing_holds_are_faults_and_reach_no_rule() {
         let huge = Shape::new(1 << 20, 1 << 57, 1 << 57);
         for (op, name) in [
             (
@@ -249,7 +251,7 @@ mod tests {
             graph.node_mut(b).origin.counted_on = Some(huge);
             let faults = graph.verify().unwrap_err();
             let count = |text: &str| faults.iter().filter(|f| f.message.contains(text)).count();
-            assert_eq!(count("beyond all measure"), 2, "{faults:?}");
+            assert_eq!(count("more than 268435456 elements"), 2, "{faults:?}");
             assert_eq!(count("must be"), 1, "the input's own shape: {faults:?}");
         }
     }
@@ -273,7 +275,7 @@ mod tests {
         assert!(graph.verify().is_ok());
     }
 
-    /// Of a plain ReLU on a vector of 2^28 features every pass would make lists as long.
+    /// Every pass makes lists of a ReLU's channels, and a vector of 2^28 features has as many.
     #[test]
     fn channels_are_limited_in_all() {
         let chain = |channels: usize, length: usize| {

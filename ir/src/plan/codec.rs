@@ -15,9 +15,10 @@ use serde::de::DeserializeOwned;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
+use super::check::{Part, PartError};
 use super::identity::Digest;
 use super::parts::{
-    ClientPart, ClientPlan, HelperPart, HelperPlan, Owner, Part, Plan, Public, ServerPart, ServerPlan,
+    ClientPart, ClientPlan, HelperPart, HelperPlan, Owner, Plan, Public, ServerPart, ServerPlan,
 };
 use crate::Verified;
 use crate::mpc::Program;
@@ -34,7 +35,7 @@ const LIMIT: usize = 1 << 33;
 const HEADER: usize = MAGIC.len() + 1 + 2;
 const HASH: usize = 32;
 
-/// Whose plan a file is.
+/// Whose plan a file is, by the byte in its header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     /// The client's.
@@ -81,7 +82,7 @@ pub enum PlanError {
         "the plan has format {found}, and this program reads format {FORMAT_VERSION}: compile the model anew"
     )]
     Version {
-        /// Its version.
+        /// Version of the file.
         found: u16,
     },
     /// It ends too early, is too long, or was changed.
@@ -90,9 +91,9 @@ pub enum PlanError {
     /// It is another party's.
     #[error("this is the {}'s plan, and the {}'s is needed", found.word(), needed.word())]
     Role {
-        /// Whose it is.
+        /// Whose plan the file is.
         found: Role,
-        /// Whose is needed.
+        /// Whose plan is needed.
         needed: Role,
     },
     /// It decodes, but the program breaks a rule.
@@ -101,12 +102,12 @@ pub enum PlanError {
     /// It decodes, but what its program sends cannot be shown to tell nothing.
     #[error("the plan's program would leak: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Leak(Vec<Breach>),
-    /// Its program says of values what only the owner may know.
+    /// Its program carries units and bounds of values, which only the owner may know.
     #[error("the plan's program carries the owner's notes on its values: compile the model anew")]
     Notes,
     /// It decodes, but the party's part does not fit the program.
     #[error("the plan is unsound: {0}")]
-    Part(String),
+    Part(PartError),
 }
 
 fn configuration() -> impl Config {
@@ -116,7 +117,8 @@ fn configuration() -> impl Config {
         .with_limit::<LIMIT>()
 }
 
-/// The encoding, of which a buffer that grew would leave parts behind: it is measured first.
+/// The encoding of a value. It is measured first: a buffer that grew would leave copies of its secret
+/// content behind.
 fn to_bytes<T: Serialize>(value: &T) -> Zeroizing<Vec<u8>> {
     const SOUND: &str = "plans hold nothing that cannot be encoded";
     let mut size = SizeWriter::default();
@@ -163,10 +165,10 @@ pub fn decode_role(file: &[u8]) -> Result<Role, PlanError> {
     if !file.starts_with(MAGIC) {
         return Err(PlanError::NotAPlan);
     }
-    let (Some(&role), Some(version)) = (file.get(MAGIC.len()), file.get(MAGIC.len() + 1..HEADER)) else {
+    let Some(&[role, low, high]) = file[MAGIC.len()..].first_chunk() else {
         return Err(PlanError::Damaged("it ends within its header".into()));
     };
-    let found = u16::from_le_bytes([version[0], version[1]]);
+    let found = u16::from_le_bytes([low, high]);
     if found != FORMAT_VERSION {
         return Err(PlanError::Version { found });
     }
@@ -187,21 +189,25 @@ fn open(file: &[u8], needed: Role) -> Result<(&[u8], &[u8]), PlanError> {
         return Err(PlanError::Role { found, needed });
     }
     let mut rest = &file[HEADER..file.len() - HASH];
-    let public = take(&mut rest)?;
-    let private = take(&mut rest)?;
+    let public = take(&mut rest).ok_or_else(too_short)?;
+    let private = take(&mut rest).ok_or_else(too_short)?;
     if !rest.is_empty() {
         return Err(PlanError::Damaged("it is longer than it says".into()));
     }
     Ok((public, private))
 }
 
-fn take<'a>(rest: &mut &'a [u8]) -> Result<&'a [u8], PlanError> {
-    let short = || PlanError::Damaged("it is shorter than it says".into());
-    let (length, tail) = rest.split_first_chunk::<8>().ok_or_else(short)?;
-    let length = usize::try_from(u64::from_le_bytes(*length)).map_err(|_| short())?;
-    let (part, tail) = tail.split_at_checked(length).ok_or_else(short)?;
+/// Takes a part with its length in front of it; `None` if the file ends before the part does.
+fn take<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let (length, tail) = rest.split_first_chunk::<8>()?;
+    let length = usize::try_from(u64::from_le_bytes(*length)).ok()?;
+    let (part, tail) = tail.split_at_checked(length)?;
     *rest = tail;
-    Ok(part)
+    Some(part)
+}
+
+fn too_short() -> PlanError {
+    PlanError::Damaged("it is shorter than it says".into())
 }
 
 fn verified(program: Program) -> Result<Verified<Program>, PlanError> {
@@ -251,7 +257,7 @@ plan_file!(ServerPlan, ServerPart, Role::Server);
 plan_file!(HelperPlan, HelperPart, Role::Helper);
 
 impl Owner {
-    /// The owner's file.
+    /// The owner's file; wiping it is the caller's part.
     pub fn encode(&self) -> Vec<u8> {
         seal(Role::Owner, &[], &to_bytes(self))
     }

@@ -17,15 +17,16 @@
 //! [`Owner`] is the model owner's own record of a compilation, from which the emulator runs; it
 //! holds everything and is shipped to nobody.
 
+mod check;
 mod codec;
+mod encoding;
 mod identity;
 mod parts;
 mod seed;
 
+pub use check::PartError;
 pub use codec::{FORMAT_VERSION, PlanError, Role, decode_role};
+pub use encoding::{EncodeError, InputEncoding, OutputDecoding, Position};
 pub use identity::{Digest, PairKeys, PlanId, plan_id, weight_seed};
-pub use parts::{
-    ClientPart, ClientPlan, HelperPart, HelperPlan, InputEncoding, OutputDecoding, Owner, Public, ServerPart,
-    ServerPlan,
-};
+pub use parts::{ClientPart, ClientPlan, HelperPart, HelperPlan, Owner, Public, ServerPart, ServerPlan};
 pub use seed::SecretSeed;

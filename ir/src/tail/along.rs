@@ -3,7 +3,7 @@
 use super::elementwise::words;
 
 words! {
-    /// What many numbers become.
+    /// How many numbers become one.
     Reduction {
         /// Their sum.
         Sum "sum",
@@ -26,18 +26,21 @@ words! {
 
 impl Reduction {
     pub(super) fn of(self, values: &[f64]) -> f64 {
-        let sum = |f: fn(f64) -> f64| values.iter().map(|&v| f(v)).sum::<f64>();
         match self {
-            Reduction::Sum => sum(|v| v),
-            Reduction::Mean => sum(|v| v) / values.len() as f64,
+            Reduction::Sum => values.iter().sum(),
+            Reduction::Mean => values.iter().sum::<f64>() / values.len() as f64,
             Reduction::Max => largest(values),
             Reduction::Min => values.iter().copied().fold(f64::INFINITY, f64::min),
-            Reduction::L1 => sum(f64::abs),
-            Reduction::L2 => sum(|v| v * v).sqrt(),
-            Reduction::SumSquare => sum(|v| v * v),
+            Reduction::L1 => values.iter().map(|v| v.abs()).sum(),
+            Reduction::L2 => sum_of_squares(values).sqrt(),
+            Reduction::SumSquare => sum_of_squares(values),
             Reduction::LogSumExp => log_sum_exp(values),
         }
     }
+}
+
+fn sum_of_squares(values: &[f64]) -> f64 {
+    values.iter().map(|v| v * v).sum()
 }
 
 fn largest(values: &[f64]) -> f64 {
@@ -64,14 +67,14 @@ pub(super) fn softmax(lane: &mut [f64], log: bool) {
 /// Index of the best of one lane, the first among equals or the last; NaN never wins. 0 of a lane
 /// without a number.
 pub fn best(lane: &[f64], largest: bool, last: bool) -> usize {
-    let better = |a: f64, b: f64| match last {
-        false => a > b,
-        true => a >= b,
-    };
-    let signed = |v: f64| if largest { v } else { -v };
     let mut best = 0;
     for (at, &value) in lane.iter().enumerate().skip(1) {
-        let leads = better(signed(value), signed(lane[best]));
+        let leads = match (largest, last) {
+            (true, false) => value > lane[best],
+            (true, true) => value >= lane[best],
+            (false, false) => value < lane[best],
+            (false, true) => value <= lane[best],
+        };
         if leads || (lane[best].is_nan() && !value.is_nan()) {
             best = at;
         }
@@ -81,13 +84,18 @@ pub fn best(lane: &[f64], largest: bool, last: bool) -> usize {
 
 /// Indices of the best `count` of one lane, the best one first, the first among equals.
 pub(super) fn best_few(lane: &[f64], largest: bool, count: usize) -> Vec<usize> {
-    let rank = |v: f64| match (v.is_nan(), largest) {
-        (true, _) => f64::INFINITY,
-        (false, true) => -v,
-        (false, false) => v,
-    };
+    let keys: Vec<f64> = lane.iter().map(|&value| sort_key(value, largest)).collect();
     let mut order: Vec<usize> = (0..lane.len()).collect();
-    order.sort_by(|&a, &b| rank(lane[a]).total_cmp(&rank(lane[b])).then(a.cmp(&b)));
+    order.sort_by(|&a, &b| keys[a].total_cmp(&keys[b]).then(a.cmp(&b)));
     order.truncate(count);
     order
+}
+
+/// What the best have the least of; NaN comes last.
+fn sort_key(value: f64, largest: bool) -> f64 {
+    match (value.is_nan(), largest) {
+        (true, _) => f64::INFINITY,
+        (false, true) => -value,
+        (false, false) => value,
+    }
 }

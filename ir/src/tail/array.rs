@@ -121,7 +121,7 @@ impl Type {
     }
 }
 
-/// An array.
+/// An array of numbers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Array {
     /// Dimensions, outermost first.
@@ -138,7 +138,7 @@ impl Array {
         self.values.len()
     }
 
-    /// Whether there is none.
+    /// Whether there is no element.
     pub fn is_empty(&self) -> bool {
         self.values.is_empty()
     }

@@ -1,7 +1,7 @@
 //! Operators that move elements.
 
-/// What each element of an array of `dims` was before `perm` exchanged its axes: axis i of the result
-/// is axis `perm[i]`.
+/// The elements of an array of `dims` with its axes in another order: axis i of the result is axis
+/// `perm[i]` of the array.
 pub(super) fn transposed(values: &[f64], dims: &[usize], perm: &[usize]) -> Vec<f64> {
     let strides = strides(dims);
     let moved: Vec<usize> = perm.iter().map(|&a| strides[a]).collect();
@@ -13,12 +13,13 @@ pub(super) fn transposed(values: &[f64], dims: &[usize], perm: &[usize]) -> Vec<
 pub(super) fn broadcast(values: &[f64], from: &[usize], to: &[usize]) -> Vec<f64> {
     let missing = to.len() - from.len();
     let own = strides(from);
-    let stride = |a: usize| match a.checked_sub(missing) {
-        Some(a) if from[a] != 1 => own[a],
-        _ => 0,
-    };
-    let strides: Vec<usize> = (0..to.len()).map(stride).collect();
-    gathered(values, to, &strides)
+    let mut repeated = vec![0; to.len()];
+    for axis in 0..from.len() {
+        if from[axis] != 1 {
+            repeated[missing + axis] = own[axis];
+        }
+    }
+    gathered(values, to, &repeated)
 }
 
 /// Elements under `dims` of an array whose axes have these strides.
@@ -53,11 +54,19 @@ fn strides(dims: &[usize]) -> Vec<usize> {
 /// Dimensions to which two arrays can be broadcast, as NumPy does it.
 pub fn broadcast_dims(a: &[usize], b: &[usize]) -> Option<Vec<usize>> {
     let rank = a.len().max(b.len());
-    let dim = |dims: &[usize], at: usize| (at + dims.len()).checked_sub(rank).map_or(1, |at| dims[at]);
-    let both = |at: usize| match (dim(a, at), dim(b, at)) {
-        (a, b) if a == b || b == 1 => Some(a),
-        (1, b) => Some(b),
-        _ => None,
-    };
-    (0..rank).map(both).collect()
+    let mut dims = Vec::with_capacity(rank);
+    for axis in 0..rank {
+        match (dim(a, axis, rank), dim(b, axis, rank)) {
+            (a, b) if a == b || b == 1 => dims.push(a),
+            (1, b) => dims.push(b),
+            _ => return None,
+        }
+    }
+    Some(dims)
+}
+
+/// Size of an axis out of `rank`, of which those in front may be missing: they are 1.
+fn dim(dims: &[usize], axis: usize, rank: usize) -> usize {
+    let own = (axis + dims.len()).checked_sub(rank);
+    own.map_or(1, |axis| dims[axis])
 }

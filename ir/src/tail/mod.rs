@@ -23,7 +23,7 @@ pub use along::{Reduction, best};
 pub use array::{Array, DType, MAX_RANK, Type};
 pub use elementwise::{Binary, Unary};
 pub use layout::broadcast_dims;
-pub use op::Op;
+pub use op::{Op, StepError};
 pub use prediction::{Prediction, Scores};
 
 use crate::geometry::{MAX_ELEMENTS, Shape};
@@ -35,7 +35,7 @@ pub const MAX_STEPS: usize = 64;
 /// One operator on values that precede it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Step {
-    /// The operator.
+    /// What the step computes.
     pub op: Op,
     /// Its operands: 0 are the logits, `i + 1` is the result of step `i`.
     pub args: Vec<usize>,
@@ -53,12 +53,12 @@ pub struct Tail {
 /// Why a tail cannot be run.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum TailError {
-    /// Its dimensions are not those of the logits.
+    /// The dimensions do not hold the logits, or have no batch in front.
     #[error("an output of dimensions {dims:?} cannot hold a value of shape {shape}")]
     Logits {
-        /// Its dimensions.
+        /// Dimensions that the tail gives the logits.
         dims: Vec<usize>,
-        /// What the network gives.
+        /// Shape of the logits.
         shape: Shape,
     },
     /// It is longer than any.
@@ -67,12 +67,12 @@ pub enum TailError {
     /// A step is at fault.
     #[error("step {step} ({op}): {problem}")]
     Step {
-        /// Which one.
+        /// Its index among the steps.
         step: usize,
-        /// Its operator.
+        /// Name of its operator.
         op: &'static str,
-        /// What is wrong.
-        problem: String,
+        /// Why it cannot take its operands.
+        problem: StepError,
     },
 }
 
@@ -114,18 +114,14 @@ impl Tail {
         let most = types[0].volume().unwrap_or(0);
         let mut left = MAX_ELEMENTS;
         for (at, step) in self.steps.iter().enumerate() {
-            let ty = infer(step, &types).and_then(|ty| match ty.volume() {
-                Some(volume) if volume <= most.min(left) => {
-                    left -= volume;
-                    Ok(ty)
-                }
-                _ => Err("its result would be larger than the logits, or beyond all measure".to_owned()),
-            });
-            types.push(ty.map_err(|problem| TailError::Step {
+            let sized = infer(step, &types, most.min(left)).map_err(|problem| TailError::Step {
                 step: at,
                 op: step.op.name(),
                 problem,
-            })?);
+            });
+            let (ty, volume) = sized?;
+            left -= volume;
+            types.push(ty);
         }
         Ok(types)
     }
@@ -168,10 +164,13 @@ impl Tail {
     }
 }
 
-fn infer(step: &Step, types: &[Type]) -> Result<Type, String> {
-    let operand = |&at: &usize| types.get(at).ok_or("it reads a value behind it".to_owned());
-    let operands: Vec<&Type> = step.args.iter().map(operand).collect::<Result<_, _>>()?;
-    step.op.infer(&operands)
+/// Type of a step's result and its number of elements, of which there may be at most `most`; `types`
+/// are those of the values before it.
+fn infer(step: &Step, types: &[Type], most: usize) -> Result<(Type, usize), StepError> {
+    let operands: Option<Vec<&Type>> = step.args.iter().map(|&at| types.get(at)).collect();
+    let ty = step.op.infer(&operands.ok_or(StepError::LaterOperand)?)?;
+    let volume = ty.volume().filter(|&volume| volume <= most);
+    Ok((ty, volume.ok_or(StepError::TooLarge)?))
 }
 
 /// Text form: `[softmax, [0], first, 1, last, 2]`.

@@ -12,6 +12,7 @@ pub struct Prediction {
     pub logits: Array,
     /// The network's own output, without the batch's dimension where it has one.
     pub output: Array,
+    /// Scores and class, unless the output is a map.
     read: Option<(Vec<f64>, usize)>,
 }
 
@@ -36,9 +37,9 @@ pub enum Scores {
     None,
     /// A value holds one score for each of so many classes.
     Of {
-        /// The value.
+        /// Index of the value: 0 are the logits, `i + 1` is the result of step `i`.
         value: usize,
-        /// How many classes.
+        /// Number of classes, which is that of the value's elements.
         classes: usize,
         /// Whether the largest is the best.
         largest: bool,
@@ -61,18 +62,18 @@ impl Scores {
 
     /// The scores and the class.
     fn read(self, values: &[Option<Array>]) -> Option<(Vec<f64>, usize)> {
-        let of = |at: usize| values.get(at)?.as_ref();
         match self {
             Scores::None => None,
             Scores::Of {
                 value, largest, last, ..
             } => {
-                let lane = &of(value)?.values;
+                let lane = &values.get(value)?.as_ref()?.values;
                 let scores = lane.iter().map(|&v| if largest { v } else { -v });
                 Some((scores.collect(), best(lane, largest, last)))
             }
             Scores::Probability => {
-                let p = *of(values.len() - 1)?.values.first()?;
+                let output = values.last()?.as_ref()?;
+                let p = *output.values.first()?;
                 let scores = vec![1.0 - p, p];
                 let class = best(&scores, true, false);
                 Some((scores, class))
@@ -93,15 +94,8 @@ impl Tail {
             Some(logits.len()),
             "a tail is run on its logits"
         );
-        let reading = self.scores();
-        let last = types.len() - 1;
-        let scores = |at: usize| matches!(reading, Scores::Of { value, .. } if value == at);
-        // What is asked for is kept; all others go with their last reader.
-        let mut uses: Vec<usize> = (0..=last)
-            .map(|at| usize::from(at == 0 || at == last || scores(at)))
-            .collect();
-        let read = self.steps.iter().flat_map(|step| &step.args);
-        read.for_each(|&arg| uses[arg] += 1);
+        let scores = self.scores();
+        let mut uses = self.uses(scores);
         let mut values: Vec<Option<Array>> = Vec::with_capacity(types.len());
         values.push(Some(Array {
             dims: types[0].dims.clone(),
@@ -119,16 +113,28 @@ impl Tail {
             }
             values.push(Some(result));
         }
-        let row = |array: &Array, ty: &Type| Array {
-            dims: ty.row_dims().to_vec(),
-            ..array.clone()
-        };
-        let kept = |at: usize| values[at].as_ref().expect("it has a use of its own");
+        let last = types.len() - 1;
         Prediction {
-            logits: row(kept(0), &types[0]),
-            output: row(kept(last), &types[last]),
-            read: reading.read(&values),
+            logits: row(values[0].as_ref(), &types[0]),
+            output: row(values[last].as_ref(), &types[last]),
+            read: scores.read(&values),
         }
+    }
+
+    /// How often each value is read: by steps, and once more where the prediction needs it. All others
+    /// go with their last reader.
+    fn uses(&self, scores: Scores) -> Vec<usize> {
+        let output = self.steps.len();
+        let mut uses = vec![0; output + 1];
+        for &arg in self.steps.iter().flat_map(|step| &step.args) {
+            uses[arg] += 1;
+        }
+        uses[0] += 1;
+        uses[output] += 1;
+        if let Scores::Of { value, .. } = scores {
+            uses[value] += 1;
+        }
+        uses
     }
 
     /// Where the result tells a class.
@@ -138,15 +144,18 @@ impl Tail {
     pub fn scores(&self) -> Scores {
         let types = self.types().expect("a tail is checked before it is used");
         let output = types.len() - 1;
-        let (decision, squashed) = self.origin_of_output(&types);
-        let (value, largest, last) = decision.unwrap_or((output, true, false));
+        let origin = self.origin_of_output(&types);
+        let (value, largest, last) = match origin {
+            Origin::Decision { value, largest, last } => (value, largest, last),
+            Origin::Squashed | Origin::Plain => (output, true, false),
+        };
         let ty = &types[value];
         let wide = ty.row_dims().iter().filter(|&&dim| dim != 1).count();
         if wide > 1 {
             return Scores::None;
         }
         match ty.volume() {
-            Some(1) if decision.is_none() && squashed => Scores::Probability,
+            Some(1) if origin == Origin::Squashed => Scores::Probability,
             Some(classes) => Scores::Of {
                 value,
                 classes,
@@ -157,27 +166,56 @@ impl Tail {
         }
     }
 
-    /// Walks from the output towards the logits: the operand of the last decision with its
-    /// direction, and whether a sigmoid lies on the way.
-    fn origin_of_output(&self, types: &[Type]) -> (Option<(usize, bool, bool)>, bool) {
+    /// Walks from the output towards the logits, up to the last decision.
+    fn origin_of_output(&self, types: &[Type]) -> Origin {
         let mut at = types.len() - 1;
+        let mut is_squashed = false;
         // Whether what lies between is no more than a threshold or another form.
-        let (mut squashed, mut plain) = (false, true);
+        let mut is_plain = true;
         while let Some(Step { op, args }) = at.checked_sub(1).map(|step| &self.steps[step]) {
             match op {
-                Op::Arg { largest, last, .. } => return (Some((args[0], *largest, *last)), squashed),
-                Op::TopK { largest, .. } => return (Some((args[0], *largest, false)), squashed),
-                Op::Unary(Unary::Sigmoid) | Op::HardSigmoid { .. } => squashed |= plain,
+                Op::Arg { largest, last, .. } => return Origin::decision(args[0], *largest, *last),
+                Op::TopK { largest, .. } => return Origin::decision(args[0], *largest, false),
+                Op::Unary(Unary::Sigmoid) | Op::HardSigmoid { .. } => is_squashed |= is_plain,
                 Op::Cast(_) | Op::Reshape(_) | Op::Transpose(_) | Op::Unary(Unary::Round) => {}
-                _ => plain &= types[at].dtype == DType::Bool,
+                _ => is_plain &= types[at].dtype == DType::Bool,
             }
             // Of two operands, the one that is more than a number.
-            let wider = |arg: &&usize| types[**arg].volume();
-            let Some(&next) = args.iter().rev().max_by_key(wider) else {
+            let Some(&next) = args.iter().rev().max_by_key(|&&arg| types[arg].volume()) else {
                 break;
             };
             at = next;
         }
-        (None, squashed)
+        if is_squashed {
+            Origin::Squashed
+        } else {
+            Origin::Plain
+        }
+    }
+}
+
+/// What a tail's output comes from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    /// A step chooses among the elements of a value.
+    Decision { value: usize, largest: bool, last: bool },
+    /// A sigmoid, and behind it no more than a threshold or another form.
+    Squashed,
+    /// Neither.
+    Plain,
+}
+
+impl Origin {
+    fn decision(value: usize, largest: bool, last: bool) -> Self {
+        Self::Decision { value, largest, last }
+    }
+}
+
+/// A value that was kept, without the batch's dimension.
+fn row(kept: Option<&Array>, ty: &Type) -> Array {
+    let array = kept.expect("what a prediction needs has a use of its own");
+    Array {
+        dims: ty.row_dims().to_vec(),
+        ..array.clone()
     }
 }

@@ -24,7 +24,7 @@ pub struct Module {
 /// `const c0 : weight[16,3,3,3]#5d41402abc4b2a76`
 #[derive(Clone, Debug, PartialEq)]
 pub struct Declaration {
-    /// The constant's number.
+    /// The number in its name: 0 of `c0`.
     pub id: u32,
     /// What it is, a word: `weight`.
     pub kind: String,
@@ -48,9 +48,9 @@ pub struct Statement {
     pub operands: Vec<u32>,
     /// What stands between the braces.
     pub attrs: Attrs,
-    /// The stated type.
+    /// The type that is stated behind the colon.
     pub ty: Option<Type>,
-    /// The ONNX origin.
+    /// The name of the ONNX node that it comes from.
     pub origin: Option<String>,
     /// Pairs of word and value behind the origin: `counted 64x112x112`.
     pub marks: Attrs,
@@ -93,11 +93,11 @@ impl Type {
 pub struct SourceMap {
     /// The line `graph "name" {`.
     pub header: Span,
-    /// Of each property, in order.
+    /// The name of each property and where it stands, in order.
     pub properties: Vec<(String, Span)>,
-    /// Of each declaration, in order.
+    /// The name of each constant, in the order of declarations.
     pub declarations: Vec<Span>,
-    /// Of each statement, in order.
+    /// The parts of each statement, in order.
     pub statements: Vec<StatementSpans>,
 }
 
@@ -108,13 +108,13 @@ pub struct StatementSpans {
     pub result: Option<Span>,
     /// The operation's name.
     pub op: Span,
-    /// Each operand.
+    /// The operands, in order.
     pub operands: Vec<Span>,
     /// Each attribute and mark with its name.
     pub attrs: Vec<(String, Span)>,
-    /// The type.
+    /// The stated type.
     pub ty: Option<Span>,
-    /// The origin.
+    /// The origin, in quotes.
     pub origin: Option<Span>,
 }
 

@@ -2,8 +2,7 @@
 
 use thiserror::Error;
 
-use crate::geometry::{Patch, Patches, Shape};
-use crate::mpc::ConstId;
+use crate::geometry::{Patch, Shape};
 use crate::tensor::Tensor;
 
 /// One attribute value.
@@ -104,7 +103,7 @@ impl Attrs {
         self.iter().find(|(n, _)| *n == name).map(|(_, attr)| attr)
     }
 
-    /// How many there are.
+    /// Number of attributes.
     pub fn len(&self) -> usize {
         self.0.len()
     }
@@ -114,7 +113,7 @@ impl Attrs {
         self.0.iter().map(|(name, attr)| (name.as_str(), attr))
     }
 
-    /// Whether there are none.
+    /// Whether there is no attribute.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -272,16 +271,6 @@ impl FromAttr for Patch {
     }
 }
 
-impl FromAttr for ConstId {
-    const EXPECTED: &'static str = "a constant such as c3";
-    fn from_attr(attr: Attr) -> Option<Self> {
-        match attr {
-            Attr::Constant(id) => Some(ConstId(id)),
-            _ => None,
-        }
-    }
-}
-
 impl From<Shape> for Attr {
     fn from(shape: Shape) -> Attr {
         Attr::Shape(shape)
@@ -357,9 +346,4 @@ impl<T: FromAttr, const N: usize> FromAttr for [T; N] {
     fn from_attr(attr: Attr) -> Option<Self> {
         Vec::<T>::from_attr(attr)?.try_into().ok()
     }
-}
-
-/// Patches of a layer: a single patch stands for one on every channel.
-pub fn patches_attr(patches: &Patches) -> Attr {
-    Attr::from(patches.clone())
 }

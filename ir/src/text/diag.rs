@@ -13,9 +13,9 @@ const QUOTE: usize = 120;
 /// Bytes `start..end` of a source.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Span {
-    /// First byte.
+    /// Offset of the first byte.
     pub start: usize,
-    /// One behind the last byte.
+    /// Offset behind the last byte.
     pub end: usize,
 }
 
@@ -190,7 +190,8 @@ impl<'s> Reporter<'s> {
     /// Everything that has been reported.
     pub fn into_diagnostics(mut self) -> Diagnostics {
         self.found.sort_by_key(|fault| fault.span.start);
-        let (mut line, mut line_start) = (1, 0);
+        let mut line = 1;
+        let mut line_start = 0;
         let mut items = Vec::with_capacity(self.found.len());
         for fault in &self.found {
             let start = self.floor(fault.span.start);

@@ -1,16 +1,23 @@
 //! Tests of verifiers, written as texts: a line that must be refused ends in
 //! `; error: part of the message`, and no other line may be.
 
+use thiserror::Error;
+
 use super::diag::{Diagnostic, Diagnostics};
 
 const DIRECTIVE: &str = "; error:";
+
+/// Where the faults of a text are not those of its directives, one sentence each.
+#[derive(Debug, Error, PartialEq, Eq)]
+#[error("{}", .0.join("\n"))]
+pub struct Differences(Vec<String>);
 
 /// Compares the faults of a text with its directives. A line has as many directives as faults;
 /// each names a part of one message.
 ///
 /// # Errors
 /// Every line on which the two differ.
-pub fn compare<T>(source: &str, outcome: &Result<T, Diagnostics>) -> Result<(), String> {
+pub fn compare<T>(source: &str, outcome: &Result<T, Diagnostics>) -> Result<(), Differences> {
     let found: &[Diagnostic] = outcome.as_ref().err().map_or(&[], Diagnostics::items);
     let mut differences = Vec::new();
     let mut rest = found;
@@ -24,7 +31,7 @@ pub fn compare<T>(source: &str, outcome: &Result<T, Diagnostics>) -> Result<(), 
     if differences.is_empty() {
         Ok(())
     } else {
-        Err(differences.join("\n"))
+        Err(Differences(differences))
     }
 }
 
@@ -59,7 +66,7 @@ mod tests {
         let outcome = reporter.finish(());
         let differences = compare(source, &outcome).unwrap_err();
         assert_eq!(
-            differences,
+            differences.to_string(),
             "line 2: unexpected error: surprise\nline 3: the error \"never\" does not occur"
         );
         assert!(compare("fine\n", &Ok::<_, Diagnostics>(())).is_ok());

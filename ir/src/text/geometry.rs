@@ -2,7 +2,7 @@
 
 use super::attr::{FromAttr, Word};
 use super::{Attr, AttrError, Attrs};
-use crate::geometry::{Axis, Coordinates, Pad, Resize, ResizeMode};
+use crate::geometry::{Axis, Coordinates, Pad, Resize, ResizeMode, Window};
 
 impl From<Axis> for Attr {
     fn from(axis: Axis) -> Attr {
@@ -19,6 +19,27 @@ impl FromAttr for Axis {
             "w" => Some(Axis::W),
             _ => None,
         }
+    }
+}
+
+impl Window {
+    /// Adds the attributes of an operation with a window, where they are not those of a dense one. The
+    /// kernel is the operation's own: some write it always, some if it is more than a pixel.
+    pub(crate) fn add_attrs(&self, attrs: Attrs) -> Attrs {
+        attrs
+            .with_unless([1, 1], "stride", self.stride)
+            .with_unless([1, 1], "dilation", self.dilation)
+            .with_unless([0; 4], "pads", self.pads)
+    }
+
+    /// Reads back what [`add_attrs`](Self::add_attrs) adds.
+    pub(crate) fn read_attrs(kernel: [usize; 2], attrs: &mut Attrs) -> Result<Self, AttrError> {
+        Ok(Self {
+            kernel,
+            stride: attrs.optional("stride")?.unwrap_or([1, 1]),
+            dilation: attrs.optional("dilation")?.unwrap_or([1, 1]),
+            pads: attrs.optional("pads")?.unwrap_or([0; 4]),
+        })
     }
 }
 

@@ -62,6 +62,7 @@ pub(super) fn lex_line(line: &str, start: usize) -> Result<Vec<Token<'_>>, Fault
     Ok(tokens)
 }
 
+/// What a token is and its bytes, or how many bytes are at fault and why.
 type Lexed = Result<(Kind, usize), (usize, String)>;
 
 fn token(rest: &str, first: char) -> Lexed {
@@ -168,11 +169,11 @@ pub(super) fn unquote(token: &Token<'_>) -> Result<String, Fault> {
             Some('u') => unicode(&mut chars),
             _ => None,
         };
-        let bad = || {
-            Fault::new(token.span, "the text holds an unknown escape")
-                .hint("write \\\" \\\\ \\n \\r \\t or \\u{1f}")
+        let Some(decoded) = decoded else {
+            let fault = Fault::new(token.span, "the text holds an unknown escape");
+            return Err(fault.hint("write \\\" \\\\ \\n \\r \\t or \\u{1f}"));
         };
-        result.push(decoded.ok_or_else(bad)?);
+        result.push(decoded);
     }
     Ok(result)
 }

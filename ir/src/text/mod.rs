@@ -46,7 +46,7 @@
 //! [`parse_module`], whose [`Reporter`] takes the faults that only the language can know. All faults
 //! of a text are reported at once ([`Diagnostics`]), and tests of verifiers are texts themselves
 //! ([`filetest`]). No text can make the reader panic, recurse deeply or hold more than the
-//! limits in [`parse`] and [`store`] allow. Names are [`printable`] wherever they come from.
+//! limits in [`parse`] and [`store`] allow. Names are [`printable()`] wherever they come from.
 
 pub mod ast;
 pub mod attr;

@@ -5,12 +5,13 @@ use std::fmt::Write;
 use super::ast::{Declaration, Module, Statement, Type};
 use super::attr::{Attr, Attrs};
 use super::lex::quote;
+use super::printable::is_treacherous;
 use super::store::{Literal, Number};
 
 /// Lists are compressed where at least this many elements go together.
 const SHORTEST_RUN: usize = 5;
 
-/// How to print.
+/// How modules are printed.
 #[derive(Clone, Copy, Debug)]
 pub struct TextOptions {
     /// Tensors of at most this many values are printed inline, larger ones by hash.
@@ -27,39 +28,36 @@ impl Module {
     /// The module's text. Names of operations, attributes, types and the like must be words.
     pub fn to_text(&self, options: &TextOptions) -> String {
         let mut out = format!("{} {} {{\n", self.kind, quote(&self.name));
-        let mut line = |text: String, comment: Option<&String>| {
-            out.push_str("  ");
-            out.push_str(&text);
-            if let Some(comment) = comment {
-                out.push_str("  // ");
-                out.push_str(&quiet(comment));
-            }
-            out.push('\n');
-        };
         for (name, value) in self.properties.iter() {
-            line(format!("{name} = {}", attr_text(value, options)), None);
+            push_line(&mut out, &format!("{name} = {}", attr_text(value, options)), None);
         }
         for declaration in &self.declarations {
-            line(declaration_text(declaration), declaration.comment.as_ref());
+            push_line(
+                &mut out,
+                &declaration_text(declaration),
+                declaration.comment.as_deref(),
+            );
         }
         for statement in &self.statements {
-            line(statement_text(statement, options), statement.comment.as_ref());
+            push_line(
+                &mut out,
+                &statement_text(statement, options),
+                statement.comment.as_deref(),
+            );
         }
         out.push_str("}\n");
         out
     }
 }
 
-/// A comment on one line, without characters that act on a terminal.
-fn quiet(comment: &str) -> String {
-    let shown = |c| {
-        if super::printable::is_treacherous(c) {
-            ' '
-        } else {
-            c
-        }
-    };
-    comment.chars().map(shown).collect()
+fn push_line(out: &mut String, text: &str, comment: Option<&str>) {
+    out.push_str("  ");
+    out.push_str(text);
+    if let Some(comment) = comment {
+        out.push_str("  // ");
+        out.push_str(&comment.replace(is_treacherous, " ")); // on one line, and shown as it is
+    }
+    out.push('\n');
 }
 
 fn declaration_text(declaration: &Declaration) -> String {
@@ -199,14 +197,11 @@ fn list_text(list: &[Attr], options: &TextOptions) -> String {
 /// The whole numbers at the front of `list` that rise or fall by one step: how many, and their
 /// text. `None` if they are too few, or equal.
 fn progression(list: &[Attr]) -> Option<(usize, String)> {
-    let whole = |at: usize| match list.get(at) {
-        Some(Attr::Int(value)) => Some(*value),
-        _ => None,
-    };
-    let first = whole(0)?;
-    let step = whole(1)?.checked_sub(first).filter(|s| *s != 0)?;
-    let (mut len, mut end) = (1, first.checked_add(step)?);
-    while whole(len) == Some(end) {
+    let first = whole_number(list, 0)?;
+    let step = whole_number(list, 1)?.checked_sub(first).filter(|s| *s != 0)?;
+    let mut len = 1;
+    let mut end = first.checked_add(step)?;
+    while whole_number(list, len) == Some(end) {
         len += 1;
         // An end that i64 does not hold cannot be written: the last number stands alone.
         match end.checked_add(step) {
@@ -222,6 +217,13 @@ fn progression(list: &[Attr]) -> Option<(usize, String)> {
         step => format!("{first}..{end}:{step}"),
     };
     (len >= SHORTEST_RUN).then_some((len, text))
+}
+
+fn whole_number(list: &[Attr], at: usize) -> Option<i64> {
+    match list.get(at) {
+        Some(Attr::Int(value)) => Some(*value),
+        _ => None,
+    }
 }
 
 /// Equal neighbours as `element*count`. Elements are compared as they are printed, which tells

@@ -18,7 +18,7 @@ pub const MAX_RANDOM: usize = 1 << 25;
 pub enum Number {
     /// Without point and exponent.
     Int(i64),
-    /// With one.
+    /// With a point or an exponent.
     Real {
         /// Nearest f64.
         wide: f64,
@@ -88,7 +88,7 @@ pub enum LiteralError {
     /// The tensor has other dimensions.
     #[error("the tensor of this hash has the dimensions {stored:?}")]
     OtherDims {
-        /// Its dimensions.
+        /// Dimensions of the tensor in the store.
         stored: Vec<usize>,
     },
     /// The number of inline values is wrong.
@@ -99,18 +99,18 @@ pub enum LiteralError {
         /// How many are needed.
         needed: usize,
     },
-    /// The dimensions are absurd.
-    #[error("the dimensions are beyond all measure: at most {max} values can be handled")]
+    /// The dimensions need more values than can be handled.
+    #[error("the dimensions are too large: at most {max} values can be handled")]
     TooLarge {
-        /// The limit.
+        /// Most values that a tensor may have.
         max: usize,
     },
     /// A number that the element type does not hold.
     #[error("the value at index {index} is not a number that {element} can hold")]
     Range {
-        /// Its index.
+        /// Index of the number among the values.
         index: usize,
-        /// The element type.
+        /// Name of the element type.
         element: &'static str,
     },
     /// The limit of `random` is not positive or too large.
@@ -303,9 +303,12 @@ fn inline<T: Scalar>(numbers: &[Number], needed: usize) -> Result<Vec<T>, Litera
     if given != needed {
         return Err(LiteralError::Count { given, needed });
     }
-    let element = T::NAME;
-    let value = |(index, &number)| T::from_number(number).ok_or(LiteralError::Range { index, element });
-    numbers.iter().enumerate().map(value).collect()
+    let mut values = Vec::with_capacity(given);
+    for (index, &number) in numbers.iter().enumerate() {
+        let element = T::NAME;
+        values.push(T::from_number(number).ok_or(LiteralError::Range { index, element })?);
+    }
+    Ok(values)
 }
 
 /// The values that `random(seed, limit)` stands for, on every machine the same: SplitMix64 on

@@ -255,7 +255,7 @@ impl<'a> Reader<'a> {
         let units = self.encoding.encode(&image.values, self.shape);
         units.map_err(|problem| CliError::Image {
             name: self.data.name(index),
-            problem,
+            problem: problem.to_string(),
         })
     }
 

@@ -8,12 +8,16 @@ use crate::mpc::cost::Cost;
 use crate::mpc::op::{Class, Conv2d, Local};
 use crate::mpc::program::{Program, ValueId};
 
-/// Bytes of an element of a value, and of the exact value and the mask of one that is truncated.
+/// Bytes of an element of a value.
 const ELEMENT_BYTES: u64 = 8;
+
+/// Bytes of an element of a truncated value: itself, what it was before, and its mask.
 const TRUNCATED_BYTES: u64 = 20;
 
-/// Multiply-adds that take as long as passing an element on, and as taking one into a window.
+/// Multiply-adds that take as long as passing an element on.
 const ELEMENT: u64 = 32;
+
+/// Multiply-adds that take as long as taking an element into a window.
 const TAP: u64 = 32;
 
 impl Demand<ValueId> {
@@ -39,7 +43,8 @@ impl Demand<ValueId> {
     }
 }
 
-/// As integers of 32 bits, and of a convolution's weights as floats of 64.
+/// Bytes of all constants as integers of 32 bits, and of convolutions' weights once more as floats of
+/// 64.
 fn constants(program: &Program) -> u64 {
     let mut bytes = 0u64;
     for constant in &program.constants {
@@ -72,7 +77,9 @@ fn bytes(program: &Program, id: ValueId) -> u64 {
 fn scratch(program: &Program, id: ValueId) -> u64 {
     let step = program.step(id);
     let mut own = program.scratch_words(id).map_or(u64::MAX, |words| words as u64);
-    if let (Class::Local(Local::Conv2d(conv)), [input]) = (step.op.class(), &program.operands(id)[..]) {
+    if let Class::Local(Local::Conv2d(conv)) = step.op.class()
+        && let [input] = program.operands(id)[..]
+    {
         own = own.saturating_add(columns(conv, input.shape, step.ty.shape));
     }
     let copies = elements(step.ty.shape).saturating_mul(2);
@@ -92,14 +99,17 @@ fn columns(conv: &Conv2d, input: Shape, output: Shape) -> u64 {
     floats.saturating_add(product(&[in_c, kh, kw, output.plane()]))
 }
 
-/// What is done beside multiply-adds.
+/// Multiply-adds that take as long as what a step does beside its own: passing elements on, and
+/// taking them into windows.
 fn passing(program: &Program, id: ValueId) -> u64 {
     let step = program.step(id);
     let operands = step.args.iter().map(|arg| elements(program.ty(*arg).shape));
     let passed = operands.fold(elements(step.ty.shape), u64::saturating_add);
     let on_the_way = program.scratch_words(id).map_or(u64::MAX, |words| words as u64);
     let passed = passed.saturating_add(on_the_way).saturating_mul(ELEMENT);
-    if let (Class::Local(Local::SumPool(pool)), [input]) = (step.op.class(), &program.operands(id)[..]) {
+    if let Class::Local(Local::SumPool(pool)) = step.op.class()
+        && let [input] = program.operands(id)[..]
+    {
         return passed.saturating_add(taps(&pool.window, input.shape, step.ty.shape));
     }
     passed

@@ -15,7 +15,7 @@ use crate::mpc::gate::{Form, Grain, WIDE};
 use crate::mpc::sums::{SumList, SumPlaces, sum_threshold};
 use crate::mpc::{ACTIVATION_OFFSET, TRUNCATED_BITS, UNIT};
 
-/// What a gate works on.
+/// The operands of a gate: a truncated accumulator, and perhaps sums over its large patches.
 pub struct GateOperand<'a> {
     value: &'a IntMap,
     /// Truncated patch sums, and where those of a channel's patch begin.
@@ -26,10 +26,10 @@ impl<'a> GateOperand<'a> {
     /// The operands of a gate with these patches.
     pub fn new(args: &[&'a IntMap], lower: &[Patch], upper: Option<&[Patch]>) -> Self {
         let Shape { h, w, .. } = args[0].shape();
-        let places = || SumList::of_gate(lower, upper).places(h, w);
+        let sums = args.get(1).copied();
         Self {
             value: args[0],
-            sums: args.get(1).map(|&sums| (sums, places())),
+            sums: sums.map(|sums| (sums, SumList::of_gate(lower, upper).places(h, w))),
         }
     }
 
@@ -43,14 +43,14 @@ impl<'a> GateOperand<'a> {
 /// The upper limit of a clip in one channel.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Limit {
-    /// In units.
+    /// Limit of a pixel, in units.
     pub level: i64,
     /// For each pixel of a sum that is computed apart, in 2^-16 of its units.
     pub sum_level: i64,
 }
 
 impl Limit {
-    /// Of a sum over `area` pixels, in its units.
+    /// The limit of a sum over `area` pixels, in units of the sum.
     fn of(self, area: i64, apart: bool) -> i64 {
         if apart {
             sum_threshold(self.sum_level, area)
@@ -62,9 +62,9 @@ impl Limit {
 
 /// Sums over the patches of a channel.
 struct PatchSums {
-    /// Before they wrap.
+    /// The sums before they wrap, in 2^-16 of their units.
     exact: Vec<i64>,
-    /// In units, as they are opened.
+    /// The sums rounded to units and modulo 2^16, as they are opened.
     units: Vec<i64>,
     /// Whether they are computed apart.
     apart: bool,
@@ -84,7 +84,8 @@ impl Emulation<'_> {
             let values = operand.value.channel(c).iter();
             return values.map(|&z| Self::relu(z, form.ring())).collect();
         }
-        let (ring, none) = (form.ring(), Limit::default());
+        let ring = form.ring();
+        let none = Limit::default();
         let [below, above] = if lower == upper {
             // Both signs of one opening, and so of one rounding.
             self.signs(operand, c, lower, ring, [none, limit])
@@ -93,17 +94,15 @@ impl Emulation<'_> {
             let [above] = self.signs(operand, c, upper, ring, [limit]);
             [below, above]
         };
-        let sign = |signs: &[bool], at: usize| signs.get(at).is_some_and(|sign| *sign);
-        let values = operand.value.channel(c).iter().enumerate();
-        let selected = values.map(|(at, &z)| {
-            let signs = [sign(&below, at), sign(&above, at)];
-            select(form, z, signs, limit.level)
-        });
         let first = c * operand.value.shape().plane();
-        let results = (first..).zip(selected);
+        let mut results = Vec::with_capacity(operand.value.shape().plane());
+        for (at, &z) in operand.value.channel(c).iter().enumerate() {
+            // The identity has no signs, and its form does not ask for them.
+            let signs = [&below, &above].map(|signs| signs.get(at).copied().unwrap_or(false));
+            let selected = select(form, z, signs, limit.level);
+            results.push(self.extend(operand.value, first + at, selected, form));
+        }
         results
-            .map(|(at, y)| self.extend(operand.value, at, y, form))
-            .collect()
     }
 
     /// A ReLU of an activation, or of a difference of two, of which `ring` bits are opened: what is
@@ -123,7 +122,8 @@ impl Emulation<'_> {
         self.halves(z, exact)
     }
 
-    /// The same of patch sums: the gate tells which of them have wrapped.
+    /// Patch sums as the two halves D and R, in units. They are not reduced first: the gate reports
+    /// those that have wrapped.
     pub fn truncate_sums(&mut self, z: &IntMap) -> IntMap {
         self.halves(z, z.values().to_vec())
     }
@@ -159,22 +159,29 @@ impl Emulation<'_> {
         } = operand.value.shape();
         let columns = patch.grid(height, width)[1];
         let sums = self.patch_sums(operand, c, patch);
-        let area = |p: usize| patch_area(patch, p / columns, p % columns, height, width) as i64;
-        let place = |i: usize| (i / width / usize::from(h)) * columns + (i % width) / usize::from(w);
-        for (p, exact) in sums.exact.iter().enumerate() {
+        let areas: Vec<i64> = (0..sums.exact.len())
+            .map(|p| patch_area(patch, p / columns, p % columns, height, width) as i64)
+            .collect();
+        for (exact, &area) in sums.exact.iter().zip(&areas) {
             let distances = limits.map(|limit| {
-                let threshold = limit.of(area(p), sums.apart) * UNIT;
+                let threshold = limit.of(area, sums.apart) * UNIT;
                 exact.saturating_sub(threshold).saturating_abs()
             });
             let largest = distances.into_iter().fold(exact.saturating_abs(), i64::max);
             self.record(Bound::PatchSum, c, largest);
         }
         limits.map(|limit| {
-            let units = sums.units.iter().enumerate();
+            let units = sums.units.iter().zip(&areas);
             let positive: Vec<bool> = units
-                .map(|(p, units)| is_positive(units - limit.of(area(p), sums.apart), WIDE))
+                .map(|(units, &area)| is_positive(units - limit.of(area, sums.apart), WIDE))
                 .collect();
-            (0..width * height).map(|i| positive[place(i)]).collect()
+            (0..width * height)
+                .map(|i| {
+                    let row = i / width / usize::from(h);
+                    let column = i % width / usize::from(w);
+                    positive[row * columns + column]
+                })
+                .collect()
         })
     }
 
@@ -232,13 +239,12 @@ impl Emulation<'_> {
 
 /// What a form makes of a value and its two signs, see the table in [`gate`](crate::mpc::gate).
 fn select(form: Form, z: i64, [below, above]: [bool; 2], level: i64) -> i64 {
-    let product = |sign: bool, value: i64| if sign { value } else { 0 };
     match form {
         Form::Pass | Form::Requant => z,
-        Form::Lower(_) => product(below, z),
-        Form::Upper(_) => z - product(above, z - level),
-        Form::Paired(_) => product(below != above, z) + product(above, level),
-        Form::Both(..) => product(below, z) - product(above, z - level),
+        Form::Lower(_) => i64::from(below) * z,
+        Form::Upper(_) => z - i64::from(above) * (z - level),
+        Form::Paired(_) => i64::from(below != above) * z + i64::from(above) * level,
+        Form::Both(..) => i64::from(below) * z - i64::from(above) * (z - level),
     }
 }
 

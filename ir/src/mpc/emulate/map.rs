@@ -39,7 +39,7 @@ impl IntMap {
         self
     }
 
-    /// Its shape.
+    /// Channels, height and width.
     pub fn shape(&self) -> Shape {
         self.shape
     }
@@ -65,7 +65,8 @@ impl IntMap {
         self.truncated.as_ref()?.masks.as_deref()
     }
 
-    /// The same modulo 2^32, as signed numbers of 32 bits; none if it is so already.
+    /// Every value as the signed 32-bit number that is equal to it modulo 2^32; `None` if all are such
+    /// numbers already.
     pub(super) fn reduced(&self) -> Option<Self> {
         let is_reduced = magnitude(&self.values) <= 1 << 31;
         (!is_reduced).then(|| Self::new(self.shape, self.values.iter().map(|&v| reduce(v)).collect()))

@@ -27,7 +27,7 @@ pub trait Masks: fmt::Debug {
     fn result(&self, step: ValueId, element: usize) -> u32;
 }
 
-/// Where masks come from, in a run.
+/// Draws, or looks up, the masks of one run.
 pub(super) struct Source<'a> {
     rounding: Rounding<'a>,
     state: u64,
@@ -76,8 +76,8 @@ impl<'a> Source<'a> {
 /// The top 16 bits of an accumulator modulo 2^32 as D and `r` have them, which is z rounded down, or
 /// up if the low bits of `r` do not exceed those of z.
 pub(super) fn truncate(z: i64, r: u32) -> i64 {
+    const LOW_BITS: u32 = UNIT as u32 - 1;
     let z = z as u32;
-    let low = |word: u32| word & (UNIT as u32 - 1);
-    let up = u32::from(low(r) <= low(z));
+    let up = u32::from(r & LOW_BITS <= z & LOW_BITS);
     i64::from((z >> TRUNCATED_BITS).wrapping_add(up) as i16)
 }

@@ -5,16 +5,16 @@ use std::collections::BTreeMap;
 use super::{Emulation, IntMap};
 use crate::mpc::{ACCUMULATOR_BOUND, ACTIVATION_BOUND, PATCH_SUM_BOUND, ValueId};
 
-/// Which bound a value broke.
+/// The bounds that a run checks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Bound {
-    /// An activation left 2^14 units.
+    /// Activations are below 2^14 units in magnitude.
     Activation,
-    /// An accumulator left 2^30 - 2^17.
+    /// Accumulators are at most 2^30 - 2^17 in magnitude.
     Accumulator,
-    /// A patch sum left 2^31 - 2^17.
+    /// Patch sums are at most 2^31 - 2^17 in magnitude.
     PatchSum,
-    /// An operand that the program declares non-negative is negative.
+    /// Operands that the program declares non-negative are.
     NonNegative,
 }
 
@@ -37,11 +37,11 @@ pub struct Usage {
     pub largest: f64,
     /// Channel in which it occurred.
     pub channel: usize,
-    /// Values beyond the limit.
+    /// Number of values beyond the limit.
     pub breaches: usize,
 }
 
-/// What came of a run.
+/// What a run of the emulator computed, and how near it came to its bounds.
 #[derive(Clone, Debug)]
 pub struct Outcome {
     /// What the client learns, in units.
@@ -81,30 +81,22 @@ impl Emulation<'_> {
 
     fn check(&mut self, bound: Bound, map: &IntMap) {
         for c in 0..map.shape().c {
-            let largest = map
-                .channel(c)
-                .iter()
-                .map(|v| v.saturating_abs())
-                .max()
-                .unwrap_or(0);
-            let beyond = match largest > bound.limit() {
-                true => map
-                    .channel(c)
-                    .iter()
-                    .filter(|v| v.saturating_abs() > bound.limit())
-                    .count(),
-                false => 0,
-            };
+            let magnitudes = map.channel(c).iter().map(|v| v.saturating_abs());
+            let largest = magnitudes.clone().max().unwrap_or(0);
+            let mut beyond = 0;
+            if largest > bound.limit() {
+                beyond = magnitudes.filter(|&magnitude| magnitude > bound.limit()).count();
+            }
             self.record_all(bound, c, largest, beyond);
         }
     }
 
-    /// Takes in one value.
+    /// Records the magnitude of one value.
     pub(super) fn record(&mut self, bound: Bound, channel: usize, magnitude: i64) {
         self.record_all(bound, channel, magnitude, usize::from(magnitude > bound.limit()));
     }
 
-    /// Takes in the values of a channel: the largest magnitude, and how many are beyond the limit.
+    /// Records the values of a channel: the largest magnitude, and how many are beyond the limit.
     fn record_all(&mut self, bound: Bound, channel: usize, magnitude: i64, beyond: usize) {
         let usage = self.usage.entry((self.current, bound)).or_default();
         let fraction = magnitude as f64 / bound.limit().max(1) as f64;

@@ -1,6 +1,7 @@
 //! What gates cost, group by group.
 
 use super::*;
+use crate::mpc::message::Message;
 
 fn bits(groups: &[Group]) -> Vec<u64> {
     messages(groups).iter().map(Message::content_bits).collect()

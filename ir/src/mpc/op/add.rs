@@ -46,11 +46,7 @@ impl Rule for Add {
     }
 
     fn emulate(&self, _: &mut Emulation<'_>, args: &[&IntMap], ty: &Type) -> IntMap {
-        let sum = args[0]
-            .values()
-            .iter()
-            .zip(args[1].values())
-            .map(|(a, b)| a.wrapping_add(*b));
-        IntMap::new(ty.shape, sum.collect())
+        let pairs = args[0].values().iter().zip(args[1].values());
+        IntMap::new(ty.shape, pairs.map(|(a, b)| a.wrapping_add(*b)).collect())
     }
 }

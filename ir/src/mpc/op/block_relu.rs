@@ -7,7 +7,7 @@ use super::{Class, Effort, Gate, OpError, Rule, Signs, invalid};
 use crate::geometry::{Patch, Patches, Shape};
 use crate::mpc::emulate::{Emulation, GateOperand, IntMap, Limit};
 use crate::mpc::program::{ConstId, Constant};
-use crate::mpc::sums::{self, SumList};
+use crate::mpc::sums::SumList;
 use crate::mpc::types::{Kind, Type};
 use crate::text::{AttrError, Attrs};
 
@@ -52,9 +52,23 @@ pub(super) fn check_operands(
         check_patches(patches, value.shape)?;
     }
     if let Some(sums) = sums {
-        sums::check_operand(sums, &SumList::of_gate(lower, upper), value.shape)?;
+        check_sums(sums, &SumList::of_gate(lower, upper), value.shape)?;
     }
     Ok(value.shape)
+}
+
+/// A second operand must be the vector of the sums that the gate needs.
+fn check_sums(ty: &Type, list: &SumList, map: Shape) -> Result<(), OpError> {
+    if list.is_empty() {
+        return invalid("no patch of this gate is large, so it takes no patch sums as a second operand");
+    }
+    let expected = list.vector(map)?;
+    if ty.kind != Kind::Sums || ty.shape != expected {
+        return invalid(format!(
+            "the second operand must be the sums over its large patches, sums<{expected}>, and it is {ty}"
+        ));
+    }
+    Ok(())
 }
 
 impl Rule for BlockRelu {

@@ -94,11 +94,12 @@ pub struct Signs<'a> {
 /// The upper sign of a clip.
 #[derive(Clone, Copy, Debug)]
 pub struct Upper<'a> {
-    /// Its patches, per channel.
+    /// Patches of the sign of z - h, per channel.
     pub patches: &'a Patches,
     /// The upper limit h in units, per channel.
     pub level: ConstId,
-    /// The same for sums of the second operand, if a sign is taken of one.
+    /// The upper limit for sums of the second operand, in 2^-16 of their units for each pixel; there is
+    /// one if an upper sign is taken of such a sum.
     pub sum_level: Option<ConstId>,
 }
 

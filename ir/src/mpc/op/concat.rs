@@ -20,10 +20,11 @@ impl Rule for Concat {
         let Some(first) = args.first() else {
             return invalid("at least one operand is needed");
         };
-        let alike =
-            |t: &&&Type| t.kind == first.kind && (t.shape.h, t.shape.w) == (first.shape.h, first.shape.w);
-        let local = matches!(first.kind, Kind::Activation | Kind::Accumulator);
-        if !local || !args.iter().all(|t| alike(&t)) {
+        let is_local = matches!(first.kind, Kind::Activation | Kind::Accumulator);
+        let are_alike = args
+            .iter()
+            .all(|ty| ty.kind == first.kind && ty.shape.h == first.shape.h && ty.shape.w == first.shape.w);
+        if !is_local || !are_alike {
             return invalid("the operands must be all activations or all accumulators, of one map size");
         }
         let channels = args.iter().map(|t| t.shape.c).sum();

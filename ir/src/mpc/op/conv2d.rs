@@ -26,18 +26,23 @@ pub struct Conv2d {
     pub groups: usize,
 }
 
+/// Groups must divide the channels of the operand and of the result.
+pub(super) fn check_groups(groups: usize, input: usize, output: usize) -> Result<(), OpError> {
+    let all_positive = groups > 0 && input > 0 && output > 0;
+    if !all_positive || !input.is_multiple_of(groups) || !output.is_multiple_of(groups) {
+        return invalid(format!(
+            "{groups} groups must divide {input} input and {output} output channels"
+        ));
+    }
+    Ok(())
+}
+
 impl Rule for Conv2d {
     const NAME: &'static str = "conv2d";
 
     fn infer(&self, args: &[&Type], constants: &[Constant]) -> Result<Type, OpError> {
         let input = unary(args, &[Kind::Activation])?.shape;
-        let divides = |n: usize| self.groups > 0 && n > 0 && n.is_multiple_of(self.groups);
-        if !divides(self.channels) || !divides(input.c) {
-            return invalid(format!(
-                "{} groups must divide {} input and {} output channels",
-                self.groups, input.c, self.channels
-            ));
-        }
+        check_groups(self.groups, input.c, self.channels)?;
         let [kh, kw] = self.window.kernel;
         let dims = [self.channels, input.c / self.groups, kh, kw];
         constant(constants, self.weight, ConstKind::Weight, &dims)?;
@@ -49,15 +54,12 @@ impl Rule for Conv2d {
     }
 
     fn attrs(&self) -> Attrs {
-        Attrs::new()
+        let attrs = Attrs::new()
             .with("weight", Attr::Constant(self.weight.0))
             .with_some("bias", self.bias.map(|b| Attr::Constant(b.0)))
             .with("channels", self.channels)
-            .with("kernel", self.window.kernel)
-            .with_unless([1, 1], "stride", self.window.stride)
-            .with_unless([1, 1], "dilation", self.window.dilation)
-            .with_unless([0; 4], "pads", self.window.pads)
-            .with_unless(1, "groups", self.groups)
+            .with("kernel", self.window.kernel);
+        self.window.add_attrs(attrs).with_unless(1, "groups", self.groups)
     }
 
     fn from_attrs(attrs: &mut Attrs) -> Result<Self, AttrError> {
@@ -65,12 +67,7 @@ impl Rule for Conv2d {
             weight: attrs.require("weight")?,
             bias: attrs.optional("bias")?,
             channels: attrs.require("channels")?,
-            window: Window {
-                kernel: attrs.require("kernel")?,
-                stride: attrs.optional("stride")?.unwrap_or([1, 1]),
-                dilation: attrs.optional("dilation")?.unwrap_or([1, 1]),
-                pads: attrs.optional("pads")?.unwrap_or([0; 4]),
-            },
+            window: Window::read_attrs(attrs.require("kernel")?, attrs)?,
             groups: attrs.optional("groups")?.unwrap_or(1),
         })
     }

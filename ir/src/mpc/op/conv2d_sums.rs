@@ -2,10 +2,13 @@
 //! party takes them of what it holds), W B = W B(x - a) + F B(a) + B' B(a). The weight is one of its
 //! own, coarser than the convolution's, and so are its F and B'. No message.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
-use super::{Class, Effort, Local, OpError, Rule, constant, invalid, unary};
-use crate::geometry::{Shape, Window, patch_area};
+use super::conv2d::check_groups;
+use super::{Class, Effort, Local, OpError, Rule, constant, unary};
+use crate::geometry::{Patch, Shape, Window, patch_area};
 use crate::mpc::emulate::{Emulation, IntMap};
 use crate::mpc::program::{ConstId, ConstKind, Constant};
 use crate::mpc::sums::{Reach, SumList};
@@ -35,7 +38,7 @@ impl Conv2dSums {
         self.window.output(input.h, input.w).ok()
     }
 
-    /// Words that it takes on the way; none if they are beyond all measure.
+    /// Words that are written on the way to the sums; `None` if a `usize` does not hold their number.
     fn scratch_words(&self, input: Shape) -> Option<usize> {
         self.sums.scratch_words(&self.window, input, self.map(input)?)
     }
@@ -51,13 +54,7 @@ impl Rule for Conv2dSums {
 
     fn infer(&self, args: &[&Type], constants: &[Constant]) -> Result<Type, OpError> {
         let input = unary(args, &[Kind::Activation])?.shape;
-        let divides = |n: usize| self.groups > 0 && n > 0 && n.is_multiple_of(self.groups);
-        if !divides(self.channels) || !divides(input.c) {
-            return invalid(format!(
-                "{} groups must divide {} input and {} output channels",
-                self.groups, input.c, self.channels
-            ));
-        }
+        check_groups(self.groups, input.c, self.channels)?;
         let entries = self.sums.patches.len();
         let [kh, kw] = self.window.kernel;
         let dims = [entries, input.c / self.groups, kh, kw];
@@ -71,17 +68,14 @@ impl Rule for Conv2dSums {
     }
 
     fn attrs(&self) -> Attrs {
-        Attrs::new()
+        let attrs = Attrs::new()
             .with("weight", Attr::Constant(self.weight.0))
             .with_some("bias", self.bias.map(|b| Attr::Constant(b.0)))
             .with("channels", self.channels)
             .with("of", self.sums.channels.clone())
             .with("patches", self.sums.patches.clone())
-            .with("kernel", self.window.kernel)
-            .with_unless([1, 1], "stride", self.window.stride)
-            .with_unless([1, 1], "dilation", self.window.dilation)
-            .with_unless([0; 4], "pads", self.window.pads)
-            .with_unless(1, "groups", self.groups)
+            .with("kernel", self.window.kernel);
+        self.window.add_attrs(attrs).with_unless(1, "groups", self.groups)
     }
 
     fn from_attrs(attrs: &mut Attrs) -> Result<Self, AttrError> {
@@ -93,12 +87,7 @@ impl Rule for Conv2dSums {
                 channels: attrs.require("of")?,
                 patches: attrs.require("patches")?,
             },
-            window: Window {
-                kernel: attrs.require("kernel")?,
-                stride: attrs.optional("stride")?.unwrap_or([1, 1]),
-                dilation: attrs.optional("dilation")?.unwrap_or([1, 1]),
-                pads: attrs.optional("pads")?.unwrap_or([0; 4]),
-            },
+            window: Window::read_attrs(attrs.require("kernel")?, attrs)?,
             groups: attrs.optional("groups")?.unwrap_or(1),
         })
     }
@@ -129,27 +118,25 @@ impl Rule for Conv2dSums {
         let output = Shape::new(self.channels, h, w);
         let weight = emulation.constant(self.weight);
         let bias = self.bias.map(|b| emulation.constant(b));
-        let (per_group, taps) = (
-            input.c / self.groups,
-            self.window.kernel.iter().product::<usize>(),
-        );
+        let per_group = input.c / self.groups;
+        let taps = self.window.kernel.iter().product::<usize>();
         let mut boxes = BoxSums::default();
         let mut values = Vec::with_capacity(ty.shape.len());
         for (entry, (_, patch)) in self.sums.iter().enumerate() {
             let reach = Reach::new(&self.window, input, output, patch);
             let [rows, columns] = reach.grid();
-            let area = |p: usize| patch_area(patch, p / columns, p % columns, h, w) as i64;
             let bias = bias.map_or(0, |b| i64::from(b[entry]));
-            let mut sums: Vec<i64> = (0..rows * columns).map(|p| bias * area(p)).collect();
+            let mut sums: Vec<i64> = (0..rows * columns)
+                .map(|p| bias * patch_area(patch, p / columns, p % columns, h, w) as i64)
+                .collect();
             let first = self.group_of(entry) * per_group;
             let row = &weight[entry * per_group * taps..][..per_group * taps];
             for (c, weights) in (first..first + per_group).zip(row.chunks(taps)) {
                 let boxed = boxes.of(&reach, args[0], c, patch);
                 for (weight, boxed) in weights.iter().zip(boxed.chunks(rows * columns)) {
-                    let products = boxed.iter().map(|x| x.wrapping_mul(i64::from(*weight)));
-                    sums.iter_mut()
-                        .zip(products)
-                        .for_each(|(sum, p)| *sum = sum.wrapping_add(p));
+                    for (sum, x) in sums.iter_mut().zip(boxed) {
+                        *sum = sum.wrapping_add(x.wrapping_mul(i64::from(*weight)));
+                    }
                 }
             }
             values.extend(sums);
@@ -158,12 +145,12 @@ impl Rule for Conv2dSums {
     }
 }
 
-/// Box sums that several entries use.
+/// Box sums by patch size and channel, made once for all entries that use them.
 #[derive(Default)]
-struct BoxSums(std::collections::BTreeMap<(crate::geometry::Patch, usize), Vec<i64>>);
+struct BoxSums(BTreeMap<(Patch, usize), Vec<i64>>);
 
 impl BoxSums {
-    fn of(&mut self, reach: &Reach<'_>, x: &IntMap, channel: usize, patch: crate::geometry::Patch) -> &[i64] {
+    fn of(&mut self, reach: &Reach<'_>, x: &IntMap, channel: usize, patch: Patch) -> &[i64] {
         let sums = self.0.entry((patch, channel));
         sums.or_insert_with(|| reach.box_sums(x.channel(channel)))
     }

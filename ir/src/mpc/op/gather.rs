@@ -13,7 +13,7 @@ use crate::text::{AttrError, Attrs};
 /// Chosen indices of one axis; an index may occur more than once.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Gather {
-    /// The axis.
+    /// The axis along which elements are chosen.
     pub axis: Axis,
     /// The indices, in the order of the result.
     pub index: Vec<usize>,

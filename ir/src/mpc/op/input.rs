@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Class, Effort, OpError, Rule, invalid};
-use crate::geometry::Shape;
+use crate::geometry::{MAX_ELEMENTS, Shape};
 use crate::mpc::emulate::{Emulation, IntMap, reduce};
 use crate::mpc::message::{Message, Section, Stage};
 use crate::mpc::program::{ConstId, Constant};
@@ -33,7 +33,9 @@ impl Rule for Input {
 
     fn infer(&self, args: &[&Type], _: &[Constant]) -> Result<Type, OpError> {
         if !args.is_empty() || !self.shape.is_sane() {
-            return invalid("an input has no operand, and its shape is neither empty nor beyond all measure");
+            return invalid(format!(
+                "an input has no operand, and its shape is neither empty nor of more than {MAX_ELEMENTS} elements"
+            ));
         }
         Ok(Type::activation(self.shape))
     }

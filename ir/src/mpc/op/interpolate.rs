@@ -22,7 +22,7 @@ pub struct Interpolate {
 pub struct Coefficient {
     /// Pixel of the input map (row * width + column).
     pub pixel: usize,
-    /// Factor in 2^-16.
+    /// Factor in 2^-16: 65536 stands for 1.
     pub factor: u32,
 }
 
@@ -30,7 +30,8 @@ pub struct Coefficient {
 const LIST_WORDS: usize = 26;
 
 impl Interpolate {
-    /// Words that the coefficients of all output pixels take. None if they are beyond all measure.
+    /// Words that the coefficients of all output pixels take; `None` if a `usize` does not hold their
+    /// number.
     fn scratch_words(&self) -> Option<usize> {
         let [h, w] = self.resize.size;
         h.checked_mul(w)?.checked_mul(LIST_WORDS)
@@ -50,23 +51,23 @@ impl Interpolate {
 /// Rounds the products of the weights so that they still add up to 2^16: the last summand takes
 /// what is left.
 fn coefficients_of(row: &[Tap], column: &[Tap], width: usize) -> Vec<Coefficient> {
+    let mut coefficients = Vec::with_capacity(row.len() * column.len());
     let mut left = UNIT as u32;
-    let taps: Vec<(usize, f64)> = row
-        .iter()
-        .flat_map(|r| {
-            column
-                .iter()
-                .map(move |c| (r.index * width + c.index, r.weight * c.weight))
-        })
-        .collect();
-    let last = taps.len() - 1;
-    let factor = |(at, &(pixel, weight)): (usize, &(usize, f64))| {
-        let rounded = (weight * UNIT as f64).round() as u32;
-        let factor = if at == last { left } else { rounded.min(left) };
-        left -= factor;
-        Coefficient { pixel, factor }
-    };
-    taps.iter().enumerate().map(factor).collect()
+    for r in row {
+        for c in column {
+            let rounded = (r.weight * c.weight * UNIT as f64).round() as u32;
+            let factor = rounded.min(left);
+            left -= factor;
+            coefficients.push(Coefficient {
+                pixel: r.index * width + c.index,
+                factor,
+            });
+        }
+    }
+    if let Some(last) = coefficients.last_mut() {
+        last.factor += left;
+    }
+    coefficients
 }
 
 impl Rule for Interpolate {
@@ -112,12 +113,10 @@ impl Rule for Interpolate {
         let coefficients = self.coefficients(args[0].shape());
         let mut values = Vec::with_capacity(ty.shape.len());
         for channel in args[0].values().chunks(args[0].shape().plane()) {
-            let pixel = |c: &Vec<Coefficient>| {
-                c.iter()
-                    .map(|c| channel[c.pixel] * i64::from(c.factor))
-                    .sum::<i64>()
-            };
-            values.extend(coefficients.iter().map(pixel));
+            for summands in &coefficients {
+                let products = summands.iter().map(|c| channel[c.pixel] * i64::from(c.factor));
+                values.push(products.sum());
+            }
         }
         IntMap::new(ty.shape, values)
     }

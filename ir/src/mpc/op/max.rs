@@ -65,8 +65,8 @@ impl Rule for Max {
                 emulation.check_non_negative(arg);
             }
         }
-        let maximum = |(x, y): (&i64, &i64)| reduce(y + Emulation::relu(x - y, self.ring()));
         let pairs = args[0].values().iter().zip(args[1].values());
-        IntMap::new(ty.shape, pairs.map(maximum).collect())
+        let maxima = pairs.map(|(x, y)| reduce(y + Emulation::relu(x - y, self.ring())));
+        IntMap::new(ty.shape, maxima.collect())
     }
 }

@@ -74,11 +74,11 @@ pub(crate) fn invalid<T>(message: impl Into<String>) -> Result<T, OpError> {
 /// What one party's part of a step takes beside its operands, its value and its messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Effort {
-    /// Multiply-adds.
+    /// Multiply-adds of integers.
     pub macs: u64,
-    /// Those of them that take sums over large patches.
+    /// Those of `macs` that take sums over large patches.
     pub sum_macs: u64,
-    /// Words that are written on the way to the value. None if they are beyond all measure.
+    /// Words that are written on the way to the value; `None` if a `usize` does not hold their number.
     pub scratch_words: Option<usize>,
 }
 
@@ -114,7 +114,7 @@ pub trait Rule: Sized {
     /// Constants that the op refers to.
     fn constants(&self) -> Vec<ConstId>;
 
-    /// What the parties do.
+    /// What the parties do at a step with this op.
     fn class(&self) -> Class<'_>;
 
     /// What it takes on operands that [`infer`](Rule::infer) accepted.
@@ -167,7 +167,7 @@ macro_rules! operations {
                 match self { $(Op::$op(op) => op.constants()),* }
             }
 
-            /// What the parties do.
+            /// What the parties do at a step with this op.
             pub fn class(&self) -> Class<'_> {
                 match self { $(Op::$op(op) => op.class()),* }
             }
@@ -216,7 +216,7 @@ operations! {
     Reshape,
     /// First half of every gate on an accumulator.
     Truncate,
-    /// The same for patch sums, of which only signs are taken.
+    /// First half of a gate on patch sums, of which only signs are taken.
     TruncateSums,
     /// A truncated accumulator as an activation.
     Requant,

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Class, Effort, Local, OpError, Rule, invalid, unary};
-use crate::geometry;
+use crate::geometry::{self, MAX_ELEMENTS};
 use crate::mpc::emulate::{Emulation, IntMap};
 use crate::mpc::program::{ConstId, Constant};
 use crate::mpc::types::{Kind, Type};
@@ -13,7 +13,7 @@ use crate::text::{AttrError, Attrs};
 /// Zeros around a value.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Pad {
-    /// How many, on which sides.
+    /// How many zeros stand before and after the value along each axis.
     pub pad: geometry::Pad,
 }
 
@@ -24,7 +24,7 @@ impl Rule for Pad {
         let ty = unary(args, &[Kind::Activation, Kind::Accumulator])?;
         match self.pad.output(ty.shape) {
             Some(shape) => Ok(Type { kind: ty.kind, shape }),
-            None => invalid("the padded value is beyond all measure"),
+            None => invalid(format!("the padded value has more than {MAX_ELEMENTS} elements")),
         }
     }
 

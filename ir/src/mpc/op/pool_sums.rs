@@ -29,7 +29,7 @@ impl PoolSums {
         self.window.output(input.h, input.w).ok()
     }
 
-    /// Words that it takes on the way; none if they are beyond all measure.
+    /// Words that are written on the way to the sums; `None` if a `usize` does not hold their number.
     fn scratch_words(&self, input: Shape) -> Option<usize> {
         self.sums.scratch_words(&self.window, input, self.map(input)?)
     }
@@ -48,14 +48,12 @@ impl Rule for PoolSums {
     }
 
     fn attrs(&self) -> Attrs {
-        Attrs::new()
+        let attrs = Attrs::new()
             .with("multiplier", Attr::Constant(self.multiplier.0))
             .with("of", self.sums.channels.clone())
             .with("patches", self.sums.patches.clone())
-            .with_unless([1, 1], "kernel", self.window.kernel)
-            .with_unless([1, 1], "stride", self.window.stride)
-            .with_unless([1, 1], "dilation", self.window.dilation)
-            .with_unless([0; 4], "pads", self.window.pads)
+            .with_unless([1, 1], "kernel", self.window.kernel);
+        self.window.add_attrs(attrs)
     }
 
     fn from_attrs(attrs: &mut Attrs) -> Result<Self, AttrError> {
@@ -65,12 +63,7 @@ impl Rule for PoolSums {
                 channels: attrs.require("of")?,
                 patches: attrs.require("patches")?,
             },
-            window: Window {
-                kernel: attrs.optional("kernel")?.unwrap_or([1, 1]),
-                stride: attrs.optional("stride")?.unwrap_or([1, 1]),
-                dilation: attrs.optional("dilation")?.unwrap_or([1, 1]),
-                pads: attrs.optional("pads")?.unwrap_or([0; 4]),
-            },
+            window: Window::read_attrs(attrs.optional("kernel")?.unwrap_or([1, 1]), attrs)?,
         })
     }
 
@@ -99,8 +92,10 @@ impl Rule for PoolSums {
             let reach = Reach::new(&self.window, input, output, patch);
             let patches = patch.signs(h, w);
             let boxed = reach.box_sums(args[0].channel(channel));
-            let sum = |p: usize| boxed.iter().skip(p).step_by(patches).sum::<i64>();
-            values.extend((0..patches).map(|p| sum(p).wrapping_mul(i64::from(m))));
+            for p in 0..patches {
+                let sum: i64 = boxed.iter().skip(p).step_by(patches).sum();
+                values.push(sum.wrapping_mul(i64::from(m)));
+            }
         }
         IntMap::new(ty.shape, values)
     }

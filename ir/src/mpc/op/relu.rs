@@ -23,8 +23,8 @@ impl Rule for Relu {
 
     fn infer(&self, args: &[&Type], _: &[Constant]) -> Result<Type, OpError> {
         let ty = unary(args, &[Kind::Activation])?;
-        let simple = |p: &Patch| p.is_pixel() || *p == Patch::Identity;
-        if self.patches.len() != ty.shape.c || !self.patches.iter().all(simple) {
+        let are_simple = self.patches.iter().all(|p| p.is_pixel() || *p == Patch::Identity);
+        if self.patches.len() != ty.shape.c || !are_simple {
             return invalid(format!(
                 "the patch of each of {} channels must be a pixel or the identity; lift and truncate for larger ones",
                 ty.shape.c
@@ -58,13 +58,12 @@ impl Rule for Relu {
     fn emulate(&self, _: &mut Emulation<'_>, args: &[&IntMap], ty: &Type) -> IntMap {
         let mut values = Vec::with_capacity(ty.shape.len());
         for (c, &patch) in self.patches.iter().enumerate() {
-            let pass = patch == Patch::Identity;
-            values.extend(
-                args[0]
-                    .channel(c)
-                    .iter()
-                    .map(|&x| if pass { x } else { Emulation::relu(x, NARROW) }),
-            );
+            let channel = args[0].channel(c);
+            if patch == Patch::Identity {
+                values.extend_from_slice(channel);
+            } else {
+                values.extend(channel.iter().map(|&x| Emulation::relu(x, NARROW)));
+            }
         }
         IntMap::new(ty.shape, values)
     }

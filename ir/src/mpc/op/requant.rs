@@ -42,8 +42,11 @@ impl Rule for Requant {
 
     fn emulate(&self, emulation: &mut Emulation<'_>, args: &[&IntMap], ty: &Type) -> IntMap {
         let operand = GateOperand::new(args, &[], None);
-        let channel = |c| emulation.gate(&operand, c, [Patch::Identity; 2], Limit::default());
-        let result = IntMap::new(ty.shape, (0..ty.shape.c).flat_map(channel).collect());
+        let mut values = Vec::with_capacity(ty.shape.len());
+        for c in 0..ty.shape.c {
+            values.extend(emulation.gate(&operand, c, [Patch::Identity; 2], Limit::default()));
+        }
+        let result = IntMap::new(ty.shape, values);
         emulation.check_activation(&result);
         result
     }

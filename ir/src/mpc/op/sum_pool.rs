@@ -35,22 +35,15 @@ impl Rule for SumPool {
     }
 
     fn attrs(&self) -> Attrs {
-        Attrs::new()
-            .with("kernel", self.window.kernel)
-            .with_unless([1, 1], "stride", self.window.stride)
-            .with_unless([1, 1], "dilation", self.window.dilation)
-            .with_unless([0; 4], "pads", self.window.pads)
+        let attrs = Attrs::new().with("kernel", self.window.kernel);
+        self.window
+            .add_attrs(attrs)
             .with("multiplier", Attr::Constant(self.multiplier.0))
     }
 
     fn from_attrs(attrs: &mut Attrs) -> Result<Self, AttrError> {
         Ok(Self {
-            window: Window {
-                kernel: attrs.require("kernel")?,
-                stride: attrs.optional("stride")?.unwrap_or([1, 1]),
-                dilation: attrs.optional("dilation")?.unwrap_or([1, 1]),
-                pads: attrs.optional("pads")?.unwrap_or([0; 4]),
-            },
+            window: Window::read_attrs(attrs.require("kernel")?, attrs)?,
             multiplier: attrs.require("multiplier")?,
         })
     }

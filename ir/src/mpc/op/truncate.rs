@@ -32,10 +32,16 @@ impl Truncate {
             .collect()
     }
 
-    /// The client's share, masked, and the top bits of R.
+    /// Two messages: the client's share, masked, and the top bits of R, those of channels that keep 15
+    /// bits first.
     pub(super) fn messages(&self, ty: &Type) -> Vec<Message> {
-        let top = |bits: u32| Section::fields(self.channels(bits).len() * ty.shape.plane(), bits);
-        let top_bits = [NARROW, WIDE].map(top).into_iter().filter(|s| s.count > 0);
+        let mut top_bits = Vec::new();
+        for bits in [NARROW, WIDE] {
+            let count = self.channels(bits).len() * ty.shape.plane();
+            if count > 0 {
+                top_bits.push(Section::fields(count, bits));
+            }
+        }
         vec![
             Message {
                 stage: Stage::MaskedShare,
@@ -43,7 +49,7 @@ impl Truncate {
             },
             Message {
                 stage: Stage::TruncationMask,
-                sections: top_bits.collect(),
+                sections: top_bits,
             },
         ]
     }
@@ -54,8 +60,11 @@ impl Rule for Truncate {
 
     fn infer(&self, args: &[&Type], _: &[Constant]) -> Result<Type, OpError> {
         let shape = unary(args, &[Kind::Accumulator])?.shape;
-        let known = |&bits: &u8| [NARROW, WIDE].contains(&u32::from(bits));
-        if self.keep.len() != shape.c || !self.keep.iter().all(known) {
+        let are_known = self
+            .keep
+            .iter()
+            .all(|&bits| [NARROW, WIDE].contains(&u32::from(bits)));
+        if self.keep.len() != shape.c || !are_known {
             return invalid(format!(
                 "`keep` must hold 15 or 16 for each of {} channels",
                 shape.c

@@ -43,7 +43,7 @@ pub enum Rule {
 }
 
 impl Rule {
-    /// All of them.
+    /// Every rule, in the order of reports.
     pub const ALL: [Rule; 12] = [
         Rule::Declared,
         Rule::Masked,
@@ -112,9 +112,9 @@ impl fmt::Display for Place {
 /// A rule that a program breaks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Breach {
-    /// Where.
+    /// Where the rule is broken.
     pub place: Place,
-    /// Which rule.
+    /// The rule that is broken.
     pub rule: Rule,
     /// What is wrong, as a sentence.
     pub message: String,

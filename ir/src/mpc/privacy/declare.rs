@@ -23,9 +23,9 @@ use crate::mpc::program::{ConstId, ConstKind, Program, ValueId};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FieldId {
-    /// x - a.
+    /// The masked image x - a.
     Image,
-    /// c - r1.
+    /// The client's masked share c - r1 of what is truncated.
     MaskedShare,
     /// The top bits of R, of the channels that keep so many.
     TopBits(u32),
@@ -35,7 +35,7 @@ pub enum FieldId {
     Gate {
         /// The number of the group.
         group: usize,
-        /// Which of the group's fields.
+        /// Which of the fields of the group.
         content: Content,
     },
 }
@@ -83,7 +83,7 @@ impl fmt::Display for Atom {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum How {
-    /// Bit by bit.
+    /// Added bit by bit, modulo 2.
     Xor,
     /// Added modulo 2^k, k being the bits of the field.
     Plus,
@@ -98,9 +98,9 @@ pub enum How {
 pub enum Mask {
     /// A draw that the receiver cannot make.
     Drawn {
-        /// Which one.
+        /// The draw whose values are the masks.
         draw: DrawId,
-        /// How it is applied.
+        /// How a value of the draw is applied to a value of the field.
         how: How,
         /// Which values of the draw: one for each of the field's.
         values: Vec<Range<usize>>,
@@ -112,13 +112,13 @@ pub enum Mask {
 /// A field of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Field {
-    /// Its name.
+    /// Its name within the step.
     pub id: FieldId,
-    /// The message.
+    /// The message that it is part of.
     pub stage: Stage,
     /// Its size: a section of the message.
     pub section: Section,
-    /// Its mask.
+    /// What makes it uniform to its receiver.
     pub mask: Mask,
     /// What its sender computes it from, the mask left out.
     pub payload: Vec<Atom>,
@@ -151,11 +151,11 @@ impl Field {
 /// What each party holds of a step's value.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct State {
-    /// The client.
+    /// What the client holds of the value.
     pub client: Vec<Atom>,
-    /// The server.
+    /// What the server holds of the value.
     pub server: Vec<Atom>,
-    /// The helper.
+    /// What the helper holds of the value.
     pub helper: Vec<Atom>,
 }
 
@@ -181,7 +181,7 @@ impl State {
 /// What a step draws, sends and leaves behind.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Declaration {
-    /// Stretches of streams.
+    /// The stretches of streams that are drawn.
     pub draws: Draws,
     /// Fields of messages, in the order of stages and sections.
     pub fields: Vec<Field>,
@@ -281,9 +281,11 @@ impl Declaration {
         declared
     }
 
-    /// The same for patch sums, of whose R the client gets nothing.
+    /// A truncation of so many patch sums: the server ends with D, the helper with R, and the client,
+    /// which is told nothing of R, with nothing.
     pub fn of_sums_truncation(count: usize) -> Self {
-        let [p, r1] = [Purpose::Rerandomise, Purpose::TruncationMask].map(DrawId::only);
+        let p = DrawId::only(Purpose::Rerandomise);
+        let r1 = DrawId::only(Purpose::TruncationMask);
         let share = Field::masked(
             (FieldId::MaskedShare, Stage::MaskedShare),
             Section::fields(count, 32),
@@ -335,18 +337,22 @@ impl Declaration {
 
 /// A linear map of the operand, by what each party has of the op's constants.
 fn linear(program: &Program, op: &Op) -> State {
-    let held_by = |party| {
-        let constants = op.constants().into_iter();
-        let held = constants.filter(|id| is_known(program.constants[id.index()].kind, party));
-        std::iter::once(Atom::Operand(0))
-            .chain(held.map(Atom::Constant))
-            .collect()
-    };
     State {
-        client: held_by(Party::Client),
-        server: held_by(Party::Server),
-        helper: held_by(Party::Helper),
+        client: operand_and_constants(program, op, Party::Client),
+        server: operand_and_constants(program, op, Party::Server),
+        helper: operand_and_constants(program, op, Party::Helper),
     }
+}
+
+/// The operand, and those of the op's constants that a party has.
+fn operand_and_constants(program: &Program, op: &Op, party: Party) -> Vec<Atom> {
+    let mut atoms = vec![Atom::Operand(0)];
+    for id in op.constants() {
+        if is_known(program.constants[id.index()].kind, party) {
+            atoms.push(Atom::Constant(id));
+        }
+    }
+    atoms
 }
 
 /// Whether a party has (its part of) a constant of this kind.
@@ -362,7 +368,8 @@ pub(super) fn is_known(kind: ConstKind, party: Party) -> bool {
 fn runs(channels: &[usize], plane: usize) -> Vec<Range<usize>> {
     let mut runs: Vec<Range<usize>> = Vec::new();
     for channel in channels {
-        let (start, end) = (channel * plane, (channel + 1) * plane);
+        let start = channel * plane;
+        let end = start + plane;
         match runs.last_mut() {
             Some(run) if run.end == start => run.end = end,
             _ => runs.push(start..end),

@@ -12,11 +12,11 @@ use crate::mpc::gate::BLOCK;
 /// the product of this number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 pub struct DrawId {
-    /// The stream.
+    /// What the stream is for, which names it within the step.
     pub purpose: Purpose,
-    /// The group's number.
+    /// Index of the group within the step; 0 for steps without groups.
     pub group: usize,
-    /// The number of what it is for, within the group.
+    /// Index of the opening, sign or product within the group; 0 where there is only one.
     pub item: usize,
 }
 
@@ -78,11 +78,11 @@ impl fmt::Display for Unit {
 /// A stretch of one stream of a step, drawn once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Draw {
-    /// Its name.
+    /// Its name within the step.
     pub id: DrawId,
-    /// Values.
+    /// Number of values.
     pub count: usize,
-    /// Of each.
+    /// What is drawn for each value.
     pub unit: Unit,
     /// Where it begins in the stream, in bytes.
     pub start: u64,
@@ -131,8 +131,7 @@ impl Draws {
 
     /// Adds a draw behind those of its stream.
     pub(super) fn push(&mut self, id: DrawId, count: usize, unit: Unit) {
-        let same = |draw: &&Draw| draw.id.purpose == id.purpose;
-        let last = self.0.iter().rev().find(same);
+        let last = self.0.iter().rev().find(|draw| draw.id.purpose == id.purpose);
         let start = last.map_or(0, |last| last.interval().end);
         self.0.push(Draw {
             id,
@@ -147,22 +146,22 @@ impl Draws {
         self.0.iter().enumerate().find(|(_, draw)| draw.id == id)
     }
 
-    /// All of them.
+    /// The draws, in order.
     pub fn iter(&self) -> impl Iterator<Item = &Draw> {
         self.0.iter()
     }
 
-    /// How many there are.
+    /// Number of draws.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether there are none.
+    /// Whether nothing is drawn.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Those from a key.
+    /// The draws from one key.
     pub fn of_key(&self, key: Key) -> impl Iterator<Item = &Draw> {
         self.0.iter().filter(move |draw| draw.id.purpose.key() == key)
     }

@@ -9,7 +9,7 @@ use super::step::StepView;
 use crate::mpc::Kind;
 use crate::mpc::message::{Party, Phase, Stage};
 
-/// Of each step so far: whether client, server and helper hold something that depends on the image.
+/// For each step so far, whether client, server and helper hold something that depends on the image.
 #[derive(Default)]
 pub(super) struct ImageFlow(Vec<[bool; 3]>);
 
@@ -31,8 +31,8 @@ pub(super) fn check(step: &StepView<'_>, image: &mut ImageFlow, breaches: &mut V
 fn knowledge(step: &StepView<'_>, breaches: &mut Vec<Breach>) {
     for field in &step.declared.fields {
         let sender = field.stage.link().from();
-        let unknown = |atom: &&Atom| !knows(step, sender, **atom, Some(field.stage));
-        if let Some(atom) = field.payload.iter().find(unknown) {
+        let mut payload = field.payload.iter();
+        if let Some(atom) = payload.find(|atom| !knows(step, sender, **atom, Some(field.stage))) {
             let message = format!("the {sender} makes it of something that it does not have then: {atom}");
             breaches.push(step.field_breach(field, Rule::Knowledge, message));
         }
@@ -67,12 +67,12 @@ fn knows(step: &StepView<'_>, party: Party, atom: Atom, by: Option<Stage>) -> bo
 /// Nothing offline, and nothing at the helper, depends on the image.
 fn phases(step: &StepView<'_>, image: &mut ImageFlow, breaches: &mut Vec<Breach>) {
     for field in &step.declared.fields {
-        let (link, phase) = (field.stage.link(), field.stage.phase());
+        let link = field.stage.link();
         let depends = field
             .payload
             .iter()
             .any(|&atom| image.reaches(step, link.from(), atom));
-        if phase == Phase::Offline && depends {
+        if field.stage.phase() == Phase::Offline && depends {
             let message = "it is sent before the image is known, and depends on it";
             breaches.push(step.field_breach(field, Rule::Phase, message));
         }
@@ -113,16 +113,9 @@ impl ImageFlow {
 /// h is a function of B and of a, which the client knows, and c one of F: a share of an accumulator
 /// leaves its party through a truncation only.
 fn shares(step: &StepView<'_>, breaches: &mut Vec<Breach>) {
-    let is_share = |atom: &Atom| match atom {
-        Atom::Operand(at) => {
-            let operand = step.step().args.get(*at);
-            operand.is_some_and(|&operand| step.program.ty(operand).kind == Kind::Accumulator)
-        }
-        Atom::Image | Atom::Constant(_) | Atom::Draw(_) | Atom::Field(_) => false,
-    };
     for field in &step.declared.fields {
         let truncates = matches!(field.stage, Stage::MaskedShare | Stage::TruncationMask);
-        if !truncates && field.payload.iter().any(is_share) {
+        if !truncates && field.payload.iter().any(|atom| is_share(step, *atom)) {
             let message = "a share of an accumulator leaves its party without a truncation";
             breaches.push(step.field_breach(field, Rule::Share, message));
         }
@@ -132,9 +125,20 @@ fn shares(step: &StepView<'_>, breaches: &mut Vec<Breach>) {
         Kind::Accumulator | Kind::Truncated | Kind::Sums => true,
         Kind::Activation | Kind::Output => false,
     };
-    if !keeps && kept.into_iter().any(is_share) {
+    if !keeps && kept.into_iter().any(|atom| is_share(step, *atom)) {
         let message = "an accumulator becomes an activation, or the output, without a truncation";
         breaches.push(step.breach(Rule::Share, message));
+    }
+}
+
+/// Whether it is a party's share of an accumulator.
+fn is_share(step: &StepView<'_>, atom: Atom) -> bool {
+    match atom {
+        Atom::Operand(at) => {
+            let operand = step.step().args.get(at);
+            operand.is_some_and(|&operand| step.program.ty(operand).kind == Kind::Accumulator)
+        }
+        Atom::Image | Atom::Constant(_) | Atom::Draw(_) | Atom::Field(_) => false,
     }
 }
 
@@ -143,33 +147,39 @@ fn shares(step: &StepView<'_>, breaches: &mut Vec<Breach>) {
 fn coin(step: &StepView<'_>, breaches: &mut Vec<Breach>) {
     let count = step.step().ty.shape.len();
     let state = &step.declared.state;
-    let is_whole_p = |atom: &Atom| match atom {
-        Atom::Draw(id) => {
-            let draw = step.draw(*id).filter(|_| id.purpose == Purpose::Rerandomise);
-            draw.is_some_and(|(_, draw)| draw.unit == Unit::Word && draw.count >= count)
-        }
-        Atom::Image | Atom::Constant(_) | Atom::Field(_) | Atom::Operand(_) => false,
-    };
-    if !state.helper.iter().any(is_whole_p) {
+    if !state.helper.iter().any(|atom| is_p(step, *atom, count)) {
         let message = "R is not masked by 32 bits of p for each value";
         breaches.push(step.breach(Rule::Coin, message));
     }
-    let is_operand = |atom: &Atom| matches!(atom, Atom::Operand(_));
     let mut fields = step.declared.fields.iter();
-    let whole = fields.any(|field| {
-        let (section, of_share) = (field.section, field.stage == Stage::MaskedShare);
-        of_share
-            && section.bits == u32::BITS
-            && section.count == count
-            && field.payload.iter().any(is_operand)
+    let is_handed_on = fields.any(|field| {
+        field.stage == Stage::MaskedShare
+            && field.section.bits == u32::BITS
+            && field.section.count == count
+            && has_operand(&field.payload)
     });
-    if !whole || state.client.iter().any(is_operand) {
+    if !is_handed_on || has_operand(&state.client) {
         let message = "the client does not hand on all 32 bits of its share, so that it could foresee coins";
         breaches.push(step.breach(Rule::Coin, message));
     }
 }
 
-/// Where R itself is sent, it is without its low bits.
+/// Whether it is p, 32 bits for each of `count` values.
+fn is_p(step: &StepView<'_>, atom: Atom, count: usize) -> bool {
+    match atom {
+        Atom::Draw(id) => {
+            let draw = step.draw(id).filter(|_| id.purpose == Purpose::Rerandomise);
+            draw.is_some_and(|(_, draw)| draw.unit == Unit::Word && draw.count >= count)
+        }
+        Atom::Image | Atom::Constant(_) | Atom::Field(_) | Atom::Operand(_) => false,
+    }
+}
+
+fn has_operand(atoms: &[Atom]) -> bool {
+    atoms.iter().any(|atom| matches!(atom, Atom::Operand(_)))
+}
+
+/// Checks that R is sent without its low bits, if it is sent.
 fn shows_coin(step: &StepView<'_>, field: &Field, breaches: &mut Vec<Breach>) {
     let Mask::Drawn { draw, how, .. } = &field.mask else {
         return;

@@ -43,12 +43,12 @@ impl GateOperands {
 }
 
 pub(super) fn declare(groups: &[Group], operands: &GateOperands) -> Declaration {
-    let stages = [Stage::Deal, Stage::M1, Stage::M2, Stage::M3, Stage::M4];
-    let fields = stages.into_iter().flat_map(|stage| {
-        let sites = groups.iter().map(|group| Site { group, operands });
-        sites.flat_map(move |site| site.fields(stage))
-    });
-    let fields = fields.collect();
+    let mut fields = Vec::new();
+    for stage in [Stage::Deal, Stage::M1, Stage::M2, Stage::M3, Stage::M4] {
+        for group in groups {
+            fields.extend(Site { group, operands }.fields(stage));
+        }
+    }
     let mut state = State::default();
     for group in groups {
         Site { group, operands }.leave(&mut state);
@@ -162,14 +162,12 @@ struct Site<'a> {
 
 impl<'a> Site<'a> {
     fn fields(self, stage: Stage) -> Vec<Field> {
-        let openings = self.group.order();
-        let contents = openings.flat_map(|at| {
+        let mut fields = Vec::new();
+        for at in self.group.order() {
             let contents = self.group.contents(stage, at).into_iter();
-            contents.map(move |content| (at, content))
-        });
-        contents
-            .map(|(at, content)| self.masked(stage, at, content))
-            .collect()
+            fields.extend(contents.map(|content| self.masked(stage, at, content)));
+        }
+        fields
     }
 
     fn masked(self, stage: Stage, at: usize, content: Content) -> Field {
@@ -183,24 +181,24 @@ impl<'a> Site<'a> {
     }
 
     fn mask(self, content: Content) -> (DrawId, How) {
-        let draw = |purpose, item| self.group.draw(purpose, item);
-        match content {
-            Content::Tables(at) => (draw(Purpose::TableShare, at), How::Xor),
-            Content::Products(sign) => (draw(Purpose::ProductShare, sign), How::Xor),
-            Content::Beta(sign) => (draw(Purpose::BetaShare, sign), How::Minus),
-            Content::BetaProduct(sign) => (draw(Purpose::BetaProductShare, sign), How::Minus),
-            Content::WrapProduct => (draw(Purpose::WrapProductShare, 0), How::Minus),
-            Content::Opened(at) => (self.group.opening_mask(at), How::Plus),
-            Content::ServerCompared(sign) => (draw(Purpose::ComparisonMaskServer, sign), How::Xor),
-            Content::ClientCompared(sign) => (draw(Purpose::ComparisonMaskClient, sign), How::Xor),
-            Content::ClientSign(sign) => (draw(Purpose::SignMaskClient, sign), How::Xor),
-            Content::ServerSign(sign) => (draw(Purpose::SignMaskServer, sign), How::Xor),
-            Content::ServerTop => (draw(Purpose::WrapBitServer, 0), How::Xor),
-            Content::Result | Content::RequantResult => (draw(Purpose::FreshMask, 0), How::Minus),
-            Content::ClientTop => (draw(Purpose::WrapBitClient, 0), How::Xor),
-            Content::RequantShare => (draw(Purpose::RequantShare, 0), How::Minus),
-            Content::RequantBit => (draw(Purpose::RequantBit, 0), How::Xor),
-        }
+        let (purpose, item, how) = match content {
+            Content::Opened(at) => return (self.group.opening_mask(at), How::Plus),
+            Content::Tables(at) => (Purpose::TableShare, at, How::Xor),
+            Content::Products(sign) => (Purpose::ProductShare, sign, How::Xor),
+            Content::Beta(sign) => (Purpose::BetaShare, sign, How::Minus),
+            Content::BetaProduct(product) => (Purpose::BetaProductShare, product, How::Minus),
+            Content::WrapProduct => (Purpose::WrapProductShare, 0, How::Minus),
+            Content::ServerCompared(sign) => (Purpose::ComparisonMaskServer, sign, How::Xor),
+            Content::ClientCompared(sign) => (Purpose::ComparisonMaskClient, sign, How::Xor),
+            Content::ClientSign(sign) => (Purpose::SignMaskClient, sign, How::Xor),
+            Content::ServerSign(sign) => (Purpose::SignMaskServer, sign, How::Xor),
+            Content::ServerTop => (Purpose::WrapBitServer, 0, How::Xor),
+            Content::Result | Content::RequantResult => (Purpose::FreshMask, 0, How::Minus),
+            Content::ClientTop => (Purpose::WrapBitClient, 0, How::Xor),
+            Content::RequantShare => (Purpose::RequantShare, 0, How::Minus),
+            Content::RequantBit => (Purpose::RequantBit, 0, How::Xor),
+        };
+        (self.group.draw(purpose, item), how)
     }
 
     /// What the sender computes a field from.
@@ -335,7 +333,7 @@ impl<'a> Site<'a> {
         atoms
     }
 
-    /// The client's.
+    /// The client's shares of table entries at what the server opened.
     fn looked_up_by_client(self, sign: usize) -> Vec<Atom> {
         let at = self.sign(sign).opening;
         let mut atoms = vec![self.seen(Content::Tables(at)), self.seen(Content::Opened(at))];
@@ -352,7 +350,7 @@ impl<'a> Site<'a> {
         atoms
     }
 
-    /// The server's.
+    /// The server's share of a comparison's borrow.
     fn servers_borrow(self, sign: usize) -> Vec<Atom> {
         let mut atoms = self.looked_up_by_server(sign);
         atoms.extend(self.draws_of([Purpose::ComparisonMaskServer, Purpose::ProductShare], sign));
@@ -375,7 +373,7 @@ impl<'a> Site<'a> {
         atoms
     }
 
-    /// The server's.
+    /// The server's share of the result modulo 2^k.
     fn servers_result(self) -> Vec<Atom> {
         let mut atoms = self.secret(0);
         atoms.extend(&self.operands.levels);

@@ -29,7 +29,8 @@ pub(super) fn check(step: &StepView<'_>, breaches: &mut Vec<Breach>) {
 }
 
 fn holders(step: &StepView<'_>, field: &Field, draw: &Draw, breaches: &mut Vec<Breach>) {
-    let (link, key) = (field.stage.link(), draw.id.purpose.key());
+    let link = field.stage.link();
+    let key = draw.id.purpose.key();
     if key.is_held_by(link.to()) {
         let message = format!(
             "its mask, {}, is drawn from {key}, which the {} has",
@@ -97,7 +98,8 @@ fn uses(step: &StepView<'_>, breaches: &mut Vec<Breach>) {
     }
     uses.sort_unstable();
     for pair in uses.windows(2) {
-        let ((first, _, end, _), (second, start, _, at)) = (pair[0], pair[1]);
+        let (first, _, end, _) = pair[0];
+        let (second, start, _, at) = pair[1];
         if first == second && end > start {
             let message = format!("{first} masks another field as well, or a value of this one twice");
             let field = &step.declared.fields[at];

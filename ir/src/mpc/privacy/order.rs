@@ -39,16 +39,15 @@ pub(super) fn check(step: &StepView<'_>, breaches: &mut Vec<Breach>) {
 /// What each payload is made of.
 fn made_of(step: &StepView<'_>) -> Edges {
     let fields = &step.declared.fields;
-    let draw_node = |at: usize| fields.len() + at;
     let mut edges: Edges = vec![Vec::new(); fields.len() + step.declared.draws.len()];
     for (field, edges) in fields.iter().zip(&mut edges) {
         for atom in &field.payload {
             match atom {
-                Atom::Draw(id) => edges.extend(step.draw(*id).map(|(at, _)| draw_node(at))),
+                Atom::Draw(id) => edges.extend(step.draw(*id).map(|(at, _)| fields.len() + at)),
                 Atom::Field(id) => {
                     if let Some((below, field)) = step.field(*id) {
                         edges.push(below);
-                        edges.extend(step.mask_of(field).map(|(at, _)| draw_node(at)));
+                        edges.extend(step.mask_of(field).map(|(at, _)| fields.len() + at));
                     }
                 }
                 Atom::Image | Atom::Constant(_) | Atom::Operand(_) => {}

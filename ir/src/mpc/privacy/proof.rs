@@ -13,18 +13,18 @@ use crate::mpc::{Kind, Stage};
 /// What one party receives, all of it under masks that it lacks but for what is revealed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct View {
-    /// Messages.
+    /// Number of messages.
     pub messages: usize,
-    /// Fields of them.
+    /// Number of fields in all messages.
     pub fields: usize,
-    /// Bits of them.
+    /// Bits of content in all messages.
     pub bits: u64,
 }
 
 /// A program's privacy, as [`prove`](super::prove) has found it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Proof {
-    /// Steps.
+    /// Number of steps.
     pub steps: usize,
     /// Stretches of streams, each drawn once an inference.
     pub draws: usize,

@@ -11,7 +11,7 @@ use super::proof::Proof;
 use super::purpose::Key;
 use super::step::{Declared, StepView};
 use crate::Verified;
-use crate::mpc::message::{Link, Phase, Stage};
+use crate::mpc::message::{Phase, Stage};
 use crate::mpc::program::Program;
 
 /// A proof with all that it rests on, or the breaches that stand in its way.
@@ -19,13 +19,13 @@ use crate::mpc::program::Program;
 pub struct Report {
     /// The program's name.
     pub program: String,
-    /// Whether it is private.
+    /// Whether the program is proved private.
     pub proved: bool,
     /// Every message, in program order.
     pub messages: Vec<MessageReport>,
-    /// The numbers; none if it is not private.
+    /// What was proved, in numbers; `None` if the program is not private.
     pub proof: Option<Proof>,
-    /// Where it is not.
+    /// Every breach of a rule; empty if the program is private.
     pub breaches: Vec<Breach>,
 }
 
@@ -34,28 +34,28 @@ pub struct Report {
 pub struct MessageReport {
     /// The step, as in the text form.
     pub step: String,
-    /// Its op.
+    /// Name of the op.
     pub op: &'static str,
     /// The ONNX name that it comes from.
     pub origin: String,
-    /// Which message of the step.
+    /// Word of the stage: which message of the step it is.
     pub stage: &'static str,
-    /// From whom to whom.
+    /// Sender and receiver, as `client->server`.
     pub link: String,
-    /// When.
+    /// When the message travels.
     pub phase: Phase,
-    /// Its fields.
+    /// Its fields, in the order of sections.
     pub fields: Vec<FieldReport>,
 }
 
-/// A field.
+/// A field of a message, and why it may be sent.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct FieldReport {
-    /// What it is.
+    /// Its name within the step.
     pub field: FieldId,
-    /// Values.
+    /// Number of values.
     pub values: usize,
-    /// Bits of each.
+    /// Bits of each value.
     pub bits: u64,
     /// Its mask; none if it is revealed.
     pub mask: Option<MaskReport>,
@@ -63,7 +63,7 @@ pub struct FieldReport {
     pub rule: Rule,
 }
 
-/// A mask.
+/// The mask of a field: a stretch of a stream.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct MaskReport {
     /// The key, which the receiver lacks.
@@ -79,7 +79,7 @@ pub struct MaskReport {
 }
 
 impl Report {
-    /// Of a program.
+    /// Tries to prove a program private, and lists all its messages.
     pub fn of(program: &Verified<Program>) -> Self {
         let declared = Declared::of(program);
         let (proof, breaches) = match super::check(program, &declared) {
@@ -97,27 +97,28 @@ impl Report {
 }
 
 fn messages(view: &StepView<'_>) -> Vec<MessageReport> {
-    let fields = &view.declared.fields;
-    let of_stages = fields.chunk_by(|a, b| a.stage == b.stage);
-    let message = |fields: &[Field]| fields.first().map(|first| message(view, first.stage, fields));
-    of_stages.filter_map(message).collect()
+    let of_stages = view.declared.fields.chunk_by(|a, b| a.stage == b.stage);
+    of_stages
+        .map(|fields| message(view, fields[0].stage, fields))
+        .collect()
 }
 
 fn message(view: &StepView<'_>, stage: Stage, fields: &[Field]) -> MessageReport {
-    let (step, link): (_, Link) = (view.step(), stage.link());
+    let step = view.step();
     MessageReport {
         step: view.id.to_string(),
         op: step.op.name(),
         origin: step.origin.clone(),
         stage: stage.word(),
-        link: link.to_string(),
+        link: stage.link().to_string(),
         phase: stage.phase(),
         fields: fields.iter().map(|field| field_report(view, field)).collect(),
     }
 }
 
 fn field_report(view: &StepView<'_>, field: &Field) -> FieldReport {
-    let (section, mask) = (field.section, mask(view, field));
+    let section = field.section;
+    let mask = mask(view, field);
     FieldReport {
         field: field.id,
         values: section.count,

@@ -10,9 +10,9 @@ use crate::mpc::program::{ConstId, ConstKind, Program, Step, ValueId};
 
 /// What a whole program declares.
 pub(super) struct Declared {
-    /// Of each step.
+    /// What each step declares, in program order.
     pub(super) steps: Vec<Declaration>,
-    /// Of each weight, whose share F the client's plan holds, what B is.
+    /// The draws that make B, for each weight: the client's plan holds F = W - B.
     pub(super) weights: Vec<(ConstId, Draws)>,
 }
 

@@ -60,8 +60,10 @@ fn used_by(atoms: &[Atom]) -> impl Iterator<Item = ConstId> {
 /// Whether F, which is W minus this, is uniform to the client.
 fn is_whole_share(share: &Draws, len: usize) -> bool {
     let b = DrawId::only(Purpose::WeightShare);
-    let whole = |draw: &super::Draw| draw.unit == Unit::Word && draw.count >= len;
-    !b.purpose.key().is_held_by(Party::Client) && share.find(b).is_some_and(|(_, draw)| whole(draw))
+    !b.purpose.key().is_held_by(Party::Client)
+        && share
+            .find(b)
+            .is_some_and(|(_, draw)| draw.unit == Unit::Word && draw.count >= len)
 }
 
 fn revelation(program: &Program, declared: &Declared, breaches: &mut Vec<Breach>) {
@@ -94,7 +96,8 @@ fn wrong_revelation(step: &StepView<'_>, field: &Field, declared: &Declared) -> 
         return Some("it has no mask, and is not the server's half of the output");
     }
     let operand = *step.step().args.first()?;
-    let (ty, held) = (step.program.ty(operand), declared.steps.get(operand.index())?);
+    let ty = step.program.ty(operand);
+    let held = declared.steps.get(operand.index())?;
     if field.section != Section::fields(ty.shape.len(), WIDE) {
         return Some("it is not 16 bits of each value");
     }

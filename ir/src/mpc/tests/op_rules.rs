@@ -26,7 +26,7 @@ fn input_and_convolution() {
     check(
         "  %3 = input %0 {shape=[2, 4, 4]}        ; error: an input has no operand
   %4 = input {shape=[2, 0, 4]}           ; error: neither empty
-  %5 = input {shape=[2, 99999999, 99999999]} ; error: beyond all measure
+  %5 = input {shape=[2, 99999999, 99999999]} ; error: nor of more than 268435456 elements
   %6 = input {shape=[2, 4]}              ; error: `shape` must be a list of as many elements
   %7 = input                             ; error: the attribute `shape` is missing
   %8 = conv2d %0 {weight=c0, bias=c1, channels=3, kernel=[3, 3]} : acc<3x2x2>
@@ -83,11 +83,11 @@ fn local_ops() {
   %17 = gather %0 {axis=c, index=[-1]}   ; error: `index` must be
   %18 = pad %1 {before=[0, 1, 1], after=[0, 0, 0]} : acc<2x5x5>
   %19 = pad %2 {before=[0, 1, 1], after=[0, 0, 0]} ; error: must be act or acc
-  %20 = pad %0 {before=[0, 99999999, 0], after=[0, 0, 0]} ; error: beyond all measure
+  %20 = pad %0 {before=[0, 99999999, 0], after=[0, 0, 0]} ; error: more than 268435456 elements
   %21 = flatten %0 : act<32x1x1>
   %22 = flatten %2                       ; error: must be act or acc
   %23 = gather %21 {axis=h, index=[0*20000]} : act<32x20000x1>
-  %24 = gather %23 {axis=w, index=[0*20000]} ; error: beyond all measure",
+  %24 = gather %23 {axis=w, index=[0*20000]} ; error: more than 268435456 elements",
     );
 }
 

@@ -185,10 +185,10 @@ fn renumbered(source: &str) -> String {
 }
 
 #[test]
-fn box_sums_beyond_all_measure_are_refused() {
+fn too_many_box_sums_are_refused() {
     // Few sums of few values, by way of more box sums than any machine holds.
     check(
-        r#"program "boxes" {                     ; error: beyond all measure
+        r#"program "boxes" {                     ; error: more than 1073741824 elements together
   const c0 : multiplier[1]
   const c1 : multiplier[1]
   %0 = input {shape=[1, 4, 4]}
@@ -203,10 +203,10 @@ fn box_sums_beyond_all_measure_are_refused() {
 }
 
 #[test]
-fn spans_beyond_all_measure_are_refused() {
+fn too_many_spans_are_refused() {
     // Fewer box sums than a program may have, and four times as many words that say where they are.
     check(
-        r#"program "spans" {                     ; error: beyond all measure
+        r#"program "spans" {                     ; error: more than 1073741824 elements together
   const c0 : multiplier[1]
   %0 = input {shape=[1, 1048576, 1]}
   %1 = pool_sums %0 {multiplier=c0, of=[0], patches=[1x1], kernel=[1000, 1]}

@@ -4,8 +4,10 @@
 use std::collections::{HashMap, HashSet};
 
 use super::{ConstantValues, KIND, written};
+use crate::geometry::MAX_ELEMENTS;
 use crate::mpc::program::{ConstId, ConstKind, Program, Step, ValueId};
 use crate::mpc::{Fault, Op, Type};
+use crate::tensor::Tensor;
 use crate::text::{
     self, Attrs, Declaration, Literal, Parsed, Reporter, Span, Statement, StatementSpans, TensorStore,
     did_you_mean, parse_module,
@@ -74,12 +76,8 @@ impl Reader<'_> {
     }
 
     fn declaration(&mut self, declaration: Declaration, span: Span, store: &TensorStore) {
-        let resolve = |literal: &Literal| store.resolve(&declaration.dims, literal);
-        let values = declaration.literal.as_ref().map(resolve).transpose();
-        let values = values.unwrap_or_else(|error| {
-            self.reporter.report(span, error.to_string());
-            None
-        });
+        let literal = declaration.literal.as_ref();
+        let values = literal.and_then(|literal| self.resolve(&declaration.dims, literal, span, store));
         let next = self.program.constants.len() as u32;
         if declaration.id != next {
             if self.complete {
@@ -98,6 +96,20 @@ impl Reader<'_> {
         self.declared.push(span);
     }
 
+    /// The values of a constant, unless its literal is at fault.
+    fn resolve(
+        &mut self,
+        dims: &[usize],
+        literal: &Literal,
+        span: Span,
+        store: &TensorStore,
+    ) -> Option<Tensor<i32>> {
+        let resolved = store.resolve(dims, literal);
+        resolved
+            .inspect_err(|error| self.reporter.report(span, error.to_string()))
+            .ok()
+    }
+
     fn unknown_kind(&mut self, word: &str, span: Span) {
         let known = ConstKind::ALL.map(ConstKind::word);
         let message = format!("unknown kind of constant `{}`", excerpt(word));
@@ -112,8 +124,9 @@ impl Reader<'_> {
             self.reporter.report(spans.of_error(&error), error.to_string());
         }
         // An operand or constant that is missing has been reported where it was to be defined.
-        let args = statement.operands.iter().map(|n| self.steps.get(n).copied());
-        let (Some(number), Some(op), Some(args)) = (number, op, args.collect::<Option<Vec<_>>>()) else {
+        let operands = statement.operands.iter();
+        let args: Option<Vec<ValueId>> = operands.map(|n| self.steps.get(n).copied()).collect();
+        let (Some(number), Some(op), Some(args)) = (number, op, args) else {
             return;
         };
         if !op.constants().into_iter().all(|id| self.is_known(id)) {
@@ -133,9 +146,10 @@ impl Reader<'_> {
                     note: None,
                 });
             }
-            Ok(_) => self
-                .reporter
-                .report(spans.op, "the value is empty or beyond all measure"),
+            Ok(_) => {
+                let message = format!("the value is empty or has more than {MAX_ELEMENTS} elements");
+                self.reporter.report(spans.op, message);
+            }
             Err(error) => self.reporter.report(spans.op, error.to_string()),
         }
     }

@@ -16,7 +16,6 @@ pub struct LinkModel {
 }
 
 impl Default for LinkModel {
-    /// The ideal one.
     fn default() -> Self {
         Self::IDEAL
     }
@@ -72,7 +71,7 @@ impl fmt::Display for LinkModel {
 /// A text is no link.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum LinkModelError {
-    /// Of another form.
+    /// The text is neither a name nor bandwidth and round trip.
     #[error("\"{0}\" is no link: give lan, wan, or bandwidth and round trip, for example 100Mbit,20ms")]
     Form(String),
     /// So slow that a run would take years, or infinitely fast.
@@ -112,8 +111,10 @@ impl FromStr for LinkModel {
 
 /// A number that is finite and not negative, with one of these units behind it.
 fn quantity(text: &str, units: &[(&str, f64)]) -> Option<f64> {
-    let number = |&(unit, factor): &(&str, f64)| Some((text.trim().strip_suffix(unit)?, factor));
-    let (number, factor) = units.iter().find_map(number)?;
+    let (number, factor) = units.iter().find_map(|(unit, factor)| {
+        let number = text.trim().strip_suffix(unit)?;
+        Some((number, factor))
+    })?;
     let value = number.trim().parse::<f64>().ok()? * factor;
     (value.is_finite() && value >= 0.0).then_some(value)
 }

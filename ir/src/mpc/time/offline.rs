@@ -14,7 +14,7 @@ use crate::mpc::message::{HEADER_BYTES, Link, Phase};
 /// A frame without payload: begin, ready.
 const EMPTY: u64 = HEADER_BYTES as u64;
 
-/// Seconds of the phase.
+/// Seconds that the offline phase takes.
 pub(super) fn seconds(cost: &Cost, link: &LinkModel, machine: &Machine) -> f64 {
     let mut phase = Walk::begin(link, machine);
     // Each turn is one step of one of the two.
@@ -24,16 +24,16 @@ pub(super) fn seconds(cost: &Cost, link: &LinkModel, machine: &Machine) -> f64 {
     phase.end(link)
 }
 
-/// Where a party is.
+/// A party on its way through the program.
 #[derive(Default)]
 struct Walker {
     /// The step that it computes next.
     step: usize,
-    /// When it is done with those before.
+    /// When it is done with the steps before, in seconds from the begin of the phase.
     done: f64,
 }
 
-/// The phase in progress.
+/// The phase in progress; times are seconds from its begin.
 struct Walk<'a> {
     machine: &'a Machine,
     /// When the machine is free.
@@ -89,12 +89,15 @@ impl<'a> Walk<'a> {
     /// When the client has done and received what its next step stands on; `None` if the helper has
     /// not dealt that yet.
     fn client_has(&self, steps: &[StepCost]) -> Option<f64> {
-        let last = self.client.step.checked_sub(1);
-        let waits = |&step: &usize| steps[step].sent_offline(Link::HelperToClient).next().is_some();
-        match last.filter(waits) {
-            Some(step) => self.dealt.get(step).map(|dealt| dealt.max(self.client.done)),
-            None => Some(self.client.done),
+        let Some(last) = self.client.step.checked_sub(1) else {
+            return Some(self.client.done);
+        };
+        let mut dealt = steps[last].sent_offline(Link::HelperToClient);
+        if dealt.next().is_none() {
+            return Some(self.client.done);
         }
+        let arrived = self.dealt.get(last)?;
+        Some(arrived.max(self.client.done))
     }
 
     /// Each party does half of a step's work: its own convolution, its own side of a gate.

@@ -27,11 +27,11 @@ pub struct Work {
     pub macs: u64,
     /// Multiply-adds of sums over large patches, as one party has them.
     pub sum_macs: u64,
-    /// Signs that are taken.
+    /// Number of signs that are taken.
     pub signs: u64,
-    /// Bytes that are sent.
+    /// Bytes of payload that are sent.
     pub bytes: u64,
-    /// Messages that are sent.
+    /// Number of messages that are sent.
     pub messages: u64,
 }
 
@@ -39,7 +39,7 @@ impl Work {
     /// Names of the counts, in the order of [`counts`](Self::counts).
     pub const NAMES: [&str; 5] = ["mac", "sum_mac", "sign", "byte", "message"];
 
-    /// The counts.
+    /// The counts, in the order of [`NAMES`](Self::NAMES).
     pub const fn counts(&self) -> [u64; 5] {
         let Self {
             macs,
@@ -88,7 +88,7 @@ impl Machine {
         message: 20.8e-6,
     };
 
-    /// The same online.
+    /// Online, measured like [`OFFLINE`](Self::OFFLINE).
     pub const ONLINE: Self = Self {
         mac: 0.019e-9,
         sum_mac: 1.271e-9,

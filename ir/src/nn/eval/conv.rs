@@ -104,7 +104,8 @@ pub fn conv2d_slice<T: Real>(
     output: Shape,
 ) -> Vec<T> {
     let mut result = vec![T::default(); output.len()];
-    let (in_c, out_c) = (shape.c / groups, output.c / groups);
+    let in_c = shape.c / groups;
+    let out_c = output.c / groups;
     let rows = in_c * window.kernel[0] * window.kernel[1];
     let pixels = output.plane();
     let plain = *window == Window::dense([1, 1]);
@@ -136,7 +137,8 @@ pub fn backward(
 ) -> FeatureMap {
     let output = gradient.shape();
     let mut result = vec![0.0; input.len()];
-    let (in_c, out_c) = (input.c / groups, output.c / groups);
+    let in_c = input.c / groups;
+    let out_c = output.c / groups;
     let rows = in_c * window.kernel[0] * window.kernel[1];
     let pixels = output.plane();
     let plain = *window == Window::dense([1, 1]);
@@ -172,7 +174,7 @@ fn direct<T: Real>(
     for (o, out) in target.chunks_mut(output.plane()).enumerate() {
         for tap in 0..in_c * kh * kw {
             let factor = weight[o * in_c * kh * kw + tap];
-            let (c, ky, kx) = (tap / (kh * kw), tap / kw % kh, tap % kw);
+            let [c, ky, kx] = place_of_tap(tap, window.kernel);
             let columns = window.windows_inside(1, kx, shape.w, output.w);
             for y in window.windows_inside(0, ky, shape.h, output.h) {
                 let row = y * window.stride[0] + ky * window.dilation[0] - window.pads[0];
@@ -186,6 +188,13 @@ fn direct<T: Real>(
     }
 }
 
+/// Channel, row and column of a tap's number.
+fn place_of_tap(tap: usize, [kh, kw]: [usize; 2]) -> [usize; 3] {
+    [tap / (kh * kw), tap / kw % kh, tap % kw]
+}
+
+/// Writes the matrix of taps, `[in_c * kh * kw, pixels of the output]`: for each tap the pixels that
+/// it reads, zero in the padding.
 fn im2col<T: Real>(
     source: &[T],
     in_c: usize,
@@ -198,7 +207,7 @@ fn im2col<T: Real>(
     columns.clear();
     columns.resize(in_c * kh * kw * output.plane(), T::default());
     for (tap, row_of_taps) in columns.chunks_mut(output.plane()).enumerate() {
-        let (c, ky, kx) = (tap / (kh * kw), tap / kw % kh, tap % kw);
+        let [c, ky, kx] = place_of_tap(tap, window.kernel);
         let inside = window.windows_inside(1, kx, shape.w, output.w);
         for y in window.windows_inside(0, ky, shape.h, output.h) {
             let row = y * window.stride[0] + ky * window.dilation[0] - window.pads[0];
@@ -247,8 +256,7 @@ fn scatter(
     output: Shape,
     target: &mut [f32],
 ) {
-    let [kh, kw] = window.kernel;
-    let (c, ky, kx) = (tap / (kh * kw), tap / kw % kh, tap % kw);
+    let [c, ky, kx] = place_of_tap(tap, window.kernel);
     let columns = window.windows_inside(1, kx, input.w, output.w);
     if columns.is_empty() {
         return;
@@ -258,11 +266,14 @@ fn scatter(
         let row = y * window.stride[0] + ky * window.dilation[0] - window.pads[0];
         let to = &mut target[(c * input.h + row) * input.w..][first..input.w];
         let from = &from[y * output.w..][columns.clone()];
-        let add = |(to, from): (&mut f32, &f32)| *to += factor * from;
         if window.stride[1] == 1 {
-            to.iter_mut().zip(from).for_each(add); // this one is vectorised
+            // This one is vectorised.
+            to.iter_mut()
+                .zip(from)
+                .for_each(|(to, from)| *to += factor * from);
         } else {
-            to.iter_mut().step_by(window.stride[1]).zip(from).for_each(add);
+            let to = to.iter_mut().step_by(window.stride[1]);
+            to.zip(from).for_each(|(to, from)| *to += factor * from);
         }
     }
 }

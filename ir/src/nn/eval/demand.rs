@@ -6,11 +6,17 @@ use crate::demand::{Demand, Tally, product};
 use crate::geometry::{Shape, Window};
 use crate::tail::Tail;
 
-/// Multiply-adds that take as long as passing a value on, taking it into a window, and
-/// interpolating one: the former are many at a time.
+/// Multiply-adds, of which a matrix product does many at a time, that take as long as passing an
+/// element on.
 const ELEMENT: u64 = 16;
+
+/// Multiply-adds that take as long as taking an element into a window.
 const TAP: u64 = 32;
+
+/// Multiply-adds that take as long as beginning a window.
 const WINDOW: u64 = 128;
+
+/// Multiply-adds that take as long as interpolating an element.
 const INTERPOLATION: u64 = 256;
 
 impl Demand<NodeId> {
@@ -52,19 +58,12 @@ fn constants(graph: &Graph) -> u64 {
     let mut tensors = std::collections::BTreeMap::new();
     for id in graph.ids() {
         let op = &graph.node(id).op;
-        let of_conv = if let Op::Conv2d(op) = op {
-            Some(&op.weight)
-        } else {
-            None
+        let weight = match op {
+            Op::Conv2d(op) => &op.weight,
+            Op::Linear(op) => &op.weight,
+            _ => continue, // of other constants there are a few a channel
         };
-        let of_linear = if let Op::Linear(op) = op {
-            Some(&op.weight)
-        } else {
-            None
-        };
-        // Of other constants there are a few a channel.
-        let weights = of_conv.into_iter().chain(of_linear);
-        tensors.extend(weights.map(|w| (w.values().as_ptr(), product(&[4, w.len()]))));
+        tensors.insert(weight.values().as_ptr(), product(&[4, weight.len()]));
     }
     tensors.values().fold(0, |sum, bytes| sum.saturating_add(*bytes))
 }
@@ -106,7 +105,8 @@ fn tail(tail: &Tail, logits: Shape) -> u64 {
 /// The matrix of a convolution's taps, of one group at a time; narrow ones and those of one pixel
 /// need none.
 fn columns(op: &Conv2d, input: Shape, output: Shape) -> u64 {
-    let (in_c, out_c) = (input.c / op.groups, output.c / op.groups);
+    let in_c = input.c / op.groups;
+    let out_c = output.c / op.groups;
     if in_c.saturating_mul(out_c) <= 4 || op.window == Window::dense([1, 1]) {
         return 0;
     }
@@ -122,15 +122,10 @@ fn taps_at_a_time(window: &Window, input: Shape) -> u64 {
 /// Multiply-adds, or what takes as long.
 fn work(op: &Op, inputs: &[Shape], output: Shape) -> u64 {
     let input = inputs.first().copied().unwrap_or(output);
-    let elements = || {
-        let all = inputs
-            .iter()
-            .fold(output.len() as u64, |sum, s| sum.saturating_add(s.len() as u64));
-        all.saturating_mul(ELEMENT)
-    };
+    let passing = passing(inputs, output);
     match op {
-        Op::Conv2d(op) => product(&[op.weight.len(), output.plane()]).saturating_add(elements()),
-        Op::Linear(op) => product(&[op.weight.len()]).saturating_add(elements()),
+        Op::Conv2d(op) => product(&[op.weight.len(), output.plane()]).saturating_add(passing),
+        Op::Linear(op) => product(&[op.weight.len()]).saturating_add(passing),
         Op::MaxPool(op) => windows(&op.window, input, output),
         Op::AvgPool(op) => windows(&op.window, input, output),
         // Of its operand it passes over what it leaves out.
@@ -148,8 +143,17 @@ fn work(op: &Op, inputs: &[Shape], output: Shape) -> u64 {
         | Op::Concat(_)
         | Op::Pad(_)
         | Op::Flatten(_)
-        | Op::Output(_) => elements(),
+        | Op::Output(_) => passing,
     }
+}
+
+/// What takes as long as passing on all elements of operands and result.
+fn passing(inputs: &[Shape], output: Shape) -> u64 {
+    let mut elements = output.len() as u64;
+    for input in inputs {
+        elements = elements.saturating_add(input.len() as u64);
+    }
+    elements.saturating_mul(ELEMENT)
 }
 
 fn windows(window: &Window, input: Shape, output: Shape) -> u64 {

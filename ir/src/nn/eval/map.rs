@@ -24,7 +24,7 @@ impl FeatureMap {
         Self::new(shape, vec![0.0; shape.len()])
     }
 
-    /// Its shape.
+    /// Channels, height and width.
     pub fn shape(&self) -> Shape {
         self.shape
     }
@@ -34,7 +34,7 @@ impl FeatureMap {
         &self.values
     }
 
-    /// The values alone.
+    /// Values, channel after channel, row after row, without the shape.
     pub fn into_values(self) -> Vec<f32> {
         self.values
     }

@@ -76,9 +76,10 @@ fn value_of(
         }
         return Ok(image.clone());
     }
-    let operand = |i: &NodeId| values[i.index()].as_ref().expect("topological order");
-    let inputs = graph.inputs(id);
-    let operands: Vec<&FeatureMap> = inputs.iter().map(operand).collect();
+    let mut operands = Vec::new();
+    for input in graph.inputs(id) {
+        operands.push(values[input.index()].as_ref().expect("topological order"));
+    }
     Ok(node.op.eval(&operands, node.shape))
 }
 

@@ -79,10 +79,10 @@ impl<'a> Tape<'a> {
     fn step(&self, id: NodeId, gradients: &[FeatureMap], pending: &mut [Option<Vec<FeatureMap>>]) {
         let inputs = self.graph.inputs(id);
         let operands: Vec<&FeatureMap> = inputs.iter().map(|&i| self.value(i)).collect();
-        let (op, output) = (&self.graph.node(id).op, self.value(id));
+        let op = &self.graph.node(id).op;
         let mut parts: Vec<Vec<FeatureMap>> = inputs.iter().map(|_| Vec::new()).collect();
         for gradient in gradients {
-            let of_operands = op.backward(&operands, output, gradient);
+            let of_operands = op.backward(&operands, self.value(id), gradient);
             parts.iter_mut().zip(of_operands).for_each(|(p, g)| p.push(g));
         }
         for (input, part) in inputs.iter().zip(parts) {

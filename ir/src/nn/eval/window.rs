@@ -7,7 +7,8 @@ pub fn patch_sums(channel: &[f32], patch: Patch, h: usize, w: usize) -> Vec<f32>
     let Patch::Block { h: ph, w: pw } = patch else {
         return Vec::new();
     };
-    let (ph, pw) = (usize::from(ph), usize::from(pw));
+    let ph = usize::from(ph);
+    let pw = usize::from(pw);
     let columns = w.div_ceil(pw);
     let mut sums = vec![0f32; h.div_ceil(ph) * columns];
     for (i, value) in channel.iter().enumerate() {
@@ -28,6 +29,11 @@ pub fn signs(channel: &[f32], patch: Patch, threshold: f32, identity: bool, shap
     let shifted: Vec<f32> = channel.iter().map(|x| x - threshold).collect();
     let sums = patch_sums(&shifted, patch, shape.h, shape.w);
     let columns = shape.w.div_ceil(usize::from(w));
-    let at = |i: usize| (i / shape.w / usize::from(h)) * columns + (i % shape.w) / usize::from(w);
-    (0..channel.len()).map(|i| sums[at(i)] > 0.0).collect()
+    (0..channel.len())
+        .map(|i| {
+            let row = i / shape.w / usize::from(h);
+            let column = i % shape.w / usize::from(w);
+            sums[row * columns + column] > 0.0
+        })
+        .collect()
 }

@@ -29,7 +29,7 @@ impl<'s> Cursor<'s> {
         token
     }
 
-    /// Where the token stands that was taken last.
+    /// Place of the token that was taken last.
     pub(super) fn last(&self) -> Span {
         let token = self.at.checked_sub(1).and_then(|at| self.tokens.get(at));
         token.map_or(Span::default(), |t| t.span)
@@ -72,7 +72,7 @@ impl<'s> Cursor<'s> {
         Ok((unquote(&token)?, token.span))
     }
 
-    /// Nothing is left.
+    /// Checks that nothing is left of the line.
     pub(super) fn end(&self) -> Result<(), Fault> {
         match self.peek() {
             None => Ok(()),

@@ -76,6 +76,7 @@ impl Parsed<'_> {
     }
 }
 
+/// Where a line stands: before the line that opens the module, inside of the braces, or behind them.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Place {
     Before,
@@ -89,6 +90,7 @@ struct Parser<'s, 't> {
     values: Values<'t>,
     /// Numbers that are defined, by faulty lines too: their users are not at fault.
     defined: HashSet<u32>,
+    /// Lines so far that are not empty.
     lines: usize,
 }
 
@@ -193,8 +195,9 @@ impl<'s> Parser<'s, '_> {
     fn declaration(&mut self, cursor: &mut Cursor<'s>) -> Result<(), Fault> {
         cursor.expect(Kind::Word, "const")?;
         let name = cursor.expect(Kind::Word, "a constant such as c0")?;
-        let bad = || Fault::new(name.span, "constants are named c0, c1 and so on");
-        let id = constant_number(name.text).ok_or_else(bad)?;
+        let Some(id) = constant_number(name.text) else {
+            return Err(Fault::new(name.span, "constants are named c0, c1 and so on"));
+        };
         if !self.parsed.module.statements.is_empty() {
             return Err(Fault::new(
                 name.span,
@@ -240,11 +243,13 @@ impl<'s> Parser<'s, '_> {
         }
         if cursor.eat(':').is_some() {
             let (ty, span) = self.ty(cursor)?;
-            (statement.ty, spans.ty) = (Some(ty), Some(span));
+            statement.ty = Some(ty);
+            spans.ty = Some(span);
         }
         if cursor.eat('@').is_some() {
             let (origin, span) = cursor.text()?;
-            (statement.origin, spans.origin) = (Some(origin), Some(span));
+            statement.origin = Some(origin);
+            spans.origin = Some(span);
         }
         while let Some(word) = cursor.eat_kind(Kind::Word) {
             let value = self.values.value(cursor)?;
@@ -300,9 +305,10 @@ impl<'s> Parser<'s, '_> {
                 self.parsed.reporter.report(*span, message);
             }
         }
-        if let (Some(id), Some(span)) = (statement.result, spans.result)
+        if let Some(id) = statement.result
             && !self.defined.insert(id)
         {
+            let span = spans.result.unwrap_or(spans.op);
             return Err(Fault::new(span, format!("`%{id}` is defined twice")));
         }
         self.parsed.module.statements.push(statement);

@@ -20,8 +20,11 @@ const MAX_RANK: usize = 8;
 /// Reads values, within the limits of one text.
 pub(super) struct Values<'t> {
     store: &'t TensorStore,
+    /// Numbers of the declared constants.
     constants: HashSet<u32>,
+    /// List elements and inline values that the text may still have.
     listed: usize,
+    /// Random values that the text may still draw.
     random: usize,
 }
 
@@ -107,7 +110,8 @@ impl<'t> Values<'t> {
         }
         let span = open.span.to(cursor.last());
         if dims.len() > MAX_RANK || count(&dims, MAX_ELEMENTS).is_none() {
-            return Err(Fault::new(span, "the dimensions are beyond all measure"));
+            let message = format!("a tensor has at most {MAX_RANK} dimensions and {MAX_ELEMENTS} values");
+            return Err(Fault::new(span, message));
         }
         Ok(dims)
     }
@@ -134,14 +138,11 @@ impl<'t> Values<'t> {
             None => None,
         };
         cursor.mark(')')?;
-        let left = count(dims, self.random).map(|n| self.random - n);
-        let too_many = || {
-            Fault::new(
-                span,
-                format!("a text may draw at most {MAX_RANDOM} random values"),
-            )
+        let Some(drawn) = count(dims, self.random) else {
+            let message = format!("a text may draw at most {MAX_RANDOM} random values");
+            return Err(Fault::new(span, message));
         };
-        self.random = left.ok_or_else(too_many)?;
+        self.random -= drawn;
         Ok(Literal::Random { seed, limit })
     }
 
@@ -216,7 +217,8 @@ impl<'t> Values<'t> {
             None => 1,
         };
         let span = start.to(cursor.last());
-        let (distance, step) = (i128::from(end) - i128::from(first), i128::from(step));
+        let distance = i128::from(end) - i128::from(first);
+        let step = i128::from(step);
         if step == 0 || distance.signum() != step.signum() {
             return Err(Fault::new(span, "the progression has no element"));
         }
@@ -227,15 +229,13 @@ impl<'t> Values<'t> {
         Ok(())
     }
 
+    /// Counts list elements against the limit of the text; `None` is more than a `usize` holds.
     fn charge(&mut self, elements: Option<usize>, span: Span) -> Result<(), Fault> {
-        let left = elements.and_then(|n| self.listed.checked_sub(n));
-        let too_many = || {
-            Fault::new(
-                span,
-                format!("the lists of a text hold at most {MAX_LISTED} elements"),
-            )
+        let Some(left) = elements.and_then(|n| self.listed.checked_sub(n)) else {
+            let message = format!("the lists of a text hold at most {MAX_LISTED} elements");
+            return Err(Fault::new(span, message));
         };
-        self.listed = left.ok_or_else(too_many)?;
+        self.listed = left;
         Ok(())
     }
 
@@ -261,17 +261,19 @@ pub(super) fn constant_number(word: &str) -> Option<u32> {
 }
 
 fn number(token: &Token<'_>) -> Result<Number, Fault> {
-    let overflow = || Fault::new(token.span, "the number is too large");
-    let digits = token.text.strip_suffix('f').unwrap_or(token.text);
-    if !token.text.contains(['.', 'e', 'E', 'f']) {
-        return digits.parse().map(Number::Int).map_err(|_| overflow());
+    parse_number(token.text).ok_or_else(|| Fault::new(token.span, "the number is too large"))
+}
+
+/// A number as it is spelled; `None` if its type does not hold it.
+fn parse_number(text: &str) -> Option<Number> {
+    let digits = text.strip_suffix('f').unwrap_or(text);
+    if !text.contains(['.', 'e', 'E', 'f']) {
+        return digits.parse().map(Number::Int).ok();
     }
-    let wide: f64 = digits.parse().map_err(|_| overflow())?;
-    let narrow: f32 = digits.parse().map_err(|_| overflow())?;
-    let finite = wide.is_finite() && (narrow.is_finite() || !token.text.ends_with('f'));
-    finite
-        .then_some(Number::Real { wide, narrow })
-        .ok_or_else(overflow)
+    let wide: f64 = digits.parse().ok()?;
+    let narrow: f32 = digits.parse().ok()?;
+    let is_finite = wide.is_finite() && (narrow.is_finite() || !text.ends_with('f'));
+    is_finite.then_some(Number::Real { wide, narrow })
 }
 
 fn integer(cursor: &mut Cursor<'_>, what: &str) -> Result<i64, Fault> {
@@ -284,19 +286,16 @@ fn integer(cursor: &mut Cursor<'_>, what: &str) -> Result<i64, Fault> {
 
 fn unsigned<T: std::str::FromStr>(cursor: &mut Cursor<'_>, what: &str) -> Result<T, Fault> {
     let token = cursor.expect(Kind::Number, what)?;
-    let bad = |_| {
-        Fault::new(
-            token.span,
-            format!("{what} must be a whole number, not negative and in range"),
-        )
-    };
-    token.text.parse().map_err(bad)
+    token.text.parse().map_err(|_| {
+        let message = format!("{what} must be a whole number, not negative and in range");
+        Fault::new(token.span, message)
+    })
 }
 
 fn hash(token: &Token<'_>) -> Result<Literal, Fault> {
     let digits = &token.text[1..];
-    let is_hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
-    if digits.len() != 16 || !digits.bytes().all(is_hex) {
+    let are_hex = digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    if digits.len() != 16 || !are_hex {
         return Err(Fault::new(
             token.span,
             "a hash has 16 digits from 0 to 9 and a to f",
@@ -309,24 +308,22 @@ fn dims_value(token: &Token<'_>) -> Result<Attr, Fault> {
     let Some((h, w)) = token.text.split_once('x').filter(|(_, w)| !w.contains('x')) else {
         return shape(token).map(Attr::Shape);
     };
-    let patch = h
-        .parse()
-        .ok()
-        .zip(w.parse().ok())
-        .and_then(|(h, w)| Patch::from_pair([h, w]));
-    let bad = || {
+    let Some(patch) = patch(h, w) else {
         let fault = Fault::new(token.span, "a patch has two sides from 1 to 65535");
-        fault.hint("the identity is 0x1")
+        return Err(fault.hint("the identity is 0x1"));
     };
-    patch.map(Attr::Patch).ok_or_else(bad)
+    Ok(Attr::Patch(patch))
+}
+
+fn patch(h: &str, w: &str) -> Option<Patch> {
+    Patch::from_pair([h.parse().ok()?, w.parse().ok()?])
 }
 
 fn shape(token: &Token<'_>) -> Result<Shape, Fault> {
-    let bad = |_| {
-        Fault::new(
-            token.span,
-            "a shape is channels, height and width, not empty and of sensible size",
-        )
-    };
-    token.text.parse().map_err(bad)
+    token.text.parse().map_err(|_| {
+        let message = format!(
+            "a shape is channels, height and width, not empty and of at most {MAX_ELEMENTS} elements"
+        );
+        Fault::new(token.span, message)
+    })
 }

@@ -20,12 +20,12 @@
 
 mod read;
 
-use std::ops::Range;
-
-use super::Type;
+use super::message::Message;
 use super::program::{Constant, Note, Program, ValueId};
+use super::types::Type;
 use crate::Verified;
 use crate::tensor::Tensor;
+use crate::text::filetest::Differences;
 use crate::text::{
     self, Attrs, Declaration, Diagnostics, Literal, Module, Statement, TensorStore, TextOptions, filetest,
 };
@@ -55,15 +55,15 @@ impl Program {
 
     /// The program as text, printed in a given way.
     pub fn to_text_with(&self, options: &ProgramTextOptions<'_>) -> String {
-        let values = options.constants.iter().map(Option::as_ref);
-        let values = values.chain(std::iter::repeat(None));
-        let declared = (0..).zip(&self.constants).zip(values);
+        let mut declarations = Vec::with_capacity(self.constants.len());
+        for (at, constant) in self.constants.iter().enumerate() {
+            let values = options.constants.get(at).and_then(Option::as_ref);
+            declarations.push(declaration(at as u32, constant, values, &options.text));
+        }
         let module = Module {
             kind: KIND.to_owned(),
             name: self.name.clone(),
-            declarations: declared
-                .map(|((id, constant), values)| declaration(id, constant, values, &options.text))
-                .collect(),
+            declarations,
             statements: self.ids().map(|id| self.statement(id)).collect(),
             ..Module::default()
         };
@@ -114,13 +114,11 @@ impl Program {
             return Vec::new();
         }
         let elements = step.ty.shape.len();
-        let line = |message: super::Message| {
-            let stage = message.stage;
-            let bits = message.content_bits() as f64 / elements as f64;
-            let (word, link, phase) = (stage.word(), stage.link(), stage.phase());
-            format!("{word} {link} {phase} {bits:.1} bits x {elements}")
-        };
-        self.messages(id).into_iter().map(line).collect()
+        let messages = self.messages(id);
+        messages
+            .iter()
+            .map(|message| message_line(message, elements))
+            .collect()
     }
 
     /// Reads a program and the values of its constants.
@@ -168,8 +166,20 @@ impl Program {
 ///
 /// # Errors
 /// Every line on which the two differ.
-pub fn check_filetest(source: &str) -> Result<(), String> {
+pub fn check_filetest(source: &str) -> Result<(), Differences> {
     filetest::compare(source, &Program::parse_verified(source, &TensorStore::new()))
+}
+
+/// `m1 server->client online 21.0 bits x 64`: bits for each of so many elements of the step's value.
+fn message_line(message: &Message, elements: usize) -> String {
+    let stage = message.stage;
+    let bits = message.content_bits() as f64 / elements as f64;
+    format!(
+        "{} {} {} {bits:.1} bits x {elements}",
+        stage.word(),
+        stage.link(),
+        stage.phase()
+    )
 }
 
 fn declaration(
@@ -195,10 +205,6 @@ fn written(ty: &Type) -> text::Type {
 fn note_text(note: &Note) -> String {
     let Note { unit, bound, node } = note;
     let real = unit.iter().zip(bound).map(|(unit, &bound)| unit * bound as f64);
-    let power = |bound: f64| match bound {
-        0.0 => "0".to_owned(),
-        bound => format!("2^{:.1}", bound.log2()),
-    };
     let parts = [
         extent(unit.iter().copied(), short).map(|text| format!("unit {text}")),
         extent(bound.iter().map(|&bound| bound as f64), power).map(|text| format!("bound {text}")),
@@ -208,13 +214,23 @@ fn note_text(note: &Note) -> String {
     parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
-/// Least and largest of some values, or the one text that both have.
+/// A bound as a power of two, for the eye.
+fn power(bound: f64) -> String {
+    if bound == 0.0 {
+        "0".to_owned()
+    } else {
+        format!("2^{:.1}", bound.log2())
+    }
+}
+
+/// Least and largest of some values, or the one text that both have; `None` of no value.
 fn extent(values: impl Iterator<Item = f64>, show: impl Fn(f64) -> String) -> Option<String> {
-    let Range { start, end } = values.fold(None, |extent: Option<Range<f64>>, value| {
-        let extent = extent.unwrap_or(value..value);
-        Some(extent.start.min(value)..extent.end.max(value))
-    })?;
-    let (least, largest) = (show(start), show(end));
+    let mut extent: Option<[f64; 2]> = None;
+    for value in values {
+        let [least, largest] = extent.unwrap_or([value; 2]);
+        extent = Some([least.min(value), largest.max(value)]);
+    }
+    let [least, largest] = extent?.map(show);
     Some(if least == largest {
         least
     } else {

@@ -36,15 +36,23 @@ use crate::tensor::Tensor;
 pub struct Emulator<'a> {
     program: &'a Program,
     constants: &'a [Tensor<i32>],
-    /// Of each constant, if it is a convolution's weight of the usual size.
+    /// By constant: those that are the weight of a convolution, and no larger than [`prepare`] takes.
     weights: Vec<Option<Weight>>,
 }
 
 /// A weight in the number type in which its products are fast.
 struct Weight {
     values: Vec<f64>,
-    /// Largest sum of magnitudes of an output channel.
+    /// Largest sum of magnitudes of an output channel's weights.
     largest: u64,
+}
+
+impl Weight {
+    /// Whether no sum of products with operands of at most this magnitude is rounded.
+    fn is_exact_on(&self, magnitude: u64) -> bool {
+        let most = self.largest.checked_mul(magnitude);
+        most.is_some_and(|sum| sum < EXACT)
+    }
 }
 
 impl<'a> Emulator<'a> {
@@ -162,8 +170,10 @@ const EXACT: u64 = 1 << 53;
 /// A weight, unless even operands of 16 bits would need integers.
 fn prepare(weight: &Tensor<i32>) -> Option<Weight> {
     let row = weight.dims()[1..].iter().product::<usize>().max(1);
-    let sum = |r: &[i32]| r.iter().map(|w| u64::from(w.unsigned_abs())).sum::<u64>();
-    let largest = weight.values().chunks(row).map(sum).max().unwrap_or(0);
+    let mut largest = 0u64;
+    for weights in weight.values().chunks(row) {
+        largest = largest.max(weights.iter().map(|w| u64::from(w.unsigned_abs())).sum());
+    }
     (largest < EXACT >> 16).then(|| Weight {
         values: weight.values().iter().map(|&w| f64::from(w)).collect(),
         largest,
@@ -180,12 +190,12 @@ pub struct Emulation<'a> {
 }
 
 impl<'a> Emulation<'a> {
-    /// The image in units.
+    /// The image that the run is given, in units.
     pub fn image(&self) -> &'a IntMap {
         self.image
     }
 
-    /// Values of a constant.
+    /// The integers of a constant, in row-major order.
     pub fn constant(&self, id: ConstId) -> &'a [i32] {
         self.emulator.constants[id.index()].values()
     }
@@ -195,18 +205,17 @@ impl<'a> Emulation<'a> {
     /// In floats where they are exact: if the magnitudes of the products that make up a sum come to less
     /// than 2^53, so does every partial sum, in whatever order, and an f64 holds it as it is.
     pub fn convolve(&self, x: &IntMap, op: &Conv2d, output: Shape) -> Vec<i64> {
-        let (shape, window) = (x.shape(), &op.window);
-        let largest = map::magnitude(x.values());
-        let is_exact = |w: &&Weight| w.largest.checked_mul(largest).is_some_and(|sum| sum < EXACT);
-        if let Some(weight) = self.emulator.weights[op.weight.index()].as_ref().filter(is_exact) {
-            let x: Vec<f64> = x.values().iter().map(|&v| v as f64).collect();
-            let sums = conv::conv2d_slice(&x, shape, &weight.values, window, op.groups, output);
+        if let Some(weight) = &self.emulator.weights[op.weight.index()]
+            && weight.is_exact_on(map::magnitude(x.values()))
+        {
+            let floats: Vec<f64> = x.values().iter().map(|&v| v as f64).collect();
+            let sums = conv::conv2d_slice(&floats, x.shape(), &weight.values, &op.window, op.groups, output);
             return sums.into_iter().map(|v| v as i64).collect();
         }
-        let x: Vec<Wrapping<i64>> = x.values().iter().map(|&v| Wrapping(v)).collect();
+        let integers: Vec<Wrapping<i64>> = x.values().iter().map(|&v| Wrapping(v)).collect();
         let weight = self.constant(op.weight).iter().map(|&w| Wrapping(i64::from(w)));
         let weight: Vec<Wrapping<i64>> = weight.collect();
-        let sums = conv::conv2d_slice(&x, shape, &weight, window, op.groups, output);
+        let sums = conv::conv2d_slice(&integers, x.shape(), &weight, &op.window, op.groups, output);
         sums.into_iter().map(|v| v.0).collect()
     }
 }

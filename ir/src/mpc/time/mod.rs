@@ -21,16 +21,16 @@ use super::message::{HEADER_BYTES, Phase};
 /// Predicted seconds of one image.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Seconds {
-    /// Before the input is known.
+    /// From the client's announcement until all parties are ready for the input.
     pub offline: f64,
-    /// With the input.
+    /// From the image to the prediction.
     pub online: f64,
-    /// Both.
+    /// The sum of both phases.
     pub total: f64,
 }
 
 impl Seconds {
-    /// Of a program of this cost over this link.
+    /// The time that a program of this cost takes over this link.
     pub fn predict(cost: &Cost, link: &LinkModel) -> Self {
         let offline = offline::seconds(cost, link, &Machine::OFFLINE);
         let online = online(cost, link, &Machine::ONLINE);

@@ -3,20 +3,21 @@
 //! Rules checked here, beside typing: every accumulator is truncated at most once (its gates share
 //! the one truncation); a truncation keeps the bits that its gates need; there is one input and
 //! one output; the patch sums that a gate takes are those over its own patches; a weight belongs to
-//! one convolution (its mask B is used once); the numbers of steps
-//! and constants fit the names of mask streams. The first is about cost: each truncation draws a
-//! fresh p and r1, so that even two of one value (by way of a gather, say, which is not traced here)
-//! would tell the client nothing.
+//! one convolution (its mask B is used once); the numbers of steps and constants fit the names of mask
+//! streams. The first is about cost: each truncation draws a fresh p and r1, so that even two of one
+//! value (by way of a gather, say, which is not traced here) would tell the client nothing.
+
+mod patch_sums;
 
 use std::fmt;
 
 use super::gate::Group;
 use super::op::{Class, Gate, Truncation};
 use super::program::{ConstId, ConstKind, Program, ValueId};
-use super::sums::Origins;
 use crate::Verified;
-use crate::geometry::{MAX_CHANNELS, Patch, Shape};
+use crate::geometry::{MAX_CHANNELS, MAX_ELEMENTS, Patch, Shape};
 use crate::text::{UNPRINTABLE, is_printable};
+use patch_sums::Origins;
 
 /// One fault of a program.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,12 +39,12 @@ impl fmt::Display for Fault {
     }
 }
 
-/// Sums of all values of a program may not exceed this many elements (1 GiB of 32-bit values each
-/// 4 times over): what a hostile plan claims must not be allocated.
+/// Most elements that a program's values, its constants and what is computed on the way may have
+/// together, which is 4 GiB of 32-bit words: what a hostile plan claims must not be allocated.
 const MAX_TOTAL_ELEMENTS: usize = 1 << 30;
 
-/// Steps, and constants, of a program: their numbers stand in 24 bits of the names of mask streams,
-/// and two streams of one name would be one mask used twice.
+/// Most steps, and most constants, of a program: their numbers stand in 24 bits of the names of mask
+/// streams, and two streams of one name would be one mask used twice.
 const MAX_NUMBERED: usize = (1 << 24) - 1;
 
 impl Program {
@@ -74,7 +75,8 @@ struct Check<'a> {
 impl Check<'_> {
     fn run(&mut self) {
         if !numbers_fit(self.program.steps.len(), self.program.constants.len()) {
-            self.fault(None, "a program has at most 16777215 steps and as many constants");
+            let message = format!("a program has at most {MAX_NUMBERED} steps and as many constants");
+            self.fault(None, message);
             return;
         }
         self.names();
@@ -103,7 +105,7 @@ impl Check<'_> {
         });
     }
 
-    fn constant_fault(&mut self, at: usize, what: &str) {
+    fn constant_fault(&mut self, at: usize, what: impl fmt::Display) {
         let constant = ConstId(at as u32);
         self.faults.push(Fault {
             step: None,
@@ -127,7 +129,8 @@ impl Check<'_> {
     fn constants(&mut self) {
         for (at, constant) in self.program.constants.iter().enumerate() {
             if constant.len().is_none_or(|n| n == 0) {
-                self.constant_fault(at, "is empty or beyond all measure");
+                let what = format!("is empty or has more than {MAX_ELEMENTS} values");
+                self.constant_fault(at, what);
             }
         }
     }
@@ -156,15 +159,22 @@ impl Check<'_> {
                 Err(error) => self.fault(id, error.to_string()),
             }
             if !step.ty.shape.is_sane() {
-                self.fault(id, "the value is empty or beyond all measure");
+                let message = format!("the value is empty or has more than {MAX_ELEMENTS} elements");
+                self.fault(id, message);
             }
         }
     }
 
     fn ends(&mut self) {
-        let classes = || self.program.steps.iter().map(|step| step.op.class());
-        let inputs = classes().filter(|class| matches!(class, Class::Input)).count();
-        let revelations = classes().filter(|class| matches!(class, Class::Reveal)).count();
+        let mut inputs = 0;
+        let mut revelations = 0;
+        for step in &self.program.steps {
+            match step.op.class() {
+                Class::Input => inputs += 1,
+                Class::Reveal => revelations += 1,
+                Class::Local(_) | Class::Truncate(_) | Class::Gate(_) => {}
+            }
+        }
         if inputs != 1 {
             self.fault(None, "a program has exactly one input");
         }
@@ -177,7 +187,7 @@ impl Check<'_> {
     fn channels(&mut self) {
         let channels = self.program.steps.iter().map(|s| s.ty.shape.c);
         if channels.fold(0, usize::saturating_add) > MAX_CHANNELS {
-            let message = "the program's values have more channels together than any network has";
+            let message = format!("the program's values have more than {MAX_CHANNELS} channels together");
             self.fault(None, message);
         }
     }
@@ -230,8 +240,8 @@ impl Check<'_> {
             };
             let [value, sums] = step.args[..] else { continue };
             let Shape { h, w, .. } = self.program.ty(value).shape;
-            if let Err((at, message)) = origins.check(self.program, sums, &gate.patch_sums(), [h, w]) {
-                self.fault(at, message);
+            if let Err((at, mismatch)) = origins.check(self.program, sums, &gate.patch_sums(), [h, w]) {
+                self.fault(at, mismatch.to_string());
             }
         }
     }
@@ -254,22 +264,30 @@ impl Check<'_> {
     }
 
     fn sizes(&mut self) {
-        let elements = self.program.steps.iter().map(|s| s.ty.shape.len());
-        let constants = self
-            .program
-            .constants
-            .iter()
-            .map(|c| c.len().unwrap_or(usize::MAX));
-        let scratch = self.program.ids().map(|id| self.program.scratch_words(id));
-        let scratch = scratch.map(|words| words.unwrap_or(usize::MAX));
-        let total = elements
-            .chain(constants)
-            .chain(scratch)
-            .try_fold(0usize, usize::checked_add);
-        if total.is_none_or(|n| n > MAX_TOTAL_ELEMENTS) {
-            self.fault(None, "the program's values are beyond all measure");
+        if total_elements(self.program).is_none_or(|n| n > MAX_TOTAL_ELEMENTS) {
+            let message = format!(
+                "the program's values, its constants and what is computed on the way have more than \
+                 {MAX_TOTAL_ELEMENTS} elements together"
+            );
+            self.fault(None, message);
         }
     }
+}
+
+/// Elements of all values, of all constants, and of what is written on the way to the values; `None`
+/// if a `usize` does not hold their number.
+fn total_elements(program: &Program) -> Option<usize> {
+    let mut total = 0usize;
+    for step in &program.steps {
+        total = total.checked_add(step.ty.shape.len())?;
+    }
+    for constant in &program.constants {
+        total = total.checked_add(constant.len()?)?;
+    }
+    for id in program.ids() {
+        total = total.checked_add(program.scratch_words(id)?)?;
+    }
+    Some(total)
 }
 
 fn numbers_fit(steps: usize, constants: usize) -> bool {
