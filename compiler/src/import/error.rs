@@ -203,7 +203,7 @@ pub enum ModelError {
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum TensorError {
     /// A negative, overflowing or enormous dimension.
-    #[error("its dimensions {0:?} are negative or beyond all measure")]
+    #[error("its dimensions {0:?} are negative, or hold more than 2^28 elements, or are more than 16")]
     Dims(Vec<i64>),
     /// An element type that no network of ours needs.
     #[error("its element type {0} is not supported: export the model in float32")]

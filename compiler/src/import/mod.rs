@@ -51,7 +51,7 @@ pub use error::{
 pub use kind::kind;
 pub(crate) use live::live_model;
 pub use model::read;
-pub use twin::TwinError;
+pub use twin::{ClusterError, NodeFault, TwinError};
 
 /// What the file leaves open.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

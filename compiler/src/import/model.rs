@@ -8,6 +8,7 @@ use prost::Message;
 use tract_onnx::pb::{GraphProto, ModelProto, StringStringEntryProto};
 
 use super::error::{ImportError, ModelError};
+use super::structure::is_standard_domain;
 use super::{Warning, names, skim};
 
 /// Protobuf itself allows no more.
@@ -77,10 +78,11 @@ pub(super) fn decode(bytes: &[u8], warnings: &mut Vec<Warning>) -> Result<Model,
     })
 }
 
+/// The version of the standard operators that the file names.
 pub(super) fn opset(model: &ModelProto) -> Option<i64> {
-    let own = |domain: &str| matches!(domain, "" | "ai.onnx");
-    let import = model.opset_import.iter().find(|i| own(&i.domain))?;
-    Some(import.version)
+    let mut imports = model.opset_import.iter();
+    let own = imports.find(|import| is_standard_domain(&import.domain))?;
+    Some(own.version)
 }
 
 fn check_opset(opset: i64, warnings: &mut Vec<Warning>) -> Result<(), ModelError> {

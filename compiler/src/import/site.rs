@@ -356,6 +356,14 @@ pub(super) fn index(index: i64, count: usize) -> Result<usize, Refusal> {
     }
 }
 
+/// An end of a part of an axis, as Python's slices take it: negative ones count from the end, and all are
+/// clamped to what there is.
+pub(super) fn clamped(at: i64, count: usize) -> usize {
+    let signed = count as i64;
+    let from_start = if at < 0 { at.saturating_add(signed) } else { at };
+    from_start.clamp(0, signed) as usize
+}
+
 /// Distinct axes that may count from the end.
 pub(super) fn axes(list: &[i64], rank: usize) -> Result<Vec<usize>, Refusal> {
     let axes: Vec<usize> = list.iter().map(|&a| axis(a, rank)).collect::<Result<_, _>>()?;
