@@ -60,20 +60,24 @@ fn sides(size: usize) -> Vec<usize> {
     sides
 }
 
-/// Those that fit the map, each once.
+/// The patches that fit the map and one pixel, each once: by area, the identity last.
 fn ordered(patches: impl Iterator<Item = Patch>, map_h: usize, map_w: usize) -> Vec<Patch> {
     let map = Shape::new(1, map_h, map_w);
     let mut patches: Vec<Patch> = patches
         .chain([Patch::PIXEL])
         .filter(|patch| patch.fits(map))
         .collect();
-    let area = |patch: &Patch| match *patch {
-        Patch::Identity => u32::MAX,
-        Patch::Block { h, w } => u32::from(h) * u32::from(w),
-    };
-    patches.sort_unstable_by_key(|patch| (area(patch), *patch));
+    patches.sort_unstable_by_key(|patch| (area(*patch), *patch));
     patches.dedup();
     patches
+}
+
+/// Pixels of a patch; of the identity more than of any other, so that it comes last.
+fn area(patch: Patch) -> u32 {
+    match patch {
+        Patch::Identity => u32::MAX,
+        Patch::Block { h, w } => u32::from(h) * u32::from(w),
+    }
 }
 
 /// Which patches channels may get.
@@ -95,11 +99,10 @@ impl Catalogue {
     /// # Errors
     /// If the text is not of this form: all entries at fault are named.
     pub fn parse(text: &str) -> Result<Self, CatalogueError> {
-        let json = |error: serde_json::Error| CatalogueError(vec![CatalogueFault::Json(error.to_string())]);
-        let value: Value = serde_json::from_str(text).map_err(json)?;
+        let value: Value = serde_json::from_str(text)?;
         let mut faults = Vec::new();
         let catalogue = if value.is_object() {
-            let Entries(entries) = serde_json::from_str(text).map_err(json)?;
+            let Entries(entries) = serde_json::from_str(text)?;
             Self::ByMap(by_map(&entries, &mut faults))
         } else {
             Self::All(list(&value, "the list", &mut faults))
@@ -187,6 +190,12 @@ pub struct CatalogueError(
     /// Every fault that was found.
     pub Vec<CatalogueFault>,
 );
+
+impl From<serde_json::Error> for CatalogueError {
+    fn from(error: serde_json::Error) -> Self {
+        Self(vec![CatalogueFault::Json(error.to_string())])
+    }
+}
 
 fn lines(faults: &[CatalogueFault]) -> String {
     let lines: Vec<String> = faults.iter().map(|fault| format!("  {fault}")).collect();

@@ -64,8 +64,10 @@ impl Layer {
     /// The gradients of one channel.
     pub(super) fn gradients<'g>(&self, gradients: &'g [FeatureMap], c: usize) -> Vec<&'g [f32]> {
         let plane = self.shape.plane();
-        let channel = |g: &'g FeatureMap| &g.values()[c * plane..(c + 1) * plane];
-        gradients.iter().map(channel).collect()
+        gradients
+            .iter()
+            .map(|gradient| &gradient.values()[c * plane..(c + 1) * plane])
+            .collect()
     }
 
     /// The bit of every pixel of a channel without a sign.

@@ -189,6 +189,15 @@ fn io_error<'a>(path: &'a Path, doing: &'static str) -> impl FnOnce(io::Error) -
     }
 }
 
+fn differs(folder: &Path, field: &'static str, there: String, here: String) -> ProfileError {
+    ProfileError::Differs {
+        folder: folder.to_owned(),
+        field,
+        there,
+        here,
+    }
+}
+
 fn damaged(path: &Path, what: impl Into<String>) -> ProfileError {
     ProfileError::Damaged {
         path: path.to_owned(),
