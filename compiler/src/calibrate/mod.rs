@@ -134,7 +134,8 @@ impl Calibration {
 ///
 /// # Errors
 /// See [`CalibrationError`].
-pub fn calibrate(
+#[cfg(test)]
+pub(crate) fn calibrate(
     graph: &Graph,
     images: impl IntoIterator<Item = FeatureMap>,
     mut progress: impl FnMut(usize),

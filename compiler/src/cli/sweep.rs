@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 use trefoil_ir::Patch;
 use trefoil_ir::text::printable;
@@ -347,7 +347,7 @@ fn plot(arguments: &Arguments, points: &[Point]) -> Result<()> {
         PlotX::Seconds => Axis::SecondsLan,
         PlotX::SecondsWan => Axis::SecondsWan,
     };
-    let svg = draw(points, axis).map_err(|e| anyhow!(e))?;
+    let svg = draw(points, axis)?;
     write_private(path, svg.as_bytes())
 }
 

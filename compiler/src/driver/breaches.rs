@@ -3,6 +3,7 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::Serialize;
 use trefoil_ir::mpc::emulate::{Bound, Outcome};
@@ -62,6 +63,14 @@ pub struct BreachedLayer {
     pub used: f64,
 }
 
+impl fmt::Display for BreachedLayer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { step, op, name, .. } = self;
+        let images = counted(self.images, "image");
+        write!(f, "{op} \"{name}\" (%{step}; {} on {images})", self.bound)
+    }
+}
+
 impl Breaches {
     /// Adds what came of one image.
     pub fn add(&mut self, outcome: &Outcome) {
@@ -82,9 +91,10 @@ impl Breaches {
 
     /// In numbers.
     pub fn report(&self, program: &Program) -> BreachReport {
-        let layer = |(&(id, bound), found): (&(ValueId, Bound), &Found)| {
+        let mut layers = Vec::with_capacity(self.found.len());
+        for (&(id, bound), found) in &self.found {
             let step = program.step(id);
-            BreachedLayer {
+            layers.push(BreachedLayer {
                 step: id.index(),
                 op: step.op.name(),
                 name: step.origin.clone(),
@@ -92,9 +102,8 @@ impl Breaches {
                 images: found.images,
                 values: found.values,
                 used: found.most,
-            }
-        };
-        let mut layers: Vec<_> = self.found.iter().map(layer).collect();
+            });
+        }
         layers.sort_by_key(|layer| Reverse((layer.images, layer.values)));
         BreachReport {
             of: self.runs,
@@ -113,17 +122,7 @@ impl Breaches {
         if images == 0 {
             return None;
         }
-        let name = |layer: &BreachedLayer| {
-            format!(
-                "{} \"{}\" (%{}; {} on {})",
-                layer.op,
-                layer.name,
-                layer.step,
-                layer.bound,
-                counted(layer.images, "image")
-            )
-        };
-        let named: Vec<String> = layers.iter().take(NAMED).map(name).collect();
+        let named: Vec<String> = layers.iter().take(NAMED).map(ToString::to_string).collect();
         let more = match layers.len() - named.len() {
             0 => String::new(),
             more => format!(" and {more} more"),

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use rayon::prelude::*;
 use thiserror::Error;
 use trefoil_ir::Patch;
-use trefoil_ir::mpc::emulate::{Emulator, IntMap, Rounding};
+use trefoil_ir::mpc::emulate::{Emulator, IntMap, Outcome, Rounding};
 use trefoil_ir::nn::eval::FeatureMap;
-use trefoil_ir::nn::{Graph, NodeId, Verified};
+use trefoil_ir::nn::{Graph, Verified};
 use trefoil_ir::plan::{Owner, SecretSeed};
 use trefoil_runtime::amount::counted;
 use trefoil_runtime::data::{DataError, DataSet, ImageTensor, Preprocess};
@@ -300,12 +300,12 @@ fn foresee(
     }
     let graph = pass::run_for_ranges(imported.clone(), pass_options)?;
     let calibration = find_ranges(&graph, &options.calibration, at_once, progress)?;
-    let of_gate = |id: NodeId| {
-        let operand = graph.inputs(id)[0];
-        let interval = calibration.foreseen(operand, options.head_room);
-        (graph.node(id).origin.name.clone(), interval)
-    };
-    Ok(pass::open_gates(&graph).into_iter().map(of_gate).collect())
+    let mut foreseen = Foreseen::new();
+    for gate in pass::open_gates(&graph) {
+        let interval = calibration.foreseen(graph.inputs(gate)[0], options.head_room);
+        foreseen.insert(graph.node(gate).origin.name.clone(), interval);
+    }
+    Ok(foreseen)
 }
 
 /// A calibration of ranges alone.
@@ -398,20 +398,26 @@ const CHECKED_IMAGES: usize = 16;
 
 fn breaches(lowered: &Lowered, data: &DataSet, at_once: usize) -> Result<Breaches, CompileError> {
     let emulator = Emulator::new(&lowered.program, &lowered.constants);
-    let shape = lowered.program.steps[0].ty.shape;
-    let images: Result<Vec<ImageTensor>, _> =
-        (0..data.len().min(CHECKED_IMAGES)).map(|i| data.get(i)).collect();
-    let run = |image: &ImageTensor| {
-        let units = lowered.input.encode(&image.values, shape).ok()?;
-        let map = IntMap::new(shape, units.into_iter().map(i64::from).collect());
-        Some(emulator.run(&map, Rounding::Nearest, |_, _| {}))
-    };
     let mut breaches = Breaches::default();
-    for images in images?.chunks(at_once) {
-        let outcomes: Vec<_> = images.par_iter().filter_map(run).collect();
-        outcomes.iter().for_each(|outcome| breaches.add(outcome));
+    for images in batches(data, data.len().min(CHECKED_IMAGES), at_once) {
+        let images = images?;
+        let outcomes: Vec<Outcome> = images
+            .par_iter()
+            .filter_map(|image| emulated(lowered, &emulator, image))
+            .collect();
+        for outcome in &outcomes {
+            breaches.add(outcome);
+        }
     }
     Ok(breaches)
+}
+
+/// Runs the emulator on an image; `None` if it is not of the network's shape.
+fn emulated(lowered: &Lowered, emulator: &Emulator<'_>, image: &FeatureMap) -> Option<Outcome> {
+    let shape = lowered.program.steps[0].ty.shape;
+    let units = lowered.input.encode(image.values(), shape).ok()?;
+    let image = IntMap::new(shape, units.into_iter().map(i64::from).collect());
+    Some(emulator.run(&image, Rounding::Nearest, |_, _| {}))
 }
 
 #[cfg(test)]
