@@ -226,12 +226,17 @@ fn ask(
     known: Option<&[usize]>,
     options: &Options,
 ) -> Result<(Vec<usize>, bool), IlpError> {
-    let (left, size) = (reduced.open_options(), options.size);
-    if let (0, Some(known)) = (left, known) {
+    let left = reduced.open_options();
+    if left == 0
+        && let Some(known) = known
+    {
         return Ok((known.to_vec(), true));
     }
-    if left > size {
-        return Err(IlpError::TooLarge { options: left, size });
+    if left > options.size {
+        return Err(IlpError::TooLarge {
+            options: left,
+            size: options.size,
+        });
     }
     match model::solve(reduced, known, options.seconds) {
         Answer::Choice { choice, optimal } if reduced.feasible(&choice) => Ok((choice, optimal)),

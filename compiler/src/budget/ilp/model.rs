@@ -125,6 +125,7 @@ fn row_sums(reduced: &Reduced, taken: &[Vec<Variable>]) -> Vec<(Expression, f64)
 
 /// The greatest difference of losses in a block.
 pub(super) fn largest_difference(reduced: &Reduced) -> f64 {
+    // Options are sorted by loss.
     let ends = reduced
         .blocks
         .iter()

@@ -167,8 +167,10 @@ impl Program {
     /// Adds a cap.
     pub fn cap(&mut self, cap: Cap) -> Result<(), ProgramError> {
         if cap.resource >= self.resources {
-            let (resource, resources) = (cap.resource, self.resources);
-            return Err(ProgramError::Resource { resource, resources });
+            return Err(ProgramError::Resource {
+                resource: cap.resource,
+                resources: self.resources,
+            });
         }
         self.check_names(cap.groups.iter().flatten())?;
         self.caps.push(cap);
@@ -228,13 +230,16 @@ impl Program {
     /// If `choice` isn't one item of every group.
     pub fn uses(&self, choice: &[usize]) -> Vec<u64> {
         assert_eq!(choice.len(), self.groups(), "one item for every group");
-        let cost = |resource| {
-            choice
-                .iter()
-                .enumerate()
-                .map(move |(group, &item)| self.cost(group, item, resource))
-        };
-        (0..self.resources).map(|resource| cost(resource).sum()).collect()
+        let mut uses = Vec::with_capacity(self.resources);
+        for resource in 0..self.resources {
+            let chosen = choice.iter().enumerate();
+            uses.push(
+                chosen
+                    .map(|(group, &item)| self.cost(group, item, resource))
+                    .sum(),
+            );
+        }
+        uses
     }
 
     /// The caps, budgets among them, in the order in which they were added.
@@ -253,13 +258,12 @@ impl Program {
         costs: &[u64],
         loss: f64,
     ) -> Result<(), ProgramError> {
-        let (found, resources) = (costs.len(), self.resources);
-        if found != resources {
+        if costs.len() != self.resources {
             return Err(ProgramError::Costs {
                 group,
                 item,
-                found,
-                resources,
+                found: costs.len(),
+                resources: self.resources,
             });
         }
         // A range, because NaN must be outside too.

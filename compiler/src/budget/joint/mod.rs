@@ -202,14 +202,17 @@ fn check(problem: &Problem, budget: u64, start: &[usize], options: &Options) -> 
         return Err(JointError::Shrinkage { shrinkage });
     }
     let groups = problem.groups();
-    let valid = |group: usize| {
-        start
-            .get(group)
-            .is_some_and(|&item| item < problem.group(group).len())
-    };
-    let fault = (0..groups).find(|&group| !valid(group));
-    if let Some(group) = fault.or((start.len() > groups).then_some(groups)) {
-        return Err(JointError::Start { group, groups });
+    for group in 0..groups {
+        let items = problem.group(group).len();
+        if start.get(group).is_none_or(|&item| item >= items) {
+            return Err(JointError::Start { group, groups });
+        }
+    }
+    if start.len() > groups {
+        return Err(JointError::Start {
+            group: groups,
+            groups,
+        });
     }
     let cost = problem.cost(start);
     if cost > budget {
@@ -251,7 +254,8 @@ fn starting_price<V: Vectors>(state: &State<'_, V>) -> f64 {
 
 /// One pass at the lowest price found at which the result keeps the budget; `None` if none did.
 fn priced<'a, V: Vectors>(from: &State<'a, V>, price: &mut f64, tries: usize) -> Option<State<'a, V>> {
-    let (mut low, mut high) = (None, None);
+    let mut low = None;
+    let mut high = None;
     let mut fitting = None;
     for _ in 0..tries {
         let mut next = from.clone();

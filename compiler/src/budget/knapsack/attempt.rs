@@ -104,12 +104,12 @@ impl<'a> Attempt<'a> {
             .chosen(&self.points)
             .map(|point| point.item as usize)
             .collect();
-        let (cost, loss) = (problem.cost(&choice), problem.loss(&choice));
+        let loss = problem.loss(&choice);
         Solution {
             certificate: self.certificate(loss),
-            choice,
-            cost,
+            cost: problem.cost(&choice),
             loss,
+            choice,
         }
     }
 

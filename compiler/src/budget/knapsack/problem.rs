@@ -151,11 +151,11 @@ impl Problem {
         if self.items.len() >= limit || group >= limit {
             return Err(ProblemError::Size { group });
         }
-        // A range, because NaN must be outside too.
-        let sound = |item: &Item| (-MAX_LOSS..=MAX_LOSS).contains(&item.loss);
-        if let Some(item) = items.iter().position(|item| !sound(item)) {
-            let loss = items[item].loss;
-            return Err(ProblemError::Loss { group, item, loss });
+        for (item, &Item { loss, .. }) in items.iter().enumerate() {
+            // A range, because NaN must be outside too.
+            if !(-MAX_LOSS..=MAX_LOSS).contains(&loss) {
+                return Err(ProblemError::Loss { group, item, loss });
+            }
         }
         let dearest = items.iter().map(|item| item.cost).max();
         let dearest = dearest.ok_or(ProblemError::Empty { group })?;
