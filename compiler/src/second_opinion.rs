@@ -34,7 +34,7 @@ const ROUNDING: f64 = 1e-3;
 /// Root mean square of the differences that patches explain: a sum next to zero has either sign.
 const SIGNS: f64 = 1e-2;
 
-/// What came of the comparison.
+/// The result of the comparison with tract.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Opinion {

@@ -31,7 +31,7 @@ pub enum ClipSigns {
 /// One choice to be made.
 #[derive(Clone, Debug)]
 pub struct Slot {
-    /// The channel.
+    /// Number of the channel in its layer, from 0.
     pub channel: usize,
     /// What may be chosen, in the order of the problem's items.
     pub picks: Vec<Pick>,

@@ -13,7 +13,7 @@ use trefoil_ir::{Patch, Shape};
 
 use super::goal::Goal;
 
-/// What is counted.
+/// The unit in which a budget is counted.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Currency {
     /// Signs on the imported network's maps.

@@ -211,13 +211,13 @@ pub enum CatalogueFault {
     /// A key that is no map size.
     #[error("\"{name}\" is no map size; write height and width as in \"32x32\"")]
     Map {
-        /// The key.
+        /// The key as it stands in the file.
         name: String,
     },
     /// A map that comes twice.
     #[error("\"{name}\": the map comes twice; keep one of the entries")]
     Twice {
-        /// The key.
+        /// The key as it stands in the file.
         name: String,
     },
     /// Something else than a list.
@@ -236,7 +236,7 @@ pub enum CatalogueFault {
         place: String,
         /// Its number, from 0.
         at: usize,
-        /// What stands there.
+        /// The beginning of the entry, as JSON.
         found: String,
     },
 }

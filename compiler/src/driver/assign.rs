@@ -30,10 +30,10 @@ pub enum Strategy {
     Random(u64),
 }
 
-/// What the user chose.
+/// The options of an assignment.
 #[derive(Clone, Debug)]
 pub struct AssignOptions {
-    /// The budget.
+    /// What the network may cost.
     pub goal: Goal,
     /// How patches are chosen.
     pub strategy: Strategy,
@@ -46,9 +46,9 @@ pub struct AssignOptions {
 /// An assignment, with what it is said to cost.
 #[derive(Clone, Debug)]
 pub struct Assigned {
-    /// The patches.
+    /// The patches of every ReLU.
     pub assignment: Assignment,
-    /// The figures.
+    /// What they cost.
     pub report: BudgetReport,
 }
 
@@ -72,19 +72,19 @@ pub enum AssignError {
     /// Not even identities everywhere meet the budget.
     #[error("the budget {goal} cannot be met: without any sign this network still costs {least}")]
     Infeasible {
-        /// The budget.
+        /// The budget, as it was given.
         goal: Goal,
-        /// The least possible.
+        /// What the network costs at the least, with its unit.
         least: String,
     },
     /// Uniform patches exceed the budget.
     #[error("patches of {patch} everywhere cost {cost}, more than the budget {goal}: take larger ones")]
     Uniform {
-        /// The patch.
+        /// The uniform patch.
         patch: Patch,
-        /// What it costs.
+        /// What the network costs with it, with its unit.
         cost: String,
-        /// The budget.
+        /// The budget, as it was given.
         goal: Goal,
     },
     /// The distortions cannot be added.

@@ -15,7 +15,7 @@ use crate::lower::ENOUGH_IMAGES;
 /// Layers that a warning names.
 const NAMED: usize = 3;
 
-/// What left its range in the runs so far.
+/// Values that left their ranges in the runs so far.
 #[derive(Clone, Debug, Default)]
 pub struct Breaches {
     runs: usize,
@@ -49,11 +49,11 @@ pub struct BreachReport {
 pub struct BreachedLayer {
     /// Number of the step.
     pub step: usize,
-    /// The op.
+    /// Name of the op.
     pub op: &'static str,
     /// ONNX name of its origin.
     pub name: String,
-    /// The bound.
+    /// Which bound, such as that of an activation.
     pub bound: String,
     /// Images with a value beyond it.
     pub images: usize,
@@ -89,7 +89,7 @@ impl Breaches {
         self.images
     }
 
-    /// In numbers.
+    /// The breaches by layer, for programs.
     pub fn report(&self, program: &Program) -> BreachReport {
         let mut layers = Vec::with_capacity(self.found.len());
         for (&(id, bound), found) in &self.found {

@@ -25,17 +25,17 @@ use crate::calibrate::{CalibrationError, Calibrator};
 use crate::import::{self, ImportError, ImportOptions};
 use crate::pass::{self, Assignment, PassFailure};
 
-/// What the user chose.
+/// The options of a measurement.
 pub struct MeasureOptions {
-    /// The ONNX file.
+    /// Path of the ONNX file.
     pub model: PathBuf,
-    /// What the file leaves open.
+    /// Choices that the ONNX file leaves open.
     pub import: ImportOptions,
     /// Whether ReLU6 becomes ReLU.
     pub relu6_as_relu: bool,
     /// Patches that are in place while measuring.
     pub assignment: Option<Assignment>,
-    /// The images.
+    /// The images of all shards together.
     pub data: DataSet,
     /// Their name, which the profile keeps.
     pub data_name: String,
@@ -53,7 +53,7 @@ pub struct MeasureOptions {
     pub profile: PathBuf,
     /// Whether to go on with what is there.
     pub resume: bool,
-    /// What it may take of the machine.
+    /// Memory and work that the measurement may take.
     pub limits: Limits,
 }
 
@@ -119,7 +119,7 @@ pub enum MeasureError {
     Profile(#[from] ProfileError),
 }
 
-/// What was measured.
+/// A profile that has been measured.
 pub struct Measured {
     /// The profile's header.
     pub header: Header,
@@ -131,9 +131,9 @@ pub struct Measured {
 pub struct Subject {
     /// The network as imported.
     pub imported: Verified<Graph>,
-    /// As it is run.
+    /// The network that is run: simplified, ReLUs as they were.
     pub graph: Verified<Graph>,
-    /// Its signs.
+    /// The signs of its ReLUs and clips.
     pub sites: Vec<Site>,
 }
 

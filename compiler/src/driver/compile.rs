@@ -27,11 +27,11 @@ use crate::pass::{self, Assignment, Dump, Foreseen, PassError, PassFailure, Pass
 use crate::second_opinion::{self, Disagreement, Opinion};
 use crate::split::{Plans, split};
 
-/// What the user chose.
+/// The options of a compilation.
 pub struct CompileOptions {
-    /// The ONNX file.
+    /// Path of the ONNX file.
     pub model: PathBuf,
-    /// What the file leaves open.
+    /// Choices that the ONNX file leaves open.
     pub import: ImportOptions,
     /// Calibration images.
     pub calibration: DataSet,
@@ -49,7 +49,7 @@ pub struct CompileOptions {
     pub cross_check: bool,
     /// The secret from which B comes.
     pub secret: SecretSeed,
-    /// What it may take of the machine.
+    /// Memory and work that the compilation may take.
     pub limits: Limits,
 }
 
@@ -63,20 +63,20 @@ pub enum PatchSource {
     Assignment(Assignment),
     /// They are chosen for a budget.
     Budget {
-        /// What was measured.
+        /// The measured distortions.
         profile: Arc<Profile>,
-        /// The budget, and how patches are chosen.
+        /// What the network may cost.
         goal: Goal,
         /// How patches are chosen.
         strategy: Strategy,
         /// Which signs of clips may share patches.
         clips: ClipSigns,
     },
-    /// The same everywhere.
+    /// One patch for all channels of all ReLUs.
     Uniform {
-        /// The patch.
+        /// The patch, cut to smaller maps.
         patch: Patch,
-        /// What it must not exceed.
+        /// The budget that it must not exceed, if there is one.
         goal: Option<Goal>,
     },
 }
@@ -127,13 +127,13 @@ pub struct Compiled {
     pub plans: Plans,
     /// The owner's record.
     pub owner: Owner,
-    /// What it costs.
+    /// What it costs: the contents of `report.json`.
     pub report: Report,
     /// The patches of the ReLUs, if any were chosen.
     pub assignment: Option<Assignment>,
 }
 
-/// What the driver tells while it works.
+/// Receives the progress of a compilation.
 pub trait Progress {
     /// So many of so many calibration images are done.
     fn calibrated(&mut self, done: usize, of: usize);
@@ -167,20 +167,14 @@ pub fn compile(
         &options.calibration,
         &options.limits,
     )?;
-    let lower_options = LowerOptions {
-        head_room: options.head_room,
-        input_range: exact_input_range(options, &passed.graph, &calibration),
-    };
-    let lowered = lower(&passed.graph, &calibration, &lower_options)?;
-    check_classes(&options.classes, &lowered)?;
-
+    let lowered = lowered(options, &passed.graph, &calibration)?;
     let text = options.preprocess.as_ref().map(|(_, text)| text.clone());
     let plans = split(&lowered, &options.secret, text.clone(), options.classes.clone());
+    let breaches = breaches(&lowered, &options.calibration, at_once)?;
     let mut warnings: Vec<String> = imported.warnings.iter().map(ToString::to_string).collect();
     warnings.extend(word_on_carried(&imported, options));
     warnings.extend(unprobed);
     warnings.extend(lowered.warnings.iter().map(ToString::to_string));
-    let breaches = breaches(&lowered, &options.calibration, at_once)?;
     warnings.extend(breaches.warning(&lowered.program, calibration.images));
     let mut report = Report::new(
         &imported.graph,
@@ -376,6 +370,21 @@ fn exact_input_range(options: &CompileOptions, graph: &Graph, calibration: &Cali
     let seen = calibration.magnitudes(graph.input()?);
     let covers = range.len() == seen.len() && range.iter().zip(&seen).all(|(r, s)| *s <= r * 1.0001);
     covers.then_some(range)
+}
+
+/// Lowers a network and holds the names of the classes against it.
+fn lowered(
+    options: &CompileOptions,
+    graph: &Verified<Graph>,
+    calibration: &Calibration,
+) -> Result<Lowered, CompileError> {
+    let lower_options = LowerOptions {
+        head_room: options.head_room,
+        input_range: exact_input_range(options, graph, calibration),
+    };
+    let lowered = lower(graph, calibration, &lower_options)?;
+    check_classes(&options.classes, &lowered)?;
+    Ok(lowered)
 }
 
 fn check_classes(classes: &[String], lowered: &Lowered) -> Result<(), CompileError> {

@@ -26,7 +26,7 @@ pub enum EvaluateError {
     /// An image is not what the network expects.
     #[error("image {name}: {reason}")]
     Image {
-        /// The image.
+        /// Its name in the data set.
         name: String,
         /// What is wrong with it.
         reason: UnfitImage,
@@ -57,9 +57,9 @@ pub enum UnfitImage {
 pub trait Network: Sync {
     /// Shape of the image.
     fn input(&self) -> Shape;
-    /// What is made of the logits.
+    /// The steps from the logits to the output.
     fn tail(&self) -> &Tail;
-    /// The logits.
+    /// Runs the network on one image.
     ///
     /// # Errors
     /// If the image is not what the network expects.
@@ -115,7 +115,7 @@ impl<'a> Fixed<'a> {
         }
     }
 
-    /// What left its range on the images run so far.
+    /// Values that left their ranges on the images run so far.
     pub fn breaches(&self) -> Breaches {
         self.lock().clone()
     }
@@ -137,7 +137,7 @@ impl<'a> Fixed<'a> {
         ))
     }
 
-    /// The emulator.
+    /// The emulator of its program.
     pub fn emulator(&self) -> &Emulator<'a> {
         &self.emulator
     }
@@ -218,7 +218,7 @@ fn run_one(network: &dyn Network, data: &DataSet, index: usize) -> Result<Featur
 pub struct LayerComparison {
     /// Number of the step.
     pub step: usize,
-    /// The op.
+    /// Name of the op.
     pub op: &'static str,
     /// ONNX name of its origin.
     pub name: String,
@@ -237,11 +237,11 @@ pub struct LayerComparison {
 /// How far a bound was used.
 #[derive(Clone, Debug, Serialize)]
 pub struct Use {
-    /// The bound.
+    /// Which bound, such as that of an activation.
     pub bound: String,
     /// The largest value as a part of it.
     pub part: f64,
-    /// The channel.
+    /// Channel of that value.
     pub channel: usize,
 }
 

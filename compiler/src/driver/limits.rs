@@ -14,7 +14,7 @@ use trefoil_ir::nn::{Graph, NodeId, Op};
 use trefoil_ir::plan::Owner;
 use trefoil_runtime::amount::size;
 
-/// What a command may take.
+/// Memory and work that a command may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Bytes of memory.
@@ -36,7 +36,7 @@ impl Default for Limits {
     }
 }
 
-/// What is done with an image.
+/// The kind of run, which decides what an image takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Run {
     /// The network runs in floats.
@@ -48,7 +48,7 @@ pub enum Run {
     /// Every value is kept, and gradients of so many probes run backward; what is found takes so many
     /// bytes.
     Measure {
-        /// Probes.
+        /// Probes an image.
         probes: usize,
         /// Bytes of vectors.
         vectors: u64,
@@ -58,7 +58,7 @@ pub enum Run {
 /// A network takes more than there is.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum LimitError {
-    /// Of memory.
+    /// Too little memory.
     #[error(
         "one image would take about {} of memory, most of it at {layer}, and {} may be used: \
          take a smaller image (--input-shape) or a machine with more memory (--memory BYTES sets what may be used)",
@@ -72,7 +72,7 @@ pub enum LimitError {
         /// The layer that takes most of them.
         layer: Layer,
     },
-    /// Of time.
+    /// Too much work.
     #[error(
         "one image would take as long as about {needed:.1e} multiply-adds, most of them at {layer}, and the limit is \
          {given:.1e}: take a smaller image (--input-shape), or raise the limit with --work if you mean it",

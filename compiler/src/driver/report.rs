@@ -103,7 +103,7 @@ impl PartyBytes {
 pub struct StepReport {
     /// Number of the step.
     pub step: usize,
-    /// The op.
+    /// Name of the op.
     pub op: &'static str,
     /// ONNX name of its origin.
     pub name: String,

@@ -52,11 +52,11 @@ pub struct Point {
 
 /// A point, and what it was measured on.
 pub struct Measured {
-    /// The point.
+    /// The line of the table.
     pub point: Point,
-    /// The compilation.
+    /// The compilation that it is of.
     pub compiled: Compiled,
-    /// What the user should know of both.
+    /// Warnings of the compilation and of the run.
     pub warnings: Vec<String>,
 }
 

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use tract_onnx::pb::{GraphProto, NodeProto, TensorProto};
+use trefoil_ir::Shape;
 use trefoil_ir::nn::op::{Input, Output};
 use trefoil_ir::nn::{Graph, NodeId, Op, Origin};
 use trefoil_ir::tail::{self, DType};
@@ -34,17 +35,7 @@ pub(super) fn build(
     let structure = Structure::of(&source, options.output.as_deref())?;
     let (dims, shape) = input::resolve(&structure.input, options.input_shape.as_deref())?;
     let name = &structure.input.name;
-    let mut graph = Graph::new(if source.name.is_empty() {
-        "model"
-    } else {
-        &source.name
-    });
-    let added = graph.add(Input { shape }, &[], Origin::named(name));
-    let input = added.map_err(|error| ImportError::Node {
-        name: name.clone(),
-        op: "Input".to_owned(),
-        source: Box::new(error.into()),
-    })?;
+    let (graph, input) = graph_of_input(&source.name, name, shape)?;
     let mut builder = Builder {
         initializers: take_initializers(&mut source),
         values: HashMap::from([(name.clone(), Value::map(input, dims.clone()))]),
@@ -83,6 +74,18 @@ pub(super) fn build(
         output_dims,
         values,
     })
+}
+
+/// A graph that consists of its input.
+fn graph_of_input(model: &str, input: &str, shape: Shape) -> Result<(Graph, NodeId), ImportError> {
+    let mut graph = Graph::new(if model.is_empty() { "model" } else { model });
+    let added = graph.add(Input { shape }, &[], Origin::named(input));
+    let node = added.map_err(|error| ImportError::Node {
+        name: input.to_owned(),
+        op: "Input".to_owned(),
+        source: Box::new(error.into()),
+    })?;
+    Ok((graph, node))
 }
 
 /// Takes the initializers out of the graph, by name: each is dropped as soon as it has been read.
@@ -365,7 +368,7 @@ impl Builder<'_> {
     }
 }
 
-/// What the walk came to.
+/// The graph that the walk has built, and what is to be said of it.
 struct Finished {
     graph: Graph,
     warnings: Vec<Warning>,

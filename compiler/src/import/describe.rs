@@ -14,18 +14,18 @@ use super::skim;
 pub struct Description {
     /// Version of the ONNX operators.
     pub opset: Option<i64>,
-    /// What wrote the file.
+    /// Name and version of the exporter.
     pub producer: String,
-    /// What it takes.
+    /// Its inputs, initializers left out.
     pub inputs: Vec<Port>,
-    /// What it gives.
+    /// Its outputs.
     pub outputs: Vec<Port>,
 }
 
 /// An input or output.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Port {
-    /// Its name.
+    /// ONNX name of the value.
     pub name: String,
     /// Its dimensions, batch included; none where the file does not state their number.
     pub shape: Option<Vec<Size>>,

@@ -22,13 +22,12 @@ const OPSETS: (i64, i64, i64) = (9, 21, 23);
 
 /// A model as the file holds it.
 pub(super) struct Model {
-    /// Its graph.
     pub(super) graph: GraphProto,
     /// Version of the ONNX operators.
     pub(super) opset: i64,
-    /// What wrote the file.
+    /// Name and version of the exporter.
     pub(super) producer: String,
-    /// What it says of itself, by key.
+    /// The metadata that the file carries, key and value.
     pub(super) metadata: Vec<StringStringEntryProto>,
 }
 

@@ -20,7 +20,7 @@ use super::value::{Constant, Value, View, shape_text, volume};
 pub(super) struct Operand {
     /// The value's name.
     pub(super) name: String,
-    /// What it stands for.
+    /// What is known of it.
     pub(super) value: Value,
     /// How many nodes read the value, the graph's output counted.
     pub(super) uses: usize,
@@ -28,9 +28,7 @@ pub(super) struct Operand {
 
 /// A node with everything that its importer needs.
 pub(super) struct Site<'a> {
-    /// The node.
     pub(super) proto: &'a NodeProto,
-    /// Its name.
     pub(super) name: &'a str,
     /// Version of the ONNX operators.
     pub(super) opset: i64,

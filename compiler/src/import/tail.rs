@@ -18,7 +18,7 @@ const REMEDY: &str = "leave it out of the export and apply it to the result";
 pub(super) struct TailValue {
     /// The value of the graph that the client learns.
     pub(super) logits: View,
-    /// What is computed of it.
+    /// The steps from the logits to this value.
     pub(super) tail: Tail,
     ty: Type,
 }
@@ -87,7 +87,7 @@ impl TailValue {
         )
     }
 
-    /// What an operator makes of the value.
+    /// The value with one more step behind it.
     pub(super) fn then(&self, op: Op) -> Result<Self, Refusal> {
         let mut steps = self.tail.steps.clone();
         let args = vec![steps.len()];

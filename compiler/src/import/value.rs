@@ -82,7 +82,7 @@ impl Constant {
     }
 }
 
-/// What all of these are.
+/// The value that all elements have; none if they differ or there are none.
 fn same<T: Copy + PartialEq>(values: &[T]) -> Option<T> {
     let first = *values.first()?;
     values.iter().all(|value| *value == first).then_some(first)
@@ -96,13 +96,13 @@ fn same<T: Copy + PartialEq>(values: &[T]) -> Option<T> {
 /// shape, for reshapes move no data. A view of rank 2 is always one of a vector.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct View {
-    /// The node.
+    /// The graph node whose elements it shows.
     pub(super) node: NodeId,
     /// ONNX dimensions, batch included.
     pub(super) dims: Vec<usize>,
 }
 
-/// What a name stands for.
+/// A value of the ONNX graph, as far as it is known while the graph is read.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Value {
     /// Known without an image.

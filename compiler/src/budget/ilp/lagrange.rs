@@ -20,7 +20,7 @@ const HALVINGS: usize = 60;
 /// What rounding may add to a bound, as a fraction of the sizes of its terms.
 const ROUNDING: f64 = 1e-12;
 
-/// What the prices tell.
+/// The Lagrangian relaxation at the best prices that were found.
 pub(super) struct Relaxation {
     /// A price per row.
     prices: Vec<f64>,

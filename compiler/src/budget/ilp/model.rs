@@ -25,7 +25,7 @@ const LARGEST_LOSS: f64 = 1e3;
 /// Limits beyond this are scaled down to it; smaller ones keep their integers.
 const LARGEST_LIMIT: f64 = 1e6;
 
-/// What the solver says.
+/// The answer of the solver.
 pub(super) enum Answer {
     /// An option of every block.
     Choice {

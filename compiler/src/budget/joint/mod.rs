@@ -35,7 +35,7 @@ use super::knapsack::Problem;
 pub struct Options {
     /// The weight of the additive distortion, from 0 (joint) to 1 (additive).
     pub shrinkage: f64,
-    /// The most sweeps.
+    /// Sweeps over all groups, at most.
     pub sweeps: usize,
     /// A sweep that lowers the objective by less than this fraction is the last.
     pub least_gain: f64,
@@ -62,7 +62,7 @@ impl Default for Options {
 pub struct Outcome {
     /// The chosen item of every group.
     pub choice: Vec<usize>,
-    /// What it costs.
+    /// Its cost, in the problem's unit.
     pub cost: u64,
     /// The index in `trace` of the assignment returned: the best on the images held out, or the last
     /// if there are none.
@@ -85,7 +85,7 @@ pub struct Step {
     pub fit: Distortion,
     /// Its distortion on the images held out.
     pub held_out: Option<Distortion>,
-    /// What it costs.
+    /// Its cost, in the problem's unit.
     pub cost: u64,
 }
 
@@ -95,7 +95,7 @@ pub enum JointError {
     /// The shrinkage is no weight.
     #[error("the shrinkage is {shrinkage}, but must lie between 0 (joint) and 1 (additive)")]
     Shrinkage {
-        /// The shrinkage.
+        /// The weight that was given.
         shrinkage: f64,
     },
     /// No shrinkage was given to try.
@@ -116,9 +116,9 @@ pub enum JointError {
         "the starting assignment costs {cost}, more than the budget of {budget}; start from the knapsack's optimum"
     )]
     Budget {
-        /// What it costs.
+        /// Its cost, in the problem's unit.
         cost: u64,
-        /// The budget.
+        /// What it may cost at most.
         budget: u64,
     },
     /// A vector is of another length than the rest.
@@ -126,13 +126,13 @@ pub enum JointError {
         "the vector of item {item} of group {group} has {found} entries instead of {dims}; measure all options on the same images and probes"
     )]
     Length {
-        /// The group.
+        /// Number of the group, from 0.
         group: usize,
-        /// The item.
+        /// Number of the item in its group, from 0.
         item: usize,
         /// Its vector's length.
         found: usize,
-        /// The common length.
+        /// Entries that all vectors must have.
         dims: usize,
     },
     /// A vector's squared length is not finite.
@@ -140,9 +140,9 @@ pub enum JointError {
         "the vector of item {item} of group {group} is not finite; look for a fault where it was measured"
     )]
     NotFinite {
-        /// The group.
+        /// Number of the group, from 0.
         group: usize,
-        /// The item.
+        /// Number of the item in its group, from 0.
         item: usize,
     },
 }

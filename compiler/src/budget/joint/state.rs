@@ -148,7 +148,7 @@ impl<'a, V: Vectors> State<'a, V> {
         state
     }
 
-    /// The objective.
+    /// The objective: the mixed distortion of the assignment.
     pub(super) fn value(&self) -> f64 {
         self.distortion.mixed(self.instance.shrinkage)
     }

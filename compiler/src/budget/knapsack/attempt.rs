@@ -37,7 +37,7 @@ pub(super) struct Attempt<'a> {
     /// Places of the core that the deepest pass took.
     depth: usize,
     states: u64,
-    /// What rounding may hide of regrets.
+    /// The error that rounding may leave in the sum of all regrets.
     rounding: f64,
 }
 

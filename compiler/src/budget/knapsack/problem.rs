@@ -33,7 +33,7 @@ pub enum ProblemError {
     /// A group has no item.
     #[error("group {group} has no items; give it at least one, or leave the group out")]
     Empty {
-        /// The group.
+        /// Number of the group, from 0.
         group: usize,
     },
     /// A loss is no number that can be added up.
@@ -42,11 +42,11 @@ pub enum ProblemError {
          so look for a fault where the losses were measured"
     )]
     Loss {
-        /// The group.
+        /// Number of the group, from 0.
         group: usize,
         /// The item in the group.
         item: usize,
-        /// Its loss.
+        /// The loss that was given.
         loss: f64,
     },
     /// The costs are too great to be added exactly.
@@ -61,7 +61,7 @@ pub enum ProblemError {
     /// More items in a group, or more groups, than 32-bit indices can name.
     #[error("group {group} exceeds 2^32 groups or items; merge equal options before you pose the problem")]
     Size {
-        /// The group.
+        /// Number of the group, from 0.
         group: usize,
     },
 }

@@ -8,7 +8,7 @@
 use super::core::Core;
 use super::relax::{Move, Relaxation};
 
-/// What one pass may use.
+/// Limits of one pass.
 #[derive(Clone, Copy)]
 pub(super) struct Allowance {
     /// States kept after a group.
@@ -17,7 +17,7 @@ pub(super) struct Allowance {
     pub(super) work: u64,
 }
 
-/// What one pass found and proved.
+/// The incumbent and the bound after one pass.
 pub(super) struct Outcome {
     /// Regret of the incumbent after the pass, unspent budget included.
     pub(super) incumbent: f64,

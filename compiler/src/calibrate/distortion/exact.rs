@@ -35,7 +35,7 @@ pub struct SiteDistortion {
 pub struct Choice {
     /// Position in the list of sites.
     pub site: usize,
-    /// The channel.
+    /// Number of the channel, from 0.
     pub channel: usize,
     /// Position in the site's list of patches.
     pub option: usize,

@@ -65,7 +65,7 @@ impl Integrals {
     }
 }
 
-/// What came of one patch size.
+/// The sums over the open pixels of one patch size.
 #[derive(Clone, Debug)]
 pub(super) struct Gated {
     open: Vec<Lanes>,

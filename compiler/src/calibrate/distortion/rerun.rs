@@ -32,7 +32,7 @@ pub(super) struct Behind {
     uses: Vec<usize>,
 }
 
-/// What lies behind one channel of a gate.
+/// The way from one channel of a gate to the logits.
 pub(super) struct Channel<'b> {
     behind: &'b Behind,
     shape: Shape,
@@ -54,7 +54,7 @@ impl<'a> Differences<'a> {
         }
     }
 
-    /// What lies behind a gate.
+    /// The nodes between a gate and the logits.
     pub(super) fn behind(&self, source: NodeId) -> Behind {
         let mut wanted = vec![false; self.graph.id_bound()];
         let mut stack = vec![self.logits];
@@ -78,7 +78,7 @@ impl<'a> Differences<'a> {
         Behind { source, order, uses }
     }
 
-    /// What lies behind one channel of a gate.
+    /// The way from one channel of the gate to the logits.
     pub(super) fn channel<'b>(&self, behind: &'b Behind, channel: usize) -> Channel<'b> {
         let users = self.graph.users(behind.source);
         let mut first = BTreeMap::new();

@@ -27,7 +27,7 @@ pub struct Sketch<'a> {
     seed: u64,
 }
 
-/// What one image shows of one site.
+/// One image's effects of all options of one site.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SiteVectors {
     /// For each probe, channel and option, flat in this order: the first-order change of the probed
@@ -155,7 +155,7 @@ fn site(layer: &Layer, sizes: &Sizes, tape: &Tape<'_>, gradients: &[FeatureMap])
     }
 }
 
-/// What an option does to a channel.
+/// The effect of one option on one channel.
 struct Effect {
     signed: Vec<f32>,
     largest_sum: f32,

@@ -22,7 +22,7 @@ use zip::ZipArchive;
 use super::header::{Header, Layer, MOST_IMAGES};
 use super::{ProfileError, damaged, io_error};
 
-/// What some images gave.
+/// The measurements of consecutive images.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Chunk {
     /// Numbers of the images within the data.
@@ -31,7 +31,7 @@ pub struct Chunk {
     pub layers: Vec<LayerChunk>,
     /// Smallest value of every channel of every value of the header.
     pub min: Array1<f32>,
-    /// The largest.
+    /// Largest value of every channel of every value of the header.
     pub max: Array1<f32>,
 }
 

@@ -22,7 +22,7 @@ pub(super) const MOST_IMAGES: usize = 1 << 28;
 
 const FILE: &str = "profile.json";
 
-/// What a profile says of its model and of the way of measuring.
+/// The contents of `profile.json`: the model, and how it was measured.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Header {
     /// Version of the form.
@@ -74,7 +74,7 @@ pub enum Method {
 pub struct Layer {
     /// The ReLU's ONNX name.
     pub name: String,
-    /// Which sign.
+    /// The lower sign, or the upper one of a clip.
     pub sign: Sign,
     /// Its map, `[h, w]`.
     pub map: [usize; 2],
@@ -112,7 +112,7 @@ impl Layer {
 pub struct Value {
     /// The ONNX name of its origin.
     pub name: String,
-    /// The operator.
+    /// Name of the operator.
     pub op: String,
     /// Channels.
     pub channels: usize,
@@ -121,17 +121,17 @@ pub struct Value {
 /// Part `index` of `of`, counted from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shard {
-    /// Which part.
+    /// Number of the part, from 1.
     pub index: usize,
-    /// Of how many.
+    /// Number of parts.
     pub of: usize,
 }
 
 impl Shard {
-    /// Everything.
+    /// All images in one part.
     pub const WHOLE: Self = Self { index: 1, of: 1 };
 
-    /// Its images among so many.
+    /// The numbers of its images, of so many in all.
     pub fn range(self, images: usize) -> std::ops::Range<usize> {
         self.end_of_part(self.index - 1, images)..self.end_of_part(self.index, images)
     }

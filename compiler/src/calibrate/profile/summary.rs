@@ -24,7 +24,7 @@ pub struct Summary {
     pub layers: Vec<LayerSummary>,
     /// Smallest value of every channel of every value of the header.
     pub min: Array1<f32>,
-    /// The largest.
+    /// Largest value of every channel of every value of the header.
     pub max: Array1<f32>,
 }
 

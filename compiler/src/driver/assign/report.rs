@@ -22,16 +22,16 @@ pub struct BudgetReport {
     pub strategy: &'static str,
     /// What the budget allows, in words.
     pub allowed: String,
-    /// What the assignment takes of it.
+    /// What the network costs with the assignment, in words.
     pub spent: String,
-    /// What the network takes with a sign for every pixel.
+    /// What the network costs with a sign for every pixel, in words.
     pub at_1x1: String,
     /// Predicted distortion, the sum of the layers', where something predicts it.
     pub distortion: Option<f64>,
     /// How good the choice is, if a knapsack was solved.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub certificate: Option<Certificate>,
-    /// What joint assignment made of it.
+    /// How joint assignment went, if it was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub joint: Option<JointReport>,
     /// By ReLU of the imported network.
@@ -108,7 +108,7 @@ impl BudgetReport {
     }
 }
 
-/// What a layer costs.
+/// What the gate of one ReLU costs.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub struct Figures {
     /// DReLUs, on the imported network's map.
@@ -119,7 +119,7 @@ pub struct Figures {
     pub seconds: f64,
 }
 
-/// What joint assignment made of the additive optimum.
+/// How joint assignment went, from the additive optimum on.
 #[derive(Clone, Debug, Serialize)]
 pub struct JointReport {
     /// Images that the patches were fitted to.

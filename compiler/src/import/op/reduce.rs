@@ -9,7 +9,7 @@ use crate::import::error::{Refusal, invalid, unsupported};
 use crate::import::site::{Outcome, Site, axes};
 use crate::import::value::{Value, View, shape_text};
 
-/// What is taken of the values.
+/// Which of the two reductions.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Of {
     Mean,

@@ -44,9 +44,9 @@ pub enum TwinError {
          file again with `trefoil export-onnx`, or compile the plain network with --assignment"
     )]
     Mismatch {
-        /// Name of the ReLU.
+        /// ONNX name of the ReLU.
         name: String,
-        /// What does not fit.
+        /// The first thing that does not fit.
         reason: ClusterError,
     },
 }
@@ -89,7 +89,7 @@ pub enum ClusterError {
     Operator {
         /// The result of the node.
         value: String,
-        /// Its operator.
+        /// The ONNX operator that computes it.
         found: String,
         /// The operator that stands there in a Block-ReLU.
         expected: &'static str,
@@ -116,15 +116,15 @@ pub enum ClusterError {
     /// A constant that cannot be read.
     #[error("the constant \"{name}\" cannot be used: {reason}")]
     Constant {
-        /// Its name.
+        /// ONNX name of the constant.
         name: String,
-        /// What is wrong with it.
+        /// Why it cannot be read.
         reason: TensorError,
     },
     /// A constant of another type or rank than the place asks for.
     #[error("the constant \"{name}\" is no {expected}")]
     ConstantKind {
-        /// Its name.
+        /// ONNX name of the constant.
         name: String,
         /// What it must be, such as a list of integers.
         expected: &'static str,
@@ -166,7 +166,7 @@ pub enum ClusterError {
     /// Patches of another size than the assignment says.
     #[error("channel {channel} has patches of {computed}, and the assignment says {stated}")]
     Patch {
-        /// The channel.
+        /// Number of the channel, from 0.
         channel: usize,
         /// The patches that the nodes compute.
         computed: Patch,
@@ -176,7 +176,7 @@ pub enum ClusterError {
     /// The map is not padded to whole patches, or the mask not cut back to the map.
     #[error("patches of {patch} on a map of {}x{} are not padded or cut as they must be", .map.h, .map.w)]
     Frame {
-        /// The patches.
+        /// Size of the patches.
         patch: Patch,
         /// Shape of the gated map.
         map: Shape,
