@@ -17,9 +17,10 @@ use support::compiled::{Levels, Model, deviation, distance, images, lead, median
 use support::onnx::{self, Rng};
 use trefoil_compiler::driver::compile::feature_map;
 use trefoil_compiler::import::{ImportOptions, import_bytes};
-use trefoil_compiler::pass::{Assignment, Choice, Gate, LayerChoice};
+use trefoil_compiler::patches::{Assignment, Choice, LayerChoice};
 use trefoil_ir::Patch;
 use trefoil_ir::mpc::emulate::Rounding;
+use trefoil_ir::nn::Gate;
 use trefoil_ir::nn::Graph;
 use trefoil_runtime::data::ImageTensor;
 

@@ -18,9 +18,11 @@ use tempfile::TempDir;
 use trefoil_compiler::driver::evaluate::{Float, Network};
 use trefoil_compiler::export::{ExportOptions, export};
 use trefoil_compiler::import::{ImportOptions, Imported, import_bytes, import_file};
-use trefoil_compiler::pass::{Assignment, Choice, Gate, LayerChoice, with_patches};
+use trefoil_compiler::patches::{Assignment, Choice, LayerChoice, with_patches};
+use trefoil_ir::Verified;
+use trefoil_ir::nn::Gate;
+use trefoil_ir::nn::Graph;
 use trefoil_ir::nn::eval::FeatureMap;
-use trefoil_ir::nn::{Graph, Verified};
 use trefoil_ir::plan::Owner;
 use trefoil_ir::{Patch, Shape};
 

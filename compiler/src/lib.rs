@@ -13,6 +13,7 @@ pub mod export;
 pub mod import;
 pub mod lower;
 pub mod pass;
+pub mod patches;
 pub mod quiet;
 pub mod second_opinion;
 pub mod split;

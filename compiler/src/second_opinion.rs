@@ -15,14 +15,14 @@ use thiserror::Error;
 use tract_core::prelude::*;
 use tract_onnx::pb::ModelProto;
 use tract_onnx::prelude::{Framework, InferenceModelExt};
+use trefoil_ir::geometry::ResizeMode;
 use trefoil_ir::nn::eval::{self, FeatureMap};
-use trefoil_ir::nn::op::ResizeMode;
 use trefoil_ir::nn::{Graph, Op};
 use trefoil_ir::text::printable;
 use trefoil_runtime::terminal::print::chain;
 
 use crate::import::{Imported, ImportedValue, live_model};
-use crate::pass::{self, PassError};
+use crate::patches::{self, PatchError};
 use crate::quiet;
 
 /// Images that are compared.
@@ -151,10 +151,10 @@ fn logits(imported: &Imported) -> Option<&ImportedValue> {
 }
 
 /// The network that the file computes: with the patches that it carries.
-fn with_patches(imported: &Imported) -> Result<Graph, PassError> {
+fn with_patches(imported: &Imported) -> Result<Graph, PatchError> {
     let graph = imported.graph.clone().into_inner();
     match &imported.assignment {
-        Some(assignment) => pass::with_patches(&imported.graph, assignment),
+        Some(assignment) => patches::with_patches(&imported.graph, assignment),
         None => Ok(graph),
     }
 }
@@ -303,8 +303,7 @@ fn one_line(error: &TractError) -> String {
 mod tests {
     use tract_onnx::pb::tensor_proto::DataLocation;
     use tract_onnx::pb::{StringStringEntryProto, TensorProto};
-    use trefoil_ir::nn::Verified;
-    use trefoil_ir::{Shape, Tensor};
+    use trefoil_ir::{Shape, Tensor, Verified};
 
     use super::*;
     use crate::import::testing::{Size, floats, graph, indices, ints, model, node, value, with};

@@ -4,7 +4,7 @@
 
 use trefoil_compiler::export::{ExportOptions, export};
 use trefoil_compiler::import::{ImportOptions, import_bytes};
-use trefoil_compiler::pass::with_patches;
+use trefoil_compiler::patches::with_patches;
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     match import_bytes(bytes, None, &ImportOptions::default()) {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use trefoil_compiler::calibrate::profile::Profile;
-use trefoil_compiler::pass::Assignment;
+use trefoil_compiler::patches::Assignment;
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let Some((kind, rest)) = bytes.split_first() else {

@@ -12,15 +12,15 @@
 //! languages. This crate does no I/O and knows neither ONNX nor sockets.
 
 pub mod demand;
+pub mod geometry;
 pub mod mpc;
 pub mod nn;
-pub mod patch;
 pub mod plan;
-pub mod shape;
 pub mod tail;
 pub mod tensor;
 pub mod text;
+mod verified;
 
-pub use patch::{Patch, Patches};
-pub use shape::{Shape, Window};
+pub use geometry::{Axis, Patch, Patches, Shape, Window};
 pub use tensor::Tensor;
+pub use verified::Verified;

@@ -14,7 +14,7 @@ use super::knapsack::{Item, Problem, ProblemError};
 use super::price::Currency;
 use super::random::Random;
 use crate::calibrate::profile::{Header, Sign, Summary};
-use crate::pass::{Assignment, Choice, LayerChoice};
+use crate::patches::{Assignment, Choice, LayerChoice};
 
 /// Which signs of a clip may share patches; those of a ReLU always may.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

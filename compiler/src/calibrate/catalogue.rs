@@ -12,7 +12,7 @@ use thiserror::Error;
 use trefoil_ir::{Patch, Shape};
 use trefoil_runtime::amount::counted;
 
-use crate::pass::Entries;
+use crate::patches::Entries;
 
 /// The standard catalogue for a map of this size: one pixel first, then by area, the identity last.
 pub fn patches(map_h: usize, map_w: usize) -> Vec<Patch> {

@@ -8,7 +8,7 @@ use trefoil_ir::{Patch, Shape};
 
 use super::distortion::logits;
 use super::{Calibration, ChannelRange, Gains, PatchSums};
-use crate::pass::Gate;
+use trefoil_ir::nn::Gate;
 
 /// Why an image cannot be used.
 pub(super) enum Fault {

@@ -21,7 +21,7 @@ use crate::calibrate::catalogue::Catalogue;
 use crate::calibrate::profile::{Header, Method, Shard};
 use crate::driver::calibrate::{MeasureOptions, measure};
 use crate::driver::report::grouped;
-use crate::pass::Assignment;
+use crate::patches::Assignment;
 
 /// How distortion is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -18,8 +18,8 @@ use crate::driver::Limits;
 use crate::driver::limits::{LimitError, Run};
 use crate::driver::report::grouped;
 use crate::import::{self, Description, ImportError, Imported, describe, import_file};
-use crate::pass::count::{Counts, count};
 use crate::pass::{self, Dump, PassOptions};
+use crate::patches::count::{Counts, count};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\

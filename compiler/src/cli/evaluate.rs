@@ -21,7 +21,7 @@ use crate::driver::breaches::BreachReport;
 use crate::driver::evaluate::{Fixed, Float, Network, run as run_network};
 use crate::driver::limits::Run;
 use crate::import::import_file;
-use crate::pass::with_patches;
+use crate::patches::with_patches;
 
 /// In which arithmetic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

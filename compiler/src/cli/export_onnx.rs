@@ -4,7 +4,8 @@ use std::fs;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
-use trefoil_ir::nn::{Graph, Verified};
+use trefoil_ir::Verified;
+use trefoil_ir::nn::Graph;
 use trefoil_runtime::amount::{counted, size};
 
 use super::files::{OWNER_FILE, check_writable, read_assignment, read_owner, write_private};
@@ -12,7 +13,7 @@ use super::import::ImportArguments;
 use super::print::say;
 use crate::export::{ExportOptions, export};
 use crate::import::import_file;
-use crate::pass::{Assignment, with_patches};
+use crate::patches::{Assignment, with_patches};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\

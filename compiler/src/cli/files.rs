@@ -9,7 +9,7 @@ use trefoil_runtime::data::{DataSet, Preprocess};
 use trefoil_runtime::files::{self, PrivateFile};
 use zeroize::Zeroizing;
 
-use crate::pass::Assignment;
+use crate::patches::Assignment;
 
 /// Name of the owner's record within a folder of plans.
 pub(super) const OWNER_FILE: &str = "owner.plan";

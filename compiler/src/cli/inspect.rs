@@ -18,8 +18,8 @@ use super::print::say;
 use super::{Format, files, profile, say_json};
 use crate::calibrate::profile::Profile;
 use crate::import::{self, Imported, import_bytes, kind};
-use crate::pass::Assignment;
-use crate::pass::count::count;
+use crate::patches::Assignment;
+use crate::patches::count::count;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\

@@ -33,7 +33,7 @@ use crate::driver::compile::PatchSource;
 use crate::driver::plot::{Axis, draw};
 use crate::driver::sweep::{Measured, Point, SweepError, paired_difference, point, to_csv};
 use crate::driver::{CompileError, CompileOptions};
-use crate::pass::Assignment;
+use crate::patches::Assignment;
 
 /// What the plot is drawn over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

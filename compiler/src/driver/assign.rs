@@ -4,7 +4,8 @@ mod report;
 
 use thiserror::Error;
 use trefoil_ir::Patch;
-use trefoil_ir::nn::{Graph, Verified};
+use trefoil_ir::Verified;
+use trefoil_ir::nn::{Gate, Graph};
 
 use self::report::layers;
 pub use self::report::{BudgetReport, Figures, JointReport, JointValues, LayerBudget};
@@ -16,7 +17,7 @@ use crate::budget::menu::{ClipSigns, Menu};
 use crate::budget::slots::SlotVectors;
 use crate::budget::{Currency, Goal};
 use crate::calibrate::profile::{Profile, ProfileError, model_digest};
-use crate::pass::{Assignment, Choice, Gate, LayerChoice};
+use crate::patches::{Assignment, Choice, LayerChoice};
 
 /// How patches are chosen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -8,8 +8,9 @@ use std::path::PathBuf;
 use ndarray::{Array1, Array2, Array4, Axis};
 use rayon::prelude::*;
 use thiserror::Error;
+use trefoil_ir::Verified;
+use trefoil_ir::nn::Graph;
 use trefoil_ir::nn::eval::{FeatureMap, ImageShapeError};
-use trefoil_ir::nn::{Graph, Verified};
 use trefoil_runtime::amount::counted;
 use trefoil_runtime::data::{DataError, DataSet};
 
@@ -23,7 +24,8 @@ use crate::calibrate::profile::{
 };
 use crate::calibrate::{CalibrationError, Calibrator};
 use crate::import::{self, ImportError, ImportOptions};
-use crate::pass::{self, Assignment, PassFailure};
+use crate::pass::{self, PassFailure};
+use crate::patches::Assignment;
 
 /// The options of a measurement.
 pub struct MeasureOptions {

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use rayon::prelude::*;
 use thiserror::Error;
 use trefoil_ir::Patch;
+use trefoil_ir::Verified;
 use trefoil_ir::mpc::emulate::{Emulator, IntMap, Outcome, Rounding};
+use trefoil_ir::nn::Graph;
 use trefoil_ir::nn::eval::FeatureMap;
-use trefoil_ir::nn::{Graph, Verified};
 use trefoil_ir::plan::{Owner, SecretSeed};
 use trefoil_runtime::amount::counted;
 use trefoil_runtime::data::{DataError, DataSet, ImageTensor, Preprocess};
@@ -23,7 +24,8 @@ use crate::calibrate::profile::Profile;
 use crate::calibrate::{Calibration, CalibrationError, Calibrator, Probing};
 use crate::import::{self, ImportError, ImportOptions, Imported};
 use crate::lower::{LowerError, LowerOptions, Lowered, lower};
-use crate::pass::{self, Assignment, Dump, Foreseen, PassError, PassFailure, PassOptions};
+use crate::pass::{self, Dump, Foreseen, PassFailure, PassOptions};
+use crate::patches::{self, Assignment, AssignmentError};
 use crate::second_opinion::{self, Disagreement, Opinion};
 use crate::split::{Plans, split};
 
@@ -98,7 +100,7 @@ pub enum CompileError {
     Pass(#[from] PassFailure),
     /// The assignment, on the network as it was imported.
     #[error("the assignment cannot be recorded")]
-    Assignment(#[from] PassError),
+    Assignment(#[from] AssignmentError),
     /// The calibration images.
     #[error("the calibration data cannot be used")]
     Data(#[from] DataError),
@@ -159,7 +161,11 @@ pub fn compile(
     };
     pass_options.foreseen = foresee(&imported.graph, &pass_options, options, at_once, progress)?;
     let passed = pass::run(imported.graph.clone(), &pass_options, dump)?;
-    let assignment = pass::assignment_for_imported(&imported.graph, &pass_options)?;
+    let assignment = patches::assignment_for_imported(
+        &imported.graph,
+        pass_options.assignment.as_ref(),
+        pass_options.relu6_as_relu,
+    )?;
     let mut calibration = find_ranges(&passed.graph, &options.calibration, at_once, progress)?;
     let unprobed = take_gains(
         &passed.graph,

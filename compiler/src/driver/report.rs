@@ -15,7 +15,7 @@ use trefoil_runtime::report::{Links, SCHEMA};
 
 use super::assign::BudgetReport;
 use super::breaches::{BreachReport, Breaches};
-use crate::pass::count::{Counts, count};
+use crate::patches::count::{Counts, count};
 use crate::second_opinion::Opinion;
 
 /// The contents of `report.json`. What it has in common with the report of a run has the same name and

@@ -4,14 +4,17 @@
 
 use std::collections::BTreeMap;
 
+use trefoil_ir::Verified;
 use trefoil_ir::mpc::cost::{Cost, StepCost};
-use trefoil_ir::nn::{Graph, Verified};
+use trefoil_ir::nn::Graph;
 
 use super::compile::CompileError;
 use crate::calibrate::{Calibration, ChannelRange, Gains, PatchSums};
 use crate::lower::{LowerOptions, lower};
-use crate::pass::count::{Counts, count};
-use crate::pass::{self, Assignment, Dump, Gate, PassOptions};
+use crate::pass::{self, Dump, PassOptions};
+use crate::patches::Assignment;
+use crate::patches::count::{Counts, count};
+use trefoil_ir::nn::Gate;
 
 /// A network's cost with some assignment.
 pub struct Trial {

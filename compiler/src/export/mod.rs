@@ -7,6 +7,8 @@
 //! `writer` collects nodes and constants under unique names, `op/` holds one small function an
 //! operator, `block_relu` writes a gate with patches as a cluster of nodes.
 
+#![cfg_attr(not(test), warn(clippy::wildcard_enum_match_arm))]
+
 mod block_relu;
 mod error;
 mod op;
@@ -19,19 +21,16 @@ mod writer;
 
 use prost::Message;
 use tract_onnx::pb::{ModelProto, OperatorSetIdProto, StringStringEntryProto};
-use trefoil_ir::Patch;
-use trefoil_ir::nn::{Graph, Op, Verified};
+use trefoil_ir::nn::op::class::Mean;
+use trefoil_ir::nn::{Class, Gate, Graph, Op};
+use trefoil_ir::{Patch, Tensor, Verified};
 
 pub use error::ExportError;
 
-use crate::pass::{Assignment, Gate, with_shifted_patches};
+use crate::pass::with_shifted_patches;
+use crate::patches::{ASSIGNMENT_KEY, Assignment, LIMITS_KEY, LayerChoice};
 use writer::Writer;
 
-/// Key of the metadata that hold the assignment.
-pub(crate) const ASSIGNMENT_KEY: &str = "trefoil.assignment";
-/// Key of the metadata that hold the upper limits of clips with patches: where no channel has an
-/// upper sign, no node tells the limit.
-pub(crate) const LIMITS_KEY: &str = "trefoil.limits";
 /// What stands between the name of a gate and the names of its cluster's parts.
 pub(crate) const BLOCK: &str = "block";
 
@@ -79,9 +78,9 @@ pub fn export(graph: &Verified<Graph>, options: &ExportOptions) -> Result<Vec<u8
 fn shifted(graph: &Graph) -> Result<Graph, ExportError> {
     for id in graph.ids() {
         let node = graph.node(id);
-        let is_shared = |gate: &Gate| gate.lower.iter().any(|p| !p.is_pixel() && *p != Patch::Identity);
-        let gate = Gate::of(node).filter(|gate| gate.low.abs() > FARTHEST_SHIFT && is_shared(gate));
-        if let Some(gate) = gate {
+        let Some(gate) = Gate::of(node) else { continue };
+        let is_shared = gate.lower.iter().any(|p| !p.is_pixel() && *p != Patch::Identity);
+        if is_shared && gate.low.abs() > FARTHEST_SHIFT {
             return Err(ExportError::FarLimit {
                 name: node.origin.name.clone(),
                 low: gate.low,
@@ -110,11 +109,17 @@ fn model(graph: &Graph, options: &ExportOptions) -> Result<ModelProto, ExportErr
 }
 
 fn opset(graph: &Graph) -> i64 {
-    let is_dilated = |op: &Op| matches!(op, Op::AvgPool(pool) if pool.window.dilation != [1, 1]);
-    match graph.ids().iter().any(|&id| is_dilated(&graph.node(id).op)) {
+    match graph.ids().iter().any(|&id| is_dilated_mean(&graph.node(id).op)) {
         true => OPSET_WITH_DILATED_POOLS,
         false => OPSET,
     }
+}
+
+fn is_dilated_mean(op: &Op) -> bool {
+    let Class::Mean(Mean::Windows(pool)) = op.class() else {
+        return false;
+    };
+    pool.window.dilation != [1, 1]
 }
 
 /// The assignment that the graph's own patches are; nothing for a plain network.
@@ -124,17 +129,15 @@ fn metadata(graph: &Graph) -> Vec<StringStringEntryProto> {
     for id in graph.ids() {
         let node = graph.node(id);
         let Some(gate) = Gate::of(node) else { continue };
-        let Some(choice) = gate.choice() else { continue };
+        let Some(choice) = LayerChoice::of(&gate) else {
+            continue;
+        };
         if let Some((high, _)) = gate.upper {
             // Every f32 is an f64, and that is what JSON's numbers are read as.
             limits.insert(node.origin.name.clone(), f64::from(high).into());
         }
         assignment.insert(node.origin.name.clone(), choice);
     }
-    let entry = |key: &str, value: String| StringStringEntryProto {
-        key: key.to_owned(),
-        value,
-    };
     let mut entries = Vec::new();
     if !assignment.is_empty() {
         entries.push(entry(ASSIGNMENT_KEY, assignment.to_json()));
@@ -145,12 +148,19 @@ fn metadata(graph: &Graph) -> Vec<StringStringEntryProto> {
     entries
 }
 
+fn entry(key: &str, value: String) -> StringStringEntryProto {
+    StringStringEntryProto {
+        key: key.to_owned(),
+        value,
+    }
+}
+
 fn weight_bytes(graph: &Graph) -> usize {
-    let tensors = |op: &Op| match op {
-        Op::Conv2d(op) => op.weight.len() + op.bias.as_ref().map_or(0, |b| b.len()),
-        Op::Linear(op) => op.weight.len() + op.bias.as_ref().map_or(0, |b| b.len()),
-        _ => 0,
-    };
-    let count: usize = graph.ids().iter().map(|&id| tensors(&graph.node(id).op)).sum();
+    let mut count = 0usize;
+    for id in graph.ids() {
+        if let Class::Linear(layer) = graph.node(id).op.class() {
+            count = count.saturating_add(layer.weight.len() + layer.bias.map_or(0, Tensor::len));
+        }
+    }
     count.saturating_mul(size_of::<f32>())
 }

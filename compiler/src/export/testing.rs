@@ -9,7 +9,7 @@ use trefoil_ir::{Patch, Shape};
 use super::{ExportOptions, export};
 use crate::import::{ImportOptions, Imported, import_bytes};
 use crate::pass::testing::Net;
-use crate::pass::with_patches;
+use crate::patches::with_patches;
 
 /// The file of a graph.
 pub(crate) fn exported(graph: &Graph) -> Vec<u8> {

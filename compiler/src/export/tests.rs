@@ -3,9 +3,9 @@
 use proptest::prelude::*;
 use prost::Message;
 use tract_onnx::pb::{ModelProto, NodeProto};
-use trefoil_ir::nn::eval;
-use trefoil_ir::nn::op::{AvgPool, BatchNorm, Coordinates, Output, Pad, Resize, ResizeMode, Slice};
-use trefoil_ir::nn::{Graph, Op, Origin, op};
+use trefoil_ir::geometry::{Coordinates, ResizeMode};
+use trefoil_ir::nn::op::{AvgPool, BatchNorm, Output, Pad, Resize, Slice};
+use trefoil_ir::nn::{Graph, Op, Origin, eval, op};
 use trefoil_ir::tail::{self, Binary, DType, Reduction, Step, Tail, Unary};
 use trefoil_ir::{Patch, Shape, Tensor, Window};
 
@@ -142,9 +142,9 @@ fn branches_slices_and_ranks_read_back() {
         step,
         count,
     };
-    let a = net.slice(x, part(op::Axis::C, 1, 2, 2));
-    let b = net.slice(x, part(op::Axis::H, 0, 2, 3));
-    let c = net.slice(b, part(op::Axis::W, 2, 1, 3));
+    let a = net.slice(x, part(trefoil_ir::Axis::C, 1, 2, 2));
+    let b = net.slice(x, part(trefoil_ir::Axis::H, 0, 2, 3));
+    let c = net.slice(b, part(trefoil_ir::Axis::W, 2, 1, 3));
     let a = net.avg_pool(a, Window::dense([3, 3]), false);
     let d = net.concat(&[a, c]);
     let pooled = net.global_avg_pool(d);
@@ -159,7 +159,7 @@ fn branches_slices_and_ranks_read_back() {
     // A map of one pixel and a vector are the same to the graph.
     let conv = net.conv(padded, 7, 1);
     let sum = net.add(conv, padded);
-    let end = net.slice(sum, part(op::Axis::C, 0, 3, 2));
+    let end = net.slice(sum, part(trefoil_ir::Axis::C, 0, 3, 2));
     check(&net.finish(end));
 }
 

@@ -265,12 +265,11 @@ impl<'g> Writer<'g> {
         outputs: &[&str],
         attributes: Vec<AttributeProto>,
     ) {
-        let names = |names: &[&str]| names.iter().map(|&n| n.to_owned()).collect();
         self.proto.node.push(NodeProto {
             op_type: op.to_owned(),
             name: name.to_owned(),
-            input: names(inputs),
-            output: names(outputs),
+            input: inputs.iter().map(|&name| name.to_owned()).collect(),
+            output: outputs.iter().map(|&name| name.to_owned()).collect(),
             attribute: attributes,
             ..NodeProto::default()
         });

@@ -39,10 +39,11 @@ mod value;
 use std::fmt;
 use std::path::Path;
 
-use trefoil_ir::nn::{Graph, NodeId, Verified};
+use trefoil_ir::Verified;
+use trefoil_ir::nn::{Graph, NodeId};
 use trefoil_ir::text::printable;
 
-use crate::pass::Assignment;
+use crate::patches::Assignment;
 
 pub use describe::{Description, Port, Size, describe};
 pub use error::{

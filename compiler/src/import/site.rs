@@ -4,10 +4,10 @@ use std::collections::{HashMap, HashSet};
 
 use tract_onnx::pb::attribute_proto::AttributeType;
 use tract_onnx::pb::{AttributeProto, NodeProto};
-use trefoil_ir::Tensor;
+use trefoil_ir::geometry::MAX_ELEMENTS;
 use trefoil_ir::nn::op::Input;
 use trefoil_ir::nn::{Graph, NodeId, Op, Origin};
-use trefoil_ir::shape::{MAX_ELEMENTS, Shape};
+use trefoil_ir::{Shape, Tensor};
 
 use super::Warning;
 use super::error::{NodeError, Refusal, TensorError, invalid, unsupported};

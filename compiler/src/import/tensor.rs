@@ -3,7 +3,7 @@
 use tract_onnx::pb::TensorProto;
 use tract_onnx::pb::tensor_proto::{DataLocation, DataType};
 use trefoil_ir::Tensor;
-use trefoil_ir::shape::MAX_ELEMENTS;
+use trefoil_ir::geometry::MAX_ELEMENTS;
 
 use super::error::TensorError;
 use super::external::Folder;

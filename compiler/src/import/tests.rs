@@ -3,9 +3,9 @@
 mod forms;
 
 use tract_onnx::pb::{GraphProto, NodeProto, TensorProto};
+use trefoil_ir::Shape;
 use trefoil_ir::nn::Op;
 use trefoil_ir::nn::eval::{FeatureMap, run};
-use trefoil_ir::shape::Shape;
 
 use super::testing::{float, floats, graph, indices, int, ints, model, node, string, with};
 use super::{ImportError, ImportOptions, Imported, ModelError, NodeError, import_bytes};

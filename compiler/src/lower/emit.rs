@@ -8,16 +8,15 @@ mod sums;
 
 use std::collections::BTreeMap;
 
-use trefoil_ir::Tensor;
 use trefoil_ir::mpc::op::{Input, Interpolate, Lift, Requant, Reveal, Truncate};
 use trefoil_ir::mpc::{self, ConstId, ConstKind, Note, Program, UNIT, ValueId, bits_for};
-use trefoil_ir::nn::{Graph, NodeId, Op};
-use trefoil_ir::patch::Patch;
+use trefoil_ir::nn::{Class, Graph, NodeId};
+use trefoil_ir::{Patch, Tensor};
 
 use super::form::{Form, Forms, interpolates};
 use super::scale::Scales;
-use super::{LowerError, linear, sign};
-use crate::pass::Gate;
+use super::{LayerError, LowerError, linear, sign};
+use trefoil_ir::nn::Gate;
 
 /// A program and the values of its constants.
 pub(super) struct Emitted {
@@ -81,19 +80,24 @@ impl<'a> Emitter<'a> {
 
     fn activation(&mut self, id: NodeId) -> Result<ValueId, LowerError> {
         let node = self.graph.node(id);
-        if let Op::Input(input) = &node.op {
-            let note = self.note(id, self.scales.unit(id));
-            return self.push(Input { shape: input.shape }, &[], id, note);
+        match node.op.class() {
+            Class::Input => {
+                let note = self.note(id, self.scales.unit(id));
+                self.push(Input { shape: node.shape }, &[], id, note)
+            }
+            Class::Max(window) => self.max_pool(id, window),
+            Class::Gate(_) => match super::form::gate(self.graph, id) {
+                Some(gate) => self.gate(id, gate),
+                None => Ok(self.activations[&self.graph.inputs(id)[0]]),
+            },
+            Class::Move(_) | Class::Resize(_) => {
+                let operands = self.operands(id);
+                self.local(id, &operands, self.scales.unit(id))
+            }
+            Class::Linear(_) | Class::PerChannel(_) | Class::Mean(_) | Class::Add | Class::Output => {
+                Err(LowerError::at(self.graph, id, LayerError::Unsupported))
+            }
         }
-        if let Op::MaxPool(pool) = &node.op {
-            return self.max_pool(id, &pool.window);
-        }
-        if let Some(gate) = super::form::gate(self.graph, id) {
-            return self.gate(id, gate);
-        }
-        let operands: Vec<ValueId> = self.operands(id);
-        let unit = self.scales.unit(id);
-        self.local(id, &operands, unit)
     }
 
     /// A root: its accumulator, the one truncation, and the requantisation if anything but gates
@@ -105,8 +109,8 @@ impl<'a> Emitter<'a> {
             self.sum(id)?
         };
         let gates = self.forms.truncated_gates(self.graph, id, Form::Root);
-        let is_gate = |user: &NodeId| gates.iter().any(|(gate, _)| gate == user);
-        let requantised = !self.forms.users(self.graph, id).iter().all(is_gate);
+        let mut users = self.forms.users(self.graph, id).into_iter();
+        let requantised = users.any(|user| gates.iter().all(|(gate, _)| *gate != user));
         let whole = requantised || self.forms.revealed() == id;
         let truncated = self.truncate(id, accumulator, &gates, whole, self.scales.unit(id))?;
         self.truncated.insert(id, truncated);
@@ -119,7 +123,7 @@ impl<'a> Emitter<'a> {
     }
 
     fn interpolate(&mut self, id: NodeId) -> Result<ValueId, LowerError> {
-        let Op::Resize(resize) = &self.graph.node(id).op else {
+        let Class::Resize(resize) = self.graph.node(id).op.class() else {
             unreachable!("only a resize interpolates");
         };
         let operands = self.operands(id);
@@ -167,15 +171,8 @@ impl<'a> Emitter<'a> {
         whole: bool,
         unit: &[f64],
     ) -> Result<ValueId, LowerError> {
-        let upper = |gate: &Gate, c: usize| gate.upper.as_ref().map_or(Patch::Identity, |(_, p)| p[c]);
-        let bits = |c: usize| {
-            gates
-                .iter()
-                .map(move |(_, g)| bits_for(g.lower[c], upper(g, c)))
-                .max()
-        };
         let channels = 0..self.graph.node(id).shape.c;
-        let keep = channels.map(|c| if whole { 16 } else { bits(c).unwrap_or(16) });
+        let keep = channels.map(|c| if whole { 16 } else { bits_of_channel(gates, c) });
         let keep = keep.collect();
         let note = self.note(id, unit);
         self.push(Truncate { keep }, &[accumulator], id, note)
@@ -235,4 +232,16 @@ impl<'a> Emitter<'a> {
         let fine: Vec<f64> = unit.iter().map(|u| u / UNIT as f64).collect();
         self.note(id, &fine)
     }
+}
+
+/// Top bits of R that the client learns of a channel: what the signs of its gates take.
+fn bits_of_channel(gates: &[(NodeId, Gate)], c: usize) -> u8 {
+    let bits = gates.iter().map(|(_, gate)| {
+        let upper = gate
+            .upper
+            .as_ref()
+            .map_or(Patch::Identity, |(_, patches)| patches[c]);
+        bits_for(gate.lower[c], upper)
+    });
+    bits.max().unwrap_or(16)
 }

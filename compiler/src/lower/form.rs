@@ -9,13 +9,14 @@
 //! accumulators where all operands can join, and work on activations else. What enlarges a map
 //! does so only on the way to a sum: truncating the smaller map is cheaper.
 
-use trefoil_ir::Patch;
-use trefoil_ir::Shape;
-use trefoil_ir::nn::op::{Axis, Resize};
-use trefoil_ir::nn::{Graph, NodeId, Op};
+use trefoil_ir::geometry::all_identities;
+use trefoil_ir::nn::op::Resize;
+use trefoil_ir::nn::op::class::Move;
+use trefoil_ir::nn::{Class, Graph, NodeId};
+use trefoil_ir::{Axis, Shape};
 
 use super::{LayerError, LowerError};
-use crate::pass::Gate;
+use trefoil_ir::nn::Gate;
 
 /// Form of a node's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +50,7 @@ impl Forms {
         let input = order
             .iter()
             .copied()
-            .find(|&id| matches!(graph.node(id).op, Op::Input(_)));
+            .find(|&id| matches!(graph.node(id).op.class(), Class::Input));
         let mut analysis = Analysis {
             graph,
             revealed,
@@ -119,7 +120,8 @@ impl Forms {
             (Form::Activation, Form::Activation) => {
                 gates.retain(|(_, g)| g.upper.is_some() || g.has_blocks())
             }
-            _ => gates.clear(),
+            (Form::Root, Form::Activation) => gates.clear(),
+            (Form::Absent | Form::Joined, _) | (_, Form::Absent | Form::Joined) => gates.clear(),
         }
         gates
     }
@@ -127,25 +129,34 @@ impl Forms {
 
 /// The gate that a node is, unless it gates nothing; an upper sign only where there is one.
 pub(super) fn gate(graph: &Graph, id: NodeId) -> Option<Gate> {
-    let passes = |patches: &[Patch]| patches.iter().all(|p| *p == Patch::Identity);
-    let Gate { low, lower, upper } = Gate::of(graph.node(id))?;
-    let upper = upper.filter(|(_, patches)| !passes(patches));
-    let nothing = passes(&lower) && upper.is_none();
-    (!nothing).then_some(Gate { low, lower, upper })
+    let mut gate = Gate::of(graph.node(id))?;
+    gate.upper = gate.upper.filter(|(_, patches)| !all_identities(patches));
+    let gates_nothing = all_identities(&gate.lower) && gate.upper.is_none();
+    (!gates_nothing).then_some(gate)
 }
 
 /// Row and column that each output pixel copies, if the interpolation only copies.
 pub(super) fn copied(resize: &Resize, input: Shape) -> Option<[Vec<usize>; 2]> {
-    let copied = |axis: usize, size: usize| -> Option<Vec<usize>> {
-        let single = |taps: &Vec<trefoil_ir::nn::op::Tap>| (taps.len() == 1).then(|| taps[0].index);
-        resize.taps(axis, size).iter().map(single).collect()
-    };
-    Some([copied(0, input.h)?, copied(1, input.w)?])
+    Some([
+        copied_along(resize, 0, input.h)?,
+        copied_along(resize, 1, input.w)?,
+    ])
+}
+
+fn copied_along(resize: &Resize, axis: usize, size: usize) -> Option<Vec<usize>> {
+    let mut copied = Vec::with_capacity(resize.size[axis]);
+    for taps in resize.taps(axis, size) {
+        let [tap] = taps[..] else {
+            return None;
+        };
+        copied.push(tap.index);
+    }
+    Some(copied)
 }
 
 /// Whether a node computes values between pixels, rather than copying some.
 pub(super) fn interpolates(graph: &Graph, id: NodeId) -> bool {
-    let Op::Resize(resize) = &graph.node(id).op else {
+    let Class::Resize(resize) = graph.node(id).op.class() else {
         return false;
     };
     copied(resize, graph.node(graph.inputs(id)[0]).shape).is_none()
@@ -181,71 +192,91 @@ impl Analysis<'_> {
     fn only_user(&self, id: NodeId) -> Option<NodeId> {
         let mut users = self.graph.users(id);
         users.retain(|u| self.live[u.index()]);
-        match users[..] {
-            [user] if id != self.revealed => Some(user),
-            _ => None,
-        }
+        let [user] = users[..] else {
+            return None;
+        };
+        (id != self.revealed).then_some(user)
     }
 
     fn leads_to_add(&self, id: NodeId) -> bool {
         self.only_user(id)
-            .is_some_and(|user| match &self.graph.node(user).op {
-                Op::Add(_) => true,
-                _ => self.is_local(user) && self.leads_to_add[user.index()],
-            })
+            .is_some_and(|user| self.adds(user) || (self.is_local(user) && self.leads_to_add[user.index()]))
+    }
+
+    fn adds(&self, id: NodeId) -> bool {
+        matches!(self.graph.node(id).op.class(), Class::Add)
     }
 
     fn is_local(&self, id: NodeId) -> bool {
-        match &self.graph.node(id).op {
-            Op::Concat(_) | Op::Slice(_) | Op::Pad(_) | Op::Flatten(_) => true,
-            Op::Resize(_) => !interpolates(self.graph, id),
-            Op::Relu(_) | Op::BlockRelu(_) | Op::Clip(_) => gate(self.graph, id).is_none(),
-            _ => false,
+        match self.graph.node(id).op.class() {
+            Class::Move(_) => true,
+            Class::Resize(_) => !interpolates(self.graph, id),
+            Class::Gate(_) => gate(self.graph, id).is_none(),
+            Class::Input
+            | Class::Linear(_)
+            | Class::PerChannel(_)
+            | Class::Max(_)
+            | Class::Mean(_)
+            | Class::Add
+            | Class::Output => false,
         }
     }
 
     /// Whether a local operator, given operands that can join it, should stay in accumulators.
     fn stays(&self, id: NodeId) -> bool {
-        match &self.graph.node(id).op {
+        match self.graph.node(id).op.class() {
             // A tree maps channels to channels by an offset; nothing else is worth its while.
-            Op::Slice(op) => op.axis != Axis::C,
-            Op::Flatten(_) => self.operand(id).plane() == 1,
-            Op::Pad(_) | Op::Resize(_) => {
+            Class::Move(Move::Slice(op)) => op.axis != Axis::C,
+            Class::Move(Move::Flatten) => self.operand(id).plane() == 1,
+            Class::Move(Move::Pad(_)) | Class::Resize(_) => {
                 let enlarges = self.graph.node(id).shape.len() > self.operand(id).len();
                 !enlarges || self.leads_to_add[id.index()]
             }
-            _ => true,
+            Class::Move(Move::Concat) | Class::Gate(_) => true,
+            // None of these is local.
+            Class::Input
+            | Class::Linear(_)
+            | Class::PerChannel(_)
+            | Class::Max(_)
+            | Class::Mean(_)
+            | Class::Add
+            | Class::Output => false,
         }
     }
 
     fn accumulates(&self, id: NodeId) -> Result<bool, LowerError> {
-        match &self.graph.node(id).op {
-            Op::Conv2d(_) | Op::Linear(_) | Op::AvgPool(_) | Op::GlobalAvgPool(_) | Op::Add(_) => Ok(true),
-            _ if self.is_local(id) => {
-                let mut operands = self.graph.inputs(id).into_iter();
-                Ok(self.stays(id) && operands.all(|x| self.can_join(x)))
-            }
-            Op::Resize(_) => Ok(true),
-            Op::Input(_) | Op::Relu(_) | Op::BlockRelu(_) | Op::Clip(_) | Op::MaxPool(_) => Ok(false),
-            Op::BatchNorm(_)
-            | Op::Affine(_)
-            | Op::Clamp(_)
-            | Op::Output(_)
-            | Op::Concat(_)
-            | Op::Slice(_)
-            | Op::Pad(_)
-            | Op::Flatten(_) => Err(LowerError::at(self.graph, id, LayerError::Unsupported)),
+        match self.graph.node(id).op.class() {
+            Class::Linear(_) | Class::Mean(_) | Class::Add => Ok(true),
+            Class::Move(_) => Ok(self.stays_in_accumulators(id)),
+            Class::Resize(_) => Ok(interpolates(self.graph, id) || self.stays_in_accumulators(id)),
+            Class::Gate(gate) if gate.low != 0.0 => Err(self.unsupported(id)),
+            Class::Gate(_) => Ok(self.is_local(id) && self.stays_in_accumulators(id)),
+            Class::Input | Class::Max(_) => Ok(false),
+            Class::PerChannel(_) | Class::Output => Err(self.unsupported(id)),
         }
+    }
+
+    fn stays_in_accumulators(&self, local: NodeId) -> bool {
+        let mut operands = self.graph.inputs(local).into_iter();
+        self.stays(local) && operands.all(|x| self.can_join(x))
+    }
+
+    fn unsupported(&self, id: NodeId) -> LowerError {
+        LowerError::at(self.graph, id, LayerError::Unsupported)
     }
 
     /// Whether this value can join its only user's accumulator.
     fn can_join(&self, id: NodeId) -> bool {
-        let joins = match &self.graph.node(id).op {
-            Op::AvgPool(op) => op.window.kernel.iter().product::<usize>() <= MAX_JOINED_PIXELS,
-            Op::GlobalAvgPool(_) => self.operand(id).plane() <= MAX_JOINED_PIXELS,
+        let joins = match self.graph.node(id).op.class() {
+            Class::Mean(mean) => {
+                let [h, w] = mean.window(self.operand(id)).kernel;
+                h.saturating_mul(w) <= MAX_JOINED_PIXELS
+            }
             // The scale of an interpolation is its operand's.
-            Op::Resize(_) => !interpolates(self.graph, id),
-            _ => true,
+            Class::Resize(_) => !interpolates(self.graph, id),
+            Class::Linear(_) | Class::Add | Class::Move(_) | Class::Gate(_) => true,
+            // None of these accumulates.
+            Class::Input | Class::PerChannel(_) | Class::Max(_) | Class::Output => false,
         };
         joins && self.accumulates[id.index()] && self.only_user(id).is_some()
     }
@@ -254,13 +285,14 @@ impl Analysis<'_> {
         if !self.accumulates[id.index()] {
             return Form::Activation;
         }
-        let takes_accumulators = |user: NodeId| {
-            let local = self.is_local(user) && self.accumulates[user.index()];
-            local || matches!(self.graph.node(user).op, Op::Add(_))
-        };
-        match self.only_user(id) {
-            Some(user) if self.can_join(id) && takes_accumulators(user) => Form::Joined,
-            _ => Form::Root,
+        let user = self.only_user(id).filter(|_| self.can_join(id));
+        match user.is_some_and(|user| self.takes_accumulators(user)) {
+            true => Form::Joined,
+            false => Form::Root,
         }
+    }
+
+    fn takes_accumulators(&self, user: NodeId) -> bool {
+        self.adds(user) || (self.is_local(user) && self.accumulates[user.index()])
     }
 }

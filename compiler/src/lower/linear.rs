@@ -2,7 +2,7 @@
 
 use trefoil_ir::Window;
 use trefoil_ir::mpc::{ACTIVATION_BOUND, UNIT};
-use trefoil_ir::nn::{Graph, NodeId, Op};
+use trefoil_ir::nn::{Class, Graph, NodeId, Op};
 
 /// A convolution or fully connected layer, the latter as one on a map of one pixel.
 pub(super) struct Weights<'a> {
@@ -22,23 +22,18 @@ const SMALLEST_UNIT: f64 = (1.0 + 1e-6) / 32768.0;
 impl<'a> Weights<'a> {
     /// The weights of an operator that has any.
     pub(super) fn of(op: &'a Op) -> Option<Self> {
-        match op {
-            Op::Conv2d(op) => Some(Self {
-                dims: op.weight.dims().to_vec(),
-                window: op.window.clone(),
-                groups: op.groups,
-                values: op.weight.values(),
-                bias: op.bias.as_ref().map(|b| b.values()),
-            }),
-            Op::Linear(op) => Some(Self {
-                dims: [op.weight.dims(), &[1, 1]].concat(),
-                window: Window::dense([1, 1]),
-                groups: 1,
-                values: op.weight.values(),
-                bias: op.bias.as_ref().map(|b| b.values()),
-            }),
-            _ => None,
-        }
+        let Class::Linear(layer) = op.class() else {
+            return None;
+        };
+        let [kh, kw] = layer.window.kernel;
+        let dims = layer.weight.dims();
+        Some(Self {
+            dims: vec![dims[0], dims[1], kh, kw],
+            window: layer.window,
+            groups: layer.groups,
+            values: layer.weight.values(),
+            bias: layer.bias.map(|bias| bias.values()),
+        })
     }
 
     /// Number of output channels.
@@ -48,7 +43,8 @@ impl<'a> Weights<'a> {
 
     /// Values of one output channel, each with the unit of the operand's channel that it weighs.
     fn row<'b>(&'b self, out: usize, operand: &'b [f64]) -> impl Iterator<Item = (f64, f64)> + 'b {
-        let (per_group, taps) = (self.dims[1], self.window.kernel[0] * self.window.kernel[1]);
+        let per_group = self.dims[1];
+        let taps = self.window.kernel[0] * self.window.kernel[1];
         let first = out / (self.channels() / self.groups) * per_group;
         let length = per_group * taps;
         let values = self.values[out * length..(out + 1) * length].iter().enumerate();
@@ -57,34 +53,39 @@ impl<'a> Weights<'a> {
 
     /// Per output channel the smallest unit for which weights and bias are 32-bit integers.
     pub(super) fn smallest_units(&self, operand: &[f64]) -> Vec<f64> {
-        let largest = |out: usize| {
-            let bias = self.bias.map_or(0.0, |bias| f64::from(bias[out].abs()));
-            self.row(out, operand)
-                .fold(bias, |m, (w, unit)| m.max(w.abs() * unit))
-        };
-        (0..self.channels())
-            .map(|out| largest(out) * SMALLEST_UNIT)
-            .collect()
+        let mut units = Vec::with_capacity(self.channels());
+        for out in 0..self.channels() {
+            let bias = self.bias_of(out).abs();
+            let weights = self.row(out, operand).map(|(w, unit)| w.abs() * unit);
+            units.push(weights.fold(bias, f64::max) * SMALLEST_UNIT);
+        }
+        units
+    }
+
+    /// The bias of one output channel; 0 where there is none.
+    fn bias_of(&self, out: usize) -> f64 {
+        self.bias.map_or(0.0, |bias| f64::from(bias[out]))
     }
 
     /// Per output channel the sum of the squares of the bias and of each weight times the room of the
     /// operand's channel that it weighs.
     pub(super) fn squares(&self, rooms: &[f64]) -> Vec<f64> {
-        let bias = |out: usize| self.bias.map_or(0.0, |bias| f64::from(bias[out]));
-        let weighed = |out: usize| self.row(out, rooms).map(|(w, room)| (w * room).powi(2));
-        (0..self.channels())
-            .map(|out| bias(out).powi(2) + weighed(out).sum::<f64>())
-            .collect()
+        let mut squares = Vec::with_capacity(self.channels());
+        for out in 0..self.channels() {
+            let weights = self.row(out, rooms).map(|(w, room)| (w * room).powi(2));
+            squares.push(self.bias_of(out).powi(2) + weights.sum::<f64>());
+        }
+        squares
     }
 
     /// The weights as integers, for these units of operand and result.
     pub(super) fn integers(&self, operand: &[f64], unit: &[f64]) -> Vec<i32> {
-        let row = |out: usize| {
-            let scale = UNIT as f64 / unit[out];
-            self.row(out, operand)
-                .map(move |(w, unit)| integer(w * unit * scale))
-        };
-        (0..self.channels()).flat_map(row).collect()
+        let mut integers = Vec::with_capacity(self.values.len());
+        for (out, unit) in unit.iter().enumerate() {
+            let scale = UNIT as f64 / unit;
+            integers.extend(self.row(out, operand).map(|(w, unit)| integer(w * unit * scale)));
+        }
+        integers
     }
 
     /// The weights of these channels' patch sums, each for sums in its own units. They are few bits
@@ -93,37 +94,31 @@ impl<'a> Weights<'a> {
     /// that what is lost at one weight is regained at the next, where rounding each for itself would
     /// add up the errors of a whole row.
     pub(super) fn of_sums(&self, channels: &[usize], operand: &[f64], unit: &[f64]) -> Vec<i32> {
-        let row = |(&channel, unit): (&usize, &f64)| {
+        let mut integers = Vec::new();
+        for (&channel, unit) in channels.iter().zip(unit) {
             let scale = UNIT as f64 / unit;
             let mut carried = 0.0;
-            let carry = move |(w, unit): (f64, f64)| {
+            for (w, unit) in self.row(channel, operand) {
                 let exact = w * unit * scale + carried;
                 let rounded = exact.round();
                 carried = exact - rounded;
-                integer(rounded)
-            };
-            self.row(channel, operand).map(carry).collect::<Vec<i32>>()
-        };
-        channels.iter().zip(unit).flat_map(row).collect()
+                integers.push(integer(rounded));
+            }
+        }
+        integers
     }
 
     /// The biases of these channels' patch sums, for each pixel of a patch.
     pub(super) fn bias_of_sums(&self, channels: &[usize], unit: &[f64]) -> Option<Vec<i32>> {
         let bias = self.bias?;
         let pairs = channels.iter().zip(unit);
-        let value = |(&c, u): (&usize, &f64)| integer(f64::from(bias[c]) * UNIT as f64 / u);
-        Some(pairs.map(value).collect())
+        Some(pairs.map(|(&c, unit)| bias_integer(bias[c], *unit)).collect())
     }
 
     /// The bias as integers.
     pub(super) fn bias_integers(&self, unit: &[f64]) -> Option<Vec<i32>> {
-        let integers = |bias: &[f32]| {
-            let pairs = bias.iter().zip(unit);
-            pairs
-                .map(|(b, u)| integer(f64::from(*b) * UNIT as f64 / u))
-                .collect()
-        };
-        self.bias.map(integers)
+        let pairs = self.bias?.iter().zip(unit);
+        Some(pairs.map(|(bias, unit)| bias_integer(*bias, *unit)).collect())
     }
 }
 
@@ -140,6 +135,11 @@ pub(super) fn coarsest(operand: &[f64]) -> Vec<f64> {
 /// value within the channel's bound.
 pub(super) fn level(high: f64, unit: f64) -> i32 {
     (high / unit).round().clamp(1.0, ACTIVATION_BOUND as f64) as i32
+}
+
+/// A bias in 2^-16 of a unit.
+fn bias_integer(bias: f32, unit: f64) -> i32 {
+    integer(f64::from(bias) * UNIT as f64 / unit)
 }
 
 /// Units are chosen so that nothing saturates here.
@@ -166,22 +166,19 @@ pub(super) fn pooled_pixels(graph: &Graph, id: NodeId) -> Option<usize> {
 /// What each window's sum is divided by, if the node is a mean.
 pub(super) fn divisors(graph: &Graph, id: NodeId) -> Option<Vec<usize>> {
     let node = graph.node(id);
-    let input = || graph.node(graph.inputs(id)[0]).shape;
-    match &node.op {
-        Op::AvgPool(op) => Some(op.divisors(input(), [node.shape.h, node.shape.w])),
-        Op::GlobalAvgPool(_) => Some(vec![input().plane()]),
-        _ => None,
-    }
+    let Class::Mean(mean) = node.op.class() else {
+        return None;
+    };
+    let input = graph.node(graph.inputs(id)[0]).shape;
+    Some(mean.divisors(input, [node.shape.h, node.shape.w]))
 }
 
 /// The window of a mean.
 pub(super) fn pool_window(graph: &Graph, id: NodeId) -> Option<Window> {
-    let input = || graph.node(graph.inputs(id)[0]).shape;
-    match &graph.node(id).op {
-        Op::AvgPool(op) => Some(op.window.clone()),
-        Op::GlobalAvgPool(_) => Some(Window::dense([input().h, input().w])),
-        _ => None,
-    }
+    let Class::Mean(mean) = graph.node(id).op.class() else {
+        return None;
+    };
+    Some(mean.window(graph.node(graph.inputs(id)[0]).shape))
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! What rounding to units costs, layer by layer, and a word on layers where it costs much.
 
-use trefoil_ir::nn::{Graph, NodeId, Op};
+use trefoil_ir::nn::{Class, Graph, NodeId};
 
 use super::form::{Form, Forms, gate};
 use super::scale::Scales;
@@ -64,15 +64,15 @@ fn of_switch(
     let slope = f64::from(high) - f64::from(low);
     let units = scales.gated(graph, forms, id);
     let magnitudes = calibration.magnitudes(graph.inputs(id)[0]);
-    let variance = |(unit, most): (&f64, &f32)| match *unit > slope {
-        true => slope * slope / 2.0 * (unit / f64::from(*most)).min(1.0),
-        false => 0.0,
-    };
-    let variances = units.iter().zip(&magnitudes).map(variance);
-    variances
-        .zip(calibration.gains.of(id))
-        .map(|(v, gain)| v * gain)
-        .collect()
+    let mut errors = Vec::with_capacity(units.len());
+    for ((unit, most), gain) in units.iter().zip(&magnitudes).zip(calibration.gains.of(id)) {
+        let variance = match *unit > slope {
+            true => slope * slope / 2.0 * (unit / f64::from(*most)).min(1.0),
+            false => 0.0,
+        };
+        errors.push(variance * gain);
+    }
+    errors
 }
 
 fn message_of_switch(loss: f64, errors: &[f64]) -> String {
@@ -88,22 +88,25 @@ fn message_of_switch(loss: f64, errors: &[f64]) -> String {
 /// Mean square errors of the output that come from each channel of a value.
 fn errors(graph: &Graph, forms: &Forms, scales: &Scales, calibration: &Calibration, id: NodeId) -> Vec<f64> {
     let magnitudes = calibration.magnitudes(id);
-    // A channel that is rounded away loses no more than all.
-    let rounding = |units: &[f64], of: f64| -> Vec<f64> {
-        let pairs = units.iter().zip(&magnitudes);
-        pairs.map(|(u, m)| u * (of * u).min(f64::from(*m))).collect()
-    };
-    let mut variances = match (forms.of(id), &graph.node(id).op) {
-        (Form::Root, _) => rounding(scales.unit(id), OF_TRUNCATION),
-        (Form::Activation, Op::Input(_)) => rounding(scales.unit(id), OF_IMAGE),
-        (Form::Absent | Form::Joined | Form::Activation, _) => vec![0.0; magnitudes.len()],
+    let is_image = matches!(graph.node(id).op.class(), Class::Input);
+    let mut variances = match forms.of(id) {
+        Form::Root => rounding(scales.unit(id), &magnitudes, OF_TRUNCATION),
+        Form::Activation if is_image => rounding(scales.unit(id), &magnitudes, OF_IMAGE),
+        Form::Absent | Form::Joined | Form::Activation => vec![0.0; magnitudes.len()],
     };
     if let Some(units) = scales.relifted(id) {
-        let again = rounding(units, OF_TRUNCATION);
+        let again = rounding(units, &magnitudes, OF_TRUNCATION);
         variances.iter_mut().zip(again).for_each(|(v, again)| *v += again);
     }
     let gains = calibration.gains.of(id);
     variances.iter().zip(gains).map(|(v, gain)| v * gain).collect()
+}
+
+/// Mean square error of each channel, in real values: `of` in squares of its unit, but a channel that
+/// is rounded away loses no more than all.
+fn rounding(units: &[f64], magnitudes: &[f32], of: f64) -> Vec<f64> {
+    let pairs = units.iter().zip(magnitudes);
+    pairs.map(|(u, m)| u * (of * u).min(f64::from(*m))).collect()
 }
 
 fn message(loss: f64, errors: &[f64], units: &[f64], magnitudes: &[f32]) -> String {

@@ -51,8 +51,10 @@ pub(super) fn plan(window: &Window, axis: usize, size: usize, out: usize) -> Axi
         size: size as isize,
         dilation: window.dilation[axis] as isize,
     };
-    let start = |at: usize| (at * window.stride[axis]) as isize - window.pads[axis] as isize;
-    let starts: Vec<isize> = (0..out).map(start).collect();
+    let mut starts = Vec::with_capacity(out);
+    for at in 0..out {
+        starts.push((at * window.stride[axis]) as isize - window.pads[axis] as isize);
+    }
     let kernel = window.kernel[axis];
     let choices = 1u32 << splits(kernel).min(MAX_TRIED);
     (0..choices)
@@ -143,31 +145,44 @@ impl Line {
         parts: &BTreeMap<usize, [usize; 2]>,
     ) -> AxisPlan {
         // The order of the levels is that of the sizes, of which 1 is the pool's operand itself.
-        let value = |size: usize| parts.keys().position(|&s| s == size).map_or(0, |at| at + 1);
-        let positions: BTreeMap<usize, BTreeMap<_, usize>> = needed
-            .iter()
-            .map(|(&size, runs)| (size, runs.keys().copied().zip(0..).collect()))
+        let values: BTreeMap<usize, usize> = std::iter::once(&1)
+            .chain(parts.keys())
+            .copied()
+            .zip(0..)
             .collect();
-        let index = |size: usize, start: isize| -> usize {
-            let key = self.key(start, size);
-            match size {
-                1 => key.0 as usize,
-                _ => positions[&size][&key],
-            }
-        };
-        let level = |(&size, &[half, rest]): (&usize, &[usize; 2])| {
+        let mut positions: BTreeMap<usize, BTreeMap<_, usize>> = BTreeMap::new();
+        for (&size, runs) in needed {
+            positions.insert(size, runs.keys().copied().zip(0..).collect());
+        }
+        let mut levels = Vec::with_capacity(parts.len());
+        for (&size, &[half, rest]) in parts {
             let shift = (size - rest) as isize * self.dilation;
-            let runs = needed[&size].values();
-            Level {
-                left: value(half),
-                left_index: runs.clone().map(|&s| index(half, s)).collect(),
-                right: value(rest),
-                right_index: runs.map(|&s| index(rest, s + shift)).collect(),
-            }
-        };
+            let runs: Vec<isize> = needed[&size].values().copied().collect();
+            let shifted: Vec<isize> = runs.iter().map(|start| start + shift).collect();
+            levels.push(Level {
+                left: values[&half],
+                left_index: self.index(&positions, half, &runs),
+                right: values[&rest],
+                right_index: self.index(&positions, rest, &shifted),
+            });
+        }
         AxisPlan {
-            levels: parts.iter().map(level).collect(),
-            outputs: starts.iter().map(|&s| index(kernel, s)).collect(),
+            levels,
+            outputs: self.index(&positions, kernel, starts),
+        }
+    }
+
+    /// Where the runs of `size` that begin at `starts` lie in the value of that size.
+    fn index(
+        &self,
+        positions: &BTreeMap<usize, BTreeMap<(isize, isize), usize>>,
+        size: usize,
+        starts: &[isize],
+    ) -> Vec<usize> {
+        let keys = starts.iter().map(|&start| self.key(start, size));
+        match size {
+            1 => keys.map(|key| key.0 as usize).collect(),
+            _ => keys.map(|key| positions[&size][&key]).collect(),
         }
     }
 }

@@ -10,6 +10,8 @@
 //!
 //! The result is a function of graph, calibration and options alone: the same bytes every time.
 
+#![cfg_attr(not(test), warn(clippy::wildcard_enum_match_arm))]
+
 mod channel;
 mod emit;
 mod form;
@@ -30,9 +32,10 @@ mod tests;
 use std::ops::RangeInclusive;
 
 use thiserror::Error;
+use trefoil_ir::Verified;
 use trefoil_ir::mpc::privacy::{self, Breach};
 use trefoil_ir::mpc::{self, Fault, Program};
-use trefoil_ir::nn::{Graph, NodeId, Verified};
+use trefoil_ir::nn::{Graph, NodeId};
 use trefoil_ir::plan::{InputEncoding, OutputDecoding};
 use trefoil_ir::{Shape, Tensor};
 

@@ -1,13 +1,13 @@
 //! How much room a value needs: lower limits of its unit, channel by channel.
 
+use trefoil_ir::geometry::patch_area;
 use trefoil_ir::mpc::sums::{SumList, is_large};
 use trefoil_ir::nn::{Graph, NodeId};
-use trefoil_ir::patch::patch_area;
 use trefoil_ir::{Patch, Shape};
 
 use super::{LowerError, sums};
 use crate::calibrate::{Calibration, PatchSums};
-use crate::pass::Gate;
+use trefoil_ir::nn::Gate;
 
 /// Units that a value may reach: a few less than the protocol's bound, for what rounding adds.
 pub(super) const VALUE_LIMIT: f64 = ((1 << 14) - 16) as f64;
@@ -87,12 +87,10 @@ impl Needs<'_> {
 
     fn calibrated(&self, id: NodeId, gate: NodeId) -> Result<&PatchSums, LowerError> {
         let name = &self.graph.node(gate).origin.name;
-        let missing = || LowerError::Calibration(format!("it has no patch sums of \"{name}\""));
-        let sums = self.calibration.patch_sums.get(&gate).ok_or_else(missing)?;
-        match sums.lower.len() == self.graph.node(id).shape.c {
-            true => Ok(sums),
-            false => Err(missing()),
-        }
+        let channels = self.graph.node(id).shape.c;
+        let sums = self.calibration.patch_sums.get(&gate);
+        sums.filter(|sums| sums.lower.len() == channels)
+            .ok_or_else(|| LowerError::Calibration(format!("it has no patch sums of \"{name}\"")))
     }
 
     /// The largest magnitudes of a gate's sums that are computed apart, entry by entry: of the sum,
@@ -104,29 +102,31 @@ impl Needs<'_> {
         gate: &Gate,
         list: &SumList,
     ) -> Result<Vec<f64>, LowerError> {
-        let (shape, sums) = (self.graph.node(id).shape, self.calibrated(id, node)?);
+        let shape = self.graph.node(id).shape;
+        let sums = self.calibrated(id, node)?;
         let limits = self.reachable_limits(id, gate);
         let values = self.of_values(id, &[]);
-        let bound = |(c, patch): (usize, Patch)| {
+        let mut bounds = Vec::new();
+        for (c, patch) in list.iter() {
             let area = largest_area(patch, shape);
-            let seen = |sums: &[f32]| f64::from(sums[c]) * self.factor;
             let mut bound = 0.0f64;
             if gate.lower[c] == patch {
-                bound = seen(&sums.lower);
+                bound = self.seen(&sums.lower, c);
             }
             if let (Some((high, patches)), Some(sums)) = (&gate.upper, &sums.upper)
                 && patches[c] == patch
             {
-                let (shifted, limit) = (seen(sums), area * f64::from(*high));
+                let shifted = self.seen(sums, c);
+                let limit = area * f64::from(*high);
                 let sum = (shifted + limit).min(area * values[c] * VALUE_LIMIT);
                 let threshold = area * limits[c];
                 bound = bound.max(sum).max(threshold).max(shifted.min(sum + threshold));
             }
-            bound
-        };
-        let mut bounds: Vec<f64> = list.iter().map(bound).collect();
-        let unseen = |patch| UNIT_OF_DEAD_LAYER * SUM_LIMIT * largest_area(patch, shape);
-        sums::with_floor(list, &self.parts[id.index()], &mut bounds, unseen);
+            bounds.push(bound);
+        }
+        sums::with_floor(list, &self.parts[id.index()], &mut bounds, |patch| {
+            UNIT_OF_DEAD_LAYER * SUM_LIMIT * largest_area(patch, shape)
+        });
         Ok(bounds)
     }
 
@@ -138,8 +138,8 @@ impl Needs<'_> {
             .as_ref()
             .map_or(f64::INFINITY, |(high, _)| f64::from(*high));
         let values = self.of_values(id, &[]);
-        let reachable = |u: f64| (u * VALUE_LIMIT).log2().ceil().exp2();
-        values.into_iter().map(|u| high.min(reachable(u))).collect()
+        let reachable = values.into_iter().map(|u| (u * VALUE_LIMIT).log2().ceil().exp2());
+        reachable.map(|reachable| high.min(reachable)).collect()
     }
 
     /// The upper limits of a clip's channels: [reachable](Self::reachable_limits) ones for patches that
@@ -147,42 +147,58 @@ impl Needs<'_> {
     pub(super) fn limits(&self, id: NodeId, gate: &Gate, apart: bool) -> Option<Vec<f64>> {
         let (high, patches) = gate.upper.as_ref()?;
         let reachable = self.reachable_limits(id, gate);
-        let pairs = patches.iter().zip(reachable);
-        let limit = |(patch, reachable): (&Patch, f64)| match is_block(*patch) && !(apart && is_large(*patch))
-        {
-            true => reachable,
-            false => f64::from(*high),
-        };
-        Some(pairs.map(limit).collect())
+        let mut limits = Vec::with_capacity(patches.len());
+        for (patch, reachable) in patches.iter().zip(reachable) {
+            limits.push(match is_summed_with_pixels(*patch, apart) {
+                true => reachable,
+                false => f64::from(*high),
+            });
+        }
+        Some(limits)
     }
 
+    /// The largest sum of a channel that the calibration saw, with head-room.
+    fn seen(&self, sums: &[f32], c: usize) -> f64 {
+        f64::from(sums[c]) * self.factor
+    }
+
+    /// Per channel the largest magnitude of the patch sums that are taken with the pixels.
     fn sums(&self, id: NodeId, gate: &Gate, sums: &PatchSums, apart: bool) -> Vec<f64> {
         let shape = self.graph.node(id).shape;
-        let counts = |patch: Patch| is_block(patch) && !(apart && is_large(patch));
-        let lower = |c: usize| match counts(gate.lower[c]) {
-            true => f64::from(sums.lower[c]) * self.factor,
-            false => 0.0,
+        let mut bounds = vec![0.0f64; shape.c];
+        for (c, bound) in bounds.iter_mut().enumerate() {
+            if is_summed_with_pixels(gate.lower[c], apart) {
+                *bound = self.seen(&sums.lower, c);
+            }
+        }
+        let (Some((high, patches)), Some(sums)) = (&gate.upper, &sums.upper) else {
+            return bounds;
         };
-        let (values, limits) = (self.bound(id), self.reachable_limits(id, gate));
-        let upper = |c: usize| {
-            let (Some((high, patches)), Some(sums)) = (&gate.upper, &sums.upper) else {
-                return 0.0;
-            };
-            if !counts(patches[c]) {
-                return 0.0;
+        let high = f64::from(*high);
+        let values = self.bound(id);
+        let limits = self.reachable_limits(id, gate);
+        for c in 0..shape.c {
+            if !is_summed_with_pixels(patches[c], apart) {
+                continue;
             }
             // The sum of x is opened, and the sum of x - high is what decides: both need room.
             let area = largest_area(patches[c], shape);
-            let (shifted, limit) = (f64::from(sums[c]) * self.factor, area * f64::from(*high));
+            let shifted = self.seen(sums, c);
+            let opened = (shifted + area * high).min(area * values[c]);
             // Beside a limit that is out of reach, but not by much, sums are smaller.
-            let decides = match limits[c] < f64::from(*high) {
+            let decides = match limits[c] < high {
                 true => shifted.min(area * (limits[c] + values[c])),
                 false => shifted,
             };
-            decides.max((shifted + limit).min(area * values[c]))
-        };
-        (0..shape.c).map(|c| lower(c).max(upper(c))).collect()
+            bounds[c] = bounds[c].max(decides).max(opened);
+        }
+        bounds
     }
+}
+
+/// Whether the pixels' own accumulator has to make room for the sums over a patch.
+fn is_summed_with_pixels(patch: Patch, apart: bool) -> bool {
+    is_block(patch) && !(apart && is_large(patch))
 }
 
 fn is_block(patch: Patch) -> bool {

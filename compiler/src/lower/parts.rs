@@ -23,7 +23,8 @@
 //! its level is the largest number there is, whatever its scale.
 
 use trefoil_ir::mpc::ACTIVATION_BOUND;
-use trefoil_ir::nn::{NodeId, Op};
+use trefoil_ir::nn::op::class::GateView;
+use trefoil_ir::nn::{Class, NodeId};
 
 use super::channel::source;
 use super::form::{Form, Forms, gate, interpolates};
@@ -75,14 +76,14 @@ impl Own {
     /// Of channels that reach `bound` and should, by their weights, reach `expected`.
     fn new(bound: Vec<f64>, expected: &[f64], slack: f64) -> Self {
         let largest = largest(&bound);
-        let part = |(bound, expected): (&f64, &f64)| {
+        let mut parts = Vec::with_capacity(bound.len());
+        for (bound, expected) in bound.iter().zip(expected) {
             let natural = bound.max(*expected);
-            match natural > 0.0 && largest > 0.0 {
+            parts.push(match natural > 0.0 && largest > 0.0 {
                 true => power_of_two_above(slack * natural / largest).min(1.0),
                 false => 0.0,
-            }
-        };
-        let parts = bound.iter().zip(expected).map(part).collect();
+            });
+        }
         Self {
             largest,
             bound,
@@ -128,7 +129,7 @@ impl Survey<'_> {
         let own = match self.forms.of(id) {
             Form::Absent | Form::Joined => return,
             Form::Activation => {
-                let is_image = matches!(graph.node(id).op, Op::Input(_));
+                let is_image = matches!(graph.node(id).op.class(), Class::Input);
                 is_image.then(|| Own::new(image.to_vec(), image, SLACK))
             }
             Form::Root => (!interpolates(graph, id)).then(|| self.root(id)),
@@ -137,10 +138,14 @@ impl Survey<'_> {
             Some(own) => own.rooms(),
             None => self.moved(id, &self.rooms, 0.0),
         };
-        if let Op::Clip(clip) = &graph.node(id).op {
-            let high = f64::from(clip.high);
-            let limited = |room: &mut f64| *room = room.min(high);
-            self.rooms[id.index()].iter_mut().for_each(limited);
+        if let Class::Gate(GateView {
+            upper: Some((high, _)),
+            ..
+        }) = graph.node(id).op.class()
+        {
+            for room in &mut self.rooms[id.index()] {
+                *room = room.min(f64::from(high));
+            }
         }
         self.own[id.index()] = own;
     }
@@ -148,8 +153,10 @@ impl Survey<'_> {
     /// What the channels of a value have of those that they are made of.
     fn moved(&self, id: NodeId, of: &[Vec<f64>], padding: f64) -> Vec<f64> {
         let graph = self.needs.graph;
-        let value = |c: usize| source(graph, id, c).map_or(padding, |(x, from)| of[x.index()][from]);
-        (0..graph.node(id).shape.c).map(value).collect()
+        let sources = (0..graph.node(id).shape.c).map(|c| source(graph, id, c));
+        sources
+            .map(|source| source.map_or(padding, |(x, from)| of[x.index()][from]))
+            .collect()
     }
 
     fn root(&self, id: NodeId) -> Own {
@@ -170,24 +177,27 @@ impl Survey<'_> {
     fn expected(&self, root: NodeId) -> Vec<f64> {
         let graph = self.needs.graph;
         let mut squares = vec![0.0; graph.node(root).shape.c];
-        let mut add = |offset: usize, more: Vec<f64>| {
-            squares[offset..]
-                .iter_mut()
-                .zip(more)
-                .for_each(|(sum, square)| *sum += square);
-        };
         let tree = Tree::new(graph, self.forms, root);
-        let square = |id: NodeId| -> Vec<f64> { self.rooms[id.index()].iter().map(|r| r * r).collect() };
         for member in &tree.members {
             let operand = graph.inputs(member.node)[0];
             if let Some(weights) = Weights::of(&graph.node(member.node).op) {
-                add(member.offset, weights.squares(&self.rooms[operand.index()]));
+                add(
+                    &mut squares[member.offset..],
+                    &weights.squares(&self.rooms[operand.index()]),
+                );
             } else if linear::pooled_pixels(graph, member.node).is_some() {
-                add(member.offset, square(operand));
+                add(&mut squares[member.offset..], &self.squares(operand));
             }
         }
-        tree.lifted.iter().for_each(|x| add(x.offset, square(x.node)));
+        for operand in &tree.lifted {
+            add(&mut squares[operand.offset..], &self.squares(operand.node));
+        }
         squares.into_iter().map(f64::sqrt).collect()
+    }
+
+    /// The squares of the rooms of a value's channels.
+    fn squares(&self, id: NodeId) -> Vec<f64> {
+        self.rooms[id.index()].iter().map(|room| room * room).collect()
     }
 
     /// Channels that share one part: of values whose scales are the same, or joined by multipliers
@@ -267,6 +277,12 @@ impl Survey<'_> {
     }
 }
 
+fn add(sums: &mut [f64], more: &[f64]) {
+    for (sum, more) in sums.iter_mut().zip(more) {
+        *sum += more;
+    }
+}
+
 /// The next part that is a whole number of steps.
 fn steps(part: f64) -> f64 {
     (STEP.log2() * (part.log2() / STEP.log2()).ceil()).exp2()
@@ -318,8 +334,8 @@ impl Classes {
 
     /// Joins the classes of two channels; only before any part is raised.
     fn join(&mut self, a: (NodeId, usize), b: (NodeId, usize)) {
-        let (a, b) = (self.find(a), self.find(b));
-        self.parent[a] = b;
+        let from = self.find(a);
+        self.parent[from] = self.find(b);
     }
 
     fn raise(&mut self, channel: (NodeId, usize), part: f64) {

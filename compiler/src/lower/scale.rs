@@ -15,9 +15,11 @@
 //! reasons. An interpolation has fixed coefficients, hence the unit of its operand.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use trefoil_ir::mpc::ACTIVATION_BOUND;
-use trefoil_ir::nn::{Graph, NodeId, Op};
+use trefoil_ir::nn::op::class::GateView;
+use trefoil_ir::nn::{Class, Graph, NodeId};
 
 use super::channel::source;
 use super::form::{Form, Forms, interpolates};
@@ -27,7 +29,7 @@ use super::sums::{self, GateSums, Source};
 use super::tree::Tree;
 use super::{LayerError, LowerError, LowerOptions, Warning, linear, warning};
 use crate::calibrate::Calibration;
-use crate::pass::Gate;
+use trefoil_ir::nn::Gate;
 
 /// Scales of a network.
 pub(super) struct Scales {
@@ -37,6 +39,9 @@ pub(super) struct Scales {
     sums: BTreeMap<NodeId, GateSums>,
     limits: BTreeMap<NodeId, Vec<f64>>,
 }
+
+/// Units that all computations below can take.
+const USABLE: Range<f64> = 1e-100..1e100;
 
 /// Bits that a layer may lose to patch sums, or to weights that are large against their sums,
 /// before the user is told.
@@ -123,33 +128,48 @@ fn public_units(graph: &Graph, forms: &Forms) -> Vec<bool> {
     let mut public = vec![false; graph.id_bound()];
     // Users first: whatever is lifted, and all that it is made of at one scale.
     for &id in forms.order().iter().rev() {
-        let learnt = |user: NodeId| match &graph.node(user).op {
-            Op::Conv2d(_) | Op::Linear(_) => false,
-            Op::Clip(_) => true,
-            Op::AvgPool(_) | Op::GlobalAvgPool(_) if forms.of(user) == Form::Joined => true,
-            _ if forms.of(user) == Form::Activation || !sums(graph, user) => public[user.index()],
-            _ => true,
-        };
-        public[id.index()] = id == forms.revealed() || forms.users(graph, id).into_iter().any(learnt);
+        let mut users = forms.users(graph, id).into_iter();
+        public[id.index()] = id == forms.revealed()
+            || users.any(|user| tells(graph, forms, user).unwrap_or(public[user.index()]));
     }
     for &id in forms.order().iter().filter(|&&id| forms.of(id) == Form::Root) {
-        if sums(graph, id) {
+        if is_sum(graph, id) {
             let tree = Tree::new(graph, forms, id);
-            let pools = |op: &Op| matches!(op, Op::AvgPool(_) | Op::GlobalAvgPool(_));
-            let pooled = tree.members.iter().any(|m| pools(&graph.node(m.node).op));
+            let mut members = tree.members.iter();
+            let pooled = members.any(|m| matches!(graph.node(m.node).op.class(), Class::Mean(_)));
             public[id.index()] |= pooled || !tree.lifted.is_empty();
         }
     }
     public
 }
 
+/// Whether the client learns something of the units of what this node uses: `None` if as much as of the
+/// units of its result.
+fn tells(graph: &Graph, forms: &Forms, user: NodeId) -> Option<bool> {
+    match graph.node(user).op.class() {
+        Class::Linear(_) => Some(false),
+        // The level of an upper sign is in units of the operand.
+        Class::Gate(gate) if gate.upper.is_some() => Some(true),
+        Class::Mean(_) if forms.of(user) == Form::Joined => Some(true),
+        Class::Mean(_)
+        | Class::Gate(_)
+        | Class::Max(_)
+        | Class::Add
+        | Class::Move(_)
+        | Class::Resize(_)
+        | Class::Input
+        | Class::PerChannel(_)
+        | Class::Output => {
+            let is_lifted = forms.of(user) != Form::Activation && is_sum(graph, user);
+            is_lifted.then_some(true)
+        }
+    }
+}
+
 /// Whether this accumulator is a sum or moves sums, rather than made of activations by one layer.
-fn sums(graph: &Graph, id: NodeId) -> bool {
-    let layer = matches!(
-        graph.node(id).op,
-        Op::Conv2d(_) | Op::Linear(_) | Op::AvgPool(_) | Op::GlobalAvgPool(_)
-    );
-    !layer && !interpolates(graph, id)
+fn is_sum(graph: &Graph, id: NodeId) -> bool {
+    let is_layer = matches!(graph.node(id).op.class(), Class::Linear(_) | Class::Mean(_));
+    !is_layer && !interpolates(graph, id)
 }
 
 struct Choice<'a> {
@@ -177,8 +197,7 @@ impl Choice<'_> {
     }
 
     fn set(&mut self, id: NodeId, unit: Vec<f64>) -> Result<(), LowerError> {
-        let usable = |u: &f64| (1e-100..1e100).contains(u);
-        if let Some(channel) = unit.iter().position(|u| !usable(u)) {
+        if let Some(channel) = unit.iter().position(|u| !USABLE.contains(u)) {
             return Err(LowerError::at(self.graph, id, LayerError::Range { channel }));
         }
         self.scales.units[id.index()] = unit;
@@ -192,30 +211,40 @@ impl Choice<'_> {
     /// Units of an activation: those of what it is made of. Channels that a pad adds are zero at any
     /// scale: they get the finest of the others.
     fn activation(&self, id: NodeId) -> Vec<f64> {
-        let operand = || match &self.graph.node(id).op {
-            Op::Relu(_) | Op::BlockRelu(_) | Op::Clip(_) => self.scales.gated(self.graph, self.forms, id),
-            _ => self.scales.unit(self.operand(id)),
-        };
-        match &self.graph.node(id).op {
-            Op::Input(_) => self.image(id),
-            Op::Concat(_) | Op::Slice(_) | Op::Pad(_) | Op::Flatten(_) => {
-                let finest = |units: &[f64]| units.iter().fold(f64::INFINITY, |m, u| m.min(*u));
-                let unit = |c: usize| match source(self.graph, id, c) {
-                    Some((operand, from)) => self.scales.unit(operand)[from],
-                    None => finest(operand()),
-                };
-                (0..self.graph.node(id).shape.c).map(unit).collect()
+        match self.graph.node(id).op.class() {
+            Class::Input => self.image(id),
+            Class::Move(_) => self.moved(id),
+            Class::Gate(gate) => self.gated(id, gate),
+            Class::Max(_) | Class::Resize(_) => self.scales.unit(self.operand(id)).to_vec(),
+            Class::Linear(_) | Class::PerChannel(_) | Class::Mean(_) | Class::Add | Class::Output => {
+                unreachable!("the forms have no such activation")
             }
-            Op::Clip(clip) => {
-                let sharp = |c: usize| clip.lower[c].is_pixel() && clip.upper[c].is_pixel();
-                let units = operand().iter().enumerate();
-                let high = f64::from(clip.high);
-                units
-                    .map(|(c, u)| if sharp(c) { of_clipped(high, *u) } else { *u })
-                    .collect()
-            }
-            _ => operand().to_vec(),
         }
+    }
+
+    fn moved(&self, id: NodeId) -> Vec<f64> {
+        let mut units = Vec::new();
+        for c in 0..self.graph.node(id).shape.c {
+            units.push(match source(self.graph, id, c) {
+                Some((operand, from)) => self.scales.unit(operand)[from],
+                None => finest(self.scales.unit(self.operand(id))),
+            });
+        }
+        units
+    }
+
+    fn gated(&self, id: NodeId, gate: GateView<'_>) -> Vec<f64> {
+        let mut units = self.scales.gated(self.graph, self.forms, id).to_vec();
+        let Some((high, upper)) = gate.upper else {
+            return units;
+        };
+        for (c, unit) in units.iter_mut().enumerate() {
+            let is_sharp = upper[c].is_pixel() && gate.lower.is_none_or(|lower| lower[c].is_pixel());
+            if is_sharp {
+                *unit = of_clipped(f64::from(high), *unit);
+            }
+        }
+        units
     }
 
     /// Units of the image. The exact range of its preprocessing, which the client knows, needs no
@@ -232,8 +261,8 @@ impl Choice<'_> {
         } else {
             ROOM_OF_DEAD_LAYER
         };
-        let room = |b: &f64| if *b > 0.0 { *b } else { otherwise };
-        bound.iter().map(|b| room(b) / ACTIVATION_BOUND as f64).collect()
+        let rooms = bound.iter().map(|b| if *b > 0.0 { *b } else { otherwise });
+        rooms.map(|room| room / ACTIVATION_BOUND as f64).collect()
     }
 
     fn root(&mut self, id: NodeId) -> Result<(), LowerError> {
@@ -272,26 +301,23 @@ impl Choice<'_> {
     /// Units of a mean: `2^16 u_x / (n u)` is the largest power of two for which `u` has room.
     fn mean(&self, id: NodeId, pixels: usize, room: &[f64]) -> Result<Vec<f64>, LowerError> {
         let operand = self.scales.unit(self.operand(id));
-        let unit = |(channel, (x, room)): (usize, (&f64, &f64))| {
+        let mut units = Vec::with_capacity(room.len());
+        for (channel, (x, room)) in operand.iter().zip(room).enumerate() {
             let finest = x / pixels as f64;
             let bits = (finest * 65536.0 / room).log2().floor().min(16.0);
             if bits < 0.0 {
-                return Err(LowerError::at(
-                    self.graph,
-                    id,
-                    LayerError::PoolTooLarge { pixels, channel },
-                ));
+                let too_large = LayerError::PoolTooLarge { pixels, channel };
+                return Err(LowerError::at(self.graph, id, too_large));
             }
-            Ok(finest * (16.0 - bits).exp2())
-        };
-        operand.iter().zip(room).enumerate().map(unit).collect()
+            units.push(finest * (16.0 - bits).exp2());
+        }
+        Ok(units)
     }
 
     /// Chooses the scales of the sums that are computed apart.
     fn sums(&mut self, id: NodeId, gates: &[(NodeId, Gate)], source: &Source<'_>) -> Result<(), LowerError> {
         for gate in gates.iter().filter(|(_, gate)| sums::has_large(gate)) {
-            let units = |id: NodeId| self.scales.unit(id);
-            let sums = sums::choose(&self.needs, id, gate, source, units)?;
+            let sums = sums::choose(&self.needs, id, gate, source, |id| self.scales.unit(id))?;
             self.scales.sums.insert(gate.0, sums);
         }
         Ok(())
@@ -370,11 +396,16 @@ impl Choice<'_> {
         self.sums(id, &gates, &Source::Lifted(id))?;
         self.limit(id, &gates, true);
         self.make_room_for_patches(id, &gates, true, &mut room)?;
-        let coarser = |(unit, room): (&f64, &f64)| unit * power_of_two_above((room / unit).max(1.0));
-        let units = before.iter().zip(&room).map(coarser).collect();
+        let pairs = before.iter().zip(&room);
+        let units = pairs.map(|(unit, room)| unit * power_of_two_above((room / unit).max(1.0)));
+        let units = units.collect();
         self.scales.relifted.insert(id, units);
         Ok(())
     }
+}
+
+fn finest(units: &[f64]) -> f64 {
+    units.iter().copied().fold(f64::INFINITY, f64::min)
 }
 
 /// The unit of what a clip makes of values in units of `unit`. Where the limit is a few units, or less

@@ -1,7 +1,7 @@
 //! Which values are never negative, whatever the image: their maxima need a bit less.
 
-use trefoil_ir::Patch;
-use trefoil_ir::nn::{Graph, NodeId, Op};
+use trefoil_ir::geometry::all_pixels;
+use trefoil_ir::nn::{Class, Graph, NodeId};
 
 /// By a node's index: whether its value is provably not negative.
 ///
@@ -10,33 +10,20 @@ use trefoil_ir::nn::{Graph, NodeId, Op};
 pub(super) fn non_negative(graph: &Graph, order: &[NodeId]) -> Vec<bool> {
     let mut known = vec![false; graph.id_bound()];
     for &id in order {
-        let operands = || graph.inputs(id).into_iter().all(|x| known[x.index()]);
-        known[id.index()] = match &graph.node(id).op {
-            Op::Relu(_) => true,
-            Op::BlockRelu(op) => all_pixels(&op.patches) || operands(),
+        known[id.index()] = match graph.node(id).op.class() {
+            Class::Gate(gate) if gate.low != 0.0 => false,
             // With a sign a pixel below, only `high - x` of a negative x is ever added to 0.
-            Op::Clip(op) => all_pixels(&op.lower),
-            Op::MaxPool(_)
-            | Op::AvgPool(_)
-            | Op::GlobalAvgPool(_)
-            | Op::Add(_)
-            | Op::Concat(_)
-            | Op::Slice(_)
-            | Op::Pad(_)
-            | Op::Flatten(_)
-            | Op::Resize(_) => operands(),
-            Op::Input(_)
-            | Op::Conv2d(_)
-            | Op::Linear(_)
-            | Op::BatchNorm(_)
-            | Op::Affine(_)
-            | Op::Clamp(_)
-            | Op::Output(_) => false,
+            Class::Gate(gate) if gate.lower.is_none_or(|lower| all_pixels(lower)) => true,
+            Class::Gate(gate) => gate.upper.is_none() && all_operands(graph, id, &known),
+            Class::Max(_) | Class::Mean(_) | Class::Add | Class::Move(_) | Class::Resize(_) => {
+                all_operands(graph, id, &known)
+            }
+            Class::Input | Class::Linear(_) | Class::PerChannel(_) | Class::Output => false,
         };
     }
     known
 }
 
-fn all_pixels(patches: &[Patch]) -> bool {
-    patches.iter().all(Patch::is_pixel)
+fn all_operands(graph: &Graph, id: NodeId, known: &[bool]) -> bool {
+    graph.inputs(id).into_iter().all(|x| known[x.index()])
 }

@@ -16,14 +16,15 @@
 //! interpolations) is not among them: a gate behind such a one takes its sums from the pixels.
 
 use trefoil_ir::mpc::sums::{SumList, is_large};
-use trefoil_ir::nn::{Graph, NodeId, Op};
+use trefoil_ir::nn::op::class::Move;
+use trefoil_ir::nn::{Class, Graph, NodeId};
 use trefoil_ir::{Patch, Shape};
 
 use super::form::{Forms, interpolates};
 use super::need::{FLOOR, Needs, SUM_LIMIT};
 use super::tree::{Member, Tree};
 use super::{LowerError, linear};
-use crate::pass::Gate;
+use trefoil_ir::nn::Gate;
 
 /// The sums of one gate's large patches.
 #[derive(Clone, Debug, Default)]
@@ -80,24 +81,25 @@ pub(super) fn has_large(gate: &Gate) -> bool {
 /// Whether the sums of a root can be computed apart: if all that joins it is made of activations by
 /// one linear layer, or adds or places channels.
 pub(super) fn summable(graph: &Graph, forms: &Forms, root: NodeId) -> bool {
-    let can_sum = |member: &Member| match &graph.node(member.node).op {
-        Op::Conv2d(_) | Op::Linear(_) | Op::Add(_) | Op::Concat(_) => true,
+    let mut members = Tree::new(graph, forms, root).members.into_iter();
+    !interpolates(graph, root) && members.all(|member| can_sum(graph, member.node))
+}
+
+fn can_sum(graph: &Graph, member: NodeId) -> bool {
+    match graph.node(member).op.class() {
+        Class::Linear(_) | Class::Add | Class::Move(Move::Concat) => true,
         // One multiplier a channel does for all windows.
-        Op::AvgPool(_) | Op::GlobalAvgPool(_) => linear::divisors(graph, member.node)
+        Class::Mean(_) => linear::divisors(graph, member)
             .is_some_and(|divisors| divisors.windows(2).all(|pair| pair[0] == pair[1])),
         // A gate that gates nothing, and a vector that becomes one.
-        Op::Relu(_) | Op::BlockRelu(_) | Op::Clip(_) | Op::Flatten(_) => true,
-        Op::Input(_)
-        | Op::Pad(_)
-        | Op::Slice(_)
-        | Op::Resize(_)
-        | Op::MaxPool(_)
-        | Op::BatchNorm(_)
-        | Op::Affine(_)
-        | Op::Clamp(_)
-        | Op::Output(_) => false,
-    };
-    !interpolates(graph, root) && Tree::new(graph, forms, root).members.iter().all(can_sum)
+        Class::Gate(_) | Class::Move(Move::Flatten) => true,
+        Class::Move(Move::Pad(_) | Move::Slice(_))
+        | Class::Input
+        | Class::Resize(_)
+        | Class::Max(_)
+        | Class::PerChannel(_)
+        | Class::Output => false,
+    }
 }
 
 /// What enters the sums: a root's tree, or one activation that is lifted.
@@ -128,8 +130,9 @@ impl Source<'_> {
 
     /// Whether the client knows multipliers in it.
     fn has_multipliers(&self, graph: &Graph) -> bool {
-        let pooled = |m: &Member| linear::pooled_pixels(graph, m.node).is_some();
-        self.members().iter().any(pooled) || !self.lifted().is_empty()
+        let mut members = self.members().iter();
+        let has_mean = members.any(|m| linear::pooled_pixels(graph, m.node).is_some());
+        has_mean || !self.lifted().is_empty()
     }
 
     /// Where one activation alone enters: what its unit adds to sums, per channel. Multipliers are
@@ -137,13 +140,15 @@ impl Source<'_> {
     fn base<'u>(&self, graph: &Graph, units: impl Fn(NodeId) -> &'u [f64]) -> Option<Vec<f64>> {
         let (operand, pixels) = match self {
             Source::Lifted(node) => (*node, 1),
-            Source::Tree(tree) => match tree.members[..] {
-                [mean] => (
+            Source::Tree(tree) => {
+                let [mean] = tree.members[..] else {
+                    return None;
+                };
+                (
                     graph.inputs(mean.node)[0],
                     linear::pooled_pixels(graph, mean.node)?,
-                ),
-                _ => return None,
-            },
+                )
+            }
         };
         Some(units(operand).iter().map(|u| u / pixels as f64).collect())
     }
@@ -191,22 +196,25 @@ fn make_room<'u>(
     unit: &mut [f64],
     units: &impl Fn(NodeId) -> &'u [f64],
 ) {
-    let mut raise = |offset: usize, smallest: &[f64]| {
-        for ((channel, _), unit) in list.iter().zip(unit.iter_mut()) {
-            let smallest = channel.checked_sub(offset).and_then(|c| smallest.get(c));
-            *unit = smallest.map_or(*unit, |smallest| unit.max(*smallest));
-        }
-    };
     for member in source.members() {
         let operand = graph.inputs(member.node)[0];
         if let Some(weights) = linear::Weights::of(&graph.node(member.node).op) {
-            raise(member.offset, &weights.smallest_units(units(operand)));
+            raise(list, unit, member.offset, &weights.smallest_units(units(operand)));
         } else if linear::pooled_pixels(graph, member.node).is_some() {
-            raise(member.offset, &linear::coarsest(units(operand)));
+            raise(list, unit, member.offset, &linear::coarsest(units(operand)));
         }
     }
     for operand in source.lifted() {
-        raise(operand.offset, &linear::coarsest(units(operand.node)));
+        raise(list, unit, operand.offset, &linear::coarsest(units(operand.node)));
+    }
+}
+
+/// Raises the units of the sums of channels from `offset` on to the smallest ones that these allow.
+fn raise(list: &SumList, unit: &mut [f64], offset: usize, smallest: &[f64]) {
+    for ((channel, _), unit) in list.iter().zip(unit.iter_mut()) {
+        if let Some(smallest) = channel.checked_sub(offset).and_then(|c| smallest.get(c)) {
+            *unit = unit.max(*smallest);
+        }
     }
 }
 

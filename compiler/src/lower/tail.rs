@@ -8,8 +8,10 @@
 //! them.
 
 use trefoil_ir::Shape;
-use trefoil_ir::nn::op::{Output, Resize, Tap};
-use trefoil_ir::nn::{Graph, NodeId, Op};
+use trefoil_ir::geometry::Tap;
+use trefoil_ir::nn::op::class::Move;
+use trefoil_ir::nn::op::{Output, Resize};
+use trefoil_ir::nn::{Class, Graph, NodeId, Op};
 use trefoil_ir::tail::Tail;
 
 /// The end of a graph.
@@ -49,17 +51,24 @@ pub fn split_off(graph: &Graph) -> End {
 
 /// Every node behind this one is in the end already, so it has no user beside them.
 fn belongs_to_end(graph: &Graph, id: NodeId) -> bool {
-    match &graph.node(id).op {
-        Op::Flatten(_) => true,
-        Op::Resize(op) => can_be_undone(op, graph.node(graph.inputs(id)[0]).shape),
-        _ => false,
+    match graph.node(id).op.class() {
+        Class::Move(Move::Flatten) => true,
+        Class::Resize(op) => can_be_undone(op, graph.node(graph.inputs(id)[0]).shape),
+        Class::Move(Move::Concat | Move::Slice(_) | Move::Pad(_))
+        | Class::Input
+        | Class::Linear(_)
+        | Class::PerChannel(_)
+        | Class::Gate(_)
+        | Class::Max(_)
+        | Class::Mean(_)
+        | Class::Add
+        | Class::Output => false,
     }
 }
 
 /// Whether the input follows from the interpolated map.
 fn can_be_undone(resize: &Resize, input: Shape) -> bool {
-    let axis_can = |axis: usize, size: usize| determines_all(&resize.taps(axis, size), size);
-    axis_can(0, input.h) && axis_can(1, input.w)
+    determines_all(&resize.taps(0, input.h), input.h) && determines_all(&resize.taps(1, input.w), input.w)
 }
 
 /// Whether the interpolated points of one axis determine all of its `size` values. Interpolation
@@ -79,7 +88,7 @@ fn determines_all(points: &[Vec<Tap>], size: usize) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use trefoil_ir::nn::op::{Coordinates, ResizeMode};
+    use trefoil_ir::geometry::{Coordinates, ResizeMode};
 
     fn undone(from: [usize; 2], to: [usize; 2], mode: ResizeMode, coordinates: Coordinates) -> bool {
         let scales = [0, 1].map(|i| to[i] as f32 / from[i] as f32);

@@ -5,11 +5,12 @@ mod spread;
 mod structure;
 mod sums;
 
+use trefoil_ir::Verified;
 use trefoil_ir::mpc::emulate::{Emulator, IntMap, Outcome, Rounding};
 use trefoil_ir::mpc::sums::SumList;
 use trefoil_ir::mpc::{Op, Program};
 use trefoil_ir::nn::eval::{self, FeatureMap};
-use trefoil_ir::nn::{Graph, NodeId, Verified};
+use trefoil_ir::nn::{Graph, NodeId};
 
 use super::*;
 use crate::calibrate::calibrate;

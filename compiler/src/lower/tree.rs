@@ -1,6 +1,7 @@
 //! A root's accumulator as a tree: the accumulators that join it, and the activations that enter.
 
-use trefoil_ir::nn::{Graph, NodeId, Op};
+use trefoil_ir::nn::op::class::Move;
+use trefoil_ir::nn::{Class, Graph, NodeId};
 
 use super::form::{Form, Forms};
 
@@ -51,18 +52,33 @@ impl Tree {
 /// Operands of a member that are added up or moved: none of a layer that makes an accumulator of
 /// activations.
 pub(super) fn operands(graph: &Graph, member: Member) -> Vec<Member> {
-    let mut offset = member.offset;
-    let inputs = graph.inputs(member.node);
-    match &graph.node(member.node).op {
-        Op::Conv2d(_) | Op::Linear(_) | Op::AvgPool(_) | Op::GlobalAvgPool(_) => return Vec::new(),
-        Op::Pad(pad) => offset += pad.before[0],
-        _ => {}
-    }
-    let concat = matches!(graph.node(member.node).op, Op::Concat(_));
-    let place = |node: NodeId| {
-        let operand = Member { node, offset };
-        offset += if concat { graph.node(node).shape.c } else { 0 };
-        operand
+    let first = match graph.node(member.node).op.class() {
+        Class::Linear(_) | Class::Mean(_) => return Vec::new(),
+        Class::Move(Move::Pad(pad)) => member.offset + pad.before[0],
+        Class::Move(Move::Concat) => return side_by_side(graph, member),
+        Class::Move(Move::Slice(_) | Move::Flatten)
+        | Class::Add
+        | Class::Gate(_)
+        | Class::Max(_)
+        | Class::Resize(_)
+        | Class::Input
+        | Class::PerChannel(_)
+        | Class::Output => member.offset,
     };
-    inputs.into_iter().map(place).collect()
+    let mut operands = Vec::new();
+    for node in graph.inputs(member.node) {
+        operands.push(Member { node, offset: first });
+    }
+    operands
+}
+
+/// The operands of a concatenation: each behind the channels of the one before.
+fn side_by_side(graph: &Graph, concat: Member) -> Vec<Member> {
+    let mut offset = concat.offset;
+    let mut operands = Vec::new();
+    for node in graph.inputs(concat.node) {
+        operands.push(Member { node, offset });
+        offset += graph.node(node).shape.c;
+    }
+    operands
 }

@@ -4,147 +4,33 @@
 //! once, and the graph is only touched if there are none. A layer all of whose channels are
 //! identities disappears.
 
-use std::collections::BTreeMap;
+use trefoil_ir::nn::{Gate, Graph};
 
-use trefoil_ir::nn::{Graph, NodeId};
-use trefoil_ir::{Patch, Patches, Shape};
-
-use super::assignment::{Assignment, AssignmentError, AssignmentFault, Choice, LayerChoice};
-use super::gate::Gate;
-use super::{Changed, PassError, PassOptions, suggest};
+use super::{Changed, PassError, PassOptions, rewrite};
+use crate::patches;
 
 pub(super) fn run(graph: &mut Graph, options: &PassOptions) -> Result<Changed, PassError> {
     let Some(assignment) = &options.assignment else {
         return Ok(Changed::No);
     };
     let mut changed = Changed::No;
-    for (id, gate) in resolve(graph, assignment)? {
+    for (id, gate) in patches::resolve(graph, assignment)? {
         if Gate::of(graph.node(id)).as_ref() != Some(&gate) {
-            gate.put(graph, id)?;
+            rewrite::put(graph, id, gate)?;
             changed = Changed::Yes;
         }
     }
     Ok(changed)
 }
 
-/// The gates that the assignment makes of the graph's.
-pub(super) fn resolve(
-    graph: &Graph,
-    assignment: &Assignment,
-) -> Result<Vec<(NodeId, Gate)>, AssignmentError> {
-    let gates: BTreeMap<&str, NodeId> = graph
-        .ids()
-        .into_iter()
-        .filter(|&id| Gate::of(graph.node(id)).is_some())
-        .map(|id| (graph.node(id).origin.name.as_str(), id))
-        .collect();
-    let mut faults = Vec::new();
-    let mut resolved = Vec::new();
-    for (name, choice) in assignment.layers() {
-        let Some(&id) = gates.get(name) else {
-            faults.push(AssignmentFault::Unknown {
-                name: name.to_owned(),
-                closest: suggest::closest(name, gates.keys().copied()).map(str::to_owned),
-            });
-            continue;
-        };
-        let mut layer = Layer {
-            name,
-            map: graph.node(id).shape,
-            faults: &mut faults,
-        };
-        if let Some(gate) = Gate::of(graph.node(id)).and_then(|gate| layer.gate(gate, choice)) {
-            resolved.push((id, gate));
-        }
-    }
-    AssignmentError::unless_empty(faults)?;
-    Ok(resolved)
-}
-
-/// One layer while its patches are checked.
-struct Layer<'a> {
-    name: &'a str,
-    map: Shape,
-    faults: &'a mut Vec<AssignmentFault>,
-}
-
-impl Layer<'_> {
-    fn gate(&mut self, gate: Gate, choice: &LayerChoice) -> Option<Gate> {
-        let (lower, upper) = match choice {
-            LayerChoice::Every(all) => (Some(all), Some(all)),
-            LayerChoice::Signs { lower, upper } => {
-                if gate.upper.is_none() {
-                    let name = self.name.to_owned();
-                    self.faults.push(AssignmentFault::OneSign { name });
-                    return None;
-                }
-                (lower.as_ref(), upper.as_ref())
-            }
-        };
-        // One list that serves both signs is checked once, so that its faults come once.
-        let below = self.patches(lower);
-        let above = match gate.upper {
-            None => None,
-            Some((high, _)) if lower == upper => Some((high, below.clone()?)),
-            Some((high, _)) => Some((high, self.patches(upper)?)),
-        };
-        Some(Gate {
-            low: gate.low,
-            lower: below?,
-            upper: above,
-        })
-    }
-
-    fn patches(&mut self, choice: Option<&Choice>) -> Option<Patches> {
-        let channels = self.map.c;
-        let pairs = match choice {
-            None => vec![[1, 1]; channels],
-            Some(Choice::All(pair)) => vec![*pair; channels],
-            Some(Choice::PerChannel(pairs)) => pairs.clone(),
-        };
-        if pairs.len() != channels {
-            self.faults.push(AssignmentFault::Channels {
-                name: self.name.to_owned(),
-                given: pairs.len(),
-                channels,
-            });
-            return None;
-        }
-        let patches = pairs.iter().enumerate().map(|(c, pair)| self.patch(c, *pair));
-        match patches.collect() {
-            Ok(patches) => Some(patches),
-            Err(fault) => {
-                self.faults.push(fault);
-                None
-            }
-        }
-    }
-
-    fn patch(&self, channel: usize, pair: [u64; 2]) -> Result<Patch, AssignmentFault> {
-        let name = self.name.to_owned();
-        let too_large = || AssignmentFault::TooLarge {
-            name: name.clone(),
-            channel,
-            pair,
-            map: [self.map.h, self.map.w],
-        };
-        let [Ok(h), Ok(w)] = pair.map(u16::try_from) else {
-            return Err(too_large());
-        };
-        match Patch::from_pair([h, w]) {
-            None => Err(AssignmentFault::Empty { name, channel, pair }),
-            Some(patch) if !patch.fits(self.map) => Err(too_large()),
-            Some(patch) => Ok(patch),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use trefoil_ir::nn::Op;
+    use trefoil_ir::{Patch, Shape};
 
     use super::*;
     use crate::pass::testing::{Net, find};
+    use crate::patches::Assignment;
 
     fn assign(graph: &mut Graph, text: &str) -> Result<Changed, PassError> {
         let options = PassOptions {

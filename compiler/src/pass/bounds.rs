@@ -1,8 +1,7 @@
 //! Bounds of values that hold whatever the image.
 
-use trefoil_ir::nn::{Graph, NodeId, Op};
-
-use super::gate::Gate;
+use trefoil_ir::geometry::all_pixels;
+use trefoil_ir::nn::{Class, Gate, Graph, NodeId};
 
 /// What is proved of a value.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -38,25 +37,15 @@ fn bounds_of(graph: &Graph, id: NodeId, table: &[Bounds]) -> Bounds {
         return Bounds::default();
     };
     let node = graph.node(id);
-    match &node.op {
-        Op::Relu(_) | Op::BlockRelu(_) | Op::Clip(_) | Op::Clamp(_) => {
-            Gate::of(node).map_or(operands, |g| gated(&g, operands))
-        }
+    match node.op.class() {
+        Class::Gate(_) => Gate::of(node).map_or(operands, |g| gated(&g, operands)),
         // Maxima, means and choices of pixels; the zeros of a pad lie within both bounds.
-        Op::MaxPool(_)
-        | Op::AvgPool(_)
-        | Op::GlobalAvgPool(_)
-        | Op::Concat(_)
-        | Op::Slice(_)
-        | Op::Pad(_)
-        | Op::Flatten(_)
-        | Op::Resize(_)
-        | Op::Output(_) => operands,
-        Op::Add(_) => Bounds {
+        Class::Max(_) | Class::Mean(_) | Class::Move(_) | Class::Resize(_) | Class::Output => operands,
+        Class::Add => Bounds {
             at_most: None,
             ..operands
         },
-        Op::Input(_) | Op::Conv2d(_) | Op::Linear(_) | Op::BatchNorm(_) | Op::Affine(_) => Bounds::default(),
+        Class::Input | Class::Linear(_) | Class::PerChannel(_) => Bounds::default(),
     }
 }
 
@@ -67,17 +56,17 @@ fn gated(gate: &Gate, operand: Bounds) -> Bounds {
     if gate.low != 0.0 {
         return Bounds {
             // x and both limits are positive, and shared signs choose among sums of them.
-            non_negative: gate.low > 0.0 && gate.lower.iter().all(|p| p.is_pixel()),
+            non_negative: gate.low > 0.0 && all_pixels(&gate.lower),
             at_most: None,
         };
     }
     let at_most = match &gate.upper {
         None => operand.at_most,
-        Some((high, patches)) if patches.iter().all(|p| p.is_pixel()) => Some(*high),
+        Some((high, patches)) if all_pixels(patches) => Some(*high),
         Some(_) => None,
     };
     Bounds {
-        non_negative: operand.non_negative || gate.lower.iter().all(|p| p.is_pixel()),
+        non_negative: operand.non_negative || all_pixels(&gate.lower),
         at_most,
     }
 }

@@ -8,13 +8,13 @@
 //!
 //! `add %1 %1` stays: adding shares is free, a factor of two would be a secret weight.
 
-use trefoil_ir::nn::op::{Affine, AvgPool, Axis, GlobalAvgPool, Pad, Resize, Slice};
-use trefoil_ir::nn::{Graph, NodeId, Op};
-use trefoil_ir::{Patch, Shape, Window};
+use trefoil_ir::nn::op::class::{Mean, Move, PerChannel};
+use trefoil_ir::nn::op::{Affine, AvgPool, GlobalAvgPool, Pad, Resize, Slice};
+use trefoil_ir::nn::{Class, Gate, Graph, NodeId, Op};
+use trefoil_ir::{Axis, Patch, Shape, Window};
 
 use super::bounds::{Bounds, bounds};
-use super::gate::Gate;
-use super::rewrite::{bypass, only_user, sweep};
+use super::rewrite::{bypass, only_user, put, sweep};
 use super::{Changed, PassError, PassOptions};
 
 pub(super) fn run(graph: &mut Graph, _: &PassOptions) -> Result<Changed, PassError> {
@@ -36,27 +36,7 @@ fn local(graph: &mut Graph, id: NodeId) -> Result<bool, PassError> {
         return Ok(false);
     };
     let shape = graph.node(operand).shape;
-    let keeps_everything = match &graph.node(id).op {
-        Op::Concat(_) => graph.inputs(id).len() == 1,
-        Op::Flatten(_) | Op::GlobalAvgPool(_) => shape.plane() == 1,
-        Op::Pad(op) => op.before == [0; 3] && op.after == [0; 3],
-        Op::Slice(op) => op.count == op.axis.size(shape),
-        Op::MaxPool(op) => op.window == Window::dense([1, 1]),
-        Op::AvgPool(op) => op.window == Window::dense([1, 1]),
-        Op::Resize(op) => copies(op, shape),
-        Op::Affine(op) => is_identity(op),
-        Op::Input(_)
-        | Op::Conv2d(_)
-        | Op::Linear(_)
-        | Op::BatchNorm(_)
-        | Op::Relu(_)
-        | Op::BlockRelu(_)
-        | Op::Clip(_)
-        | Op::Clamp(_)
-        | Op::Add(_)
-        | Op::Output(_) => false,
-    };
-    if keeps_everything {
+    if keeps_everything(graph, id, shape) {
         bypass(graph, id);
         return Ok(true);
     }
@@ -66,21 +46,41 @@ fn local(graph: &mut Graph, id: NodeId) -> Result<bool, PassError> {
         || pool_of_everything(graph, id)?)
 }
 
+/// Whether the node's value is its operand's, whose shape is given. Gates are judged by
+/// [bounds](gates).
+fn keeps_everything(graph: &Graph, id: NodeId, shape: Shape) -> bool {
+    match graph.node(id).op.class() {
+        Class::Move(Move::Concat) => graph.inputs(id).len() == 1,
+        Class::Move(Move::Flatten) => shape.plane() == 1,
+        Class::Move(Move::Pad(op)) => op.before == [0; 3] && op.after == [0; 3],
+        Class::Move(Move::Slice(op)) => op.count == op.axis.size(shape),
+        Class::Max(window) => *window == Window::dense([1, 1]),
+        Class::Mean(mean) => mean.window(shape) == Window::dense([1, 1]),
+        Class::Resize(op) => copies(op, shape),
+        Class::PerChannel(PerChannel::Affine(op)) => is_identity(op),
+        Class::PerChannel(PerChannel::BatchNorm(_))
+        | Class::Input
+        | Class::Linear(_)
+        | Class::Gate(_)
+        | Class::Add
+        | Class::Output => false,
+    }
+}
+
 fn is_identity(op: &Affine) -> bool {
     op.scale.values().iter().all(|s| *s == 1.0) && op.bias.values().iter().all(|b| *b == 0.0)
 }
 
 /// Whether every output pixel of a resize is the input pixel at its place.
 fn copies(op: &Resize, map: Shape) -> bool {
-    let copies_axis = |axis: usize, size: usize| {
-        op.size[axis] == size
-            && op
-                .taps(axis, size)
-                .iter()
-                .enumerate()
-                .all(|(at, taps)| matches!(taps[..], [tap] if tap.index == at && tap.weight == 1.0))
-    };
-    copies_axis(0, map.h) && copies_axis(1, map.w)
+    copies_axis(op, 0, map.h) && copies_axis(op, 1, map.w)
+}
+
+fn copies_axis(op: &Resize, axis: usize, size: usize) -> bool {
+    let taps = op.taps(axis, size);
+    let mut pixels = taps.iter().enumerate();
+    op.size[axis] == size
+        && pixels.all(|(at, taps)| matches!(taps[..], [tap] if tap.index == at && tap.weight == 1.0))
 }
 
 /// A slice of a slice of the same axis.
@@ -107,10 +107,9 @@ fn merge_pads(graph: &mut Graph, id: NodeId) -> Result<bool, PassError> {
     let (Op::Pad(outer), Op::Pad(inner)) = (&graph.node(id).op, &graph.node(before).op) else {
         return Ok(false);
     };
-    let sum = |a: [usize; 3], b: [usize; 3]| [0, 1, 2].map(|i| a[i] + b[i]);
     let merged = Pad {
-        before: sum(outer.before, inner.before),
-        after: sum(outer.after, inner.after),
+        before: [0, 1, 2].map(|i| outer.before[i] + inner.before[i]),
+        after: [0, 1, 2].map(|i| outer.after[i] + inner.after[i]),
     };
     replace_over(graph, id, before, merged)
 }
@@ -128,27 +127,40 @@ fn replace_over(graph: &mut Graph, id: NodeId, before: NodeId, op: impl Into<Op>
 
 /// A pool over windows of one pixel only picks rows and columns (the shortcuts of some ResNets).
 fn pool_to_slices(graph: &mut Graph, id: NodeId) -> Result<bool, PassError> {
-    let window = match &graph.node(id).op {
-        Op::MaxPool(op) => &op.window,
-        Op::AvgPool(op) => &op.window,
-        _ => return Ok(false),
+    let window = match graph.node(id).op.class() {
+        Class::Max(window) => window,
+        Class::Mean(Mean::Windows(op)) => &op.window,
+        Class::Mean(Mean::Map)
+        | Class::Input
+        | Class::Linear(_)
+        | Class::PerChannel(_)
+        | Class::Gate(_)
+        | Class::Add
+        | Class::Move(_)
+        | Class::Resize(_)
+        | Class::Output => return Ok(false),
     };
     if window.kernel != [1, 1] || window.pads != [0; 4] {
         return Ok(false);
     }
-    let stride = window.stride;
-    let (node, operand) = (graph.node(id), graph.inputs(id)[0]);
-    let every = |axis: Axis, step: usize| Slice {
+    let [down, across] = window.stride;
+    let node = graph.node(id);
+    let rows = every(down, Axis::H, node.shape);
+    let columns = every(across, Axis::W, node.shape);
+    let origin = node.origin.clone();
+    let rows = graph.add(rows, &graph.inputs(id), origin)?;
+    graph.replace(id, columns, &[rows])?;
+    Ok(true)
+}
+
+/// Every `step`-th index of an axis, as many as a result of this shape has.
+fn every(step: usize, axis: Axis, result: Shape) -> Slice {
+    Slice {
         axis,
         start: 0,
         step,
-        count: axis.size(node.shape),
-    };
-    let (rows, columns) = (every(Axis::H, stride[0]), every(Axis::W, stride[1]));
-    let origin = node.origin.clone();
-    let rows = graph.add(rows, &[operand], origin)?;
-    graph.replace(id, columns, &[rows])?;
-    Ok(true)
+        count: axis.size(result),
+    }
 }
 
 /// An average over one window that is the whole map.
@@ -166,13 +178,16 @@ fn pool_of_everything(graph: &mut Graph, id: NodeId) -> Result<bool, PassError> 
 }
 
 fn covers(op: &AvgPool, map: Shape) -> bool {
-    let reads_all = |axis: usize, size: usize| {
-        let taps = 0..op.window.kernel[axis];
-        taps.filter_map(|tap| op.window.source(axis, 0, tap, size))
-            .count()
-            == size
-    };
-    reads_all(0, map.h) && reads_all(1, map.w) && op.divisors(map, [1, 1]) == [map.plane()]
+    reads_all(&op.window, 0, map.h)
+        && reads_all(&op.window, 1, map.w)
+        && op.divisors(map, [1, 1]) == [map.plane()]
+}
+
+/// Whether the first window reads a whole axis of this size.
+fn reads_all(window: &Window, axis: usize, size: usize) -> bool {
+    let taps = 0..window.kernel[axis];
+    let read = taps.filter(|&tap| window.source(axis, 0, tap, size).is_some());
+    read.count() == size
 }
 
 /// A node that computes what a node before it computes already.
@@ -205,13 +220,11 @@ fn gates(graph: &mut Graph) -> Result<Changed, PassError> {
 }
 
 fn gate(graph: &mut Graph, id: NodeId, bounds: &[Bounds]) -> Result<bool, PassError> {
-    // Gates with another lower limit are there only while values are measured.
-    let from_zero = |id: NodeId| Gate::of(graph.node(id)).filter(|gate| gate.low == 0.0);
-    let Some(mut gate) = from_zero(id) else {
+    let Some(mut gate) = gate_from_zero(graph, id) else {
         return Ok(false);
     };
     let operand = graph.inputs(id)[0];
-    let before = from_zero(operand);
+    let before = gate_from_zero(graph, operand);
     if only_user(graph, operand).is_some() && before.as_ref().is_some_and(|b| does_its_work(&gate, b)) {
         bypass(graph, operand);
         return Ok(true);
@@ -229,8 +242,13 @@ fn gate(graph: &mut Graph, id: NodeId, bounds: &[Bounds]) -> Result<bool, PassEr
     if gate.clone().into_op().as_ref() == Some(&graph.node(id).op) {
         return Ok(false);
     }
-    gate.put(graph, id)?;
+    put(graph, id, gate)?;
     Ok(true)
+}
+
+/// The gate that a node is. Those with another lower limit are there only while values are measured.
+fn gate_from_zero(graph: &Graph, id: NodeId) -> Option<Gate> {
+    Gate::of(graph.node(id)).filter(|gate| gate.low == 0.0)
 }
 
 /// Whether `clip` makes the pixelwise gate right before it superfluous.
@@ -244,7 +262,8 @@ fn does_its_work(clip: &Gate, before: &Gate) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use trefoil_ir::nn::op::{Clip, Coordinates, ResizeMode};
+    use trefoil_ir::geometry::{Coordinates, ResizeMode};
+    use trefoil_ir::nn::op::Clip;
 
     use super::*;
     use crate::pass::testing::{Net, evaluate_equal, ops};

@@ -3,12 +3,15 @@
 use std::fmt;
 
 use thiserror::Error;
-use trefoil_ir::nn::{Diagnostic, Graph, Verified};
+use trefoil_ir::Verified;
+use trefoil_ir::nn::{Diagnostic, Graph};
 
 use super::{
-    Assignment, Changed, PassError, PassOptions, affine_to_conv, assign, drop_redundant, fold_batch_norm,
-    merge_pads, move_relu, normal_form, relu6_as_relu, settle_clamps,
+    Changed, PassError, PassOptions, affine_to_conv, assign, drop_redundant, fold_batch_norm, merge_pads,
+    move_relu, normal_form, relu6_as_relu, settle_clamps,
 };
+
+use crate::patches::Assignment;
 
 /// A pass: its name, what it is for, and the function.
 pub struct Pass {
@@ -197,14 +200,17 @@ pub enum Cause {
 
 impl Cause {
     fn broken(graph: &Graph, faults: &[Diagnostic]) -> Self {
-        let line = |fault: &Diagnostic| match fault.node {
-            Some(id) => {
-                let node = graph.node(id);
-                format!("  {} \"{}\": {fault}", node.op.name(), node.origin.name)
-            }
-            None => format!("  {fault}"),
-        };
-        Self::Broken(faults.iter().map(line).collect())
+        Self::Broken(faults.iter().map(|fault| line(graph, fault)).collect())
+    }
+}
+
+fn line(graph: &Graph, fault: &Diagnostic) -> String {
+    match fault.node {
+        Some(id) => {
+            let node = graph.node(id);
+            format!("  {} \"{}\": {fault}", node.op.name(), node.origin.name)
+        }
+        None => format!("  {fault}"),
     }
 }
 
@@ -233,13 +239,14 @@ impl<'a> Dump<'a> {
         names: &[S],
         show: impl FnMut(&'static str, &Graph) + 'a,
     ) -> Result<Self, UnknownPass> {
-        let find = |name: &S| {
+        let mut after = Vec::with_capacity(names.len());
+        for name in names {
             let name = name.as_ref();
-            let known = PASSES.iter().find(|p| p.name == name);
-            known.map(|p| p.name).ok_or_else(|| UnknownPass(name.to_owned()))
-        };
+            let pass = PASSES.iter().find(|pass| pass.name == name);
+            after.push(pass.ok_or_else(|| UnknownPass(name.to_owned()))?.name);
+        }
         Ok(Self {
-            after: names.iter().map(find).collect::<Result<_, _>>()?,
+            after,
             show: Box::new(show),
         })
     }

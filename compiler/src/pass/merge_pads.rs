@@ -5,8 +5,9 @@
 //! zeros only on a value that is never negative, behind a ReLU: there each window holds a pixel that
 //! is at least zero. Pads of channels stay.
 
+use trefoil_ir::nn::op::class::{Layer, Mean};
 use trefoil_ir::nn::op::{AvgPool, Conv2d, MaxPool, Pad};
-use trefoil_ir::nn::{Graph, NodeId, Op};
+use trefoil_ir::nn::{Class, Graph, NodeId, Op};
 use trefoil_ir::{Shape, Window};
 
 use super::bounds::{Bounds, bounds};
@@ -38,20 +39,38 @@ fn merged(graph: &Graph, id: NodeId, bounds: &[Bounds]) -> Option<(Op, NodeId)> 
     };
     let source = graph.inputs(before)[0];
     let map = graph.node(source).shape;
-    let op = match &graph.node(id).op {
-        Op::Conv2d(op) => Op::from(Conv2d {
-            window: widened(&op.window, pad)?,
-            ..op.clone()
+    let op = match graph.node(id).op.class() {
+        Class::Linear(layer) => convolved(layer, pad)?.into(),
+        Class::Mean(Mean::Windows(op)) => averaged(op, pad, map)?.into(),
+        Class::Max(window) if bounds[source.index()].non_negative => Op::from(MaxPool {
+            window: widened(window, pad)?,
         }),
-        Op::AvgPool(op) => averaged(op, pad, map)?.into(),
-        Op::MaxPool(op) if bounds[source.index()].non_negative => Op::from(MaxPool {
-            window: widened(&op.window, pad)?,
-        }),
-        _ => return None,
+        // A mean of the whole map would divide by the pad's pixels, too, and no window says so.
+        Class::Mean(Mean::Map) | Class::Max(_) => return None,
+        Class::Input
+        | Class::PerChannel(_)
+        | Class::Gate(_)
+        | Class::Add
+        | Class::Move(_)
+        | Class::Resize(_)
+        | Class::Output => return None,
     };
     // A window that would lie in the padding altogether is refused here.
     let fits = op.infer(&[map]).is_ok_and(|shape| shape == graph.node(id).shape);
     fits.then_some((op, source))
+}
+
+/// The convolution that pads by itself. (A fully connected layer has no pad before it that could join:
+/// its map is one pixel.)
+fn convolved(layer: Layer<'_>, pad: &Pad) -> Option<Conv2d> {
+    let is_map = layer.weight.dims().len() == 4;
+    is_map.then_some(())?;
+    Some(Conv2d {
+        window: widened(&layer.window, pad)?,
+        weight: layer.weight.clone(),
+        bias: layer.bias.cloned(),
+        groups: layer.groups,
+    })
 }
 
 /// The window with the pad's rows and columns, unless the pad has channels or one side would reach

@@ -12,42 +12,34 @@
 //!
 //! Every pass but `relu6_as_relu` and `assign` keeps the graph's meaning in exact arithmetic, and
 //! the tests hold each to that on random graphs. Constants are combined in f64 and rounded once.
-//!
-//! [`count`] says what a graph costs in DReLUs, comparisons and multiplications.
+
+#![cfg_attr(not(test), warn(clippy::wildcard_enum_match_arm))]
 
 mod affine_to_conv;
 mod assign;
-mod assignment;
 mod bounds;
-pub mod count;
 mod drop_redundant;
 mod fold_batch_norm;
-mod gate;
 mod manager;
 mod merge_pads;
 mod move_relu;
 mod normal_form;
-mod patched;
 mod relu6_as_relu;
 mod rewrite;
 mod settle_clamps;
-mod suggest;
 #[cfg(test)]
 pub(crate) mod testing;
 
-pub(crate) use assignment::Entries;
-pub use assignment::{Assignment, AssignmentError, AssignmentFault, Choice, LayerChoice};
-pub use gate::Gate;
 pub use manager::{
     Cause, Dump, PASSES, Pass, PassFailure, Passed, UnknownPass, run, run_for_profile, run_for_ranges,
 };
-pub(crate) use patched::patches_by_name;
-pub use patched::{assignment_for_imported, with_patches};
 pub(crate) use settle_clamps::with_shifted_patches;
 pub use settle_clamps::{Foreseen, Interval, open_gates};
 
 use thiserror::Error;
 use trefoil_ir::nn::{Graph, GraphError, NodeId};
+
+use crate::patches::{Assignment, AssignmentError};
 
 /// What the user may choose.
 #[derive(Clone, Debug, Default)]

@@ -6,16 +6,16 @@
 //! behind the pool, under the layer's own name. A max-pool of a concatenation goes before it where
 //! that lets a gate move.
 //!
-//! DReLUs are still counted on the imported map: see [`count`](super::count).
+//! DReLUs are still counted on the imported map: see [`count`](crate::patches::count).
 
 use trefoil_ir::Patch;
 use trefoil_ir::nn::op::Concat;
-use trefoil_ir::nn::{Graph, NodeId, Op, Origin};
+use trefoil_ir::nn::op::class::Move;
+use trefoil_ir::nn::{Class, Gate, Graph, NodeId, Op, Origin};
 
-use super::count::{BLOCKS_SUFFIX, counted_map};
-use super::gate::Gate;
-use super::rewrite::{only_user, sweep};
+use super::rewrite::{only_user, put, sweep};
 use super::{Changed, PassError, PassOptions};
+use crate::patches::count::{BLOCKS_SUFFIX, counted_map};
 
 pub(super) fn run(graph: &mut Graph, _: &PassOptions) -> Result<Changed, PassError> {
     sweep(graph, |graph, id| {
@@ -30,7 +30,7 @@ fn move_before_concat(graph: &mut Graph, pool: NodeId) -> Result<bool, PassError
     };
     let concat = graph.inputs(pool)[0];
     let operands = graph.inputs(concat);
-    let worthwhile = matches!(graph.node(concat).op, Op::Concat(_))
+    let worthwhile = matches!(graph.node(concat).op.class(), Class::Move(Move::Concat))
         && only_user(graph, concat).is_some()
         && operands.iter().any(|&gate| movable(graph, gate).is_some());
     if !worthwhile {
@@ -49,7 +49,7 @@ fn move_before_concat(graph: &mut Graph, pool: NodeId) -> Result<bool, PassError
 
 /// Puts what can move of the gate before a max-pool behind it.
 fn swap(graph: &mut Graph, pool: NodeId) -> Result<bool, PassError> {
-    if !matches!(graph.node(pool).op, Op::MaxPool(_)) {
+    if !matches!(graph.node(pool).op.class(), Class::Max(_)) {
         return Ok(false);
     }
     let gate = graph.inputs(pool)[0];
@@ -62,7 +62,7 @@ fn swap(graph: &mut Graph, pool: NodeId) -> Result<bool, PassError> {
         counted_on: Some(counted_map(node)),
     };
     graph.node_mut(gate).origin.name.push_str(BLOCKS_SUFFIX);
-    before.put(graph, gate)?;
+    put(graph, gate, before)?;
     graph.node_mut(pool).range = None;
     if let Some(op) = behind.into_op() {
         let moved = graph.add(op, &[pool], origin)?;
@@ -98,14 +98,13 @@ fn movable(graph: &Graph, id: NodeId) -> Option<Split> {
         };
         cleared.clear(c);
     }
-    let is_free = |name: &str| {
-        graph
-            .ids()
-            .iter()
-            .all(|&other| graph.node(other).origin.name != name)
-    };
     let something_moves = split.behind.clone().into_op().is_some();
-    (something_moves && is_free(&format!("{}{BLOCKS_SUFFIX}", node.origin.name))).then_some(split)
+    let second_name = format!("{}{BLOCKS_SUFFIX}", node.origin.name);
+    let is_free = graph
+        .ids()
+        .iter()
+        .all(|&other| graph.node(other).origin.name != second_name);
+    (something_moves && is_free).then_some(split)
 }
 
 #[cfg(test)]
@@ -115,8 +114,8 @@ mod tests {
     use trefoil_ir::{Shape, Window};
 
     use super::*;
-    use crate::pass::count::count;
     use crate::pass::testing::{Net, config, evaluate_equal, ops};
+    use crate::patches::count::count;
 
     fn pool() -> Window {
         Window {

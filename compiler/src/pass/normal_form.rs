@@ -8,10 +8,9 @@
 //! - every convolution and linear layer has a bias.
 
 use trefoil_ir::Tensor;
-use trefoil_ir::nn::{Graph, NodeId, Op};
+use trefoil_ir::nn::{Class, Gate, Graph, NodeId};
 
-use super::gate::Gate;
-use super::rewrite::sweep;
+use super::rewrite::{put, sweep};
 use super::{Changed, PassError, PassOptions};
 
 pub(super) fn run(graph: &mut Graph, _: &PassOptions) -> Result<Changed, PassError> {
@@ -24,28 +23,25 @@ pub(super) fn run(graph: &mut Graph, _: &PassOptions) -> Result<Changed, PassErr
 }
 
 fn check(graph: &Graph, id: NodeId) -> Result<(), PassError> {
-    match &graph.node(id).op {
-        Op::BatchNorm(_) | Op::Affine(_) | Op::Clamp(_) => Err(PassError::unsupported(
+    let is_left_over = match graph.node(id).op.class() {
+        Class::PerChannel(_) => true,
+        Class::Gate(gate) => gate.low != 0.0,
+        Class::Input
+        | Class::Linear(_)
+        | Class::Max(_)
+        | Class::Mean(_)
+        | Class::Add
+        | Class::Move(_)
+        | Class::Resize(_)
+        | Class::Output => false,
+    };
+    match is_left_over {
+        true => Err(PassError::unsupported(
             graph,
             id,
             "an affine map or clamp is left that an earlier pass should have replaced; please report this network",
         )),
-        Op::Input(_)
-        | Op::Conv2d(_)
-        | Op::Linear(_)
-        | Op::Relu(_)
-        | Op::BlockRelu(_)
-        | Op::Clip(_)
-        | Op::MaxPool(_)
-        | Op::AvgPool(_)
-        | Op::GlobalAvgPool(_)
-        | Op::Add(_)
-        | Op::Concat(_)
-        | Op::Slice(_)
-        | Op::Pad(_)
-        | Op::Flatten(_)
-        | Op::Resize(_)
-        | Op::Output(_) => Ok(()),
+        false => Ok(()),
     }
 }
 
@@ -54,24 +50,25 @@ fn simplify_gate(graph: &mut Graph, id: NodeId) -> Result<bool, PassError> {
     let Some(gate) = Gate::of(node).filter(|g| g.clone().into_op().as_ref() != Some(&node.op)) else {
         return Ok(false);
     };
-    gate.put(graph, id)?;
+    put(graph, id, gate)?;
     Ok(true)
 }
 
 fn add_bias(graph: &mut Graph, id: NodeId) -> bool {
     let channels = graph.node(id).shape.c;
-    let bias = match &mut graph.node_mut(id).op {
-        Op::Conv2d(op) => &mut op.bias,
-        Op::Linear(op) => &mut op.bias,
-        _ => return false,
+    let Some(layer) = graph.node_mut(id).op.layer_mut() else {
+        return false;
     };
-    let missing = bias.is_none();
-    bias.get_or_insert_with(|| Tensor::vector(vec![0.0; channels]));
+    let missing = layer.bias.is_none();
+    layer
+        .bias
+        .get_or_insert_with(|| Tensor::vector(vec![0.0; channels]));
     missing
 }
 
 #[cfg(test)]
 mod tests {
+    use trefoil_ir::nn::Op;
     use trefoil_ir::nn::op::Clip;
     use trefoil_ir::{Patch, Shape};
 

@@ -3,9 +3,8 @@
 //! The first pass, so that an assignment sees ReLUs only. It changes what the network computes
 //! wherever a value passes the upper limit, and runs only if asked.
 
-use trefoil_ir::nn::Graph;
+use trefoil_ir::nn::{Gate, Graph};
 
-use super::gate::Gate;
 use super::{Changed, PassError, PassOptions, rewrite};
 
 pub(super) fn run(graph: &mut Graph, options: &PassOptions) -> Result<Changed, PassError> {
@@ -16,7 +15,7 @@ pub(super) fn run(graph: &mut Graph, options: &PassOptions) -> Result<Changed, P
         let Some(gate) = Gate::of(graph.node(id)).filter(|g| g.upper.is_some()) else {
             return Ok(false);
         };
-        gate.without_upper().put(graph, id)?;
+        rewrite::put(graph, id, gate.without_upper())?;
         Ok(true)
     })
 }

@@ -1,6 +1,6 @@
 //! What the rewriting passes have in common.
 
-use trefoil_ir::nn::{Graph, NodeId};
+use trefoil_ir::nn::{Gate, Graph, GraphError, NodeId};
 
 use super::{Changed, PassError};
 
@@ -34,8 +34,22 @@ pub(super) fn bypass(graph: &mut Graph, id: NodeId) {
 
 /// The node that alone uses this value, as one operand.
 pub(super) fn only_user(graph: &Graph, id: NodeId) -> Option<NodeId> {
-    match graph.users(id)[..] {
-        [user] => Some(user),
-        _ => None,
+    let [user] = graph.users(id)[..] else {
+        return None;
+    };
+    Some(user)
+}
+
+/// Makes node `id` this gate, or removes the node if nothing is gated.
+pub(super) fn put(graph: &mut Graph, id: NodeId, gate: Gate) -> Result<(), GraphError> {
+    match gate.into_op() {
+        Some(op) => {
+            let inputs = graph.inputs(id);
+            graph.replace(id, op, &inputs)
+        }
+        None => {
+            bypass(graph, id);
+            Ok(())
+        }
     }
 }

@@ -9,12 +9,12 @@
 
 use std::collections::BTreeMap;
 
+use trefoil_ir::geometry::all_identities;
 use trefoil_ir::nn::op::Affine;
-use trefoil_ir::nn::{Graph, GraphError, NodeId, Op, Origin};
+use trefoil_ir::nn::{Class, Gate, Graph, GraphError, NodeId, Op, Origin};
 use trefoil_ir::{Patch, Patches, Tensor};
 
-use super::gate::Gate;
-use super::rewrite;
+use super::rewrite::{self, put};
 use super::{Changed, PassError, PassOptions};
 
 /// Between which numbers a value is foreseen to lie, head-room included.
@@ -35,12 +35,20 @@ const FAR: f32 = 1000.0;
 
 /// The gates that this pass settles, and of whose operands something has to be foreseen.
 pub fn open_gates(graph: &Graph) -> Vec<NodeId> {
-    let is_open = |id: &NodeId| match &graph.node(*id).op {
-        Op::Clamp(_) => true,
-        Op::Clip(clip) => clip.high >= FAR,
-        _ => false,
+    let mut open = graph.order();
+    open.retain(|id| {
+        let op = &graph.node(*id).op;
+        matches!(op, Op::Clamp(_)) || is_far_clip(op)
+    });
+    open
+}
+
+/// Whether a gate from zero has an upper limit that nothing is limited to on purpose.
+fn is_far_clip(op: &Op) -> bool {
+    let Class::Gate(gate) = op.class() else {
+        return false;
     };
-    graph.order().into_iter().filter(is_open).collect()
+    gate.low == 0.0 && gate.upper.is_some_and(|(high, _)| high >= FAR)
 }
 
 pub(super) fn run(graph: &mut Graph, options: &PassOptions) -> Result<Changed, PassError> {
@@ -77,18 +85,18 @@ fn within(mut gate: Gate, seen: Interval) -> Gate {
         // Every sum of x - low is positive, then.
         gate.lower.fill(Patch::Identity);
     }
-    match gate.upper {
-        Some((high, _)) if high > seen.max => gate.without_upper(),
-        _ => gate,
+    let is_out_of_reach = gate.upper.as_ref().is_some_and(|(high, _)| *high > seen.max);
+    match is_out_of_reach {
+        true => gate.without_upper(),
+        false => gate,
     }
 }
 
 /// Makes node `id` this gate, from zero.
 fn settle(graph: &mut Graph, id: NodeId, gate: Gate) -> Result<(), GraphError> {
     let Gate { low, lower, upper } = gate;
-    let signs = |patches: &Patches| patches.iter().any(|p| *p != Patch::Identity);
-    let upper = upper.filter(|(high, patches)| (high - low).is_finite() && signs(patches));
-    let is_limited = low == 0.0 || signs(&lower);
+    let upper = upper.filter(|(high, patches)| (high - low).is_finite() && !all_identities(patches));
+    let is_limited = low == 0.0 || !all_identities(&lower);
     match upper {
         None if !is_limited => {
             rewrite::bypass(graph, id);
@@ -117,7 +125,7 @@ fn shift(
         upper,
     };
     if low == 0.0 {
-        return gate.put(graph, id);
+        return put(graph, id, gate);
     }
     between(graph, id, gate, (1.0, -low), (1.0, low))
 }
@@ -142,8 +150,8 @@ fn between(
 ) -> Result<(), GraphError> {
     let node = graph.node(id);
     let channels = node.shape.c;
-    let named = |part: &str| Origin::named(format!("{}/{part}", node.origin.name));
-    let (shift, unshift) = (named("shift"), named("unshift"));
+    let shift = Origin::named(format!("{}/shift", node.origin.name));
+    let unshift = Origin::named(format!("{}/unshift", node.origin.name));
     let Some(op) = gate.into_op() else {
         rewrite::bypass(graph, id);
         return Ok(());

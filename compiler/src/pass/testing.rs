@@ -4,10 +4,11 @@
 use std::cmp::Ordering;
 
 use proptest::test_runner::{Config, RngSeed};
+use trefoil_ir::geometry::{Coordinates, ResizeMode};
 use trefoil_ir::nn::eval::{self, FeatureMap};
 use trefoil_ir::nn::op::{
-    Add, Affine, AvgPool, BatchNorm, BlockRelu, Clamp, Clip, Concat, Conv2d, Coordinates, Flatten,
-    GlobalAvgPool, Input, Linear, MaxPool, Output, Pad, Relu, Resize, ResizeMode, Slice,
+    Add, Affine, AvgPool, BatchNorm, BlockRelu, Clamp, Clip, Concat, Conv2d, Flatten, GlobalAvgPool, Input,
+    Linear, MaxPool, Output, Pad, Relu, Resize, Slice,
 };
 use trefoil_ir::nn::{Graph, NodeId, Op, Origin};
 use trefoil_ir::{Patch, Patches, Shape, Tensor, Window};
@@ -401,7 +402,7 @@ fn random_gate(net: &mut Net, x: NodeId) -> Option<NodeId> {
 }
 
 fn random_slice(net: &mut Net, x: NodeId) -> Option<(NodeId, bool)> {
-    use trefoil_ir::nn::op::Axis;
+    use trefoil_ir::Axis;
     let axis = [Axis::C, Axis::H, Axis::W][net.rng.below(3)];
     let size = axis.size(net.shape(x));
     let (start, step) = (net.rng.below(size.min(2)), 1 + net.rng.below(2));

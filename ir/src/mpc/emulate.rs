@@ -28,8 +28,8 @@ pub use usage::{Bound, Outcome, Usage};
 use super::Kind;
 use super::op::{Class, Conv2d, Local};
 use super::program::{ConstId, Program, ValueId};
+use crate::geometry::Shape;
 use crate::nn::eval::conv;
-use crate::shape::Shape;
 use crate::tensor::Tensor;
 
 /// A program with its constants, ready to run.

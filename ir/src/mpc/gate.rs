@@ -22,8 +22,7 @@ use serde::Serialize;
 
 use super::message::{Message, Section, Stage};
 use super::sums::{SumList, SumPlaces, is_large};
-use crate::patch::{Patch, Patches};
-use crate::shape::Shape;
+use crate::geometry::{Patch, Patches, Shape};
 
 /// Bits of the activation ring: what is left of 32 when 16 are truncated.
 pub const WIDE: u32 = 16;

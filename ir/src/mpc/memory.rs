@@ -171,9 +171,8 @@ fn constants(program: &Program, party: Party) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::geometry::{Patch, Shape, Window};
     use crate::mpc::op;
-    use crate::patch::Patch;
-    use crate::shape::{Shape, Window};
 
     /// A convolution of 10 pixels to 3 channels, a ReLU, and its result revealed.
     fn program() -> Program {

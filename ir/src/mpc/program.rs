@@ -103,7 +103,7 @@ impl Constant {
         self.dims
             .iter()
             .try_fold(1usize, |n, &d| n.checked_mul(d))
-            .filter(|&n| n <= crate::shape::MAX_ELEMENTS)
+            .filter(|&n| n <= crate::geometry::MAX_ELEMENTS)
     }
 
     /// Whether it has no value.

@@ -22,8 +22,7 @@ use serde::{Deserialize, Serialize};
 use super::op::{Class, Conv2dSums, Local, OpError, PoolSums, Truncation, invalid};
 use super::program::{Program, ValueId};
 use super::{Kind, Op, TRUNCATED_BITS, UNIT};
-use crate::patch::{Patch, Patches};
-use crate::shape::{Shape, Window};
+use crate::geometry::{Patch, Patches, Shape, Window};
 
 /// Patches of this many pixels and more are large. Their sums cost 32 bits a patch to truncate, 2
 /// bits a pixel for 4x4, and the same sums out of the pixels' accumulator about as many bits of its

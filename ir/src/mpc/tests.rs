@@ -14,8 +14,8 @@ use std::fmt::Write as _;
 
 use super::emulate::{Emulator, IntMap, Outcome, Rounding};
 use super::{Op, Program, ValueId};
-use crate::nn::Verified;
-use crate::shape::Shape;
+use crate::Verified;
+use crate::geometry::Shape;
 use crate::tensor::Tensor;
 use crate::text::TensorStore;
 

@@ -24,7 +24,7 @@ use std::ops::Range;
 
 use super::Type;
 use super::program::{Constant, Note, Program, ValueId};
-use crate::nn::Verified;
+use crate::Verified;
 use crate::tensor::Tensor;
 use crate::text::{
     self, Attrs, Declaration, Diagnostics, Literal, Module, Statement, TensorStore, TextOptions, filetest,

@@ -14,10 +14,9 @@ use super::gate::Group;
 use super::op::{Class, Gate, Truncation};
 use super::program::{ConstId, ConstKind, Program, ValueId};
 use super::sums::Origins;
-use crate::nn::{UNPRINTABLE, Verified};
-use crate::patch::Patch;
-use crate::shape::{MAX_CHANNELS, Shape};
-use crate::text::is_printable;
+use crate::Verified;
+use crate::geometry::{MAX_CHANNELS, Patch, Shape};
+use crate::text::{UNPRINTABLE, is_printable};
 
 /// One fault of a program.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::op::{Op, OpError};
-use crate::shape::Shape;
+use crate::geometry::Shape;
 
 /// A node of a [`Graph`], and the value it computes; printed as `%3`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

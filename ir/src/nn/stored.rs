@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::graph::{Node, Origin};
 use super::op::Relu;
-use crate::shape::Shape;
+use crate::geometry::Shape;
 
 /// A graph as petgraph writes it.
 #[derive(Deserialize)]
@@ -97,9 +97,9 @@ fn removed() -> Node {
 
 #[cfg(test)]
 mod tests {
+    use crate::geometry::Shape;
     use crate::nn::op::{Input, Output, Relu};
     use crate::nn::{Graph, NodeId, Origin};
-    use crate::shape::Shape;
     use serde_json::{Value, json};
 
     /// An input, a ReLU that was removed, another one, and the output.

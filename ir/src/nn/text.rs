@@ -16,8 +16,9 @@
 use std::collections::HashMap;
 use std::error::Error;
 
-use super::{Graph, GraphError, Node, NodeId, Op, Origin, Verified};
-use crate::shape::Shape;
+use super::{Graph, GraphError, Node, NodeId, Op, Origin};
+use crate::Verified;
+use crate::geometry::Shape;
 use crate::text::{
     Attrs, Diagnostics, Module, Parsed, Reporter, Span, Statement, StatementSpans, TensorStore, TextOptions,
     Type, did_you_mean, filetest, parse_module,

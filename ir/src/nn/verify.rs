@@ -3,12 +3,12 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::ops::Deref;
 
 use super::{Graph, NodeId, Op};
-use crate::shape::{MAX_CHANNELS, Shape};
+use crate::geometry::{MAX_CHANNELS, Shape};
 use crate::tensor::Tensor;
-use crate::text::{Attr, is_printable};
+use crate::text::{Attr, UNPRINTABLE, is_printable};
+use crate::verified::Verified;
 
 /// One fault of a graph.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,29 +25,6 @@ impl fmt::Display for Diagnostic {
             Some(node) => write!(f, "{node}: {}", self.message),
             None => f.write_str(&self.message),
         }
-    }
-}
-
-/// Proof that the verifier accepted what is inside.
-#[derive(Clone, Debug)]
-pub struct Verified<T>(T);
-
-impl<T> Verified<T> {
-    pub(crate) fn vouch(inner: T) -> Self {
-        Self(inner)
-    }
-
-    /// Gives the proof up, to change what is inside.
-    pub fn into_inner(self) -> T {
-        self.0
-    }
-}
-
-impl<T> Deref for Verified<T> {
-    type Target = T;
-
-    fn deref(&self) -> &T {
-        &self.0
     }
 }
 
@@ -78,9 +55,6 @@ fn check(graph: &Graph) -> Vec<Diagnostic> {
     }
     faults
 }
-
-/// Of a name: why it is none.
-pub(crate) const UNPRINTABLE: &str = "holds a character that acts on a terminal instead of being shown";
 
 fn fault(faults: &mut Vec<Diagnostic>, node: impl Into<Option<NodeId>>, message: impl Into<String>) {
     faults.push(Diagnostic {
@@ -220,9 +194,9 @@ fn check_tensor(tensor: &Tensor, name: &str, id: NodeId, faults: &mut Vec<Diagno
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::geometry::Window;
     use crate::nn::Origin;
     use crate::nn::op::{Affine, Flatten, Input, MaxPool, Output, Relu};
-    use crate::shape::Window;
 
     #[test]
     fn all_faults_are_collected() {

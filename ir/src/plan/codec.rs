@@ -19,9 +19,9 @@ use super::identity::Digest;
 use super::parts::{
     ClientPart, ClientPlan, HelperPart, HelperPlan, Owner, Part, Plan, Public, ServerPart, ServerPlan,
 };
+use crate::Verified;
 use crate::mpc::Program;
 use crate::mpc::privacy::{self, Breach};
-use crate::nn::Verified;
 
 const MAGIC: &[u8; 8] = b"TREFOIL\0";
 
@@ -272,9 +272,9 @@ impl Owner {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::geometry::Shape;
     use crate::mpc::op;
     use crate::plan::{PlanId, SecretSeed};
-    use crate::shape::Shape;
 
     fn public() -> Public {
         let mut program = Program::new("tiny");

@@ -4,12 +4,12 @@ use serde::{Deserialize, Serialize};
 
 use super::identity::{Digest, PlanId};
 use super::seed::SecretSeed;
+use crate::Verified;
+use crate::geometry::{MAX_ELEMENTS, Patch, Shape};
 use crate::mpc::privacy::Proof;
 use crate::mpc::sums::{is_large, sum_threshold};
 use crate::mpc::{ACTIVATION_BOUND, ConstKind, Note, Op, Program};
-use crate::nn::{self, Graph, Verified};
-use crate::patch::Patch;
-use crate::shape::{MAX_ELEMENTS, Shape};
+use crate::nn::{self, Graph};
 use crate::tail::{Prediction, Tail};
 use crate::tensor::Tensor;
 use crate::text::is_printable;
@@ -368,7 +368,7 @@ fn check_ends(program: &Program, input: &InputEncoding, output: &OutputDecoding)
         return Err("the output's units are not one positive number per channel".into());
     }
     if !output.classes.iter().all(|class| is_printable(class)) {
-        return Err(format!("the name of a class {}", nn::UNPRINTABLE));
+        return Err(format!("the name of a class {}", crate::text::UNPRINTABLE));
     }
     let logits = check_linear(&output.linear, revealed)?;
     let checked = output.tail.check(logits);

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::shape::MAX_ELEMENTS;
+use crate::geometry::MAX_ELEMENTS;
 
 /// Most dimensions of an array.
 pub const MAX_RANK: usize = 8;

@@ -26,7 +26,7 @@ pub use layout::broadcast_dims;
 pub use op::Op;
 pub use prediction::{Prediction, Scores};
 
-use crate::shape::{MAX_ELEMENTS, Shape};
+use crate::geometry::{MAX_ELEMENTS, Shape};
 use crate::text::attr::{Attr, Attrs, FromAttr, Word};
 
 /// Most steps of a tail.

@@ -4,7 +4,7 @@
 use super::attr::{AttrError, Attrs};
 use super::diag::Span;
 use super::store::Literal;
-use crate::shape::Shape;
+use crate::geometry::Shape;
 
 /// A module: `KIND "name" {`, properties, declarations, statements, `}`.
 #[derive(Clone, Debug, Default, PartialEq)]

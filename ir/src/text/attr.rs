@@ -2,9 +2,8 @@
 
 use thiserror::Error;
 
+use crate::geometry::{Patch, Patches, Shape};
 use crate::mpc::ConstId;
-use crate::patch::{Patch, Patches};
-use crate::shape::Shape;
 use crate::tensor::Tensor;
 
 /// One attribute value.

@@ -52,6 +52,7 @@ pub mod ast;
 pub mod attr;
 pub mod diag;
 pub mod filetest;
+mod geometry;
 mod lex;
 pub mod parse;
 pub mod print;
@@ -63,8 +64,9 @@ mod tests;
 
 pub use ast::{Declaration, Module, SourceMap, Statement, StatementSpans, Type};
 pub use attr::{Attr, AttrError, Attrs};
-pub use diag::{Diagnostic, Diagnostics, Reporter, Span, did_you_mean, edit_distance};
+pub use diag::{Diagnostic, Diagnostics, Reporter, Span, closest, did_you_mean};
 pub use parse::{Parsed, parse_module};
 pub use print::TextOptions;
+pub(crate) use printable::UNPRINTABLE;
 pub use printable::{is_printable, printable, printable_lines};
 pub use store::{Literal, Number, Scalar, TensorStore};

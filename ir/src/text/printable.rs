@@ -8,6 +8,9 @@
 use std::borrow::Cow;
 use std::fmt::Write;
 
+/// Why a name is refused, as the end of a sentence.
+pub(crate) const UNPRINTABLE: &str = "holds a character that acts on a terminal instead of being shown";
+
 /// Whether every character of a name is shown by a terminal, and none acts on it.
 pub fn is_printable(name: &str) -> bool {
     !name.contains(is_treacherous)

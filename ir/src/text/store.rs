@@ -6,7 +6,7 @@ use std::fmt::{self, Display};
 use thiserror::Error;
 
 use super::attr::{Attr, Attrs};
-use crate::shape::MAX_ELEMENTS;
+use crate::geometry::MAX_ELEMENTS;
 use crate::tensor::{Element, Tensor};
 
 /// No text may have more values drawn than this, in all its tensors together.

@@ -4,8 +4,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::patch::Patch;
-use crate::shape::Shape;
+use crate::geometry::{Patch, Shape};
 use crate::tensor::Tensor;
 
 const PROGRAM: &str = r#"program "resnet \"8\"" {

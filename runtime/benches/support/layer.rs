@@ -7,15 +7,13 @@ use std::time::{Duration, Instant};
 use trefoil_ir::mpc::gate::{NARROW, WIDE, groups};
 use trefoil_ir::mpc::op::Truncate;
 use trefoil_ir::mpc::privacy::{Draws, Key};
-use trefoil_ir::patch::Patch;
-use trefoil_ir::shape::Shape;
+use trefoil_ir::{Patch, Shape};
 use trefoil_runtime::kernel::Isa;
 use trefoil_runtime::prg::{Purpose, Seed, StreamKey};
 use trefoil_runtime::protocol::gate::{Client, Exact, Levels, MaskSource, Server, helper_deal, result_mask};
-use trefoil_runtime::protocol::layer;
 use trefoil_runtime::protocol::operand::Half;
 use trefoil_runtime::protocol::streams::StepStreams;
-use trefoil_runtime::protocol::truncate;
+use trefoil_runtime::protocol::{layer, truncate};
 
 use super::random;
 

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread;
 
+use trefoil_ir::Shape;
 use trefoil_ir::mpc::{Party, Program};
 use trefoil_ir::plan::{ClientPlan, InputEncoding};
-use trefoil_ir::shape::Shape;
 use trefoil_ir::tail::Prediction;
 
 use super::args::ImageArgs;

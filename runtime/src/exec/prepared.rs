@@ -3,10 +3,10 @@
 
 use std::sync::Arc;
 
+use trefoil_ir::Shape;
 use trefoil_ir::mpc::privacy::{Declaration, Draws};
 use trefoil_ir::mpc::schedule::Schedule;
 use trefoil_ir::mpc::{ConstId, ConstKind, Program, Stage, ValueId};
-use trefoil_ir::shape::Shape;
 use trefoil_ir::tensor::Tensor;
 use zeroize::Zeroizing;
 

@@ -8,9 +8,9 @@
 use std::thread;
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
+use trefoil_ir::Shape;
 use trefoil_ir::mpc::cost::Cost;
 use trefoil_ir::mpc::{Party, Program};
-use trefoil_ir::shape::Shape;
 use trefoil_ir::text::TensorStore;
 
 use super::store::tap;

@@ -11,14 +11,12 @@ mod wiped;
 use std::collections::BTreeMap;
 use std::thread;
 
+use trefoil_ir::geometry::{Coordinates, ResizeMode};
 use trefoil_ir::mpc::cost::Cost;
 use trefoil_ir::mpc::emulate::{Emulator, IntMap, Rounding};
 use trefoil_ir::mpc::sums::SumList;
 use trefoil_ir::mpc::{ConstKind, Kind, Op, Party, Program, ValueId, op};
-use trefoil_ir::nn;
-use trefoil_ir::nn::op::{Axis, Coordinates, ResizeMode};
-use trefoil_ir::patch::Patch;
-use trefoil_ir::shape::{Shape, Window};
+use trefoil_ir::{Axis, Patch, Shape, Window, nn};
 
 pub(super) use build::{Build, Plans, plans};
 

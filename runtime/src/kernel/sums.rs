@@ -15,8 +15,7 @@ use super::shape::ConvShape;
 use rayon::prelude::*;
 use std::collections::BTreeMap;
 use trefoil_ir::mpc::sums::{Reach, SumList};
-use trefoil_ir::patch::Patch;
-use trefoil_ir::shape::{Shape, Window};
+use trefoil_ir::{Patch, Shape, Window};
 
 use crate::pool;
 use crate::wipe::wipe;

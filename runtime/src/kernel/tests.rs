@@ -3,8 +3,8 @@
 use super::*;
 use proptest::prelude::*;
 use std::sync::OnceLock;
+use trefoil_ir::Patch;
 use trefoil_ir::mpc::sums::SumList;
-use trefoil_ir::patch::Patch;
 
 /// The definition of a convolution, element by element.
 fn naive(shape: &ConvShape, weights: &[u32], x: &[u32]) -> Vec<u32> {

@@ -137,9 +137,8 @@ impl<'a> Part<'a> {
 
 #[cfg(test)]
 mod tests {
-    use trefoil_ir::Shape;
     use trefoil_ir::mpc::gate::groups;
-    use trefoil_ir::patch::Patch;
+    use trefoil_ir::{Patch, Shape};
 
     use super::*;
 

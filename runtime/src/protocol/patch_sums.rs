@@ -1,7 +1,7 @@
 //! Sums over patches, as values of an opening.
 
+use trefoil_ir::Patch;
 use trefoil_ir::mpc::gate::{Group, Opening};
-use trefoil_ir::patch::Patch;
 
 use super::operand::Exact;
 use crate::pool;

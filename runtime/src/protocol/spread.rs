@@ -2,9 +2,10 @@
 
 use std::ops::Range;
 
+use trefoil_ir::Patch;
+use trefoil_ir::geometry::patch_area;
 use trefoil_ir::mpc::gate::{BLOCK, Group, Opening};
 use trefoil_ir::mpc::sums::sum_threshold;
-use trefoil_ir::patch::{Patch, patch_area};
 
 use super::block::{Halves, values_in};
 use super::operand::Levels;

@@ -149,8 +149,7 @@ impl<'a> StepStreams<'a> {
 mod tests {
     use trefoil_ir::mpc::gate::{self, Group};
     use trefoil_ir::mpc::privacy::{Draws, Key};
-    use trefoil_ir::patch::Patch;
-    use trefoil_ir::shape::Shape;
+    use trefoil_ir::{Patch, Shape};
 
     use super::*;
     use crate::prg::Seed;

@@ -2,13 +2,13 @@
 //! the numpy reference of the protocol recorded.
 
 use serde::Deserialize;
+use trefoil_ir::geometry::patch_area;
 use trefoil_ir::mpc::gate::{self, Group, WIDE};
 use trefoil_ir::mpc::op::Truncate;
 use trefoil_ir::mpc::privacy::{Draws, Key};
 use trefoil_ir::mpc::sums::{SumList, is_large};
 use trefoil_ir::mpc::{Message, Stage, UNIT};
-use trefoil_ir::patch::{Patch, Patches, patch_area};
-use trefoil_ir::shape::Shape;
+use trefoil_ir::{Patch, Patches, Shape};
 
 use super::gate::{Client, Exact, Levels, MaskSource, Server, helper_deal, result_mask};
 use super::layer::Layer;

@@ -2,13 +2,12 @@
 //! back.
 
 use trefoil_ir::mpc::{Program, op};
-use trefoil_ir::patch::Patch;
 use trefoil_ir::plan::{
     ClientPart, ClientPlan, HelperPart, HelperPlan, InputEncoding, OutputDecoding, PairKeys, PlanId, Public,
     SecretSeed, ServerPart, ServerPlan,
 };
-use trefoil_ir::shape::Shape;
 use trefoil_ir::tail::Tail;
+use trefoil_ir::{Patch, Shape};
 
 /// Shape of the image and of the output.
 pub(crate) const SHAPE: Shape = Shape::new(2, 3, 3);

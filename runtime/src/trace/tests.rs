@@ -4,8 +4,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use trefoil_ir::Shape;
 use trefoil_ir::mpc::{Party, Phase, Program, Stage, ValueId, op};
-use trefoil_ir::shape::Shape;
 
 use super::{Recorder, StopWatch, Trace, Traced};
 use crate::wire::{Link, Metered, Tag, WallClock, delayed_pair, pair};

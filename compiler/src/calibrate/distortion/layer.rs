@@ -6,7 +6,7 @@ use trefoil_ir::nn::{Graph, NodeId};
 use trefoil_ir::{Patch, Patches, Shape};
 
 use super::{Sign, Site};
-use crate::pass::Gate;
+use trefoil_ir::nn::Gate;
 
 /// A site with what the graph says of it.
 #[derive(Debug)]

@@ -33,7 +33,7 @@ use serde::{Deserialize, Serialize};
 use trefoil_ir::Patch;
 use trefoil_ir::nn::{Graph, NodeId};
 
-use crate::pass::Gate;
+use trefoil_ir::nn::Gate;
 
 /// One of the two signs of a gate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

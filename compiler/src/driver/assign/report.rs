@@ -11,7 +11,7 @@ use trefoil_runtime::amount::counted;
 use crate::budget::joint;
 use crate::budget::knapsack::Certificate;
 use crate::driver::trial::Trial;
-use crate::pass::count::ReluCount;
+use crate::patches::count::ReluCount;
 
 /// What an assignment costs and what it was chosen for; a part of `report.json`.
 #[derive(Clone, Debug, Serialize)]

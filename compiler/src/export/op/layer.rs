@@ -45,14 +45,13 @@ pub(super) fn batch_norm(w: &mut Writer<'_>, id: NodeId, op: &BatchNorm) {
 pub(super) fn affine(w: &mut Writer<'_>, id: NodeId, op: &Affine) {
     let source = w.inputs(id)[0];
     let Value { name: x, rank } = w.value(source);
-    let all = |tensor: &Tensor, value: f32| tensor.values().iter().all(|v| *v == value);
     let dims = if rank == 4 {
         vec![op.scale.len(), 1, 1]
     } else {
         vec![op.scale.len()]
     };
-    let part = |part: &str| format!("{}/{part}", w.name(id));
-    let (scale, bias) = (part("scale"), part("bias"));
+    let scale = format!("{}/scale", w.name(id));
+    let bias = format!("{}/bias", w.name(id));
     if all(&op.bias, 0.0) {
         let scale = w.floats(&scale, &dims, op.scale.values());
         return w.emit("Mul", id, &[&x, &scale], rank, vec![]);
@@ -75,6 +74,10 @@ pub(super) fn affine(w: &mut Writer<'_>, id: NodeId, op: &Affine) {
     };
     let bias = w.floats(&bias, &dims, op.bias.values());
     w.emit("Add", id, &[&x, &bias], rank, vec![]);
+}
+
+fn all(tensor: &Tensor, value: f32) -> bool {
+    tensor.values().iter().all(|v| *v == value)
 }
 
 /// The operand and the weights of a layer, by name.

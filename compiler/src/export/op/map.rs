@@ -1,8 +1,10 @@
 //! What has no weights: pixelwise gates, sums, and whatever moves or interpolates values.
 
 use tract_onnx::pb::AttributeProto;
+use trefoil_ir::Axis;
+use trefoil_ir::geometry::{Coordinates, ResizeMode};
 use trefoil_ir::nn::NodeId;
-use trefoil_ir::nn::op::{Axis, Clamp, Clip, Coordinates, Pad, Resize, ResizeMode, Slice};
+use trefoil_ir::nn::op::{Clamp, Clip, Pad, Resize, Slice};
 
 use crate::export::error::ExportError;
 use crate::export::proto::{int, word};
@@ -90,7 +92,8 @@ pub(super) fn slice(w: &mut Writer<'_>, id: NodeId, op: &Slice) {
 /// Pad with zeros.
 pub(super) fn pad(w: &mut Writer<'_>, id: NodeId, op: &Pad) {
     let source = w.inputs(id)[0];
-    let ([cb, hb, wb], [ca, ha, wa]) = (op.before, op.after);
+    let [cb, hb, wb] = op.before;
+    let [ca, ha, wa] = op.after;
     let (x, pads) = match w.value(source) {
         Value { name, rank: 2 } if [hb, wb, ha, wa] == [0; 4] => (name, vec![0, cb, 0, ca]),
         _ => (w.ranked(source, 4), vec![0, cb, hb, wb, 0, ca, ha, wa]),
@@ -111,26 +114,24 @@ pub(super) fn resize(w: &mut Writer<'_>, id: NodeId, op: &Resize) -> Result<(), 
     let source = w.inputs(id)[0];
     let x = w.ranked(source, 4);
     let from = [w.shape(source).h, w.shape(source).w];
-    // Some runtimes multiply in f32, others exactly.
-    let rounded = |axis: usize| f64::from((from[axis] as f32 * op.scales[axis]).floor());
-    let exact = |axis: usize| (from[axis] as f64 * f64::from(op.scales[axis])).floor();
-    let makes = |axis: usize, size: f64| op.size[axis] as f64 == size;
-    let is_ratio = |axis: usize| {
-        op.coordinates == Coordinates::AlignCorners
-            || op.size[axis] as f32 / from[axis] as f32 == op.scales[axis]
-    };
-    let by_scales = (0..2).all(|axis| makes(axis, rounded(axis)) && makes(axis, exact(axis)));
-    if !by_scales && (0..2).all(is_ratio) {
+    let axes = [0, 1].map(|axis| ResizedAxis {
+        from: from[axis],
+        to: op.size[axis],
+        scale: op.scales[axis],
+    });
+    let by_scales = axes.iter().all(|axis| axis.scale_rounded() && axis.scale_exact());
+    let by_size = op.coordinates == Coordinates::AlignCorners || axes.iter().all(ResizedAxis::scale_is_ratio);
+    if !by_scales && by_size {
         let sizes = whole_size(w, id, &x, op.size);
         w.emit("Resize", id, &[&x, "", "", &sizes], 4, modes(op));
         return Ok(());
     }
-    if let Some(axis) = (0..2).find(|&axis| !makes(axis, rounded(axis))) {
+    if let Some(axis) = axes.iter().find(|axis| !axis.scale_rounded()) {
         return Err(ExportError::Resize {
             name: w.name(id).to_owned(),
-            from: from[axis],
-            to: op.size[axis],
-            scale: op.scales[axis],
+            from: axis.from,
+            to: axis.to,
+            scale: axis.scale,
         });
     }
     let [sh, sw] = op.scales;
@@ -139,13 +140,35 @@ pub(super) fn resize(w: &mut Writer<'_>, id: NodeId, op: &Resize) -> Result<(), 
     Ok(())
 }
 
+/// One axis of an interpolation: does its scale make its size? Some runtimes multiply in f32, others
+/// exactly.
+struct ResizedAxis {
+    from: usize,
+    to: usize,
+    scale: f32,
+}
+
+impl ResizedAxis {
+    fn scale_rounded(&self) -> bool {
+        f64::from((self.from as f32 * self.scale).floor()) == self.to as f64
+    }
+
+    fn scale_exact(&self) -> bool {
+        (self.from as f64 * f64::from(self.scale)).floor() == self.to as f64
+    }
+
+    fn scale_is_ratio(&self) -> bool {
+        self.to as f32 / self.from as f32 == self.scale
+    }
+}
+
 /// Batch and channels of `x` with another size of the map: a Resize takes all four.
 fn whole_size(w: &mut Writer<'_>, id: NodeId, x: &str, size: [usize; 2]) -> String {
-    let part = |part: &str| format!("{}/{part}", w.name(id));
-    let [shape, front, starts, ends, map, sizes] =
-        ["shape", "front", "starts", "ends", "size", "sizes"].map(part);
+    let parts = ["shape", "front", "starts", "ends", "size", "sizes"];
+    let [shape, front, starts, ends, map, sizes] = parts.map(|part| format!("{}/{part}", w.name(id)));
     let shape = w.part("Shape", &shape, &[x], vec![]);
-    let (starts, ends) = (w.sizes(&starts, &[0]), w.sizes(&ends, &[2]));
+    let starts = w.sizes(&starts, &[0]);
+    let ends = w.sizes(&ends, &[2]);
     let front = w.part("Slice", &front, &[&shape, &starts, &ends], vec![]);
     let map = w.sizes(&map, &size);
     w.part("Concat", &sizes, &[&front, &map], vec![int("axis", 0)])

@@ -5,7 +5,7 @@ mod map;
 pub(super) mod tail;
 mod window;
 
-use trefoil_ir::Patch;
+use trefoil_ir::geometry::all_pixels;
 use trefoil_ir::nn::{NodeId, Op};
 
 use super::block_relu;
@@ -21,9 +21,9 @@ pub(super) fn write(w: &mut Writer<'_>, id: NodeId) -> Result<(), ExportError> {
         Op::BatchNorm(op) => layer::batch_norm(w, id, op),
         Op::Affine(op) => layer::affine(w, id, op),
         Op::Relu(_) => map::relu(w, id),
-        Op::BlockRelu(op) if op.patches.iter().all(Patch::is_pixel) => map::relu(w, id),
+        Op::BlockRelu(op) if all_pixels(&op.patches) => map::relu(w, id),
         Op::BlockRelu(op) => block_relu::write(w, id, &op.patches, None),
-        Op::Clip(op) if op.lower.iter().chain(&op.upper).all(Patch::is_pixel) => map::clip(w, id, op),
+        Op::Clip(op) if all_pixels(&op.lower) && all_pixels(&op.upper) => map::clip(w, id, op),
         Op::Clip(op) => block_relu::write(w, id, &op.lower, Some((op.high, &op.upper))),
         Op::Clamp(op) => map::clamp(w, id, op),
         Op::MaxPool(op) => window::max_pool(w, id, op),

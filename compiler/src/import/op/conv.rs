@@ -1,7 +1,7 @@
 //! Conv.
 
+use trefoil_ir::Shape;
 use trefoil_ir::nn::op::Conv2d;
-use trefoil_ir::shape::Shape;
 
 use super::window;
 use crate::import::error::{invalid, unsupported};

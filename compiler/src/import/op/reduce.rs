@@ -2,7 +2,7 @@
 
 use trefoil_ir::nn::NodeId;
 use trefoil_ir::nn::op::{AvgPool, GlobalAvgPool, MaxPool};
-use trefoil_ir::shape::{Shape, Window};
+use trefoil_ir::{Shape, Window};
 
 use super::reshape::view_as;
 use crate::import::error::{Refusal, invalid, unsupported};

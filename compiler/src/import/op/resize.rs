@@ -1,7 +1,8 @@
 //! Resize and its predecessor Upsample.
 
-use trefoil_ir::nn::op::{Coordinates, Resize, ResizeMode};
-use trefoil_ir::shape::{MAX_ELEMENTS, Shape};
+use trefoil_ir::Shape;
+use trefoil_ir::geometry::{Coordinates, MAX_ELEMENTS, ResizeMode};
+use trefoil_ir::nn::op::Resize;
 
 use crate::import::error::{Refusal, invalid, unsupported};
 use crate::import::site::{Outcome, Site, axes};

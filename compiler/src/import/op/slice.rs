@@ -1,7 +1,8 @@
 //! Parts of a value: Slice, Split, and Gather with constant indices at equal distances.
 
+use trefoil_ir::Axis;
 use trefoil_ir::nn::NodeId;
-use trefoil_ir::nn::op::{Axis, Slice};
+use trefoil_ir::nn::op::Slice;
 
 use super::reshape::view_as;
 use crate::import::error::{Refusal, invalid, unsupported};

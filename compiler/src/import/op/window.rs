@@ -1,6 +1,6 @@
 //! The sliding windows of Conv and the pools: attributes, `auto_pad`, `ceil_mode`.
 
-use trefoil_ir::shape::{Shape, Window};
+use trefoil_ir::{Shape, Window};
 
 use crate::import::error::{Refusal, invalid, unsupported};
 use crate::import::site::{Site, attribute_error, size};

@@ -5,9 +5,8 @@ use tract_onnx::pb::NodeProto;
 use trefoil_ir::{Patch, Shape};
 
 use super::reader::described;
-use crate::export::{ASSIGNMENT_KEY, LIMITS_KEY};
 use crate::import::TensorError;
-use crate::pass::AssignmentError;
+use crate::patches::{ASSIGNMENT_KEY, AssignmentError, LIMITS_KEY};
 
 /// The assignment that a file carries cannot be used.
 #[derive(Debug, Error, PartialEq)]

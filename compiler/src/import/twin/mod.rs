@@ -21,10 +21,11 @@ use trefoil_ir::nn::Graph;
 
 use super::external::Folder;
 use super::structure::node_name;
-use crate::export::{ASSIGNMENT_KEY, LIMITS_KEY};
-use crate::pass::{Assignment, Gate, LayerChoice, patches_by_name};
+use crate::patches::{ASSIGNMENT_KEY, LIMITS_KEY};
+use crate::patches::{Assignment, LayerChoice, patches_by_name};
 use cluster::Cluster;
 use reader::Reader;
+use trefoil_ir::nn::Gate;
 
 pub use error::{ClusterError, NodeFault, TwinError};
 

@@ -8,9 +8,9 @@ use trefoil_ir::{Patch, Shape};
 
 use super::TwinError;
 use crate::export::testing::{exported, gated, imported, meant, tract};
-use crate::export::{ASSIGNMENT_KEY, LIMITS_KEY};
 use crate::import::{ImportError, ImportOptions, Imported, import_bytes};
 use crate::pass::testing::{Net, Rng, same};
+use crate::patches::{ASSIGNMENT_KEY, LIMITS_KEY};
 
 /// A network whose ReLU and clip have patches on a ragged map, and its file.
 fn twin(seed: u64) -> ModelProto {

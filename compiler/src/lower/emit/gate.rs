@@ -1,17 +1,16 @@
 //! Gates: on the truncated form of their operand, or on the activation itself where a sign a
 //! pixel is all they take.
 
+use trefoil_ir::Patch;
 use trefoil_ir::mpc::op::{BlockRelu, Clip, Relu};
 use trefoil_ir::mpc::sums::is_large;
 use trefoil_ir::mpc::{ConstKind, ValueId};
 use trefoil_ir::nn::NodeId;
-use trefoil_ir::patch::Patch;
 
 use super::Emitter;
-use crate::lower::LowerError;
 use crate::lower::form::Form;
-use crate::lower::linear;
-use crate::pass::Gate;
+use crate::lower::{LowerError, linear};
+use trefoil_ir::nn::Gate;
 
 impl Emitter<'_> {
     pub(super) fn gate(&mut self, id: NodeId, gate: Gate) -> Result<ValueId, LowerError> {
@@ -46,17 +45,19 @@ impl Emitter<'_> {
 
     /// The truncated value that a gate works on; `None` if it works on the activation.
     fn truncated_for(&self, id: NodeId, operand: NodeId) -> Option<ValueId> {
-        let serves = |form: Form| {
-            let gates = self.forms.truncated_gates(self.graph, operand, form);
-            gates.iter().any(|(gate, _)| *gate == id)
-        };
-        if serves(Form::Root) {
+        if self.is_served(id, operand, Form::Root) {
             self.truncated.get(&operand).copied()
-        } else if serves(Form::Activation) {
+        } else if self.is_served(id, operand, Form::Activation) {
             self.relifted.get(&operand).copied()
         } else {
             None
         }
+    }
+
+    /// Whether the truncated form of its operand as this serves the gate.
+    fn is_served(&self, gate: NodeId, operand: NodeId, form: Form) -> bool {
+        let served = self.forms.truncated_gates(self.graph, operand, form);
+        served.iter().any(|(id, _)| *id == gate)
     }
 
     /// The upper limit in units.

@@ -1,9 +1,10 @@
 //! Operators that move values and compute nothing, on activations and accumulators alike.
 
+use trefoil_ir::Axis;
 use trefoil_ir::mpc::ValueId;
 use trefoil_ir::mpc::op::{Concat, Gather, Pad, Reshape};
-use trefoil_ir::nn::op::Axis;
-use trefoil_ir::nn::{NodeId, Op};
+use trefoil_ir::nn::op::class::Move;
+use trefoil_ir::nn::{Class, NodeId};
 
 use super::Emitter;
 use crate::lower::form::copied;
@@ -20,20 +21,26 @@ impl Emitter<'_> {
     ) -> Result<ValueId, LowerError> {
         let node = self.graph.node(id);
         let note = self.note(id, unit);
-        match &node.op {
-            Op::Concat(_) => self.push(Concat, operands, id, note),
-            Op::Pad(pad) => self.push(Pad { pad: pad.clone() }, operands, id, note),
-            Op::Flatten(_) => self.push(Reshape, operands, id, note),
-            Op::Slice(slice) => self.gather(id, operands[0], slice.axis, slice.index(), unit),
-            Op::Resize(resize) => {
+        match node.op.class() {
+            Class::Move(Move::Concat) => self.push(Concat, operands, id, note),
+            Class::Move(Move::Pad(pad)) => self.push(Pad { pad: pad.clone() }, operands, id, note),
+            Class::Move(Move::Flatten) => self.push(Reshape, operands, id, note),
+            Class::Move(Move::Slice(slice)) => self.gather(id, operands[0], slice.axis, slice.index(), unit),
+            Class::Resize(resize) => {
                 let input = self.graph.node(self.graph.inputs(id)[0]).shape;
                 let [rows, columns] = copied(resize, input)
                     .ok_or_else(|| LowerError::at(self.graph, id, LayerError::Unsupported))?;
                 let value = self.gather(id, operands[0], Axis::H, rows, unit)?;
                 self.gather(id, value, Axis::W, columns, unit)
             }
-            Op::BlockRelu(_) | Op::Clip(_) => Ok(operands[0]),
-            _ => Err(LowerError::at(self.graph, id, LayerError::Unsupported)),
+            Class::Gate(_) => Ok(operands[0]),
+            Class::Input
+            | Class::Linear(_)
+            | Class::PerChannel(_)
+            | Class::Max(_)
+            | Class::Mean(_)
+            | Class::Add
+            | Class::Output => Err(LowerError::at(self.graph, id, LayerError::Unsupported)),
         }
     }
 

@@ -1,10 +1,9 @@
 //! Max-pools: a tournament along each axis.
 
-use trefoil_ir::Window;
 use trefoil_ir::mpc::ValueId;
 use trefoil_ir::mpc::op::Max;
 use trefoil_ir::nn::NodeId;
-use trefoil_ir::nn::op::Axis;
+use trefoil_ir::{Axis, Window};
 
 use super::Emitter;
 use crate::lower::LowerError;
@@ -13,7 +12,8 @@ use crate::lower::max_pool::{AxisPlan, columns_first, plan};
 impl Emitter<'_> {
     pub(super) fn max_pool(&mut self, id: NodeId, window: &Window) -> Result<ValueId, LowerError> {
         let operand = self.operands(id)[0];
-        let (input, output) = (self.program.ty(operand).shape, self.graph.node(id).shape);
+        let input = self.program.ty(operand).shape;
+        let output = self.graph.node(id).shape;
         let rows = plan(window, 0, input.h, output.h);
         let columns = plan(window, 1, input.w, output.w);
         let first = self.program.steps.len();

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use trefoil_ir::mpc::op::{Add, Conv2d, SumPool};
 use trefoil_ir::mpc::{ConstKind, UNIT, ValueId};
-use trefoil_ir::nn::{NodeId, Op};
+use trefoil_ir::nn::{Class, NodeId};
 
 use super::Emitter;
 use crate::lower::linear::{self, Weights};
@@ -28,7 +28,8 @@ impl Emitter<'_> {
         member: Member,
         joined: &BTreeMap<NodeId, ValueId>,
     ) -> Result<ValueId, LowerError> {
-        let (graph, id) = (self.graph, member.node);
+        let graph = self.graph;
+        let id = member.node;
         if let Some(weights) = Weights::of(&graph.node(id).op) {
             return self.convolution(id, &weights);
         }
@@ -43,7 +44,7 @@ impl Emitter<'_> {
             });
         }
         let unit: Vec<f64> = self.scales.unit(id).iter().map(|u| u / UNIT as f64).collect();
-        if matches!(graph.node(id).op, Op::Add(_)) {
+        if matches!(graph.node(id).op.class(), Class::Add) {
             let note = self.note(id, &unit);
             return self.push(Add, &operands, id, note);
         }
@@ -58,7 +59,8 @@ impl Emitter<'_> {
 
     fn convolution(&mut self, id: NodeId, weights: &Weights) -> Result<ValueId, LowerError> {
         let operand = self.graph.inputs(id)[0];
-        let (x, unit) = (self.scales.unit(operand), self.scales.unit(id));
+        let x = self.scales.unit(operand);
+        let unit = self.scales.unit(id);
         let integers = weights.integers(x, unit);
         let bias = weights.bias_integers(unit);
         let op = Conv2d {
@@ -76,11 +78,12 @@ impl Emitter<'_> {
         let window = linear::pool_window(self.graph, id)
             .ok_or_else(|| LowerError::at(self.graph, id, LayerError::Unsupported))?;
         let operand = self.graph.inputs(id)[0];
-        let (x, unit) = (self.scales.unit(operand), self.scales.unit(id));
-        let channel = |(x, u): (&f64, &f64)| -> Vec<i32> {
-            divisors.iter().map(|&n| linear::multiplier(*x, *u, n)).collect()
-        };
-        let multipliers = x.iter().zip(unit).flat_map(channel).collect();
+        let x = self.scales.unit(operand);
+        let unit = self.scales.unit(id);
+        let mut multipliers = Vec::new();
+        for (x, u) in x.iter().zip(unit) {
+            multipliers.extend(divisors.iter().map(|&n| linear::multiplier(*x, *u, n)));
+        }
         let shape = self.graph.node(id).shape;
         let multiplier = self.constant(
             ConstKind::Multiplier,

@@ -3,7 +3,8 @@
 use trefoil_ir::Window;
 use trefoil_ir::mpc::op::{Add, Concat, Conv2dSums, PoolSums, TruncateSums};
 use trefoil_ir::mpc::{ConstKind, Note, UNIT, ValueId};
-use trefoil_ir::nn::{NodeId, Op};
+use trefoil_ir::nn::op::class::Move;
+use trefoil_ir::nn::{Class, NodeId};
 
 use super::Emitter;
 use crate::lower::form::Form;
@@ -39,7 +40,8 @@ impl Emitter<'_> {
         member: Member,
         all: &GateSums,
     ) -> Result<ValueId, LowerError> {
-        let (graph, id) = (self.graph, member.node);
+        let graph = self.graph;
+        let id = member.node;
         let sums = all.of_member(member.offset, graph.node(id).shape.c);
         if id != root && self.forms.of(id) != Form::Joined {
             return self.sums_of_lift(id, &sums);
@@ -60,11 +62,22 @@ impl Emitter<'_> {
             }
         }
         let note = self.sums_note(&sums, UNIT as f64);
-        match (&graph.node(id).op, &parts[..]) {
-            (_, &[part]) => Ok(part),
-            (Op::Add(_), _) => self.push(Add, &parts, id, note),
-            (Op::Concat(_), _) => self.push(Concat, &parts, id, note),
-            _ => Err(LowerError::at(graph, id, LayerError::Unsupported)),
+        if let &[part] = &parts[..] {
+            return Ok(part);
+        }
+        match graph.node(id).op.class() {
+            Class::Add => self.push(Add, &parts, id, note),
+            Class::Move(Move::Concat) => self.push(Concat, &parts, id, note),
+            // Those that are summable have one operand.
+            Class::Move(Move::Slice(_) | Move::Pad(_) | Move::Flatten)
+            | Class::Gate(_)
+            | Class::Input
+            | Class::Linear(_)
+            | Class::PerChannel(_)
+            | Class::Max(_)
+            | Class::Mean(_)
+            | Class::Resize(_)
+            | Class::Output => Err(LowerError::at(graph, id, LayerError::Unsupported)),
         }
     }
 
@@ -119,7 +132,7 @@ impl Emitter<'_> {
 
     /// The note of sums in `1 / parts` of their units, which are no node's value.
     fn sums_note(&self, sums: &GateSums, parts: f64) -> Note {
-        let (h, w) = (sums.map[0], sums.map[1]);
+        let [h, w] = sums.map;
         let mut note = Note::default();
         for ((patch, unit), bound) in sums.list.patches.iter().zip(&sums.unit).zip(&sums.bound) {
             let count = patch.signs(h, w);

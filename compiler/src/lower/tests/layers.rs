@@ -1,10 +1,11 @@
 //! One layer at a time.
 
-use trefoil_ir::nn::op::{AvgPool, Clip, Coordinates, MaxPool, Pad, Resize, ResizeMode, Slice};
+use trefoil_ir::geometry::{Coordinates, ResizeMode};
+use trefoil_ir::nn::op::{AvgPool, Clip, MaxPool, Pad, Resize, Slice};
 use trefoil_ir::{Patch, Shape, Window};
 
 use super::*;
-use trefoil_ir::nn::op::Axis;
+use trefoil_ir::Axis;
 
 const BLOCK: Patch = Patch::Block { h: 2, w: 3 };
 

@@ -1,7 +1,8 @@
 //! Channels of unlike scales in one layer: scaled up and down by factors that the next layers undo,
 //! they lose nothing; where they must, the user is told.
 
-use trefoil_ir::nn::op::{Affine, AvgPool, Conv2d, Coordinates, Resize, ResizeMode};
+use trefoil_ir::geometry::{Coordinates, ResizeMode};
+use trefoil_ir::nn::op::{Affine, AvgPool, Conv2d, Resize};
 use trefoil_ir::{Patch, Shape, Tensor, Window};
 
 use super::*;

@@ -1,10 +1,9 @@
 //! Layers together: residuals, concatenations, tails, and networks at random.
 
 use trefoil_ir::nn::Origin;
-use trefoil_ir::nn::op::Axis;
 use trefoil_ir::nn::op::{Affine, Flatten, Input, Output, Slice};
 use trefoil_ir::tail::{self, Tail};
-use trefoil_ir::{Shape, Tensor, Window};
+use trefoil_ir::{Axis, Shape, Tensor, Window};
 
 use super::*;
 use crate::pass::testing::random_graph;

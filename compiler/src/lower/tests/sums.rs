@@ -1,11 +1,11 @@
 //! Sums over large patches: what is computed apart, at which scale, and how exactly.
 
+use trefoil_ir::geometry::patch_area;
 use trefoil_ir::nn::op::{AvgPool, Clip, Slice};
-use trefoil_ir::patch::patch_area;
 use trefoil_ir::{Patch, Patches, Shape, Window};
 
 use super::*;
-use trefoil_ir::nn::op::Axis;
+use trefoil_ir::Axis;
 
 const fn block(h: u16, w: u16) -> Patch {
     Patch::Block { h, w }

@@ -1,9 +1,10 @@
 //! Taking an affine map in where its operand comes from.
 
-use trefoil_ir::nn::{Graph, GraphError, NodeId, Op};
+use trefoil_ir::nn::op::class::Move;
+use trefoil_ir::nn::{Class, Graph, GraphError, NodeId};
 
 use super::super::rewrite::only_user;
-use super::per_channel::{Layer, PerChannel};
+use super::per_channel::{self, PerChannel};
 
 /// Whether the value of `id` can be computed with `map` already done, by changing constants alone.
 /// Everything on the way may have one user only: others want the value without the map.
@@ -11,38 +12,25 @@ pub(super) fn can_take(graph: &Graph, id: NodeId, map: &PerChannel, reach: usize
     if reach == 0 || only_user(graph, id).is_none() {
         return false;
     }
-    let further = |map: &PerChannel| can_take(graph, graph.inputs(id)[0], map, reach - 1);
-    match &graph.node(id).op {
-        Op::Conv2d(_) | Op::Linear(_) | Op::BatchNorm(_) | Op::Affine(_) => true,
-        // Means of one map: weights that add up to 1.
-        Op::GlobalAvgPool(_) | Op::Resize(_) => further(map),
-        Op::AvgPool(op) => {
-            (!op.include_pad || op.window.pads == [0; 4] || map.has_no_summand()) && further(map)
-        }
-        Op::MaxPool(_) => map.is_increasing() && further(map),
-        Op::Flatten(_) => unflattened(graph, id, map).is_some_and(|map| further(&map)),
-        Op::Concat(_) | Op::Add(_) => {
-            let parts = parts(graph, id, map);
-            parts
-                .iter()
-                .all(|(operand, part)| can_take(graph, *operand, part, reach - 1))
-        }
-        Op::Input(_)
-        | Op::Relu(_)
-        | Op::BlockRelu(_)
-        | Op::Clip(_)
-        | Op::Clamp(_)
-        | Op::Slice(_)
-        | Op::Pad(_)
-        | Op::Output(_) => false,
-    }
+    let lets_through = match graph.node(id).op.class() {
+        Class::Linear(_) | Class::PerChannel(_) => return true,
+        // Weights that add up to 1.
+        Class::Resize(_) => true,
+        Class::Mean(mean) => mean.keeps_constants() || map.has_no_summand(),
+        Class::Max(_) => map.is_increasing(),
+        Class::Add | Class::Move(Move::Concat) => true,
+        Class::Move(Move::Flatten) => unflattened(graph, id, map).is_some(),
+        Class::Move(Move::Slice(_) | Move::Pad(_)) | Class::Input | Class::Gate(_) | Class::Output => false,
+    };
+    let mut parts = parts(graph, id, map).into_iter();
+    lets_through && parts.all(|(operand, part)| can_take(graph, operand, &part, reach - 1))
 }
 
 /// Does what [`can_take`] has promised.
 pub(super) fn take(graph: &mut Graph, id: NodeId, map: &PerChannel) -> Result<(), GraphError> {
     graph.node_mut(id).range = None;
-    if let Some(layer) = Layer::of(&mut graph.node_mut(id).op) {
-        layer.then(map);
+    if let Some(layer) = graph.node_mut(id).op.layer_mut() {
+        per_channel::then(layer, map);
         return Ok(());
     }
     if let Some(own) = PerChannel::of(&graph.node(id).op) {
@@ -58,11 +46,18 @@ pub(super) fn take(graph: &mut Graph, id: NodeId, map: &PerChannel) -> Result<()
 /// What is left to do at each operand of a node that lets a map through.
 fn parts(graph: &Graph, id: NodeId, map: &PerChannel) -> Vec<(NodeId, PerChannel)> {
     let inputs = graph.inputs(id);
-    let maps = match &graph.node(id).op {
-        Op::Concat(_) => map.split(inputs.iter().map(|&i| graph.node(i).shape.c)),
-        Op::Add(_) => vec![map.clone(), map.without_summand()],
-        Op::Flatten(_) => unflattened(graph, id, map).into_iter().collect(),
-        _ => vec![map.clone()],
+    let maps = match graph.node(id).op.class() {
+        Class::Move(Move::Concat) => map.split(inputs.iter().map(|&i| graph.node(i).shape.c)),
+        Class::Add => vec![map.clone(), map.without_summand()],
+        Class::Move(Move::Flatten) => unflattened(graph, id, map).into_iter().collect(),
+        Class::Mean(_) | Class::Max(_) | Class::Resize(_) => vec![map.clone()],
+        // None of these lets a map through.
+        Class::Move(Move::Slice(_) | Move::Pad(_))
+        | Class::Input
+        | Class::Linear(_)
+        | Class::PerChannel(_)
+        | Class::Gate(_)
+        | Class::Output => Vec::new(),
     };
     inputs.into_iter().zip(maps).collect()
 }

@@ -17,7 +17,8 @@ mod backward;
 mod forward;
 mod per_channel;
 
-use trefoil_ir::nn::{Graph, NodeId, Op};
+use trefoil_ir::nn::op::class::Move;
+use trefoil_ir::nn::{Class, Graph, NodeId, Op};
 
 use self::per_channel::PerChannel;
 use super::rewrite::{bypass, only_user, sweep};
@@ -54,7 +55,9 @@ fn fold(graph: &mut Graph, id: NodeId) -> Result<bool, PassError> {
 /// Moves `map` past the concatenation before it if at least one of its operands takes its part in.
 fn split_over_concat(graph: &mut Graph, id: NodeId, map: &PerChannel) -> Result<bool, PassError> {
     let concat = graph.inputs(id)[0];
-    if !matches!(graph.node(concat).op, Op::Concat(_)) || only_user(graph, concat).is_none() {
+    if !matches!(graph.node(concat).op.class(), Class::Move(Move::Concat))
+        || only_user(graph, concat).is_none()
+    {
         return Ok(false);
     }
     let operands = graph.inputs(concat);

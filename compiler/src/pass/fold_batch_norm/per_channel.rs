@@ -1,8 +1,9 @@
 //! A factor and a summand per channel, in f64.
 
 use trefoil_ir::Tensor;
-use trefoil_ir::nn::Op;
-use trefoil_ir::nn::op::{Affine, Conv2d, Linear};
+use trefoil_ir::nn::op::class::{self, LayerMut};
+use trefoil_ir::nn::op::{Affine, BatchNorm};
+use trefoil_ir::nn::{Class, Op};
 
 /// `y = factor[c] * x + summand[c]`.
 #[derive(Clone, Debug)]
@@ -14,26 +15,30 @@ pub(super) struct PerChannel {
 impl PerChannel {
     /// The map that a batch norm or affine operator is.
     pub(super) fn of(op: &Op) -> Option<Self> {
-        match op {
-            Op::BatchNorm(op) => {
-                let [gamma, beta, mean, variance] =
-                    [&op.gamma, &op.beta, &op.mean, &op.variance].map(widened);
-                let epsilon = f64::from(op.epsilon);
-                let factor: Vec<f64> = gamma
-                    .iter()
-                    .zip(variance)
-                    .map(|(g, v)| g / (v + epsilon).sqrt())
-                    .collect();
-                let shift = mean.iter().zip(&factor).map(|(m, f)| m * f);
-                let summand = beta.iter().zip(shift).map(|(b, s)| b - s).collect();
-                Some(Self { factor, summand })
-            }
-            Op::Affine(op) => Some(Self {
+        let Class::PerChannel(map) = op.class() else {
+            return None;
+        };
+        Some(match map {
+            class::PerChannel::BatchNorm(op) => Self::of_batch_norm(op),
+            class::PerChannel::Affine(op) => Self {
                 factor: widened(&op.scale),
                 summand: widened(&op.bias),
-            }),
-            _ => None,
+            },
+        })
+    }
+
+    /// `gamma (x - mean) / sqrt(variance + epsilon) + beta`.
+    fn of_batch_norm(op: &BatchNorm) -> Self {
+        let [gamma, beta, mean, variance] = [&op.gamma, &op.beta, &op.mean, &op.variance].map(widened);
+        let epsilon = f64::from(op.epsilon);
+        let mut factor = Vec::with_capacity(gamma.len());
+        let mut summand = Vec::with_capacity(gamma.len());
+        for c in 0..gamma.len() {
+            let scale = gamma[c] / (variance[c] + epsilon).sqrt();
+            factor.push(scale);
+            summand.push(beta[c] - mean[c] * scale);
         }
+        Self { factor, summand }
     }
 
     /// As an operator, rounded.
@@ -77,103 +82,80 @@ impl PerChannel {
 
     /// Consecutive parts of these many channels.
     pub(super) fn split(&self, sizes: impl Iterator<Item = usize>) -> Vec<Self> {
+        let mut parts = Vec::new();
         let mut start = 0;
-        let part = |size: usize| {
-            let range = start..start + size;
+        for size in sizes {
+            parts.push(Self {
+                factor: self.factor[start..start + size].to_vec(),
+                summand: self.summand[start..start + size].to_vec(),
+            });
             start += size;
-            Self {
-                factor: self.factor[range.clone()].to_vec(),
-                summand: self.summand[range].to_vec(),
-            }
-        };
-        sizes.map(part).collect()
+        }
+        parts
     }
 
     /// The map on the flattened value of channels with `plane` pixels.
     pub(super) fn flattened(&self, plane: usize) -> Self {
-        let repeat = |v: &[f64]| v.iter().flat_map(|x| std::iter::repeat_n(*x, plane)).collect();
         Self {
-            factor: repeat(&self.factor),
-            summand: repeat(&self.summand),
+            factor: repeated(&self.factor, plane),
+            summand: repeated(&self.summand, plane),
         }
     }
 
     /// The map before flattening, if the pixels of each channel agree.
     pub(super) fn unflattened(&self, plane: usize) -> Option<Self> {
-        let agree = |v: &[f64]| {
-            v.chunks(plane)
-                .all(|pixels| pixels.iter().all(|p| *p == pixels[0]))
-        };
-        let first = |v: &[f64]| v.iter().step_by(plane).copied().collect();
-        (agree(&self.factor) && agree(&self.summand)).then(|| Self {
-            factor: first(&self.factor),
-            summand: first(&self.summand),
+        Some(Self {
+            factor: one_a_channel(&self.factor, plane)?,
+            summand: one_a_channel(&self.summand, plane)?,
         })
     }
 }
 
-/// A convolution or linear layer, seen as rows of weights per output channel.
-pub(super) struct Layer<'a> {
-    weight: &'a mut Tensor,
-    bias: &'a mut Option<Tensor>,
-    groups: usize,
+/// Each number `plane` times.
+fn repeated(values: &[f64], plane: usize) -> Vec<f64> {
+    let copies = values.iter().map(|value| std::iter::repeat_n(*value, plane));
+    copies.flatten().collect()
 }
 
-impl<'a> Layer<'a> {
-    pub(super) fn of(op: &'a mut Op) -> Option<Self> {
-        match op {
-            Op::Conv2d(Conv2d {
-                weight, bias, groups, ..
-            }) => Some(Self {
-                weight,
-                bias,
-                groups: *groups,
-            }),
-            Op::Linear(Linear { weight, bias }) => Some(Self {
-                weight,
-                bias,
-                groups: 1,
-            }),
-            _ => None,
-        }
-    }
+/// The first of every `plane` numbers, if they agree.
+fn one_a_channel(values: &[f64], plane: usize) -> Option<Vec<f64>> {
+    let mut pixels = values.chunks(plane);
+    let agree = pixels.all(|pixels| pixels.iter().all(|p| *p == pixels[0]));
+    agree.then(|| values.iter().step_by(plane).copied().collect())
+}
 
-    /// Does `map` behind the layer: scaled rows, and a new bias.
-    pub(super) fn then(self, map: &PerChannel) {
-        let row = self.weight.len() / map.factor.len();
-        let weight = widened(self.weight);
-        let scaled = weight
-            .chunks(row)
-            .zip(&map.factor)
-            .flat_map(|(r, f)| r.iter().map(move |w| w * f));
-        let bias = bias_or_zero(self.bias, map.factor.len());
-        let shifted = bias
-            .iter()
-            .zip(map.factor.iter().zip(&map.summand))
-            .map(|(b, (f, s))| b * f + s);
-        *self.bias = Some(narrowed(&shifted.collect::<Vec<_>>()));
-        *self.weight = rebuilt(self.weight, scaled.collect());
+/// Does `map` behind a layer: scaled rows, and a new bias.
+pub(super) fn then(layer: LayerMut<'_>, map: &PerChannel) {
+    let row = layer.weight.len() / map.factor.len();
+    let mut weight = widened(layer.weight);
+    let mut bias = bias_or_zero(layer.bias, map.factor.len());
+    for (out, weights) in weight.chunks_mut(row).enumerate() {
+        weights.iter_mut().for_each(|w| *w *= map.factor[out]);
+        bias[out] = bias[out] * map.factor[out] + map.summand[out];
     }
+    *layer.bias = Some(narrowed(&bias));
+    *layer.weight = rebuilt(layer.weight, weight);
+}
 
-    /// Does `map` before the layer: scaled columns, and what the summands come to in the bias.
-    /// Exact if every tap reads a pixel, or the map has no summand.
-    pub(super) fn after(self, map: &PerChannel) {
-        let out = self.weight.dims()[0];
-        let (per_group, out_per_group) = (self.weight.dims()[1], out / self.groups);
-        let taps = self.weight.len() / (out * per_group);
-        let mut weight = widened(self.weight);
-        let mut bias = bias_or_zero(self.bias, out);
-        for (i, filter) in weight.chunks_mut(taps).enumerate() {
-            let (o, column) = (i / per_group, i % per_group);
-            let channel = o / out_per_group * per_group + column;
-            bias[o] += map.summand[channel] * filter.iter().sum::<f64>();
-            filter.iter_mut().for_each(|w| *w *= map.factor[channel]);
-        }
-        if self.bias.is_some() || !map.has_no_summand() {
-            *self.bias = Some(narrowed(&bias));
-        }
-        *self.weight = rebuilt(self.weight, weight);
+/// Does `map` before a layer: scaled columns, and what the summands come to in the bias. Exact if
+/// every tap reads a pixel, or the map has no summand.
+pub(super) fn after(layer: LayerMut<'_>, map: &PerChannel) {
+    let out = layer.weight.dims()[0];
+    let per_group = layer.weight.dims()[1];
+    let out_per_group = out / layer.groups;
+    let taps = layer.weight.len() / (out * per_group);
+    let mut weight = widened(layer.weight);
+    let mut bias = bias_or_zero(layer.bias, out);
+    for (i, filter) in weight.chunks_mut(taps).enumerate() {
+        let o = i / per_group;
+        let channel = o / out_per_group * per_group + i % per_group;
+        bias[o] += map.summand[channel] * filter.iter().sum::<f64>();
+        filter.iter_mut().for_each(|w| *w *= map.factor[channel]);
     }
+    if layer.bias.is_some() || !map.has_no_summand() {
+        *layer.bias = Some(narrowed(&bias));
+    }
+    *layer.weight = rebuilt(layer.weight, weight);
 }
 
 fn bias_or_zero(bias: &Option<Tensor>, channels: usize) -> Vec<f64> {

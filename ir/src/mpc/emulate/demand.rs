@@ -2,11 +2,11 @@
 //! and whose convolutions take terabytes on the way.
 
 use crate::demand::{Demand, Tally, product};
+use crate::geometry::{Shape, Window};
 use crate::mpc::Kind;
 use crate::mpc::cost::Cost;
 use crate::mpc::op::{Class, Conv2d, Local};
 use crate::mpc::program::{Program, ValueId};
-use crate::shape::{Shape, Window};
 
 /// Bytes of an element of a value, and of the exact value and the mask of one that is truncated.
 const ELEMENT_BYTES: u64 = 8;

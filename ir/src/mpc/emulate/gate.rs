@@ -10,11 +10,10 @@
 use super::map::reduce;
 use super::masks::{NEAREST, truncate};
 use super::{Bound, Emulation, IntMap};
+use crate::geometry::{Patch, Shape, patch_area};
 use crate::mpc::gate::{Form, Grain, WIDE};
 use crate::mpc::sums::{SumList, SumPlaces, sum_threshold};
 use crate::mpc::{ACTIVATION_OFFSET, TRUNCATED_BITS, UNIT};
-use crate::patch::{Patch, patch_area};
-use crate::shape::Shape;
 
 /// What a gate works on.
 pub struct GateOperand<'a> {

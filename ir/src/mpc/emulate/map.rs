@@ -1,6 +1,6 @@
 //! Values of the emulator.
 
-use crate::shape::Shape;
+use crate::geometry::Shape;
 
 /// A value of the emulator.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,12 +4,11 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Class, Effort, Gate, OpError, Rule, Signs, invalid};
+use crate::geometry::{Patch, Patches, Shape};
 use crate::mpc::emulate::{Emulation, GateOperand, IntMap, Limit};
 use crate::mpc::program::{ConstId, Constant};
 use crate::mpc::sums::{self, SumList};
 use crate::mpc::types::{Kind, Type};
-use crate::patch::{Patch, Patches};
-use crate::shape::Shape;
 use crate::text::{AttrError, Attrs};
 
 /// Block-ReLU; with patches of one pixel, ReLU.

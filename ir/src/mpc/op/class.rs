@@ -8,12 +8,12 @@ use super::{
     Conv2d, Conv2dSums, Gather, Input, Interpolate, Lift, Pad, PoolSums, Reveal, SumPool, Truncate,
     TruncateSums,
 };
+use crate::geometry::{Patch, Patches};
 use crate::mpc::gate::{self, Group};
 use crate::mpc::message::Message;
 use crate::mpc::program::ConstId;
 use crate::mpc::sums::SumList;
 use crate::mpc::types::Type;
-use crate::patch::{Patch, Patches};
 
 /// What the parties do at a step.
 #[derive(Clone, Copy, Debug)]

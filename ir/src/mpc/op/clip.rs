@@ -5,11 +5,11 @@ use serde::{Deserialize, Serialize};
 
 use super::block_relu::check_operands;
 use super::{Class, Effort, Gate, OpError, Rule, Signs, Upper, constant, invalid};
+use crate::geometry::Patches;
 use crate::mpc::emulate::{Emulation, GateOperand, IntMap, Limit};
 use crate::mpc::program::{ConstId, ConstKind, Constant};
 use crate::mpc::sums::is_large;
 use crate::mpc::types::Type;
-use crate::patch::Patches;
 use crate::text::{Attr, AttrError, Attrs};
 
 /// Clip to [0, level].

@@ -4,10 +4,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Class, Effort, Local, OpError, Rule, constant, invalid, unary};
+use crate::geometry::{Shape, Window};
 use crate::mpc::emulate::{Emulation, IntMap};
 use crate::mpc::program::{ConstId, ConstKind, Constant};
 use crate::mpc::types::{Kind, Type};
-use crate::shape::{Shape, Window};
 use crate::text::{Attr, AttrError, Attrs};
 
 /// Convolution of an activation with a shared weight; a fully connected layer is one on a map of

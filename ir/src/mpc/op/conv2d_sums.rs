@@ -5,12 +5,11 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Class, Effort, Local, OpError, Rule, constant, invalid, unary};
+use crate::geometry::{Shape, Window, patch_area};
 use crate::mpc::emulate::{Emulation, IntMap};
 use crate::mpc::program::{ConstId, ConstKind, Constant};
 use crate::mpc::sums::{Reach, SumList};
 use crate::mpc::types::{Kind, Type};
-use crate::patch::patch_area;
-use crate::shape::{Shape, Window};
 use crate::text::{Attr, AttrError, Attrs};
 
 /// Patch sums of a convolution of an activation.
@@ -161,10 +160,10 @@ impl Rule for Conv2dSums {
 
 /// Box sums that several entries use.
 #[derive(Default)]
-struct BoxSums(std::collections::BTreeMap<(crate::patch::Patch, usize), Vec<i64>>);
+struct BoxSums(std::collections::BTreeMap<(crate::geometry::Patch, usize), Vec<i64>>);
 
 impl BoxSums {
-    fn of(&mut self, reach: &Reach<'_>, x: &IntMap, channel: usize, patch: crate::patch::Patch) -> &[i64] {
+    fn of(&mut self, reach: &Reach<'_>, x: &IntMap, channel: usize, patch: crate::geometry::Patch) -> &[i64] {
         let sums = self.0.entry((patch, channel));
         sums.or_insert_with(|| reach.box_sums(x.channel(channel)))
     }

@@ -4,10 +4,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Class, Effort, Local, OpError, Rule, invalid, unary};
+use crate::geometry::Axis;
 use crate::mpc::emulate::{Emulation, IntMap};
 use crate::mpc::program::{ConstId, Constant};
 use crate::mpc::types::{Kind, Type};
-use crate::nn::op::Axis;
 use crate::text::{AttrError, Attrs};
 
 /// Chosen indices of one axis; an index may occur more than once.

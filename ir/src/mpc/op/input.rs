@@ -4,11 +4,11 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Class, Effort, OpError, Rule, invalid};
+use crate::geometry::Shape;
 use crate::mpc::emulate::{Emulation, IntMap, reduce};
 use crate::mpc::message::{Message, Section, Stage};
 use crate::mpc::program::{ConstId, Constant};
 use crate::mpc::types::Type;
-use crate::shape::Shape;
 use crate::text::{AttrError, Attrs};
 
 /// The client's image, masked.

@@ -3,13 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Class, Effort, Local, OpError, Rule, invalid, unary};
+use crate::geometry::{Resize, ResizeMode, Shape, Tap};
 use crate::mpc::UNIT;
 use crate::mpc::emulate::{Emulation, IntMap};
 use crate::mpc::program::{ConstId, Constant};
 use crate::mpc::types::{Kind, Type};
-use crate::nn;
-use crate::nn::op::{Resize, ResizeMode, Tap};
-use crate::shape::Shape;
 use crate::text::{AttrError, Attrs};
 
 /// Bilinear interpolation as an accumulator.
@@ -79,18 +77,19 @@ impl Rule for Interpolate {
         if self.resize.mode != ResizeMode::Bilinear {
             return invalid("the mode must be bilinear; a nearest-neighbour resize is a gather");
         }
-        let shape =
-            nn::op::Rule::infer(&self.resize, &[input]).map_err(|e| OpError::Invalid(e.to_string()))?;
-        Ok(Type::accumulator(shape))
+        match self.resize.output(input) {
+            Some(shape) => Ok(Type::accumulator(shape)),
+            None => invalid("the size is empty or beyond all measure, or a scale is not positive"),
+        }
     }
 
     fn attrs(&self) -> Attrs {
-        nn::op::Rule::attrs(&self.resize)
+        self.resize.to_attrs()
     }
 
     fn from_attrs(attrs: &mut Attrs) -> Result<Self, AttrError> {
         Ok(Self {
-            resize: nn::op::Rule::from_attrs(attrs)?,
+            resize: Resize::read_attrs(attrs)?,
         })
     }
 

@@ -53,7 +53,7 @@ use super::gate::Group;
 use super::message::Message;
 use super::program::{ConstId, ConstKind, Constant};
 use super::types::{Kind, Type};
-use crate::shape::WindowError;
+use crate::geometry::WindowError;
 use crate::text::{AttrError, Attrs};
 
 /// Why an op cannot take its operands.

@@ -4,17 +4,17 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Class, Effort, Local, OpError, Rule, invalid, unary};
+use crate::geometry;
 use crate::mpc::emulate::{Emulation, IntMap};
 use crate::mpc::program::{ConstId, Constant};
 use crate::mpc::types::{Kind, Type};
-use crate::nn;
 use crate::text::{AttrError, Attrs};
 
 /// Zeros around a value.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Pad {
     /// How many, on which sides.
-    pub pad: nn::op::Pad,
+    pub pad: geometry::Pad,
 }
 
 impl Rule for Pad {
@@ -29,12 +29,12 @@ impl Rule for Pad {
     }
 
     fn attrs(&self) -> Attrs {
-        nn::op::Rule::attrs(&self.pad)
+        self.pad.to_attrs()
     }
 
     fn from_attrs(attrs: &mut Attrs) -> Result<Self, AttrError> {
         Ok(Self {
-            pad: nn::op::Rule::from_attrs(attrs)?,
+            pad: geometry::Pad::read_attrs(attrs)?,
         })
     }
 

@@ -4,11 +4,11 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Class, Effort, Gate, OpError, Rule, invalid, unary};
+use crate::geometry::{Patch, Patches};
 use crate::mpc::emulate::{Emulation, IntMap};
 use crate::mpc::gate::NARROW;
 use crate::mpc::program::{ConstId, Constant};
 use crate::mpc::types::{Kind, Type};
-use crate::patch::{Patch, Patches};
 use crate::text::{AttrError, Attrs};
 
 /// ReLU of an activation.

@@ -3,10 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Class, Effort, Gate, OpError, Rule, unary};
+use crate::geometry::Patch;
 use crate::mpc::emulate::{Emulation, GateOperand, IntMap, Limit};
 use crate::mpc::program::{ConstId, Constant};
 use crate::mpc::types::{Kind, Type};
-use crate::patch::Patch;
 use crate::text::{AttrError, Attrs};
 
 /// A truncated accumulator as an activation.

@@ -3,10 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Class, Effort, Local, OpError, Rule, unary};
+use crate::geometry::Shape;
 use crate::mpc::emulate::{Emulation, IntMap};
 use crate::mpc::program::{ConstId, Constant};
 use crate::mpc::types::{Kind, Type};
-use crate::shape::Shape;
 use crate::text::{AttrError, Attrs};
 
 /// A map as a vector, channel after channel.

@@ -3,11 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Class, Effort, Local, OpError, Rule, constant, unary};
+use crate::geometry::{Shape, Window, for_each_window};
 use crate::mpc::emulate::{Emulation, IntMap};
 use crate::mpc::program::{ConstId, ConstKind, Constant};
 use crate::mpc::types::{Kind, Type};
-use crate::nn::eval::for_each_window;
-use crate::shape::{Shape, Window};
 use crate::text::{Attr, AttrError, Attrs};
 
 /// Sums over windows as an accumulator.

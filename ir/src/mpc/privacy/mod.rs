@@ -45,7 +45,7 @@ pub use report::{FieldReport, MaskReport, MessageReport, Report};
 use step::Declared;
 
 use super::program::Program;
-use crate::nn::Verified;
+use crate::Verified;
 
 /// Proves a program private, or says where it is not.
 ///

@@ -10,9 +10,9 @@ use super::draw::DrawId;
 use super::proof::Proof;
 use super::purpose::Key;
 use super::step::{Declared, StepView};
+use crate::Verified;
 use crate::mpc::message::{Link, Phase, Stage};
 use crate::mpc::program::Program;
-use crate::nn::Verified;
 
 /// A proof with all that it rests on, or the breaches that stand in its way.
 #[derive(Clone, Debug, PartialEq, Serialize)]

@@ -4,12 +4,12 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::geometry::Patch;
 use crate::mpc::cost::Cost;
 use crate::mpc::emulate::Bound;
 use crate::mpc::text::check_filetest;
 use crate::mpc::{Message, PATCH_SUM_BOUND};
 use crate::nn::eval::patch_sums;
-use crate::patch::Patch;
 use crate::text::store::random;
 
 fn check(source: &str) {

@@ -2,10 +2,10 @@
 //! programs that no text can hold.
 
 use super::*;
+use crate::geometry::Shape;
 use crate::mpc::op::{Input, Reshape, Reveal};
 use crate::mpc::text::check_filetest;
 use crate::mpc::{Step, Type};
-use crate::shape::Shape;
 
 fn check(source: &str) {
     check_filetest(source).unwrap_or_else(|differences| panic!("{differences}"));

@@ -6,7 +6,7 @@
 use std::num::Wrapping;
 
 use super::FeatureMap;
-use crate::shape::{Shape, Window};
+use crate::geometry::{Shape, Window};
 
 /// A float type that matrix products exist for.
 pub trait Real: Copy + Default + std::ops::AddAssign + std::ops::Mul<Output = Self> {

@@ -3,7 +3,7 @@
 use super::super::op::{Conv2d, Op};
 use super::super::{Graph, NodeId};
 use crate::demand::{Demand, Tally, product};
-use crate::shape::{Shape, Window};
+use crate::geometry::{Shape, Window};
 use crate::tail::Tail;
 
 /// Multiply-adds that take as long as passing a value on, taking it into a window, and

@@ -1,6 +1,6 @@
 //! A value of the f32 evaluator.
 
-use crate::shape::Shape;
+use crate::geometry::Shape;
 
 /// A feature map in channel-major order.
 #[derive(Clone, Debug, PartialEq)]

@@ -8,12 +8,12 @@ mod window;
 
 pub use map::FeatureMap;
 pub use tape::Tape;
-pub use window::{for_each_window, patch_sums, signs};
+pub use window::{patch_sums, signs};
 
 use thiserror::Error;
 
+use crate::geometry::Shape;
 use crate::nn::{Graph, NodeId, Op};
-use crate::shape::Shape;
 
 /// The image is not what the graph expects.
 #[derive(Debug, Error, PartialEq, Eq)]

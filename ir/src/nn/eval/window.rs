@@ -1,28 +1,6 @@
-//! Windows, patches and their signs over one channel.
+//! Patches and their signs over one channel.
 
-use crate::patch::Patch;
-use crate::shape::{Shape, Window};
-
-/// Calls `visit` with the indices (into one channel) that each window of the output reads, in
-/// row-major order; padding is left out.
-pub fn for_each_window(window: &Window, input: Shape, output: Shape, mut visit: impl FnMut(&[usize])) {
-    // The rows or columns that a window reads.
-    let sources = |axis: usize, at: usize, size: usize| {
-        let taps = window.taps_inside(axis, at, size);
-        let [step, start] = [window.dilation[axis], at * window.stride[axis]];
-        taps.map(move |tap| start + tap * step - window.pads[axis])
-    };
-    let mut taps = Vec::new();
-    for y in 0..output.h {
-        for x in 0..output.w {
-            taps.clear();
-            for row in sources(0, y, input.h) {
-                taps.extend(sources(1, x, input.w).map(|column| row * input.w + column));
-            }
-            visit(&taps);
-        }
-    }
-}
+use crate::geometry::{Patch, Shape};
 
 /// Sums of a channel of `h` x `w` pixels over its patches, in row-major order of the patches.
 pub fn patch_sums(channel: &[f32], patch: Patch, h: usize, w: usize) -> Vec<f32> {

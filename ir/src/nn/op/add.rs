@@ -2,9 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::class::Class;
 use super::{Arity, OpError, Rule, mismatch};
+use crate::geometry::Shape;
 use crate::nn::eval::FeatureMap;
-use crate::shape::Shape;
 use crate::text::{AttrError, Attrs};
 
 /// Sum of two values of one shape.
@@ -23,6 +24,10 @@ impl Rule for Add {
             ));
         }
         Ok(inputs[0])
+    }
+
+    fn class(&self) -> Class<'_> {
+        Class::Add
     }
 
     fn attrs(&self) -> Attrs {

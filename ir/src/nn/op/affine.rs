@@ -2,9 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::class::{Class, PerChannel};
 use super::{Arity, OpError, Rule, mismatch};
+use crate::geometry::Shape;
 use crate::nn::eval::FeatureMap;
-use crate::shape::Shape;
 use crate::tensor::Tensor;
 use crate::text::{AttrError, Attrs};
 
@@ -28,6 +29,10 @@ impl Rule for Affine {
             return mismatch(format!("scale and bias must hold {} values each", inputs[0].c));
         }
         Ok(inputs[0])
+    }
+
+    fn class(&self) -> Class<'_> {
+        Class::PerChannel(PerChannel::Affine(self))
     }
 
     fn attrs(&self) -> Attrs {

@@ -2,10 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::class::{Class, Mean};
 use super::max_pool::{check_no_empty_window, window_attrs, window_from_attrs};
 use super::{Arity, OpError, Rule, mismatch};
-use crate::nn::eval::{FeatureMap, for_each_window};
-use crate::shape::{Shape, Window};
+use crate::geometry::{Shape, Window, for_each_window};
+use crate::nn::eval::FeatureMap;
 use crate::text::{AttrError, Attrs};
 
 /// Mean over windows.
@@ -53,6 +54,10 @@ impl Rule for AvgPool {
             return mismatch("the overhang must be part of the padding");
         }
         Ok(Shape::new(inputs[0].c, h, w))
+    }
+
+    fn class(&self) -> Class<'_> {
+        Class::Mean(Mean::Windows(self))
     }
 
     fn attrs(&self) -> Attrs {

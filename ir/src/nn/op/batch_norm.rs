@@ -2,9 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::class::{Class, PerChannel};
 use super::{Affine, Arity, OpError, Rule, mismatch};
+use crate::geometry::Shape;
 use crate::nn::eval::FeatureMap;
-use crate::shape::Shape;
 use crate::tensor::Tensor;
 use crate::text::{AttrError, Attrs};
 
@@ -59,6 +60,10 @@ impl Rule for BatchNorm {
             return mismatch("variance plus epsilon must be positive in every channel");
         }
         Ok(inputs[0])
+    }
+
+    fn class(&self) -> Class<'_> {
+        Class::PerChannel(PerChannel::BatchNorm(self))
     }
 
     fn attrs(&self) -> Attrs {

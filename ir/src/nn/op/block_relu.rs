@@ -2,10 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::class::{Class, GateView};
 use super::{Arity, OpError, Rule, mismatch};
+use crate::geometry::{Patch, Patches, Shape};
 use crate::nn::eval::{FeatureMap, patch_sums, signs};
-use crate::patch::{Patch, Patches};
-use crate::shape::Shape;
 use crate::text::{AttrError, Attrs};
 
 /// `y = x * [sum of x over its patch > 0]`, one patch size per channel (Gorski et al.).
@@ -39,6 +39,14 @@ impl Rule for BlockRelu {
     fn infer(&self, inputs: &[Shape]) -> Result<Shape, OpError> {
         check_patches(&self.patches, inputs[0])?;
         Ok(inputs[0])
+    }
+
+    fn class(&self) -> Class<'_> {
+        Class::Gate(GateView {
+            low: 0.0,
+            lower: Some(&self.patches),
+            upper: None,
+        })
     }
 
     fn attrs(&self) -> Attrs {

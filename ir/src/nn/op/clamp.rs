@@ -3,11 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 use super::block_relu::check_patches;
+use super::class::{Class, GateView};
 use super::two_signs::TwoSigns;
 use super::{Arity, OpError, Rule, mismatch};
+use crate::geometry::{Patch, Patches, Shape, all_identities};
 use crate::nn::eval::FeatureMap;
-use crate::patch::{Patch, Patches};
-use crate::shape::Shape;
 use crate::text::{AttrError, Attrs};
 
 /// `y = low + b0 * (x - low) - b1 * (x - high)`, where b0 is the sign of x - low and b1 that of
@@ -63,12 +63,20 @@ impl Rule for Clamp {
         {
             return mismatch("the limits must be numbers, the lower one below the upper one");
         }
-        if self.high.is_none() && self.upper.iter().any(|p| *p != Patch::Identity) {
+        if self.high.is_none() && !all_identities(&self.upper) {
             return mismatch("an upper sign needs an upper limit");
         }
         check_patches(&self.lower, inputs[0])?;
         check_patches(&self.upper, inputs[0])?;
         Ok(inputs[0])
+    }
+
+    fn class(&self) -> Class<'_> {
+        Class::Gate(GateView {
+            low: self.low,
+            lower: Some(&self.lower),
+            upper: self.high.map(|high| (high, &self.upper)),
+        })
     }
 
     fn attrs(&self) -> Attrs {

@@ -3,11 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 use super::block_relu::check_patches;
+use super::class::{Class, GateView};
 use super::two_signs::TwoSigns;
 use super::{Arity, OpError, Rule, mismatch};
+use crate::geometry::{Patch, Patches, Shape};
 use crate::nn::eval::FeatureMap;
-use crate::patch::{Patch, Patches};
-use crate::shape::Shape;
 use crate::text::{AttrError, Attrs};
 
 /// `y = b0 * x - b1 * (x - high)`, where b0 is the sign of x and b1 the sign of x - high, each
@@ -54,6 +54,14 @@ impl Rule for Clip {
         check_patches(&self.lower, inputs[0])?;
         check_patches(&self.upper, inputs[0])?;
         Ok(inputs[0])
+    }
+
+    fn class(&self) -> Class<'_> {
+        Class::Gate(GateView {
+            low: 0.0,
+            lower: Some(&self.lower),
+            upper: Some((self.high, &self.upper)),
+        })
     }
 
     fn attrs(&self) -> Attrs {

@@ -2,9 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::class::{Class, Move};
 use super::{Arity, OpError, Rule, mismatch};
+use crate::geometry::Shape;
 use crate::nn::eval::FeatureMap;
-use crate::shape::Shape;
 use crate::text::{AttrError, Attrs};
 
 /// Concatenation along the channels.
@@ -21,6 +22,10 @@ impl Rule for Concat {
             return mismatch("the operands' maps differ in size");
         }
         Ok(Shape::new(inputs.iter().map(|s| s.c).sum(), h, w))
+    }
+
+    fn class(&self) -> Class<'_> {
+        Class::Move(Move::Concat)
     }
 
     fn attrs(&self) -> Attrs {

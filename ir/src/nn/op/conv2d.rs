@@ -2,9 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::class::{Class, Layer};
 use super::{Arity, OpError, Rule, mismatch};
+use crate::geometry::{Shape, Window};
 use crate::nn::eval::{FeatureMap, conv};
-use crate::shape::{Shape, Window};
 use crate::tensor::Tensor;
 use crate::text::{AttrError, Attrs};
 
@@ -56,6 +57,15 @@ impl Rule for Conv2d {
         }
         let [h, w] = self.window.output(inputs[0].h, inputs[0].w)?;
         Ok(Shape::new(out, h, w))
+    }
+
+    fn class(&self) -> Class<'_> {
+        Class::Linear(Layer {
+            weight: &self.weight,
+            bias: self.bias.as_ref(),
+            window: self.window.clone(),
+            groups: self.groups,
+        })
     }
 
     fn attrs(&self) -> Attrs {

@@ -2,9 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::class::{Class, Move};
 use super::{Arity, OpError, Rule};
+use crate::geometry::Shape;
 use crate::nn::eval::FeatureMap;
-use crate::shape::Shape;
 use crate::text::{AttrError, Attrs};
 
 /// A map as a vector, channel after channel.
@@ -17,6 +18,10 @@ impl Rule for Flatten {
 
     fn infer(&self, inputs: &[Shape]) -> Result<Shape, OpError> {
         Ok(Shape::vector(inputs[0].len()))
+    }
+
+    fn class(&self) -> Class<'_> {
+        Class::Move(Move::Flatten)
     }
 
     fn attrs(&self) -> Attrs {

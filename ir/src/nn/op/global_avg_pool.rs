@@ -2,9 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::class::{Class, Mean};
 use super::{Arity, OpError, Rule};
+use crate::geometry::Shape;
 use crate::nn::eval::FeatureMap;
-use crate::shape::Shape;
 use crate::text::{AttrError, Attrs};
 
 /// Mean over all pixels of each channel (GlobalAveragePool, or ReduceMean over both axes of the map).
@@ -17,6 +18,10 @@ impl Rule for GlobalAvgPool {
 
     fn infer(&self, inputs: &[Shape]) -> Result<Shape, OpError> {
         Ok(Shape::vector(inputs[0].c))
+    }
+
+    fn class(&self) -> Class<'_> {
+        Class::Mean(Mean::Map)
     }
 
     fn attrs(&self) -> Attrs {

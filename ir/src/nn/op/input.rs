@@ -2,9 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::class::Class;
 use super::{Arity, OpError, Rule, mismatch};
+use crate::geometry::Shape;
 use crate::nn::eval::FeatureMap;
-use crate::shape::Shape;
 use crate::text::{AttrError, Attrs};
 
 /// The image, the graph's only source.
@@ -23,6 +24,10 @@ impl Rule for Input {
             return mismatch("the input's shape is empty or beyond all measure");
         }
         Ok(self.shape)
+    }
+
+    fn class(&self) -> Class<'_> {
+        Class::Input
     }
 
     fn attrs(&self) -> Attrs {

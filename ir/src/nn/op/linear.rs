@@ -2,9 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::class::{Class, Layer};
 use super::{Arity, OpError, Rule, mismatch};
+use crate::geometry::{Shape, Window};
 use crate::nn::eval::{FeatureMap, conv};
-use crate::shape::{Shape, Window};
 use crate::tensor::Tensor;
 use crate::text::{AttrError, Attrs};
 
@@ -35,6 +36,15 @@ impl Rule for Linear {
             return mismatch(format!("the bias must hold {out} values"));
         }
         Ok(Shape::vector(out))
+    }
+
+    fn class(&self) -> Class<'_> {
+        Class::Linear(Layer {
+            weight: &self.weight,
+            bias: self.bias.as_ref(),
+            window: Window::dense([1, 1]),
+            groups: 1,
+        })
     }
 
     fn attrs(&self) -> Attrs {

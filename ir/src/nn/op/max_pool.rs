@@ -2,9 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::class::Class;
 use super::{Arity, OpError, Rule, mismatch};
-use crate::nn::eval::{FeatureMap, for_each_window};
-use crate::shape::{Shape, Window};
+use crate::geometry::{Shape, Window, for_each_window};
+use crate::nn::eval::FeatureMap;
 use crate::text::{AttrError, Attrs};
 
 /// Maximum over windows; padding is never the maximum. (A `ceil_mode` of ONNX is resolved into
@@ -23,6 +24,10 @@ impl Rule for MaxPool {
         let [h, w] = self.window.output(inputs[0].h, inputs[0].w)?;
         check_no_empty_window(&self.window, inputs[0], [h, w])?;
         Ok(Shape::new(inputs[0].c, h, w))
+    }
+
+    fn class(&self) -> Class<'_> {
+        Class::Max(&self.window)
     }
 
     fn attrs(&self) -> Attrs {

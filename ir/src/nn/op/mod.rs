@@ -7,6 +7,7 @@ mod avg_pool;
 mod batch_norm;
 mod block_relu;
 mod clamp;
+pub mod class;
 mod clip;
 mod concat;
 mod conv2d;
@@ -28,6 +29,7 @@ pub use avg_pool::AvgPool;
 pub use batch_norm::BatchNorm;
 pub use block_relu::BlockRelu;
 pub use clamp::Clamp;
+pub use class::Class;
 pub use clip::Clip;
 pub use concat::Concat;
 pub use conv2d::Conv2d;
@@ -39,14 +41,14 @@ pub use max_pool::MaxPool;
 pub use output::Output;
 pub use pad::Pad;
 pub use relu::Relu;
-pub use resize::{Coordinates, Resize, ResizeMode, Tap};
-pub use slice::{Axis, Slice};
+pub use resize::Resize;
+pub use slice::Slice;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::geometry::{Shape, WindowError};
 use crate::nn::eval::FeatureMap;
-use crate::shape::{Shape, WindowError};
 use crate::text::{AttrError, Attrs};
 
 /// How many operands an operator takes.
@@ -104,6 +106,9 @@ pub trait Rule: Sized {
     /// If the operator's parameters do not fit the operands (whose number has been checked).
     fn infer(&self, inputs: &[Shape]) -> Result<Shape, OpError>;
 
+    /// What kind of operator it is to whoever rewrites, lowers or writes graphs.
+    fn class(&self) -> Class<'_>;
+
     /// The attributes that the text form writes.
     fn attrs(&self) -> Attrs;
 
@@ -148,6 +153,11 @@ macro_rules! operators {
                     return Err(OpError::Arity { given: inputs.len(), expected: format!("{arity:?}") });
                 }
                 match self { $(Op::$op(op) => op.infer(inputs)),* }
+            }
+
+            /// What kind of operator it is.
+            pub fn class(&self) -> Class<'_> {
+                match self { $(Op::$op(op) => op.class()),* }
             }
 
             /// The attributes that the text form writes.

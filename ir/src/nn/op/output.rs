@@ -2,9 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::class::Class;
 use super::{Arity, OpError, Rule};
+use crate::geometry::Shape;
 use crate::nn::eval::FeatureMap;
-use crate::shape::Shape;
 use crate::tail::{Step, Tail};
 use crate::text::{AttrError, Attrs};
 
@@ -39,6 +40,10 @@ impl Rule for Output {
         let checked = self.tail.check(inputs[0]);
         checked.map_err(|error| OpError::Shape(error.to_string()))?;
         Ok(inputs[0])
+    }
+
+    fn class(&self) -> Class<'_> {
+        Class::Output
     }
 
     fn attrs(&self) -> Attrs {

@@ -2,9 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::class::{Class, GateView};
 use super::{Arity, OpError, Rule};
+use crate::geometry::Shape;
 use crate::nn::eval::FeatureMap;
-use crate::shape::Shape;
 use crate::text::{AttrError, Attrs};
 
 /// max(x, 0), a sign per pixel.
@@ -17,6 +18,14 @@ impl Rule for Relu {
 
     fn infer(&self, inputs: &[Shape]) -> Result<Shape, OpError> {
         Ok(inputs[0])
+    }
+
+    fn class(&self) -> Class<'_> {
+        Class::Gate(GateView {
+            low: 0.0,
+            lower: None,
+            upper: None,
+        })
     }
 
     fn attrs(&self) -> Attrs {

@@ -1,8 +1,7 @@
 //! What [Clip](super::Clip) and [Clamp](super::Clamp) share: two limits and a sign against each.
 
+use crate::geometry::{Patch, Shape};
 use crate::nn::eval::{FeatureMap, signs};
-use crate::patch::Patch;
-use crate::shape::Shape;
 
 /// `low + b0 * (x - low) - b1 * (x - high)`, where b0 is the sign of x - low and b1 that of x - high, each
 /// taken over its own patch; b1 = 0 without an upper limit.

@@ -5,9 +5,8 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 
 use super::*;
+use crate::geometry::{Axis, Coordinates, Patch, Patches, ResizeMode, Window};
 use crate::nn::op::*;
-use crate::patch::{Patch, Patches};
-use crate::shape::Window;
 use crate::tail::{self, Binary, DType, Reduction, Step, Unary};
 use crate::tensor::Tensor;
 use crate::text::store::random;

@@ -3,8 +3,7 @@
 use std::collections::HashSet;
 
 use super::cursor::Cursor;
-use crate::patch::Patch;
-use crate::shape::{MAX_ELEMENTS, Shape};
+use crate::geometry::{MAX_ELEMENTS, Patch, Shape};
 use crate::tensor::{Element, Tensor};
 use crate::text::attr::Attr;
 use crate::text::diag::{Fault, Span};

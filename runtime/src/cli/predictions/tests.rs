@@ -1,7 +1,7 @@
 //! Ranks and probabilities against their definitions, and every form of text.
 
 use proptest::prelude::*;
-use trefoil_ir::shape::Shape;
+use trefoil_ir::Shape;
 use trefoil_ir::tail::{DType, Step};
 
 use super::*;

@@ -12,8 +12,7 @@ use trefoil_ir::mpc::emulate::{Bound, Emulator, IntMap, Masks, Rounding};
 use trefoil_ir::mpc::gate::{BLOCK, Form, Grain};
 use trefoil_ir::mpc::sums::SumList;
 use trefoil_ir::mpc::{ConstKind, Kind, Op, Program, Stage, ValueId, op};
-use trefoil_ir::patch::Patch;
-use trefoil_ir::shape::Shape;
+use trefoil_ir::{Patch, Shape};
 
 use super::super::same_bits::{self, GATES, Ran};
 use super::{

@@ -1,15 +1,13 @@
 //! Programs with constants, step by step, and their three plans.
 
-use trefoil_ir::Tensor;
 use trefoil_ir::mpc::sums::SumList;
 use trefoil_ir::mpc::{ConstKind, Kind, Op, Program, ValueId, op};
-use trefoil_ir::patch::Patch;
 use trefoil_ir::plan::{
     ClientPart, ClientPlan, HelperPart, HelperPlan, InputEncoding, OutputDecoding, PairKeys, Public,
     SecretSeed, ServerPart, ServerPlan, plan_id, weight_seed,
 };
-use trefoil_ir::shape::{Shape, Window};
 use trefoil_ir::tail::Tail;
+use trefoil_ir::{Patch, Shape, Tensor, Window};
 
 use crate::prg::weight_share;
 use crate::protocol::tests::random;

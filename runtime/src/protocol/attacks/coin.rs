@@ -9,8 +9,7 @@
 
 use trefoil_ir::mpc::gate::{self, NARROW, WIDE};
 use trefoil_ir::mpc::{Party, UNIT};
-use trefoil_ir::patch::Patch;
-use trefoil_ir::shape::Shape;
+use trefoil_ir::{Patch, Shape};
 
 use super::parties::{
     Exchange, Halves, Keys, Shares, draw, own_streams, read_sections, run_gate, sums_truncation, truncation,

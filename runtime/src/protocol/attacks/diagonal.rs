@@ -19,8 +19,7 @@ mod table;
 
 use trefoil_ir::mpc::gate::{NARROW, WIDE, activation_groups, difference_groups};
 use trefoil_ir::mpc::{Party, Phase};
-use trefoil_ir::patch::Patch;
-use trefoil_ir::shape::Shape;
+use trefoil_ir::{Patch, Shape};
 
 use breaks::{Broken, Misuse};
 use case::{Case, Operand, Outcome};

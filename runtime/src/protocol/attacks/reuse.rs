@@ -9,8 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use trefoil_ir::mpc::gate::{self, Group};
 use trefoil_ir::mpc::op::Truncate;
 use trefoil_ir::mpc::privacy::{DrawId, Draws, Key};
-use trefoil_ir::patch::Patch;
-use trefoil_ir::shape::Shape;
+use trefoil_ir::{Patch, Shape};
 
 use super::parties::{Keys, Shares, run_gate, truncation};
 use crate::kernel::Isa;

@@ -10,8 +10,7 @@
 
 use trefoil_ir::mpc::gate::{self, Group, NARROW, WIDE};
 use trefoil_ir::mpc::{Party, Stage};
-use trefoil_ir::patch::Patch;
-use trefoil_ir::shape::Shape;
+use trefoil_ir::{Patch, Shape};
 
 use super::bits::{Class, Cut, Hint, View};
 use super::parties::{

@@ -1,12 +1,11 @@
 //! Random programs that hold every op, well typed but not always sound.
 
+use crate::geometry::{Axis, Coordinates, Patch, Patches, ResizeMode, Shape, Window};
 use crate::mpc::op::*;
 use crate::mpc::program::{ConstKind, Constant, Note, Program, ValueId};
 use crate::mpc::sums::{LARGE_PATCH, SumList};
 use crate::mpc::{Kind, Type};
-use crate::nn::op::{Axis, Coordinates, Resize, ResizeMode};
-use crate::patch::{Patch, Patches};
-use crate::shape::{Shape, Window};
+use crate::nn::op::Resize;
 use crate::tensor::Tensor;
 use crate::text::store::random;
 

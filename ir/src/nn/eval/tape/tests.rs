@@ -4,10 +4,9 @@
 //! affine as long as no mask and no maximum changes; smooth operators for small d.
 
 use super::*;
+use crate::geometry::{Axis, Coordinates, Patch, Patches, ResizeMode, Shape, Window};
 use crate::nn::op::*;
 use crate::nn::{Op, Origin};
-use crate::patch::{Patch, Patches};
-use crate::shape::{Shape, Window};
 use crate::tensor::Tensor;
 use crate::text::store::random;
 

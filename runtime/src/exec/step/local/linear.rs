@@ -3,9 +3,9 @@
 
 use std::sync::Arc;
 
+use trefoil_ir::geometry::patch_area;
 use trefoil_ir::mpc::op::{Conv2d, Conv2dSums};
-use trefoil_ir::patch::{Patches, patch_area};
-use trefoil_ir::shape::{Shape, Window};
+use trefoil_ir::{Patches, Shape, Window};
 
 use crate::exec::prepared::{Site, Step};
 use crate::exec::store::Store;

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
+use trefoil_ir::geometry::for_each_window;
 use trefoil_ir::mpc::op::{Interpolate, Lift, PoolSums, SumPool};
 use trefoil_ir::mpc::sums::SumList;
-use trefoil_ir::nn::eval::for_each_window;
-use trefoil_ir::shape::{Shape, Window};
+use trefoil_ir::{Shape, Window};
 
 use crate::exec::prepared::{Site, Step};
 use crate::exec::store::Store;

@@ -1,11 +1,9 @@
 //! Random programs of all ops, with constants of any size.
 
+use trefoil_ir::geometry::{Coordinates, ResizeMode};
 use trefoil_ir::mpc::sums::SumList;
 use trefoil_ir::mpc::{ConstKind, Kind, ValueId, op};
-use trefoil_ir::nn;
-use trefoil_ir::nn::op::{Axis, Coordinates, ResizeMode};
-use trefoil_ir::patch::{Patch, Patches};
-use trefoil_ir::shape::{Shape, Window};
+use trefoil_ir::{Axis, Patch, Patches, Shape, Window, nn};
 
 use crate::exec::tests::Build;
 use crate::protocol::tests::random;

@@ -3,8 +3,7 @@
 use trefoil_ir::mpc::gate::{self, Group, WIDE};
 use trefoil_ir::mpc::privacy::{DrawId, Draws};
 use trefoil_ir::mpc::{Party, Stage};
-use trefoil_ir::patch::Patch;
-use trefoil_ir::shape::Shape;
+use trefoil_ir::{Patch, Shape};
 
 use super::super::parties::{
     Halves, Keys, Shares, Sums, run_gate, seed, sums_truncation, truncation_of_channels,

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::shape::Shape;
+use super::shape::Shape;
 
 /// What a channel's sign is taken over (Gorski et al., section "Block-ReLU").
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -80,6 +80,16 @@ impl fmt::Display for Patch {
         let [h, w] = self.to_pair();
         write!(f, "{h}x{w}")
     }
+}
+
+/// Whether no sign is taken of any channel.
+pub fn all_identities(patches: &[Patch]) -> bool {
+    patches.iter().all(|patch| *patch == Patch::Identity)
+}
+
+/// Whether every pixel of every channel has its own sign.
+pub fn all_pixels(patches: &[Patch]) -> bool {
+    patches.iter().all(Patch::is_pixel)
 }
 
 /// Number of pixels in patch (`row`, `column`) of a map of `h` x `w`: fewer at the border.

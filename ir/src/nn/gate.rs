@@ -1,12 +1,10 @@
 //! ReLU, Block-ReLU and clip as one thing: patches of a lower and perhaps an upper sign.
 
-use trefoil_ir::nn::op::{BlockRelu, Clamp, Clip, Relu};
-use trefoil_ir::nn::{Graph, GraphError, Node, NodeId, Op};
-use trefoil_ir::{Patch, Patches, Shape};
+use super::op::{BlockRelu, Clamp, Clip, Relu};
+use super::{Class, Node, Op};
+use crate::geometry::{Patch, Patches, Shape, all_identities, all_pixels};
 
-use super::rewrite;
-
-/// A gate: `y = low + b0 (x - low) - b1 (x - high)`, without the last summand if there is no upper sign.
+/// A gate with patches of its own, as passes change it: `y = low + b0 (x - low) - b1 (x - high)`, without the last summand if there is no upper sign.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Gate {
     /// The lower limit: 0 for all gates but clamps.
@@ -20,43 +18,30 @@ pub struct Gate {
 impl Gate {
     /// The gate that a node is.
     pub fn of(node: &Node) -> Option<Self> {
-        match &node.op {
-            Op::Relu(_) => Some(Self {
-                low: 0.0,
-                lower: vec![Patch::PIXEL; node.shape.c],
-                upper: None,
-            }),
-            Op::BlockRelu(op) => Some(Self {
-                low: 0.0,
-                lower: op.patches.clone(),
-                upper: None,
-            }),
-            Op::Clip(op) => Some(Self {
-                low: 0.0,
-                lower: op.lower.clone(),
-                upper: Some((op.high, op.upper.clone())),
-            }),
-            Op::Clamp(op) => Some(Self {
-                low: op.low,
-                lower: op.lower.clone(),
-                upper: op.high.map(|high| (high, op.upper.clone())),
-            }),
-            _ => None,
-        }
+        let Class::Gate(gate) = node.op.class() else {
+            return None;
+        };
+        Some(Self {
+            low: gate.low,
+            lower: match gate.lower {
+                Some(patches) => patches.clone(),
+                None => vec![Patch::PIXEL; node.shape.c],
+            },
+            upper: gate.upper.map(|(high, patches)| (high, patches.clone())),
+        })
     }
 
     /// The simplest operator that does the same; `None` if nothing is gated at all.
     pub fn into_op(self) -> Option<Op> {
-        let is_identity = |patches: &Patches| patches.iter().all(|p| *p == Patch::Identity);
         match self.upper {
             _ if self.low != 0.0 => self.gates().then(|| Op::Clamp(self.into_clamp())),
-            Some((high, upper)) if !is_identity(&upper) => Some(Op::Clip(Clip {
+            Some((high, upper)) if !all_identities(&upper) => Some(Op::Clip(Clip {
                 high,
                 lower: self.lower,
                 upper,
             })),
-            _ if is_identity(&self.lower) => None,
-            _ if self.lower.iter().all(Patch::is_pixel) => Some(Op::Relu(Relu)),
+            _ if all_identities(&self.lower) => None,
+            _ if all_pixels(&self.lower) => Some(Op::Relu(Relu)),
             _ => Some(Op::BlockRelu(BlockRelu { patches: self.lower })),
         }
     }
@@ -75,45 +60,31 @@ impl Gate {
     }
 
     fn into_clamp(self) -> Clamp {
-        let (high, upper) = match self.upper {
-            Some((high, upper)) => (Some(high), upper),
-            None => (None, vec![Patch::Identity; self.lower.len()]),
-        };
+        let channels = self.lower.len();
         Clamp {
             low: self.low,
-            high,
+            high: self.upper.as_ref().map(|(high, _)| *high),
+            upper: self
+                .upper
+                .map_or_else(|| vec![Patch::Identity; channels], |(_, patches)| patches),
             lower: self.lower,
-            upper,
         }
     }
 
     /// Whether anything is gated at all.
     fn gates(&self) -> bool {
-        self.patch_lists().flatten().any(|p| *p != Patch::Identity)
-    }
-
-    /// Makes node `id` this gate, or removes the node if nothing is gated.
-    pub(super) fn put(self, graph: &mut Graph, id: NodeId) -> Result<(), GraphError> {
-        match self.into_op() {
-            Some(op) => {
-                let inputs = graph.inputs(id);
-                graph.replace(id, op, &inputs)
-            }
-            None => {
-                rewrite::bypass(graph, id);
-                Ok(())
-            }
-        }
+        !self.patch_lists().all(|patches| all_identities(patches))
     }
 
     /// The same without its upper sign.
-    pub(super) fn without_upper(self) -> Self {
+    #[must_use]
+    pub fn without_upper(self) -> Self {
         Self { upper: None, ..self }
     }
 
     /// Whether the patches of every sign have one pixel, in all channels.
     pub fn is_pixelwise(&self) -> bool {
-        self.patch_lists().flatten().all(Patch::is_pixel)
+        self.patch_lists().all(|patches| all_pixels(patches))
     }
 
     /// Whether any sign is shared by pixels.
@@ -124,12 +95,12 @@ impl Gate {
     }
 
     /// Patches of channel `c`: of the lower sign and, if there is one, of the upper.
-    pub(super) fn channel(&self, c: usize) -> impl Iterator<Item = Patch> {
+    pub fn channel(&self, c: usize) -> impl Iterator<Item = Patch> {
         self.patch_lists().map(move |patches| patches[c])
     }
 
     /// Lets channel `c` pass unchanged.
-    pub(super) fn clear(&mut self, c: usize) {
+    pub fn clear(&mut self, c: usize) {
         self.lower[c] = Patch::Identity;
         if let Some((_, patches)) = &mut self.upper {
             patches[c] = Patch::Identity;

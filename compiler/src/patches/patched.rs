@@ -4,18 +4,29 @@
 
 use std::collections::HashMap;
 
-use trefoil_ir::nn::{Graph, Op};
+use thiserror::Error;
+use trefoil_ir::nn::{Gate, Graph, GraphError, Node, Op};
 use trefoil_ir::{Patch, Patches};
 
-use super::assign::resolve;
-use super::gate::Gate;
-use super::{Assignment, AssignmentError, Choice, LayerChoice, PassError, PassOptions, relu6_as_relu};
+use super::assignment::{Assignment, AssignmentError, LayerChoice};
+use super::resolve::{resolve, resolve_on};
+
+/// Why a network cannot get the patches of an assignment.
+#[derive(Debug, Error)]
+pub enum PatchError {
+    /// The assignment does not fit the network.
+    #[error(transparent)]
+    Assignment(#[from] AssignmentError),
+    /// An operator did not accept its patches.
+    #[error(transparent)]
+    Graph(#[from] GraphError),
+}
 
 /// The network with the patches of an assignment.
 ///
 /// # Errors
 /// If the assignment does not fit the network.
-pub fn with_patches(graph: &Graph, assignment: &Assignment) -> Result<Graph, PassError> {
+pub fn with_patches(graph: &Graph, assignment: &Assignment) -> Result<Graph, PatchError> {
     let mut patched = graph.clone();
     for (id, gate) in resolve(graph, assignment)? {
         let is_plain = gate.is_pixelwise() && matches!(graph.node(id).op, Op::Relu(_));
@@ -26,16 +37,19 @@ pub fn with_patches(graph: &Graph, assignment: &Assignment) -> Result<Graph, Pas
     Ok(patched)
 }
 
-/// What the options make of an imported network's gates, as an assignment for that network: a
-/// clip that is taken for a ReLU is one without upper signs.
+/// What an assignment makes of an imported network's gates, as an assignment for that network whose
+/// clips are clips: one that is taken for a ReLU is one without upper signs.
 ///
 /// # Errors
-/// If the assignment of the options does not fit the network.
-pub fn assignment_for_imported(graph: &Graph, options: &PassOptions) -> Result<Assignment, PassError> {
-    let mut seen = graph.clone();
-    relu6_as_relu::run(&mut seen, options)?;
-    let chosen = match &options.assignment {
-        Some(assignment) => resolve(&seen, assignment)?,
+/// If the assignment does not fit the network.
+pub fn assignment_for_imported(
+    graph: &Graph,
+    assignment: Option<&Assignment>,
+    relu6_as_relu: bool,
+) -> Result<Assignment, AssignmentError> {
+    let chosen = match assignment {
+        Some(assignment) if relu6_as_relu => resolve_on(graph, assignment, lower_sign)?,
+        Some(assignment) => resolve(graph, assignment)?,
         None => Vec::new(),
     };
     let chosen: HashMap<_, _> = chosen.into_iter().collect();
@@ -48,31 +62,19 @@ pub fn assignment_for_imported(graph: &Graph, options: &PassOptions) -> Result<A
             gate.lower = chosen.lower.clone();
             gate.upper = chosen.upper.clone().or(gate.upper);
         }
-        if let Some((_, upper)) = gate.upper.as_mut().filter(|_| options.relu6_as_relu) {
+        if let Some((_, upper)) = gate.upper.as_mut().filter(|_| relu6_as_relu) {
             upper.fill(Patch::Identity);
         }
-        if let Some(choice) = gate.choice() {
+        if let Some(choice) = LayerChoice::of(&gate) {
             result.insert(graph.node(id).origin.name.clone(), choice);
         }
     }
     Ok(result)
 }
 
-impl Gate {
-    /// The gate's patches as an assignment states them; `None` if every pixel has its sign.
-    pub(crate) fn choice(&self) -> Option<LayerChoice> {
-        if self.is_pixelwise() {
-            return None;
-        }
-        let lower = Choice::of(&self.lower);
-        Some(match &self.upper {
-            None => LayerChoice::Every(lower),
-            Some((_, upper)) => LayerChoice::Signs {
-                lower: Some(lower),
-                upper: Some(Choice::of(upper)),
-            },
-        })
-    }
+/// The gate that a clip is where it is taken for a ReLU.
+fn lower_sign(node: &Node) -> Option<Gate> {
+    Gate::of(node).map(Gate::without_upper)
 }
 
 /// The patches that an assignment gives each gate that it names: of the lower sign, and of the
@@ -98,15 +100,7 @@ mod tests {
 
     use super::*;
     use crate::pass::testing::{Net, evaluate_equal, same};
-    use crate::pass::{Dump, run};
-
-    fn options(text: &str, relu6_as_relu: bool) -> PassOptions {
-        PassOptions {
-            relu6_as_relu,
-            assignment: Some(Assignment::parse(text).unwrap()),
-            ..PassOptions::default()
-        }
-    }
+    use crate::pass::{Dump, PassOptions, run};
 
     /// relu1 on 2x5x4, clip1 and clip2 behind it.
     fn net() -> Graph {
@@ -131,8 +125,14 @@ mod tests {
             (r#"{"clip1": {"upper": [0, 1]}, "relu1": [1, 1]}"#, false),
         ];
         for (text, as_relu) in texts {
-            let (graph, options) = (net(), options(text, as_relu));
-            let assignment = assignment_for_imported(&graph, &options).unwrap();
+            let graph = net();
+            let asked = Assignment::parse(text).unwrap();
+            let assignment = assignment_for_imported(&graph, Some(&asked), as_relu).unwrap();
+            let options = PassOptions {
+                relu6_as_relu: as_relu,
+                assignment: Some(asked),
+                ..PassOptions::default()
+            };
             let patched = with_patches(&graph, &assignment).unwrap();
             assert_eq!(patched.len(), graph.len(), "every gate stays");
             let passed = run(graph.verify().unwrap(), &options, &mut Dump::none()).unwrap();
@@ -143,12 +143,9 @@ mod tests {
     #[test]
     fn a_sign_per_pixel_is_no_patch() {
         let graph = net();
-        let options = options(r#"{"relu1": [1, 1], "clip1": [[1, 1], [1, 1]]}"#, false);
-        let assignment = assignment_for_imported(&graph, &options).unwrap();
+        let asked = Assignment::parse(r#"{"relu1": [1, 1], "clip1": [[1, 1], [1, 1]]}"#).unwrap();
+        let assignment = assignment_for_imported(&graph, Some(&asked), false).unwrap();
         assert_eq!(assignment, Assignment::default());
-        assert!(same(
-            &with_patches(&graph, &options.assignment.unwrap()).unwrap(),
-            &graph
-        ));
+        assert!(same(&with_patches(&graph, &asked).unwrap(), &graph));
     }
 }

@@ -7,7 +7,7 @@
 
 use std::cmp::Ordering;
 
-use super::Coordinates;
+use super::resize::Coordinates;
 
 /// A position between the pixels of the input; it may lie outside of them.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -10,7 +10,7 @@
 //!   "/clip1/Clip": { "lower": [2, 2], "upper": [0, 1] } }
 //! ```
 //!
-//! This file reads and writes the form; `assign.rs` checks it against a network.
+//! This file reads and writes the form; `resolve.rs` checks it against a network.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -20,6 +20,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use thiserror::Error;
 use trefoil_ir::Patch;
+use trefoil_ir::nn::Gate;
 use trefoil_ir::text::printable;
 use trefoil_runtime::amount::counted;
 
@@ -61,6 +62,33 @@ impl Choice {
     /// The choice of these patches.
     pub fn of(patches: &[Patch]) -> Self {
         Self::PerChannel(patches.iter().map(|p| p.to_pair().map(u64::from)).collect())
+    }
+}
+
+impl LayerChoice {
+    /// What an assignment says of a gate with these patches; `None` if every pixel has its sign.
+    pub(crate) fn of(gate: &Gate) -> Option<Self> {
+        if gate.is_pixelwise() {
+            return None;
+        }
+        let lower = Choice::of(&gate.lower);
+        Some(match &gate.upper {
+            None => LayerChoice::Every(lower),
+            Some((_, upper)) => LayerChoice::Signs {
+                lower: Some(lower),
+                upper: Some(Choice::of(upper)),
+            },
+        })
+    }
+
+    /// The same for a layer whose upper sign is gone.
+    fn of_lower_sign(&self) -> Self {
+        match self {
+            LayerChoice::Signs { lower, .. } => {
+                LayerChoice::Every(lower.clone().unwrap_or(Choice::All([1, 1])))
+            }
+            every @ LayerChoice::Every(_) => every.clone(),
+        }
     }
 }
 
@@ -118,17 +146,10 @@ impl Assignment {
     /// The same for a network whose clips have become ReLUs: what it says of upper signs is gone.
     #[must_use]
     pub fn of_lower_signs(&self) -> Self {
-        let lower = |choice: &LayerChoice| match choice {
-            LayerChoice::Signs { lower, .. } => {
-                LayerChoice::Every(lower.clone().unwrap_or(Choice::All([1, 1])))
-            }
-            every @ LayerChoice::Every(_) => every.clone(),
-        };
         let layers = self.layers.iter();
+        let lower = layers.map(|(name, choice)| (name.clone(), choice.of_lower_sign()));
         Self {
-            layers: layers
-                .map(|(name, choice)| (name.clone(), lower(choice)))
-                .collect(),
+            layers: lower.collect(),
         }
     }
 
@@ -145,10 +166,9 @@ fn layer(value: &Value) -> Result<LayerChoice, String> {
     if let Some(key) = signs.keys().find(|k| !["lower", "upper"].contains(&k.as_str())) {
         return Err(format!("the key \"{}\"", printable(key)));
     }
-    let sign = |key| signs.get(key).map(choice).transpose();
     Ok(LayerChoice::Signs {
-        lower: sign("lower")?,
-        upper: sign("upper")?,
+        lower: signs.get("lower").map(choice).transpose()?,
+        upper: signs.get("upper").map(choice).transpose()?,
     })
 }
 
@@ -157,11 +177,11 @@ fn choice(value: &Value) -> Result<Choice, String> {
         return Ok(Choice::All(pair));
     }
     let list = value.as_array().ok_or_else(|| excerpt(value))?;
-    let patch = |item: &Value| pair(item).ok_or_else(|| excerpt(item));
-    list.iter()
-        .map(patch)
-        .collect::<Result<_, _>>()
-        .map(Choice::PerChannel)
+    let mut pairs = Vec::with_capacity(list.len());
+    for item in list {
+        pairs.push(pair(item).ok_or_else(|| excerpt(item))?);
+    }
+    Ok(Choice::PerChannel(pairs))
 }
 
 fn pair(value: &Value) -> Option<[u64; 2]> {

@@ -1,0 +1,38 @@
+//! Padding.
+
+use serde::{Deserialize, Serialize};
+
+use super::shape::{MAX_ELEMENTS, Shape};
+
+/// Padding with zeros, of maps and of channels (as in ResNet's option-A shortcut).
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Pad {
+    /// Channels, rows, columns put before.
+    pub before: [usize; 3],
+    /// Channels, rows, columns put behind.
+    pub after: [usize; 3],
+}
+
+impl Pad {
+    /// Shape of the padded value, if it is not beyond all measure.
+    pub fn output(&self, input: Shape) -> Option<Shape> {
+        let side = |i: usize, size: usize| {
+            let padded = size.checked_add(self.before[i])?.checked_add(self.after[i])?;
+            (padded <= MAX_ELEMENTS).then_some(padded)
+        };
+        let shape = Shape::new(side(0, input.c)?, side(1, input.h)?, side(2, input.w)?);
+        shape.is_sane().then_some(shape)
+    }
+
+    /// Pads `values` of shape `input` with `fill`.
+    pub fn apply<T: Copy>(&self, values: &[T], input: Shape, output: Shape, fill: T) -> Vec<T> {
+        let mut result = vec![fill; output.len()];
+        let [pc, ph, pw] = self.before;
+        for (row, source) in values.chunks_exact(input.w).enumerate() {
+            let (c, y) = (row / input.h, row % input.h);
+            let start = ((c + pc) * output.h + y + ph) * output.w + pw;
+            result[start..start + input.w].copy_from_slice(source);
+        }
+        result
+    }
+}
