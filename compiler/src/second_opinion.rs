@@ -17,7 +17,7 @@ use tract_onnx::pb::ModelProto;
 use tract_onnx::prelude::{Framework, InferenceModelExt};
 use trefoil_ir::geometry::ResizeMode;
 use trefoil_ir::nn::eval::{self, FeatureMap};
-use trefoil_ir::nn::{Graph, NodeId, Op};
+use trefoil_ir::nn::{Graph, Op};
 use trefoil_ir::text::printable;
 use trefoil_runtime::terminal::print::chain;
 
@@ -34,7 +34,7 @@ const ROUNDING: f64 = 1e-3;
 /// Root mean square of the differences that patches explain: a sum next to zero has either sign.
 const SIGNS: f64 = 1e-2;
 
-/// What came of the comparison.
+/// The result of the comparison with tract.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Opinion {
@@ -48,6 +48,14 @@ pub enum Opinion {
         /// Why.
         reason: String,
     },
+}
+
+impl Opinion {
+    fn none(reason: impl Into<String>) -> Self {
+        Opinion::None {
+            reason: reason.into(),
+        }
+    }
 }
 
 impl fmt::Display for Opinion {
@@ -89,17 +97,16 @@ pub fn second_opinion(
     imported: &Imported,
     images: &[FeatureMap],
 ) -> Result<Opinion, Box<Disagreement>> {
-    let none = |reason: String| Ok(Opinion::None { reason });
     let Some(logits) = logits(imported) else {
-        return none("its output has no name of its own in the file".to_owned());
+        return Ok(Opinion::none("its output has no name of its own in the file"));
     };
     let graph = match with_patches(imported) {
         Ok(graph) => graph,
-        Err(error) => return none(error.to_string()),
+        Err(error) => return Ok(Opinion::none(error.to_string())),
     };
     let model = match live_model(file, &imported.output_name) {
         Ok(model) => model,
-        Err(error) => return none(chain(&error)),
+        Err(error) => return Ok(Opinion::none(chain(&error))),
     };
     let comparison = Comparison {
         model,
@@ -108,7 +115,7 @@ pub fn second_opinion(
         images,
     };
     match comparison.first_difference(&[logits]) {
-        Err(reason) => none(reason),
+        Err(fault) => Ok(Opinion::none(fault.to_string())),
         Ok(None) => Ok(Opinion::Agrees { images: images.len() }),
         Ok(Some(difference)) => {
             let all: Vec<&ImportedValue> = imported.values.iter().collect();
@@ -117,7 +124,8 @@ pub fn second_opinion(
             if is_tracts_own(imported, &first) {
                 let Disagreement { node, op, .. } = &first;
                 let node = printable(node);
-                return none(format!("it reads \"{node}\" ({op}) in a way of its own"));
+                let reason = format!("it reads \"{node}\" ({op}) in a way of its own");
+                return Ok(Opinion::none(reason));
             }
             Err(Box::new(first))
         }
@@ -151,6 +159,19 @@ fn with_patches(imported: &Imported) -> Result<Graph, PatchError> {
     }
 }
 
+/// Why tract gives no opinion of a file.
+#[derive(Debug, Error)]
+enum TractFault {
+    #[error("tract panics when it reads it")]
+    PanicsReading,
+    #[error("tract cannot read it: {0}")]
+    CannotRead(String),
+    #[error("tract panics when it runs it")]
+    PanicsRunning,
+    #[error("tract cannot run it: {0}")]
+    CannotRun(String),
+}
+
 struct Comparison<'a> {
     model: ModelProto,
     imported: &'a Imported,
@@ -162,16 +183,16 @@ impl Comparison<'_> {
     /// The first of these values that differs on an image.
     ///
     /// # Errors
-    /// A sentence, where tract does not run the file.
-    fn first_difference(&self, values: &[&ImportedValue]) -> Result<Option<Disagreement>, String> {
+    /// If tract does not run the file.
+    fn first_difference(&self, values: &[&ImportedValue]) -> Result<Option<Disagreement>, TractFault> {
         let names: Vec<&str> = values.iter().map(|value| value.name.as_str()).collect();
         let tract = quiet::guarded(|| self.load(&names))
-            .ok_or("tract panics when it reads it")?
-            .map_err(|error| format!("tract cannot read it: {}", one_line(&error)))?;
+            .ok_or(TractFault::PanicsReading)?
+            .map_err(|error| TractFault::CannotRead(one_line(&error)))?;
         for (at, image) in self.images.iter().enumerate() {
             let theirs = quiet::guarded(|| self.run(&tract, image))
-                .ok_or("tract panics when it runs it")?
-                .map_err(|error| format!("tract cannot run it: {}", one_line(&error)))?;
+                .ok_or(TractFault::PanicsRunning)?
+                .map_err(|error| TractFault::CannotRun(one_line(&error)))?;
             let ours = self.ours(values, image);
             for ((value, ours), theirs) in values.iter().zip(&ours).zip(&theirs) {
                 // A value that tract has fused away, or holds under another shape, cannot be compared.
@@ -209,25 +230,18 @@ impl Comparison<'_> {
     fn run(&self, model: &Arc<TypedRunnableModel>, image: &FeatureMap) -> TractResult<Vec<Option<Vec<f32>>>> {
         let image = Tensor::from_shape(&self.imported.input_dims, image.values())?;
         let values = model.run(tvec!(image.into()))?;
-        let floats = |value: &TValue| {
-            let floats = value.datum_type() == f32::datum_type();
-            let view = floats.then(|| value.to_plain_array_view::<f32>().ok())??;
-            Some(view.iter().copied().collect())
-        };
-        Ok(values.iter().map(floats).collect())
+        Ok(values.iter().map(|value| floats(value)).collect())
     }
 
     fn ours(&self, values: &[&ImportedValue], image: &FeatureMap) -> Vec<Option<FeatureMap>> {
         let mut found = vec![None; values.len()];
-        let wanted = |id: NodeId| {
-            values
-                .iter()
-                .enumerate()
-                .filter(move |(_, value)| value.node == id)
-        };
         // The images were read as the network's input, so nothing can fail.
         let _ = eval::run_with(&self.graph, image, |id, map| {
-            wanted(id).for_each(|(at, _)| found[at] = Some(map.clone()));
+            for (value, found) in values.iter().zip(&mut found) {
+                if value.node == id {
+                    *found = Some(map.clone());
+                }
+            }
         });
         found
     }
@@ -237,21 +251,35 @@ impl Comparison<'_> {
         if ours.len() != theirs.len() {
             return Some(f64::INFINITY);
         }
-        let pairs = || {
-            ours.iter()
-                .zip(theirs)
-                .map(|(&a, &b)| (f64::from(a), f64::from(b)))
-        };
-        let mean_square = |sum: f64| (sum / ours.len().max(1) as f64).sqrt();
-        let size = mean_square(pairs().map(|(_, b)| b * b).sum()).max(1e-6);
+        let mut squares = 0.0;
+        let mut error_squares = 0.0;
+        let mut largest: f64 = 0.0;
+        let mut are_finite = true;
+        for (&ours, &theirs) in ours.iter().zip(theirs) {
+            let error = f64::from(ours) - f64::from(theirs);
+            squares += f64::from(theirs).powi(2);
+            error_squares += error.powi(2);
+            largest = largest.max(error.abs());
+            are_finite &= ours.is_finite() && theirs.is_finite();
+        }
+        let count = ours.len().max(1) as f64;
+        let size = (squares / count).sqrt().max(1e-6);
         if self.imported.assignment.is_some() {
-            let error = mean_square(pairs().map(|(a, b)| (a - b).powi(2)).sum()) / size;
+            let error = (error_squares / count).sqrt() / size;
             return (error.is_nan() || error > SIGNS).then_some(error);
         }
-        let worst = pairs().map(|(a, b)| (a - b).abs()).fold(0.0, f64::max) / size;
-        let finite = pairs().all(|(a, b)| a.is_finite() && b.is_finite());
-        (!(finite && worst <= ROUNDING)).then_some(worst)
+        let worst = largest / size;
+        (!(are_finite && worst <= ROUNDING)).then_some(worst)
     }
+}
+
+/// The elements of a value of tract's, if they are floats and lie in memory.
+fn floats(value: &Tensor) -> Option<Vec<f32>> {
+    if value.datum_type() != f32::datum_type() {
+        return None;
+    }
+    let view = value.to_plain_array_view::<f32>().ok()?;
+    Some(view.iter().copied().collect())
 }
 
 fn disagreement(value: &ImportedValue, image: usize, difference: f64) -> Disagreement {

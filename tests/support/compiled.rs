@@ -120,10 +120,10 @@ impl Model {
     pub(crate) fn run(&mut self, image: ImageTensor) -> Result<Levels, String> {
         let image = feature_map(image);
         let owner = &self.compiled.owner;
-        let imported = Float::new(&owner.imported).logits(&image)?;
-        let float = Float::new(&owner.graph).logits(&image)?;
+        let imported = Float::new(&owner.imported).logits(&image).map_err(chain)?;
+        let float = Float::new(&owner.graph).logits(&image).map_err(chain)?;
         let fixed = Fixed::new(owner);
-        let units = fixed.encode(&image)?;
+        let units = fixed.encode(&image).map_err(chain)?;
         let outcome = fixed.emulator().run(&units, Rounding::Nearest, |_, _| {});
         let breaches = outcome.breaches().map(|breach| format!("{breach:?}")).collect();
         let units: Vec<i32> = units.values().iter().map(|&v| v as i32).collect();

@@ -59,28 +59,44 @@ impl FromStr for Goal {
     type Err = GoalError;
 
     fn from_str(text: &str) -> Result<Self, GoalError> {
-        let form = || GoalError::Form(text.to_owned());
-        if let Some(percent) = text.trim().strip_suffix('%') {
-            let share = percent.trim().parse::<f64>().map_err(|_| form())? / 100.0;
-            return match (0.0..=1.0).contains(&share) {
-                true => Ok(Goal::Share(share)),
-                false => Err(GoalError::Share(text.to_owned())),
-            };
-        }
-        let (unit, spent) = text.split_once('=').ok_or_else(form)?;
-        match unit.trim() {
-            "relus" => Ok(Goal::Relus(amount::count(spent)?)),
-            "bytes" => Ok(Goal::Bytes(amount::bytes(spent)?)),
-            "online-bytes" => Ok(Goal::OnlineBytes(amount::bytes(spent)?)),
-            "seconds" => {
-                let (seconds, link) = spent.split_once('@').unwrap_or((spent, "lan"));
-                let seconds = seconds.trim().parse::<f64>().ok();
-                let seconds = seconds.filter(|s| s.is_finite() && *s > 0.0).ok_or_else(form)?;
-                Ok(Goal::Seconds(seconds, link.trim().parse()?))
-            }
-            _ => Err(form()),
-        }
+        read(text)?.ok_or_else(|| GoalError::Form(text.to_owned()))
     }
+}
+
+/// Reads a budget; `None` if the text is of no form that budgets have.
+fn read(text: &str) -> Result<Option<Goal>, GoalError> {
+    if let Some(percent) = text.trim().strip_suffix('%') {
+        return share(text, percent);
+    }
+    let Some((unit, spent)) = text.split_once('=') else {
+        return Ok(None);
+    };
+    Ok(Some(match unit.trim() {
+        "relus" => Goal::Relus(amount::count(spent)?),
+        "bytes" => Goal::Bytes(amount::bytes(spent)?),
+        "online-bytes" => Goal::OnlineBytes(amount::bytes(spent)?),
+        "seconds" => {
+            let (seconds, link) = spent.split_once('@').unwrap_or((spent, "lan"));
+            match seconds.trim().parse::<f64>() {
+                Ok(seconds) if seconds.is_finite() && seconds > 0.0 => {
+                    Goal::Seconds(seconds, link.trim().parse()?)
+                }
+                _ => return Ok(None),
+            }
+        }
+        _ => return Ok(None),
+    }))
+}
+
+fn share(text: &str, percent: &str) -> Result<Option<Goal>, GoalError> {
+    let Ok(percent) = percent.trim().parse::<f64>() else {
+        return Ok(None);
+    };
+    let share = percent / 100.0;
+    if !(0.0..=1.0).contains(&share) {
+        return Err(GoalError::Share(text.to_owned()));
+    }
+    Ok(Some(Goal::Share(share)))
 }
 
 #[cfg(test)]

@@ -8,7 +8,6 @@
 
 use std::collections::BTreeMap;
 
-use ndarray::ArrayView1;
 use trefoil_ir::{Patch, Patches};
 
 use super::knapsack::{Item, Problem, ProblemError};
@@ -32,7 +31,7 @@ pub enum ClipSigns {
 /// One choice to be made.
 #[derive(Clone, Debug)]
 pub struct Slot {
-    /// The channel.
+    /// Number of the channel in its layer, from 0.
     pub channel: usize,
     /// What may be chosen, in the order of the problem's items.
     pub picks: Vec<Pick>,
@@ -42,9 +41,9 @@ pub struct Slot {
 /// One possible choice: layers of the profile and numbers of their patches.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Pick {
-    /// Of the lower sign, if this slot decides it.
+    /// The lower sign's layer and patch, if this slot decides it.
     pub lower: Option<(u32, u32)>,
-    /// Of the upper sign, if this slot decides it.
+    /// The upper sign's layer and patch, if this slot decides it.
     pub upper: Option<(u32, u32)>,
 }
 
@@ -53,6 +52,11 @@ impl Pick {
     pub fn halves(&self) -> impl Iterator<Item = (usize, usize)> {
         let halves = [self.lower, self.upper].into_iter().flatten();
         halves.map(|(layer, patch)| (layer as usize, patch as usize))
+    }
+
+    fn is_pixel(&self, header: &Header) -> bool {
+        self.halves()
+            .all(|(layer, patch)| header.layers[layer].patches[patch].is_pixel())
     }
 }
 
@@ -80,7 +84,7 @@ impl Menu {
     /// Everything that a profile has measured, priced.
     ///
     /// # Errors
-    /// If a distortion is out of all measure.
+    /// If a distortion is not finite, or larger than sums can hold.
     pub fn new(
         header: &Header,
         summary: &Summary,
@@ -144,17 +148,12 @@ impl Menu {
 
     /// The choice that keeps a sign for every pixel.
     pub fn pixels(&self, header: &Header) -> Vec<usize> {
-        let is_pixel = |pick: &Pick| {
-            pick.halves()
-                .all(|(layer, patch)| header.layers[layer].patches[patch].is_pixel())
-        };
-        let position = |slot: &Slot| {
-            slot.picks
-                .iter()
-                .position(is_pixel)
-                .expect("every slot offers pixels")
-        };
-        self.slots.iter().map(position).collect()
+        let mut choice = Vec::with_capacity(self.slots.len());
+        for slot in &self.slots {
+            let pixels = slot.picks.iter().position(|pick| pick.is_pixel(header));
+            choice.push(pixels.expect("every slot offers pixels"));
+        }
+        choice
     }
 
     /// A random choice that spends a budget, for comparison: a random pick for every slot; then, in
@@ -168,21 +167,19 @@ impl Menu {
             .map(|slot| random.below(slot.picks.len()))
             .collect();
         let mut cost = self.problem.cost(&choice);
-        let least = |group: usize| {
-            self.problem
-                .group(group)
-                .iter()
-                .map(|item| item.cost)
-                .min()
-                .unwrap_or(0)
-        };
-        if (0..self.slots.len()).map(least).sum::<u64>() > budget {
+        let mut least = 0;
+        for group in 0..self.slots.len() {
+            let costs = self.problem.group(group).iter().map(|item| item.cost);
+            least += costs.min().unwrap_or(0);
+        }
+        if least > budget {
             return None;
         }
         while cost > budget {
             let group = random.below(self.slots.len());
             let items = self.problem.group(group);
-            let (now, other) = (items[choice[group]].cost, random.below(items.len()));
+            let now = items[choice[group]].cost;
+            let other = random.below(items.len());
             if items[other].cost <= now {
                 cost -= now - items[other].cost;
                 choice[group] = other;
@@ -192,7 +189,8 @@ impl Menu {
         for _ in 0..64 * self.slots.len() {
             let group = random.below(self.slots.len());
             let items = self.problem.group(group);
-            let (now, other) = (items[choice[group]].cost, random.below(items.len()));
+            let now = items[choice[group]].cost;
+            let other = random.below(items.len());
             let more = items[other].cost.saturating_sub(now);
             if more > 0 && more <= budget - cost {
                 cost += more;
@@ -246,8 +244,13 @@ struct Source<'a> {
     clips: ClipSigns,
 }
 
-/// A half of a pick, with its patch.
-type Half = ((u32, u32), Patch);
+/// What one sign of a channel may be: a patch, with its place in the profile.
+#[derive(Clone, Copy)]
+struct Half {
+    /// Layer of the profile and number of the patch in it.
+    place: (u32, u32),
+    patch: Patch,
+}
 
 impl Source<'_> {
     /// The one or two slots of a channel.
@@ -260,29 +263,13 @@ impl Source<'_> {
         match (lower, upper) {
             (Some(lower), Some(upper)) if *self.currency == Currency::Relus => {
                 vec![
-                    self.single(gate, channel, &lower, |half| Pick {
-                        lower: Some(half),
-                        upper: None,
-                    }),
-                    self.single(gate, channel, &upper, |half| Pick {
-                        lower: None,
-                        upper: Some(half),
-                    }),
+                    self.single(gate, channel, &lower, Sign::Lower),
+                    self.single(gate, channel, &upper, Sign::Upper),
                 ]
             }
             (Some(lower), Some(upper)) => vec![self.pairs(gate, channel, &lower, &upper)],
-            (Some(halves), None) => {
-                vec![self.single(gate, channel, &halves, |half| Pick {
-                    lower: Some(half),
-                    upper: None,
-                })]
-            }
-            (None, Some(halves)) => {
-                vec![self.single(gate, channel, &halves, |half| Pick {
-                    lower: None,
-                    upper: Some(half),
-                })]
-            }
+            (Some(lower), None) => vec![self.single(gate, channel, &lower, Sign::Lower)],
+            (None, Some(upper)) => vec![self.single(gate, channel, &upper, Sign::Upper)],
             (None, None) => Vec::new(),
         }
     }
@@ -291,46 +278,55 @@ impl Source<'_> {
     fn halves(&self, layer: usize, free: bool) -> Vec<Half> {
         let patches = self.header.layers[layer].patches.iter().enumerate();
         let allowed = patches.filter(|(_, patch)| free || patch.is_pixel());
-        allowed
-            .map(|(at, patch)| ((layer as u32, at as u32), *patch))
-            .collect()
+        let halves = allowed.map(|(at, patch)| Half {
+            place: (layer as u32, at as u32),
+            patch: *patch,
+        });
+        halves.collect()
     }
 
-    fn single(
-        &self,
-        gate: &Gate,
-        channel: usize,
-        halves: &[Half],
-        pick: impl Fn((u32, u32)) -> Pick,
-    ) -> (Vec<Pick>, Vec<Item>) {
-        let item = |(half, patch): &Half| Item {
-            cost: self.currency.price(*patch, None, gate.map),
-            loss: self.losses(half.0, channel)[half.1 as usize],
-        };
-        let picks = halves.iter().map(|(half, _)| pick(*half)).collect();
-        (picks, halves.iter().map(item).collect())
+    /// The slot of one sign of a channel.
+    fn single(&self, gate: &Gate, channel: usize, halves: &[Half], sign: Sign) -> (Vec<Pick>, Vec<Item>) {
+        let mut picks = Vec::with_capacity(halves.len());
+        let mut items = Vec::with_capacity(halves.len());
+        for half in halves {
+            picks.push(Pick {
+                lower: (sign == Sign::Lower).then_some(half.place),
+                upper: (sign == Sign::Upper).then_some(half.place),
+            });
+            items.push(Item {
+                cost: self.currency.price(half.patch, None, gate.map),
+                loss: self.loss(*half, channel),
+            });
+        }
+        (picks, items)
     }
 
+    /// The slot of both signs of a channel: the pairs of halves on the hulls, and those of equal halves.
     fn pairs(&self, gate: &Gate, channel: usize, lower: &[Half], upper: &[Half]) -> (Vec<Pick>, Vec<Item>) {
-        let mut chosen: Vec<(Half, Half)> = Vec::new();
-        let (low, high) = (self.hull(gate, channel, lower), self.hull(gate, channel, upper));
-        chosen.extend(low.iter().flat_map(|l| high.iter().map(move |h| (*l, *h))));
-        let equal = lower
-            .iter()
-            .filter_map(|l| upper.iter().find(|h| h.1 == l.1).map(|h| (*l, *h)));
-        chosen.extend(equal);
-        let pixel = |halves: &[Half]| halves.iter().find(|h| h.1.is_pixel()).copied();
-        chosen.extend(pixel(lower).zip(pixel(upper)));
-        let item = |(l, h): &(Half, Half)| Item {
-            cost: self.currency.price(l.1, Some(h.1), gate.map),
-            loss: self.losses(l.0.0, channel)[l.0.1 as usize] + self.losses(h.0.0, channel)[h.0.1 as usize],
-        };
-        let items = chosen.iter().map(item).collect();
-        let pick = |(l, h): (Half, Half)| Pick {
-            lower: Some(l.0),
-            upper: Some(h.0),
-        };
-        (chosen.into_iter().map(pick).collect(), items)
+        let mut pairs: Vec<(Half, Half)> = Vec::new();
+        let upper_hull = self.hull(gate, channel, upper);
+        for low in self.hull(gate, channel, lower) {
+            pairs.extend(upper_hull.iter().map(|high| (low, *high)));
+        }
+        for low in lower {
+            let equal = upper.iter().find(|high| high.patch == low.patch);
+            pairs.extend(equal.map(|high| (*low, *high)));
+        }
+        pairs.extend(pixel_of(lower).zip(pixel_of(upper)));
+        let mut picks = Vec::with_capacity(pairs.len());
+        let mut items = Vec::with_capacity(pairs.len());
+        for (low, high) in pairs {
+            picks.push(Pick {
+                lower: Some(low.place),
+                upper: Some(high.place),
+            });
+            items.push(Item {
+                cost: self.currency.price(low.patch, Some(high.patch), gate.map),
+                loss: self.loss(low, channel) + self.loss(high, channel),
+            });
+        }
+        (picks, items)
     }
 
     /// The halves on the lower convex hull of signs and losses.
@@ -338,8 +334,8 @@ impl Source<'_> {
         let mut points: Vec<(f64, f64, Half)> = halves
             .iter()
             .map(|half| {
-                let signs = half.1.signs(gate.map[0], gate.map[1]) as f64;
-                (signs, self.losses(half.0.0, channel)[half.0.1 as usize], *half)
+                let signs = half.patch.signs(gate.map[0], gate.map[1]) as f64;
+                (signs, self.loss(*half, channel), *half)
             })
             .collect();
         points.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1)));
@@ -348,12 +344,10 @@ impl Source<'_> {
             if hull.last().is_some_and(|last| point.1 >= last.1) {
                 continue;
             }
-            while hull.len() >= 2 {
-                let (a, b) = (hull[hull.len() - 2], hull[hull.len() - 1]);
-                let above = (b.1 - a.1) * (point.0 - a.0) >= (point.1 - a.1) * (b.0 - a.0);
-                if !above {
-                    break;
-                }
+            // The last corner goes if it is not below the line from the one before to this point.
+            while let [.., a, b] = hull[..]
+                && (b.1 - a.1) * (point.0 - a.0) >= (point.1 - a.1) * (b.0 - a.0)
+            {
                 hull.pop();
             }
             hull.push(point);
@@ -361,9 +355,14 @@ impl Source<'_> {
         hull.into_iter().map(|(_, _, half)| half).collect()
     }
 
-    fn losses(&self, layer: u32, channel: usize) -> ArrayView1<'_, f64> {
-        self.summary.layers[layer as usize].mean.row(channel)
+    fn loss(&self, half: Half, channel: usize) -> f64 {
+        let (layer, patch) = half.place;
+        self.summary.layers[layer as usize].mean[[channel, patch as usize]]
     }
+}
+
+fn pixel_of(halves: &[Half]) -> Option<Half> {
+    halves.iter().find(|half| half.patch.is_pixel()).copied()
 }
 
 #[cfg(test)]

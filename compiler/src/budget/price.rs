@@ -13,7 +13,7 @@ use trefoil_ir::{Patch, Shape};
 
 use super::goal::Goal;
 
-/// What is counted.
+/// The unit in which a budget is counted.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Currency {
     /// Signs on the imported network's maps.
@@ -43,14 +43,13 @@ impl Currency {
         if *self == Currency::Relus {
             return (lower.signs(h, w) + upper.map_or(0, |p| p.signs(h, w))) as u64;
         }
-        let large = |patch: &Patch| is_large(*patch);
         let own = upper.filter(|patch| *patch != lower);
-        let sums: usize = [Some(lower), own]
-            .into_iter()
-            .flatten()
-            .filter(large)
-            .map(|patch| patch.signs(h, w))
-            .sum();
+        let mut sums = 0;
+        for patch in [Some(lower), own].into_iter().flatten() {
+            if is_large(patch) {
+                sums += patch.signs(h, w);
+            }
+        }
         let upper = upper.map(|patch| vec![patch]);
         let groups = gate::groups(&vec![lower], upper.as_ref(), Shape::new(1, h, w), sums > 0);
         self.gate(&groups, sums)
@@ -63,33 +62,22 @@ impl Currency {
             stage: Stage::MaskedShare,
             sections: vec![Section::fields(sums, 32)],
         });
-        let bits = |phase: Phase, link: Option<Link>| -> u64 {
-            let counts =
-                |stage: Stage| stage.phase() == phase && link.is_none_or(|link| stage.link() == link);
-            messages
-                .iter()
-                .filter(|m| counts(m.stage))
-                .map(|m| m.content_bits())
-                .sum()
-        };
+        let offline = bits(&messages, |stage| stage.phase() == Phase::Offline);
+        let online = bits(&messages, |stage| stage.phase() == Phase::Online);
         match *self {
-            Currency::Relus => groups.iter().map(|g| g.drelus() as u64).sum(),
-            Currency::Bits(phase) => match phase {
-                Some(phase) => bits(phase, None),
-                None => bits(Phase::Offline, None) + bits(Phase::Online, None),
-            },
+            Currency::Relus => groups.iter().map(|group| group.drelus() as u64).sum(),
+            Currency::Bits(Some(Phase::Offline)) => offline,
+            Currency::Bits(Some(Phase::Online)) => online,
+            Currency::Bits(None) => offline + online,
             Currency::Picoseconds(link) => {
                 let signs: usize = groups.iter().map(Group::drelus).sum();
-                let transfer = |bits: u64| bits as f64 / link.bits_per_second;
-                let work = |phase: Phase| {
-                    let machine = Machine::of(phase);
-                    bits(phase, None) as f64 / 8.0 * machine.byte + signs as f64 * machine.sign
-                };
+                let deal = bits(&messages, |stage| {
+                    stage.phase() == Phase::Offline && stage.link() == Link::HelperToClient
+                });
                 // Offline the helper's deals are sent while the next ones are computed; online
                 // everything is waited for. See `trefoil_ir::mpc::time`.
-                let deal = bits(Phase::Offline, Some(Link::HelperToClient));
-                let offline = work(Phase::Offline).max(transfer(deal));
-                let online = work(Phase::Online) + transfer(bits(Phase::Online, None));
+                let offline = work(Phase::Offline, offline, signs).max(deal as f64 / link.bits_per_second);
+                let online = work(Phase::Online, online, signs) + online as f64 / link.bits_per_second;
                 ((offline + online) * PICOSECONDS).round() as u64
             }
         }
@@ -125,6 +113,18 @@ impl Currency {
             Currency::Picoseconds(_) => format!("{:.4} seconds", amount as f64 / PICOSECONDS),
         }
     }
+}
+
+/// Content of the messages of some stages.
+fn bits(messages: &[Message], counts: impl Fn(Stage) -> bool) -> u64 {
+    let counted = messages.iter().filter(|message| counts(message.stage));
+    counted.map(Message::content_bits).sum()
+}
+
+/// Seconds of arithmetic on so many bits of messages and so many signs in a phase.
+fn work(phase: Phase, bits: u64, signs: usize) -> f64 {
+    let machine = Machine::of(phase);
+    bits as f64 / 8.0 * machine.byte + signs as f64 * machine.sign
 }
 
 #[cfg(test)]

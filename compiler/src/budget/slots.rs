@@ -24,24 +24,19 @@ impl<'a> SlotVectors<'a> {
             images,
             sums: Vec::new(),
         };
-        let pairs = |group: usize| {
-            menu.slots[group]
-                .picks
-                .iter()
-                .any(|pick| pick.halves().count() > 1)
-        };
-        vectors.sums = (0..menu.slots.len())
-            .map(|group| {
-                if pairs(group) {
-                    vectors.sums_of(group)
-                } else {
-                    Vec::new()
-                }
-            })
-            .collect();
+        for (group, slot) in menu.slots.iter().enumerate() {
+            let has_pairs = slot.picks.iter().any(|pick| pick.halves().count() > 1);
+            let sums = if has_pairs {
+                vectors.sums_of(group)
+            } else {
+                Vec::new()
+            };
+            vectors.sums.push(sums);
+        }
         vectors
     }
 
+    /// For every pick of a slot the sum of its halves' vectors.
     fn sums_of(&self, group: usize) -> Vec<f32> {
         let slot = &self.menu.slots[group];
         let mut sums = vec![0.0; slot.picks.len() * self.dims()];

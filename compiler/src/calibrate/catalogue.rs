@@ -60,20 +60,24 @@ fn sides(size: usize) -> Vec<usize> {
     sides
 }
 
-/// Those that fit the map, each once.
+/// The patches that fit the map and one pixel, each once: by area, the identity last.
 fn ordered(patches: impl Iterator<Item = Patch>, map_h: usize, map_w: usize) -> Vec<Patch> {
     let map = Shape::new(1, map_h, map_w);
     let mut patches: Vec<Patch> = patches
         .chain([Patch::PIXEL])
         .filter(|patch| patch.fits(map))
         .collect();
-    let area = |patch: &Patch| match *patch {
-        Patch::Identity => u32::MAX,
-        Patch::Block { h, w } => u32::from(h) * u32::from(w),
-    };
-    patches.sort_unstable_by_key(|patch| (area(patch), *patch));
+    patches.sort_unstable_by_key(|patch| (area(*patch), *patch));
     patches.dedup();
     patches
+}
+
+/// Pixels of a patch; of the identity more than of any other, so that it comes last.
+fn area(patch: Patch) -> u32 {
+    match patch {
+        Patch::Identity => u32::MAX,
+        Patch::Block { h, w } => u32::from(h) * u32::from(w),
+    }
 }
 
 /// Which patches channels may get.
@@ -95,11 +99,10 @@ impl Catalogue {
     /// # Errors
     /// If the text is not of this form: all entries at fault are named.
     pub fn parse(text: &str) -> Result<Self, CatalogueError> {
-        let json = |error: serde_json::Error| CatalogueError(vec![CatalogueFault::Json(error.to_string())]);
-        let value: Value = serde_json::from_str(text).map_err(json)?;
+        let value: Value = serde_json::from_str(text)?;
         let mut faults = Vec::new();
         let catalogue = if value.is_object() {
-            let Entries(entries) = serde_json::from_str(text).map_err(json)?;
+            let Entries(entries) = serde_json::from_str(text)?;
             Self::ByMap(by_map(&entries, &mut faults))
         } else {
             Self::All(list(&value, "the list", &mut faults))
@@ -188,6 +191,12 @@ pub struct CatalogueError(
     pub Vec<CatalogueFault>,
 );
 
+impl From<serde_json::Error> for CatalogueError {
+    fn from(error: serde_json::Error) -> Self {
+        Self(vec![CatalogueFault::Json(error.to_string())])
+    }
+}
+
 fn lines(faults: &[CatalogueFault]) -> String {
     let lines: Vec<String> = faults.iter().map(|fault| format!("  {fault}")).collect();
     lines.join("\n")
@@ -202,13 +211,13 @@ pub enum CatalogueFault {
     /// A key that is no map size.
     #[error("\"{name}\" is no map size; write height and width as in \"32x32\"")]
     Map {
-        /// The key.
+        /// The key as it stands in the file.
         name: String,
     },
     /// A map that comes twice.
     #[error("\"{name}\": the map comes twice; keep one of the entries")]
     Twice {
-        /// The key.
+        /// The key as it stands in the file.
         name: String,
     },
     /// Something else than a list.
@@ -227,7 +236,7 @@ pub enum CatalogueFault {
         place: String,
         /// Its number, from 0.
         at: usize,
-        /// What stands there.
+        /// The beginning of the entry, as JSON.
         found: String,
     },
 }

@@ -140,7 +140,7 @@ impl<'a> Probing<'a> {
         Ok(())
     }
 
-    /// What was found.
+    /// The gains of the images so far.
     pub fn finish(self) -> Gains {
         self.gains
     }

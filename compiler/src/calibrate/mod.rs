@@ -34,16 +34,16 @@ pub struct Calibration {
     pub channels: Vec<Vec<ChannelRange>>,
     /// For each gate with a patch of more than one pixel: how large its operand's sums get.
     pub patch_sums: BTreeMap<NodeId, PatchSums>,
-    /// What an error of a value does to the output.
+    /// The mean square that errors of each value leave in the output, by node and channel.
     pub gains: Gains,
 }
 
 /// Smallest and largest value of a channel.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ChannelRange {
-    /// The smallest.
+    /// Smallest value on all images.
     pub min: f32,
-    /// The largest.
+    /// Largest value on all images.
     pub max: f32,
 }
 
@@ -58,9 +58,9 @@ impl ChannelRange {
 /// A patch of one pixel is its own sum.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PatchSums {
-    /// Of x, over the patches of the lower sign.
+    /// Largest magnitude of a sum of x over a patch of the lower sign.
     pub lower: Vec<f32>,
-    /// Of x - high, over the patches of the upper sign, if the gate is a clip.
+    /// Largest magnitude of a sum of x - high over a patch of the upper sign, if the gate is a clip.
     pub upper: Option<Vec<f32>>,
 }
 
@@ -134,7 +134,8 @@ impl Calibration {
 ///
 /// # Errors
 /// See [`CalibrationError`].
-pub fn calibrate(
+#[cfg(test)]
+pub(crate) fn calibrate(
     graph: &Graph,
     images: impl IntoIterator<Item = FeatureMap>,
     mut progress: impl FnMut(usize),
@@ -201,7 +202,7 @@ impl<'a> Calibrator<'a> {
         Ok(())
     }
 
-    /// What was seen.
+    /// The ranges and sums over all images.
     ///
     /// # Errors
     /// If there was no image.

@@ -55,12 +55,12 @@ impl<'a> Observer<'a> {
             gains: Gains::none(),
         };
         let mut not_finite = None;
-        let inspect = |id: NodeId, value: &FeatureMap| {
+        eval::run_with(self.graph, image, |id, value| {
             if let Err(culprit) = self.inspect(id, value, &mut seen) {
                 not_finite.get_or_insert(culprit);
             }
-        };
-        eval::run_with(self.graph, image, inspect).map_err(Fault::Shape)?;
+        })
+        .map_err(Fault::Shape)?;
         match not_finite {
             None => Ok(seen),
             Some(id) => Err(Fault::NotFinite(id)),
@@ -78,9 +78,15 @@ impl<'a> Observer<'a> {
             seen.gains.see_output(value);
         }
         for (user, gate) in &self.gates[id.index()] {
-            let sums = sums(gate, value);
-            let finite = |sums: &[f32]| sums.iter().all(|s| s.is_finite());
-            if !finite(&sums.lower) || !sums.upper.as_deref().is_none_or(finite) {
+            let sums = PatchSums {
+                lower: largest_sums(value, gate.low, &gate.lower),
+                upper: gate
+                    .upper
+                    .as_ref()
+                    .map(|(high, patches)| largest_sums(value, *high, patches)),
+            };
+            let mut all = sums.lower.iter().chain(sums.upper.iter().flatten());
+            if !all.all(|sum| sum.is_finite()) {
                 return Err(*user);
             }
             seen.patch_sums.insert(*user, sums);
@@ -103,19 +109,14 @@ fn range(channel: &[f32]) -> ChannelRange {
     range
 }
 
-fn sums(gate: &Gate, value: &FeatureMap) -> PatchSums {
-    let shape = value.shape();
-    let of = |limit: f32, patches: &[Patch]| {
-        let of_channel = |(x, patch): (&[f32], &Patch)| {
-            let shifted: Vec<f32> = x.iter().map(|x| x - limit).collect();
-            largest_sum(&shifted, *patch, shape)
-        };
-        value.channels().zip(patches).map(of_channel).collect()
-    };
-    PatchSums {
-        lower: of(gate.low, &gate.lower),
-        upper: gate.upper.as_ref().map(|(high, patches)| of(*high, patches)),
+/// By channel: the largest magnitude of a sum of `x - limit` over one of the channel's patches.
+fn largest_sums(value: &FeatureMap, limit: f32, patches: &[Patch]) -> Vec<f32> {
+    let mut largest = Vec::with_capacity(patches.len());
+    for (channel, patch) in value.channels().zip(patches) {
+        let shifted: Vec<f32> = channel.iter().map(|x| x - limit).collect();
+        largest.push(largest_sum(&shifted, *patch, value.shape()));
     }
+    largest
 }
 
 fn largest_sum(channel: &[f32], patch: Patch, shape: Shape) -> f32 {
@@ -129,12 +130,8 @@ fn largest_sum(channel: &[f32], patch: Patch, shape: Shape) -> f32 {
 pub(super) fn merge(all: &mut Calibration, more: &Calibration) {
     all.images += more.images;
     all.gains.merge(&more.gains);
-    for (all, more) in all
-        .channels
-        .iter_mut()
-        .flatten()
-        .zip(more.channels.iter().flatten())
-    {
+    let channels = all.channels.iter_mut().flatten();
+    for (all, more) in channels.zip(more.channels.iter().flatten()) {
         all.min = all.min.min(more.min);
         all.max = all.max.max(more.max);
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Result, bail};
 use clap::ValueEnum;
+use thiserror::Error;
 use trefoil_ir::Patch;
 
 use super::PATCHES;
@@ -62,12 +63,16 @@ pub(super) struct BudgetArguments {
     uniform: Option<Patch>,
 }
 
-pub(super) fn patch(text: &str) -> Result<Patch, String> {
-    let pair = text.split_once([',', 'x']).and_then(|(h, w)| {
-        let pair = [h.trim().parse().ok()?, w.trim().parse().ok()?];
-        Patch::from_pair(pair)
-    });
-    pair.ok_or_else(|| "a patch is HxW (or H,W) with both from 1, or 0x1 for the identity".to_owned())
+/// A text is no patch.
+#[derive(Clone, Copy, Debug, Error)]
+#[error("a patch is HxW (or H,W) with both from 1, or 0x1 for the identity")]
+pub(super) struct PatchError;
+
+pub(super) fn patch(text: &str) -> Result<Patch, PatchError> {
+    let (h, w) = text.split_once([',', 'x']).ok_or(PatchError)?;
+    let h = h.trim().parse().map_err(|_| PatchError)?;
+    let w = w.trim().parse().map_err(|_| PatchError)?;
+    Patch::from_pair([h, w]).ok_or(PatchError)
 }
 
 impl BudgetArguments {

@@ -91,7 +91,8 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: Arguments) -> Result<()> {
-    let (folder, next) = (arguments.output.clone(), next_step(&arguments));
+    let folder = arguments.output.clone();
+    let next = next_step(&arguments);
     let options = options(arguments)?;
     let share = options.shard.range(options.data.len()).len();
     let bar = Bar::new(share, "measuring");

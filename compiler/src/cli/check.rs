@@ -84,7 +84,8 @@ fn supported(imported: &Imported, counts: &Counts, limits: Limits) -> Result<Val
         "error": null,
         "too_large": too_large(imported, limits).map(|refused| refused.to_string()),
     });
-    if let (Value::Object(value), Value::Object(counts)) = (&mut value, serde_json::to_value(counts)?) {
+    let counts = serde_json::to_value(counts)?;
+    if let (Some(value), Value::Object(counts)) = (value.as_object_mut(), counts) {
         value.extend(counts);
     }
     if let Some(demand) = Demand::of_graph(&imported.graph) {
@@ -166,27 +167,28 @@ fn print(imported: &Imported, counts: &Counts, limits: Limits) -> Result<()> {
 
 fn table(counts: &Counts) -> Table {
     let mut table = Table::new(&["<ReLU", "map", "channels", "DReLUs", "<"]);
-    let mut row = |name: &str, [h, w]: [usize; 2], channels: usize, count: usize, unit: &str| {
-        let [channels, count] = [channels, count].map(|number| grouped(number as u64));
-        table.row([
-            name.to_owned(),
-            format!("{h}x{w}"),
-            channels,
-            count,
-            unit.to_owned(),
-        ]);
-    };
     for relu in &counts.relus {
-        row(&relu.name, relu.map, relu.channels, relu.drelus_at_1x1, "");
+        table.row(row(&relu.name, relu.map, relu.channels, relu.drelus_at_1x1, ""));
     }
     for pool in &counts.max_pools {
-        row(
+        let comparisons = pool.comparisons;
+        table.row(row(
             &pool.name,
             pool.map,
             pool.channels,
-            pool.comparisons,
+            comparisons,
             "comparisons",
-        );
+        ));
     }
     table
+}
+
+fn row(name: &str, [h, w]: [usize; 2], channels: usize, count: usize, unit: &str) -> [String; 5] {
+    [
+        name.to_owned(),
+        format!("{h}x{w}"),
+        grouped(channels as u64),
+        grouped(count as u64),
+        unit.to_owned(),
+    ]
 }

@@ -134,11 +134,7 @@ fn check_folder(folder: &Path, force: bool) -> Result<()> {
     if force {
         return Staging::check(folder);
     }
-    let held = |names: &[&str]| -> Vec<PathBuf> {
-        let paths = names.iter().map(|name| folder.join(name));
-        paths.filter(|path| path.exists()).collect()
-    };
-    let plans = held(&PLANS);
+    let plans = held(folder, &PLANS);
     if !plans.is_empty() {
         let id = plans
             .iter()
@@ -153,13 +149,19 @@ fn check_folder(folder: &Path, force: bool) -> Result<()> {
             folder.display()
         );
     }
-    if let Some(path) = held(&BESIDE).first() {
+    if let Some(path) = held(folder, &BESIDE).first() {
         bail!(
             "{} is there already: give another folder with -o, or --force to replace it",
             path.display()
         );
     }
     Staging::check(folder)
+}
+
+/// The files of these names that the folder holds.
+fn held(folder: &Path, names: &[&str]) -> Vec<PathBuf> {
+    let paths = names.iter().map(|name| folder.join(name));
+    paths.filter(|path| path.exists()).collect()
 }
 
 /// What was written, and what is to be done with it.

@@ -76,37 +76,47 @@ pub(super) fn run(arguments: Arguments) -> Result<()> {
         );
     }
     if arguments.model.is_dir() {
-        let owner = read_owner(&arguments.model)?;
-        refuse_options_of_a_model(&arguments)?;
-        let preprocess = preprocess_of(&owner)?;
-        let run = match level {
-            Level::F32 => Run::Floats,
-            Level::Fixed => Run::FixedPoint,
-        };
-        let at_once = arguments.limits.limits().images_of_record(&owner, run)?;
-        let float = Float::new(&owner.graph);
-        let fixed = (level == Level::Fixed).then(|| Fixed::new(&owner));
-        let network: &dyn Network = match &fixed {
-            Some(fixed) => fixed,
-            None => &float,
-        };
-        let data = open_data(&arguments.data, preprocess.as_ref(), network.input())?;
-        let (predictions, rows) = run_all(network, &data, at_once, &owner.output.classes, &arguments)?;
-        let breaches = fixed.as_ref().map(Fixed::breaches);
-        let seen = breaches.as_ref().map(|b| b.report(&owner.program));
-        report(&data, predictions, seen, arguments.format)?;
-        rows.write(&arguments.files)?;
-        let Some(breaches) = breaches else { return Ok(()) };
-        if let Some(warning) = breaches.warning(&owner.program, owner.calibration_images) {
-            terminal::warning(warning);
-        }
-        return arguments.strict.check(breaches.images());
+        return run_plans(&arguments, level);
     }
     if level == Level::Fixed {
         bail!(
             "fixed point needs scales: compile the model, and give the folder that `trefoil compile` wrote"
         );
     }
+    run_model(&arguments)
+}
+
+/// Evaluates a folder that `trefoil compile` wrote.
+fn run_plans(arguments: &Arguments, level: Level) -> Result<()> {
+    let owner = read_owner(&arguments.model)?;
+    refuse_options_of_a_model(arguments)?;
+    let preprocess = preprocess_of(&owner)?;
+    let run = match level {
+        Level::F32 => Run::Floats,
+        Level::Fixed => Run::FixedPoint,
+    };
+    let at_once = arguments.limits.limits().images_of_record(&owner, run)?;
+    let float = Float::new(&owner.graph);
+    let fixed = (level == Level::Fixed).then(|| Fixed::new(&owner));
+    let network: &dyn Network = match &fixed {
+        Some(fixed) => fixed,
+        None => &float,
+    };
+    let data = open_data(&arguments.data, preprocess.as_ref(), network.input())?;
+    let (predictions, rows) = run_all(network, &data, at_once, &owner.output.classes, arguments)?;
+    let breaches = fixed.as_ref().map(Fixed::breaches);
+    let seen = breaches.as_ref().map(|b| b.report(&owner.program));
+    report(&data, predictions, seen, arguments.format)?;
+    rows.write(&arguments.files)?;
+    let Some(breaches) = breaches else { return Ok(()) };
+    if let Some(warning) = breaches.warning(&owner.program, owner.calibration_images) {
+        terminal::warning(warning);
+    }
+    arguments.strict.check(breaches.images())
+}
+
+/// Evaluates an ONNX file in floats.
+fn run_model(arguments: &Arguments) -> Result<()> {
     let imported = import_file(&arguments.model, &arguments.import.options())?;
     let preprocess = read_preprocess(arguments.preprocess.as_deref())?;
     // A file that carries an assignment computes the network with its patches.
@@ -121,7 +131,7 @@ pub(super) fn run(arguments: Arguments) -> Result<()> {
         preprocess.as_ref().map(|(p, _)| p),
         network.input(),
     )?;
-    let (predictions, rows) = run_all(&network, &data, at_once, &[], &arguments)?;
+    let (predictions, rows) = run_all(&network, &data, at_once, &[], arguments)?;
     report(&data, predictions, None, arguments.format)?;
     rows.write(&arguments.files)?;
     Ok(())
@@ -161,7 +171,8 @@ fn run_all(
     let bar = Bar::new(data.len(), "evaluating");
     let logits = run_network(network, data, at_once, |done| bar.at(done))?;
     bar.clear();
-    let (mut rows, mut predictions) = (Rows::default(), Vec::new());
+    let mut rows = Rows::default();
+    let mut predictions = Vec::new();
     for (at, logits) in logits.into_iter().enumerate() {
         let prediction = network.tail().run(logits.values());
         predictions.extend(prediction.class().map(|class| Classified {
@@ -215,17 +226,17 @@ struct Evaluation {
     accuracy: Option<Accuracy>,
     /// Where values left their ranges; none in floats.
     breaches: Option<BreachReport>,
-    /// Of every image that has a class.
+    /// What the network says of every image that has a class.
     predictions: Vec<Classified>,
 }
 
-/// Of the images with a label, if there are any.
+/// The accuracy on the images with a label, if there are any.
 fn accuracy(predictions: &[Classified]) -> Option<Accuracy> {
     let mut accuracy = Accuracy::default();
     for Classified { label, class, .. } in predictions {
-        label
-            .iter()
-            .for_each(|&label| accuracy.count(label == *class as i64));
+        if let Some(label) = label {
+            accuracy.count(*label == *class as i64);
+        }
     }
     Some(accuracy).filter(Accuracy::is_of_some)
 }

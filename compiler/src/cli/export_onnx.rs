@@ -66,14 +66,15 @@ fn check_output(arguments: &Arguments) -> Result<()> {
         return check_writable(&arguments.output);
     };
     let read = [Some(&arguments.source), arguments.model.as_ref()];
-    let clash = |path: &&PathBuf| fs::canonicalize(path).is_ok_and(|path| path == output);
-    match read.into_iter().flatten().find(clash) {
-        Some(path) => bail!(
-            "{} would be overwritten: give another file with -o",
-            path.display()
-        ),
-        None => check_writable(&arguments.output),
+    for path in read.into_iter().flatten() {
+        if fs::canonicalize(path).is_ok_and(|path| path == output) {
+            bail!(
+                "{} would be overwritten: give another file with -o",
+                path.display()
+            );
+        }
     }
+    check_writable(&arguments.output)
 }
 
 fn of_folder(arguments: &Arguments) -> Result<Source> {

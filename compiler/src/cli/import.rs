@@ -23,12 +23,14 @@ impl ImportArguments {
 
     /// The same as flags, behind a space each.
     pub(super) fn flags(&self) -> String {
-        let sizes = |dims: &Vec<usize>| dims.iter().map(usize::to_string).collect::<Vec<_>>().join(",");
-        let shape = self.input_shape.as_ref().map(sizes);
-        let shape = shape.map_or_else(String::new, |dims| format!(" --input-shape {dims}"));
-        match &self.output_name {
-            Some(name) => format!("{shape} --output-name {name}"),
-            None => shape,
+        let mut flags = String::new();
+        if let Some(dims) = &self.input_shape {
+            let dims: Vec<String> = dims.iter().map(usize::to_string).collect();
+            flags += &format!(" --input-shape {}", dims.join(","));
         }
+        if let Some(name) = &self.output_name {
+            flags += &format!(" --output-name {name}");
+        }
+        flags
     }
 }

@@ -1,6 +1,7 @@
 //! How a network becomes integers.
 
 use clap::ValueEnum;
+use thiserror::Error;
 
 use super::NUMBERS;
 use crate::lower::{HEAD_ROOM, LowerError};
@@ -32,12 +33,20 @@ pub(super) struct LoweringArguments {
 }
 
 /// Refuses at once what lowering would refuse after the calibration.
-fn head_room(text: &str) -> Result<f64, String> {
-    let bits = text.trim().parse().map_err(|_| "it is no number".to_owned())?;
+fn head_room(text: &str) -> Result<f64, HeadRoomError> {
+    let bits = text.trim().parse().map_err(|_| HeadRoomError::NoNumber)?;
     match HEAD_ROOM.contains(&bits) {
         true => Ok(bits),
-        false => Err(LowerError::HeadRoom(bits).to_string()),
+        false => Err(HeadRoomError::OutOfRange(LowerError::HeadRoom(bits))),
     }
+}
+
+#[derive(Debug, Error)]
+enum HeadRoomError {
+    #[error("it is no number")]
+    NoNumber,
+    #[error(transparent)]
+    OutOfRange(LowerError),
 }
 
 #[cfg(test)]

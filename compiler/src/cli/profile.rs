@@ -97,14 +97,13 @@ pub(super) fn text(profile: &Profile) -> String {
         ]);
     }
     format!(
-        "{}  {:?}, {}\nimages {} of {}, shard {}/{}\noptions {}\n{table}",
+        "{}  {:?}, {}\nimages {} of {}, shard {}\noptions {}\n{table}",
         header.model,
         header.method,
         counted(header.probes, "probe"),
         header.images,
         header.data,
-        header.shard.index,
-        header.shard.of,
+        header.shard,
         grouped(options as u64)
     )
 }

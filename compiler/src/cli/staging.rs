@@ -2,6 +2,7 @@
 //! there already, and take their places at the end. What fails, or is stopped, leaves nothing.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -70,16 +71,18 @@ impl Staging {
             self.is_finished = true;
             return Ok(());
         }
-        let moved = || -> std::io::Result<()> {
-            create_private_folder(&self.folder)?;
-            for file in fs::read_dir(self.staged.path())? {
-                let file = file?;
-                fs::rename(file.path(), self.folder.join(file.file_name()))?;
-            }
-            Ok(())
-        };
-        moved().with_context(|| cannot(&self.folder))?;
+        self.move_files().with_context(|| cannot(&self.folder))?;
         self.is_finished = true;
+        Ok(())
+    }
+
+    /// Moves the files one by one into a folder that is there already.
+    fn move_files(&self) -> io::Result<()> {
+        create_private_folder(&self.folder)?;
+        for file in fs::read_dir(self.staged.path())? {
+            let file = file?;
+            fs::rename(file.path(), self.folder.join(file.file_name()))?;
+        }
         Ok(())
     }
 }
@@ -104,7 +107,7 @@ fn parent(folder: &Path) -> &Path {
 }
 
 /// An empty folder in `place` that only its owner may enter: plans hold keys.
-fn beside(place: &Path) -> std::io::Result<TempDir> {
+fn beside(place: &Path) -> io::Result<TempDir> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(".trefoil-");
     #[cfg(unix)]
@@ -127,14 +130,17 @@ struct Deferred {
 }
 
 impl Deferred {
-    fn new() -> std::io::Result<Self> {
-        let signal = Arc::default();
-        let register = |number| register_usize(number, Arc::clone(&signal), number as usize);
-        let handlers: std::io::Result<Vec<SigId>> = [SIGINT, SIGTERM].into_iter().map(register).collect();
-        Ok(Self {
-            handlers: handlers?,
-            signal,
-        })
+    fn new() -> io::Result<Self> {
+        // What is registered before one fails is undone when this is dropped.
+        let mut deferred = Self {
+            signal: Arc::default(),
+            handlers: Vec::new(),
+        };
+        for number in [SIGINT, SIGTERM] {
+            let handler = register_usize(number, Arc::clone(&deferred.signal), number as usize)?;
+            deferred.handlers.push(handler);
+        }
+        Ok(deferred)
     }
 }
 

@@ -1,19 +1,20 @@
 //! `trefoil sweep`.
 
+mod shown;
+
 use std::collections::{BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 use trefoil_ir::Patch;
 use trefoil_ir::text::printable;
-use trefoil_runtime::amount::counted;
 use trefoil_runtime::data::{DataSet, Preprocess};
 use trefoil_runtime::files::create_private_folder;
 use trefoil_runtime::terminal;
 
+use self::shown::Shown;
 use super::budget::{Assign, Clips, patch};
 use super::compile::read_secret;
 use super::evaluate::Level;
@@ -22,7 +23,6 @@ use super::images::{self, Calibration};
 use super::import::ImportArguments;
 use super::limits::LimitArguments;
 use super::lowering::{LoweringArguments, Relu6};
-use super::print::say;
 use super::progress::Calibrating;
 use super::staging::Staging;
 use super::strict::Strict;
@@ -31,8 +31,7 @@ use crate::budget::Goal;
 use crate::calibrate::profile::Profile;
 use crate::driver::compile::PatchSource;
 use crate::driver::plot::{Axis, draw};
-use crate::driver::report::grouped;
-use crate::driver::sweep::{Measured, Point, SweepError, goal, paired_difference, point, to_csv};
+use crate::driver::sweep::{Measured, Point, SweepError, paired_difference, point, to_csv};
 use crate::driver::{CompileError, CompileOptions};
 use crate::patches::Assignment;
 
@@ -133,37 +132,29 @@ pub(super) fn run(arguments: Arguments) -> Result<()> {
     let preprocess = read_preprocess(arguments.preprocess.as_deref())?;
     let profiles = named_profiles(&arguments.profiles)?;
     let labelled = labelled(&arguments, preprocess.as_ref().map(|(p, _)| p))?;
-    let (mut points, mut said) = (Vec::new(), BTreeSet::new());
+    let mut points = Vec::new();
+    let mut said = BTreeSet::new();
     let mut beyond = Beyond::default();
     let mut candidates = candidates(&arguments, &profiles);
     let mut shown = Shown::new(&arguments, labelled.as_ref(), &candidates);
     while let Some((series, patches)) = candidates.pop_front() {
         let is_uniform = matches!(patches, PatchSource::Uniform { .. });
         let options = options(&arguments, &profiles[0].1, preprocess.clone(), patches)?;
-        let mut progress = Calibrating::new(options.calibration.len());
-        let in_emulator = arguments.level == Level::Fixed;
-        let measured = point(&options, &series, labelled.as_ref(), in_emulator, &mut progress);
-        progress.0.clear();
+        let Some(measured) = measure(&options, &series, labelled.as_ref(), arguments.level, &shown)? else {
+            continue;
+        };
         let Measured {
             mut point,
             compiled,
             warnings,
-        } = match measured {
-            Ok(measured) => measured,
-            // A budget that cannot be met is a gap in the line; anything else ends the sweep.
-            Err(SweepError::Compile(error)) if is_out_of_reach(&error) => {
-                shown.gap(&series, &error)?;
-                continue;
-            }
-            Err(error) => return Err(error.into()),
-        };
+        } = measured;
         let first = points
             .iter()
             .find(|p: &&Point| p.series != point.series && same_cost(p, &point));
         let difference = first.and_then(|first| paired_difference(&point.right, &first.right));
         (point.difference, point.half_width) = difference.unzip();
-        if let (Some(folder), Some(assignment)) = (&arguments.assignments, &compiled.assignment) {
-            write_assignment(folder, &point, assignment)?;
+        if let Some(folder) = &arguments.assignments {
+            write_assignment(folder, &point, compiled.assignment.as_ref())?;
         }
         if is_uniform {
             // What the first strategy makes of as many DReLUs.
@@ -188,6 +179,28 @@ pub(super) fn run(arguments: Arguments) -> Result<()> {
     }
     plot(&arguments, &points)?;
     arguments.strict.check_at(beyond.images, &beyond.point)
+}
+
+/// Measures a point. `None` if its budget cannot be met, which is a gap in the line; anything else ends
+/// the sweep.
+fn measure(
+    options: &CompileOptions,
+    series: &str,
+    labelled: Option<&DataSet>,
+    level: Level,
+    shown: &Shown,
+) -> Result<Option<Measured>> {
+    let mut progress = Calibrating::new(options.calibration.len());
+    let measured = point(options, series, labelled, level == Level::Fixed, &mut progress);
+    progress.0.clear();
+    match measured {
+        Ok(measured) => Ok(Some(measured)),
+        Err(SweepError::Compile(error)) if is_out_of_reach(&error) => {
+            shown.gap(series, &error)?;
+            Ok(None)
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// The point with most images of which a value left its range: every point runs the same ones.
@@ -218,7 +231,11 @@ fn check_outputs(arguments: &Arguments) -> Result<()> {
     arguments.assignments.as_deref().map_or(Ok(()), Staging::check)
 }
 
-fn write_assignment(folder: &Path, point: &Point, assignment: &Assignment) -> Result<()> {
+/// Writes the patches of a point, if it has any.
+fn write_assignment(folder: &Path, point: &Point, assignment: Option<&Assignment>) -> Result<()> {
+    let Some(assignment) = assignment else {
+        return Ok(());
+    };
     create_private_folder(folder)
         .with_context(|| format!("the folder {} cannot be made", folder.display()))?;
     let name = format!("{}-{}.json", point.series, point.goal).replace(['%', '/', ' ', ':'], "_");
@@ -262,9 +279,11 @@ type Candidate = (String, PatchSource);
 type Named = (String, Arc<Profile>);
 
 fn named_profiles(paths: &[PathBuf]) -> Result<Vec<Named>> {
-    let names = names(paths)?;
-    let open = |(path, name): (&PathBuf, String)| Ok((name, Arc::new(Profile::open(path)?)));
-    paths.iter().zip(names).map(open).collect()
+    let mut profiles = Vec::with_capacity(paths.len());
+    for (path, name) in paths.iter().zip(names(paths)?) {
+        profiles.push((name, Arc::new(Profile::open(path)?)));
+    }
+    Ok(profiles)
 }
 
 /// What tells profiles apart: the names of their folders, or their whole paths where these repeat.
@@ -272,14 +291,16 @@ fn names(paths: &[PathBuf]) -> Result<Vec<String>> {
     if let [_] = paths {
         return Ok(vec![String::new()]);
     }
-    let short = |path: &PathBuf| path.file_name().map(|name| name.to_string_lossy().into_owned());
-    let name = |path: &PathBuf| {
-        let alike = paths.iter().filter(|other| short(other) == short(path)).count();
-        let whole = || path.to_string_lossy().replace('/', "_");
-        let name = short(path).filter(|_| alike == 1).unwrap_or_else(whole);
-        format!("{}:", printable(&name))
-    };
-    let names: Vec<String> = paths.iter().map(name).collect();
+    let mut names = Vec::with_capacity(paths.len());
+    for path in paths {
+        let folder = path.file_name();
+        let alike = paths.iter().filter(|other| other.file_name() == folder).count();
+        let name = match folder {
+            Some(folder) if alike == 1 => folder.to_string_lossy().into_owned(),
+            _ => path.to_string_lossy().replace('/', "_"),
+        };
+        names.push(format!("{}:", printable(&name)));
+    }
     match (1..names.len()).find(|&at| names[..at].contains(&names[at])) {
         None => Ok(names),
         Some(at) => bail!(
@@ -347,160 +368,13 @@ fn plot(arguments: &Arguments, points: &[Point]) -> Result<()> {
         PlotX::Seconds => Axis::SecondsLan,
         PlotX::SecondsWan => Axis::SecondsWan,
     };
-    let svg = draw(points, axis).map_err(|e| anyhow!(e))?;
+    let svg = draw(points, axis)?;
     write_private(path, svg.as_bytes())
-}
-
-/// What a person sees while points are measured: lines under headings, as they come.
-struct Shown {
-    is_text: bool,
-    /// How many images are run at each point, where there are labels.
-    images: Option<usize>,
-    started: Instant,
-    points: usize,
-    /// Widths of the columns with names.
-    series: usize,
-    goal: usize,
-}
-
-impl Shown {
-    fn new(arguments: &Arguments, labelled: Option<&DataSet>, candidates: &VecDeque<Candidate>) -> Self {
-        let longest = |of: fn(&Candidate) -> String| candidates.iter().map(|c| of(c).chars().count()).max();
-        Self {
-            is_text: arguments.format == Format::Text,
-            images: labelled.map(DataSet::len),
-            started: Instant::now(),
-            points: 0,
-            series: longest(|(series, _)| series.clone())
-                .unwrap_or(0)
-                .max("series".len()),
-            // Beside uniform patches stands a budget of as many DReLUs.
-            goal: longest(|(_, patches)| goal(patches))
-                .unwrap_or(0)
-                .max("relus=10000000".len()),
-        }
-    }
-
-    /// A point, with so many behind it.
-    fn point(&mut self, point: &Point, left: usize) -> Result<()> {
-        self.points += 1;
-        if self.is_text {
-            if self.points == 1 {
-                say!("{}", self.headings());
-            }
-            say!("{}", self.line(point));
-        }
-        if self.points == 1 && left > 0 {
-            let each = self.started.elapsed().as_secs_f64();
-            terminal::note(format_args!(
-                "{} more, about {}",
-                counted(left, "point"),
-                duration(each * left as f64)
-            ));
-        }
-        Ok(())
-    }
-
-    fn gap(&self, series: &str, error: &CompileError) -> Result<()> {
-        let text = format!("{series}: {}", terminal::print::chain(error));
-        match self.is_text {
-            true => say!("{text}"),
-            false => terminal::note(format_args!("{text}")),
-        }
-        Ok(())
-    }
-
-    fn headings(&self) -> String {
-        let (series, goal) = (self.series, self.goal);
-        let costs = format!(
-            "{:series$}  {:>goal$}  {:>7}  {:>12}  {:>12}  {:>5}  {:>8}  {:>8}  {:>10}",
-            "series", "budget", "DReLUs", "bytes", "online", "trips", "s on lan", "s on wan", "distortion"
-        );
-        match self.images.is_some() {
-            true => format!(
-                "{costs}  {:>8}  {:>7}  {:>14}  {:>22}",
-                "top1 f32", "top1", "difference", "breaches"
-            ),
-            false => costs,
-        }
-    }
-
-    fn line(&self, point: &Point) -> String {
-        let (series, goal) = (self.series, self.goal);
-        let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
-        let costs = format!(
-            "{:series$}  {:>goal$}  {:>6.2}%  {:>12}  {:>12}  {:>5}  {:>8.3}  {:>8.3}  {:>10}",
-            point.series,
-            point.goal,
-            100.0 * point.share,
-            grouped(point.bytes),
-            grouped(point.online_bytes),
-            point.round_trips,
-            point.seconds_lan,
-            point.seconds_wan,
-            or_dash(point.distortion.map(|distortion| format!("{distortion:.3e}")))
-        );
-        let percent = |share: Option<f64>| or_dash(share.map(|share| format!("{:.2}%", 100.0 * share)));
-        let difference = point.difference.zip(point.half_width);
-        let of = self.images.unwrap_or(0);
-        match self.images.is_some() {
-            true => format!(
-                "{costs}  {:>8}  {:>7}  {:>14}  {:>22}",
-                percent(point.top1_f32),
-                percent(point.top1),
-                or_dash(difference.map(|(points, half)| format!("{points:+.2} +- {half:.2}"))),
-                or_dash(
-                    point
-                        .breaches
-                        .map(|images| format!("{images} of {}", counted(of, "image")))
-                )
-            ),
-            false => costs,
-        }
-    }
-}
-
-/// A time for people, rounded up.
-fn duration(seconds: f64) -> String {
-    match seconds {
-        ..=90.0 => counted(seconds.ceil() as usize, "second"),
-        ..=5400.0 => counted((seconds / 60.0).ceil() as usize, "minute"),
-        _ => format!("{:.1} hours", seconds / 3600.0),
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn lines_stand_under_their_headings_and_hold_no_nan() {
-        let shown = Shown {
-            is_text: true,
-            images: Some(20),
-            started: Instant::now(),
-            points: 0,
-            series: 8,
-            goal: 12,
-        };
-        let whole = Point {
-            series: "additive".to_owned(),
-            goal: "50%".to_owned(),
-            share: 0.5,
-            top1_f32: Some(1.0),
-            top1: Some(0.9),
-            difference: Some(-1.5),
-            half_width: Some(0.25),
-            breaches: Some(7),
-            distortion: Some(1e-3),
-            ..Point::default()
-        };
-        for point in [whole, Point::default()] {
-            let line = shown.line(&point);
-            assert_eq!(line.len(), shown.headings().len(), "{line}\n{}", shown.headings());
-            assert!(!line.contains("NaN"), "{line}");
-        }
-    }
 
     #[test]
     fn profiles_of_one_name_are_told_apart() {
@@ -531,13 +405,5 @@ mod tests {
             beyond.see(&point, calibration);
         }
         assert_eq!((beyond.images, beyond.point.as_str()), (4, "joint 50%"));
-    }
-
-    #[test]
-    fn times_are_said_in_fitting_units() {
-        assert_eq!(
-            [0.2, 90.0, 91.0, 7200.0].map(duration),
-            ["1 second", "90 seconds", "2 minutes", "2.0 hours"]
-        );
     }
 }

@@ -1,28 +1,23 @@
 //! From a profile and a budget to an assignment.
 
-use std::fmt::{self, Write};
+mod report;
 
-use serde::Serialize;
 use thiserror::Error;
 use trefoil_ir::Patch;
 use trefoil_ir::Verified;
-use trefoil_ir::mpc::Phase;
-use trefoil_ir::mpc::cost::{Bytes, StepCost};
-use trefoil_ir::mpc::time::{LinkModel, Machine};
-use trefoil_ir::nn::Graph;
-use trefoil_runtime::amount::counted;
+use trefoil_ir::nn::{Gate, Graph};
 
+use self::report::layers;
+pub use self::report::{BudgetReport, Figures, JointReport, JointValues, LayerBudget};
 use super::compile::CompileError;
 use super::trial::Trial;
-use crate::budget::joint::{self, Distortion, Vectors};
+use crate::budget::joint::{self, Vectors};
 use crate::budget::knapsack::{Certificate, Limits, ProblemError, Solution, SolveError, Solver};
 use crate::budget::menu::{ClipSigns, Menu};
 use crate::budget::slots::SlotVectors;
 use crate::budget::{Currency, Goal};
 use crate::calibrate::profile::{Profile, ProfileError, model_digest};
-use crate::patches::count::ReluCount;
 use crate::patches::{Assignment, Choice, LayerChoice};
-use trefoil_ir::nn::Gate;
 
 /// How patches are chosen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -36,10 +31,10 @@ pub enum Strategy {
     Random(u64),
 }
 
-/// What the user chose.
+/// The options of an assignment.
 #[derive(Clone, Debug)]
 pub struct AssignOptions {
-    /// The budget.
+    /// What the network may cost.
     pub goal: Goal,
     /// How patches are chosen.
     pub strategy: Strategy,
@@ -52,9 +47,9 @@ pub struct AssignOptions {
 /// An assignment, with what it is said to cost.
 #[derive(Clone, Debug)]
 pub struct Assigned {
-    /// The patches.
+    /// The patches of every ReLU.
     pub assignment: Assignment,
-    /// The figures.
+    /// What they cost.
     pub report: BudgetReport,
 }
 
@@ -70,27 +65,27 @@ pub enum AssignError {
          `trefoil calibrate` on this model, with the same --relu6"
     )]
     OtherModel {
-        /// The profile's.
+        /// Name of the profile's model.
         profile: String,
-        /// This one.
+        /// Name of the model to compile.
         model: String,
     },
     /// Not even identities everywhere meet the budget.
     #[error("the budget {goal} cannot be met: without any sign this network still costs {least}")]
     Infeasible {
-        /// The budget.
+        /// The budget, as it was given.
         goal: Goal,
-        /// The least possible.
+        /// What the network costs at the least, with its unit.
         least: String,
     },
     /// Uniform patches exceed the budget.
     #[error("patches of {patch} everywhere cost {cost}, more than the budget {goal}: take larger ones")]
     Uniform {
-        /// The patch.
+        /// The uniform patch.
         patch: Patch,
-        /// What it costs.
+        /// What the network costs with it, with its unit.
         cost: String,
-        /// The budget.
+        /// The budget, as it was given.
         goal: Goal,
     },
     /// The distortions cannot be added.
@@ -107,108 +102,6 @@ pub enum AssignError {
     /// The network cannot be lowered, whatever its patches.
     #[error(transparent)]
     Compile(#[from] Box<CompileError>),
-}
-
-/// What an assignment costs and what it was chosen for; a part of `report.json`.
-#[derive(Clone, Debug, Serialize)]
-pub struct BudgetReport {
-    /// The budget, as it was given.
-    pub goal: String,
-    /// How patches were chosen.
-    pub strategy: &'static str,
-    /// What the budget allows, in words.
-    pub allowed: String,
-    /// What the assignment takes of it.
-    pub spent: String,
-    /// What the network takes with a sign for every pixel.
-    pub at_1x1: String,
-    /// Predicted distortion, the sum of the layers', where something predicts it.
-    pub distortion: Option<f64>,
-    /// How good the choice is, if a knapsack was solved.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub certificate: Option<Certificate>,
-    /// What joint assignment made of it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub joint: Option<JointReport>,
-    /// By ReLU of the imported network.
-    pub layers: Vec<LayerBudget>,
-}
-
-/// One ReLU before and after.
-#[derive(Clone, Debug, Serialize)]
-pub struct LayerBudget {
-    /// Its ONNX name.
-    pub name: String,
-    /// Its map, `[h, w]`.
-    pub map: [usize; 2],
-    /// Channels.
-    pub channels: usize,
-    /// Predicted distortion, where something predicts it.
-    pub distortion: Option<f64>,
-    /// With a sign for every pixel.
-    pub at_1x1: Figures,
-    /// With its patches.
-    pub assigned: Figures,
-}
-
-impl BudgetReport {
-    /// A table for the terminal: each ReLU before and after.
-    pub fn summary(&self) -> String {
-        let mut text = String::new();
-        // Writing to a string cannot fail.
-        let _ = writeln!(
-            text,
-            "  budget {} ({}): {} of {} allowed, {} at 1x1",
-            self.goal, self.strategy, self.spent, self.allowed, self.at_1x1
-        );
-        if let Some(certificate) = &self.certificate {
-            let proof = match certificate.proved {
-                true => "optimal, proved".to_owned(),
-                false => format!("within {:.1e} of the optimum", certificate.relative_gap),
-            };
-            let distortion = self.distortion.unwrap_or_default();
-            let _ = writeln!(text, "  predicted distortion {distortion:.4e} ({proof})");
-        }
-        if let Some(joint) = &self.joint {
-            let _ = writeln!(text, "  {joint}");
-        }
-        let width = self.layers.iter().map(|l| l.name.len()).max().unwrap_or(0);
-        let _ = writeln!(
-            text,
-            "  {:width$}  {:>13}  {:>21}  {:>23}  {:>19}  distortion",
-            "ReLU", "map", "DReLUs", "bytes", "ms on lan"
-        );
-        for layer in &self.layers {
-            let (was, is) = (&layer.at_1x1, &layer.assigned);
-            let map = format!("{}x{}x{}", layer.channels, layer.map[0], layer.map[1]);
-            let _ = writeln!(
-                text,
-                "  {:width$}  {map:>13}  {:>9} -> {:>8}  {:>10} -> {:>9}  {:>8.3} -> {:>7.3}  {}",
-                layer.name,
-                was.drelus,
-                is.drelus,
-                was.bytes,
-                is.bytes,
-                was.seconds * 1e3,
-                is.seconds * 1e3,
-                layer
-                    .distortion
-                    .map_or_else(|| "-".to_owned(), |distortion| format!("{distortion:.3e}"))
-            );
-        }
-        text
-    }
-}
-
-/// What a layer costs.
-#[derive(Clone, Copy, Debug, Default, Serialize)]
-pub struct Figures {
-    /// DReLUs, on the imported network's map.
-    pub drelus: u64,
-    /// Bytes of its gate, both phases.
-    pub bytes: u64,
-    /// Seconds of its gate, arithmetic and transfer without round trips.
-    pub seconds: f64,
 }
 
 /// Solves the budget.
@@ -278,12 +171,12 @@ pub fn uniform(
     let before = trial(imported, relu6_as_relu, None)?;
     let after = trial(imported, relu6_as_relu, Some(&assignment))?;
     let currency = goal.map_or(Currency::Relus, Currency::of);
-    let total = |trial: &Trial| currency.total(&trial.cost, trial.counts.drelus as u64);
+    let spent = total(&currency, &after);
     let limit = goal.map(|goal| (goal, Currency::limit(goal, before.counts.drelus_at_1x1 as u64)));
-    if let Some((goal, _)) = limit.filter(|(_, limit)| total(&after) > *limit) {
+    if let Some((goal, _)) = limit.filter(|(_, limit)| spent > *limit) {
         return Err(AssignError::Uniform {
             patch,
-            cost: currency.show(total(&after)),
+            cost: currency.show(spent),
             goal: *goal,
         });
     }
@@ -293,8 +186,8 @@ pub fn uniform(
             goal: goal.map_or_else(|| "none".to_owned(), Goal::to_string),
             strategy: "uniform",
             allowed: limit.map_or_else(|| "anything".to_owned(), |(_, limit)| currency.show(limit)),
-            spent: currency.show(total(&after)),
-            at_1x1: currency.show(total(&before)),
+            spent: currency.show(spent),
+            at_1x1: currency.show(total(&currency, &before)),
             distortion: None,
             certificate: None,
             joint: None,
@@ -354,7 +247,7 @@ impl Search<'_> {
     }
 
     fn total(&self, trial: &Trial) -> u64 {
-        self.currency.total(&trial.cost, trial.counts.drelus as u64)
+        total(&self.currency, trial)
     }
 
     /// What a network costs beside what its gates are priced at.
@@ -423,67 +316,16 @@ impl Search<'_> {
             &joint::Options::default(),
             &SHRINKAGES,
         )?;
-        let at = |step: &joint::Step| JointValues {
-            fit: step.fit.joint / fit.dims() as f64,
-            held_out: step.held_out.as_ref().map_or(f64::NAN, held_out_joint) / held_out.dims() as f64,
-        };
-        let (start, end) = (at(&outcome.trace[0]), at(&outcome.trace[outcome.best]));
+        let dims = [fit.dims(), held_out.dims()];
         let report = JointReport {
             fit_images: cut,
             held_out_images: vectors.images() - cut,
             shrinkage,
             sweeps: outcome.best,
-            start,
-            end,
+            start: JointValues::of(&outcome.trace[0], dims),
+            end: JointValues::of(&outcome.trace[outcome.best], dims),
         };
         Ok((outcome.choice, report))
-    }
-}
-
-fn held_out_joint(distortion: &Distortion) -> f64 {
-    distortion.joint
-}
-
-/// What joint assignment made of the additive optimum.
-#[derive(Clone, Debug, Serialize)]
-pub struct JointReport {
-    /// Images that the patches were fitted to.
-    pub fit_images: usize,
-    /// Images that chose among fits.
-    pub held_out_images: usize,
-    /// The shrinkage towards additive distortions that they chose: 0 is none.
-    pub shrinkage: f64,
-    /// Sweeps over all channels that they chose.
-    pub sweeps: usize,
-    /// Joint distortion of the additive optimum.
-    pub start: JointValues,
-    /// Joint distortion of the assignment.
-    pub end: JointValues,
-}
-
-/// Mean squared change of the output that the vectors predict of all changes together.
-#[derive(Clone, Copy, Debug, Serialize)]
-pub struct JointValues {
-    /// On the images of the fit.
-    pub fit: f64,
-    /// On those held out; it chose among fits, and is a little too good.
-    pub held_out: f64,
-}
-
-impl fmt::Display for JointReport {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "joint distortion {:.4e} -> {:.4e} on {}, {:.4e} -> {:.4e} on {} held out (shrinkage {}, {})",
-            self.start.fit,
-            self.end.fit,
-            counted(self.fit_images, "image"),
-            self.start.held_out,
-            self.end.held_out,
-            self.held_out_images,
-            self.shrinkage,
-            counted(self.sweeps, "sweep")
-        )
     }
 }
 
@@ -516,39 +358,7 @@ fn trial(
     Ok(Trial::run(imported, relu6_as_relu, assignment).map_err(Box::new)?)
 }
 
-fn layers(before: &Trial, after: &Trial, distortion: impl Fn(&str) -> Option<f64>) -> Vec<LayerBudget> {
-    let relus = before.counts.relus.iter().zip(&after.counts.relus);
-    let layer = |(was, is): (&ReluCount, &ReluCount)| LayerBudget {
-        name: was.name.clone(),
-        map: was.map,
-        channels: was.channels,
-        distortion: distortion(&was.name),
-        at_1x1: Figures::of(before, was),
-        assigned: Figures::of(after, is),
-    };
-    relus.map(layer).collect()
-}
-
-impl Figures {
-    fn of(trial: &Trial, relu: &ReluCount) -> Self {
-        let step = trial.by_name.get(&relu.name).cloned().unwrap_or_default();
-        Self {
-            drelus: relu.drelus as u64,
-            bytes: step.bytes.total,
-            seconds: seconds(&step),
-        }
-    }
-}
-
-/// Of the steps of one node, on a local network. Offline work and transfer go on side by side.
-fn seconds(step: &StepCost) -> f64 {
-    let work = |phase, bytes: u64| {
-        let machine = Machine::of(phase);
-        step.drelus as f64 * machine.sign + bytes as f64 * machine.byte
-    };
-    let Bytes { offline, online, .. } = step.bytes;
-    let link = LinkModel::LAN;
-    work(Phase::Offline, offline).max(link.transfer(offline))
-        + work(Phase::Online, online)
-        + link.transfer(online)
+/// What a network costs in the currency of a budget.
+fn total(currency: &Currency, trial: &Trial) -> u64 {
+    currency.total(&trial.cost, trial.counts.drelus as u64)
 }

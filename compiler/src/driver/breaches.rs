@@ -3,6 +3,7 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::Serialize;
 use trefoil_ir::mpc::emulate::{Bound, Outcome};
@@ -14,7 +15,7 @@ use crate::lower::ENOUGH_IMAGES;
 /// Layers that a warning names.
 const NAMED: usize = 3;
 
-/// What left its range in the runs so far.
+/// Values that left their ranges in the runs so far.
 #[derive(Clone, Debug, Default)]
 pub struct Breaches {
     runs: usize,
@@ -48,11 +49,11 @@ pub struct BreachReport {
 pub struct BreachedLayer {
     /// Number of the step.
     pub step: usize,
-    /// The op.
+    /// Name of the op.
     pub op: &'static str,
     /// ONNX name of its origin.
     pub name: String,
-    /// The bound.
+    /// Which bound, such as that of an activation.
     pub bound: String,
     /// Images with a value beyond it.
     pub images: usize,
@@ -60,6 +61,14 @@ pub struct BreachedLayer {
     pub values: usize,
     /// The largest value as a part of the bound.
     pub used: f64,
+}
+
+impl fmt::Display for BreachedLayer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { step, op, name, .. } = self;
+        let images = counted(self.images, "image");
+        write!(f, "{op} \"{name}\" (%{step}; {} on {images})", self.bound)
+    }
 }
 
 impl Breaches {
@@ -80,11 +89,12 @@ impl Breaches {
         self.images
     }
 
-    /// In numbers.
+    /// The breaches by layer, for programs.
     pub fn report(&self, program: &Program) -> BreachReport {
-        let layer = |(&(id, bound), found): (&(ValueId, Bound), &Found)| {
+        let mut layers = Vec::with_capacity(self.found.len());
+        for (&(id, bound), found) in &self.found {
             let step = program.step(id);
-            BreachedLayer {
+            layers.push(BreachedLayer {
                 step: id.index(),
                 op: step.op.name(),
                 name: step.origin.clone(),
@@ -92,9 +102,8 @@ impl Breaches {
                 images: found.images,
                 values: found.values,
                 used: found.most,
-            }
-        };
-        let mut layers: Vec<_> = self.found.iter().map(layer).collect();
+            });
+        }
         layers.sort_by_key(|layer| Reverse((layer.images, layer.values)));
         BreachReport {
             of: self.runs,
@@ -113,17 +122,7 @@ impl Breaches {
         if images == 0 {
             return None;
         }
-        let name = |layer: &BreachedLayer| {
-            format!(
-                "{} \"{}\" (%{}; {} on {})",
-                layer.op,
-                layer.name,
-                layer.step,
-                layer.bound,
-                counted(layer.images, "image")
-            )
-        };
-        let named: Vec<String> = layers.iter().take(NAMED).map(name).collect();
+        let named: Vec<String> = layers.iter().take(NAMED).map(ToString::to_string).collect();
         let more = match layers.len() - named.len() {
             0 => String::new(),
             more => format!(" and {more} more"),

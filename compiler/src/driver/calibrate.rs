@@ -1,5 +1,7 @@
 //! Measuring a profile: the distortion of every patch of every channel, image by image.
 
+mod agreement;
+
 use std::ops::Range;
 use std::path::PathBuf;
 
@@ -12,30 +14,30 @@ use trefoil_ir::nn::eval::{FeatureMap, ImageShapeError};
 use trefoil_runtime::amount::counted;
 use trefoil_runtime::data::{DataError, DataSet};
 
+pub use self::agreement::{Agreement, agreement, spearman};
 use super::compile::feature_map;
 use super::limits::{LimitError, Limits, Run};
-use crate::budget::Random;
 use crate::calibrate::catalogue::Catalogue;
-use crate::calibrate::distortion::{Choice, Exact, Site, SiteVectors, Sketch, sites};
+use crate::calibrate::distortion::{Exact, Site, SiteVectors, Sketch, sites};
 use crate::calibrate::profile::{
-    Chunk, Header, Layer, LayerChunk, Method, Profile, ProfileError, Shard, Value, Writer, model_digest,
+    Chunk, Header, Layer, LayerChunk, Method, ProfileError, Shard, Value, Writer, model_digest,
 };
 use crate::calibrate::{CalibrationError, Calibrator};
 use crate::import::{self, ImportError, ImportOptions};
 use crate::pass::{self, PassFailure};
 use crate::patches::Assignment;
 
-/// What the user chose.
+/// The options of a measurement.
 pub struct MeasureOptions {
-    /// The ONNX file.
+    /// Path of the ONNX file.
     pub model: PathBuf,
-    /// What the file leaves open.
+    /// Choices that the ONNX file leaves open.
     pub import: ImportOptions,
     /// Whether ReLU6 becomes ReLU.
     pub relu6_as_relu: bool,
     /// Patches that are in place while measuring.
     pub assignment: Option<Assignment>,
-    /// The images.
+    /// The images of all shards together.
     pub data: DataSet,
     /// Their name, which the profile keeps.
     pub data_name: String,
@@ -53,7 +55,7 @@ pub struct MeasureOptions {
     pub profile: PathBuf,
     /// Whether to go on with what is there.
     pub resume: bool,
-    /// What it may take of the machine.
+    /// Memory and work that the measurement may take.
     pub limits: Limits,
 }
 
@@ -119,7 +121,7 @@ pub enum MeasureError {
     Profile(#[from] ProfileError),
 }
 
-/// What was measured.
+/// A profile that has been measured.
 pub struct Measured {
     /// The profile's header.
     pub header: Header,
@@ -131,9 +133,9 @@ pub struct Measured {
 pub struct Subject {
     /// The network as imported.
     pub imported: Verified<Graph>,
-    /// As it is run.
+    /// The network that is run: simplified, ReLUs as they were.
     pub graph: Verified<Graph>,
-    /// Its signs.
+    /// The signs of its ReLUs and clips.
     pub sites: Vec<Site>,
 }
 
@@ -162,8 +164,10 @@ impl Subject {
 
     /// What measuring an image is, of so many probes.
     fn run(&self, probes: usize) -> Run {
-        let options = |site: &Site| self.graph.node(site.node).shape.c * site.patches.len();
-        let options: usize = self.sites.iter().map(options).sum();
+        let sites = self.sites.iter();
+        let options: usize = sites
+            .map(|site| self.graph.node(site.node).shape.c * site.patches.len())
+            .sum();
         Run::Measure {
             probes,
             vectors: 4 * options as u64 * probes as u64,
@@ -172,28 +176,35 @@ impl Subject {
 
     /// The signs as a profile has them.
     fn layers(&self) -> Vec<Layer> {
-        let layer = |site: &Site| {
+        let mut layers = Vec::with_capacity(self.sites.len());
+        for site in &self.sites {
             let node = self.graph.node(site.node);
-            Layer {
+            layers.push(Layer {
                 name: node.origin.name.clone(),
                 sign: site.sign,
                 map: [node.shape.h, node.shape.w],
                 channels: node.shape.c,
                 patches: site.patches.clone(),
-            }
-        };
-        self.sites.iter().map(layer).collect()
+            });
+        }
+        layers
     }
 
-    fn header(&self, options: &MeasureOptions, probes: usize) -> Header {
-        let value = |id| {
+    /// The values as a profile has them.
+    fn values(&self) -> Vec<Value> {
+        let mut values = Vec::new();
+        for id in self.graph.order() {
             let node = self.graph.node(id);
-            Value {
+            values.push(Value {
                 name: node.origin.name.clone(),
                 op: node.op.name().to_owned(),
                 channels: node.shape.c,
-            }
-        };
+            });
+        }
+        values
+    }
+
+    fn header(&self, options: &MeasureOptions, probes: usize) -> Header {
         Header {
             format: Header::FORMAT,
             model: self.imported.name.clone(),
@@ -207,7 +218,7 @@ impl Subject {
             probes,
             seed: options.seed,
             layers: self.layers(),
-            values: self.graph.order().into_iter().map(value).collect(),
+            values: self.values(),
         }
     }
 }
@@ -271,7 +282,7 @@ struct Measure<'a> {
 
 impl<'a> Measure<'a> {
     fn new(subject: &'a Subject, options: &'a MeasureOptions, at_once: usize) -> Self {
-        let (graph, sites) = (&*subject.graph, subject.sites.as_slice());
+        let Subject { graph, sites, .. } = subject;
         Self {
             subject,
             data: &options.data,
@@ -315,7 +326,8 @@ impl<'a> Measure<'a> {
         let ids = self.subject.graph.order();
         let ranges = ids.iter().flat_map(|id| &calibration.channels[id.index()]);
         let (min, max): (Vec<f32>, Vec<f32>) = ranges.map(|range| (range.min, range.max)).unzip();
-        (chunk.min, chunk.max) = (Array1::from(min), Array1::from(max));
+        chunk.min = Array1::from(min);
+        chunk.max = Array1::from(max);
         Ok(chunk)
     }
 
@@ -330,143 +342,22 @@ impl<'a> Measure<'a> {
     }
 
     fn empty_chunk(&self, images: &Range<usize>) -> Chunk {
-        let layer = |site: &Site| {
-            let (channels, patches) = (self.subject.graph.node(site.node).shape.c, site.patches.len());
-            LayerChunk {
+        let mut layers = Vec::with_capacity(self.subject.sites.len());
+        for site in &self.subject.sites {
+            let channels = self.subject.graph.node(site.node).shape.c;
+            let patches = site.patches.len();
+            layers.push(LayerChunk {
                 vectors: Array4::zeros((images.len(), self.probes(), channels, patches)),
                 sums: Array2::zeros((channels, patches)),
-            }
-        };
+            });
+        }
         Chunk {
             images: images.clone(),
-            layers: self.subject.sites.iter().map(layer).collect(),
+            layers,
             min: Array1::default(0),
             max: Array1::default(0),
         }
     }
-}
-
-/// A sketch beside the exact distortion, on the same images.
-pub struct Agreement {
-    /// By layer of the profile: Spearman's correlation over the sampled options, and how many there
-    /// were.
-    pub layers: Vec<(f64, usize)>,
-    /// Over all of them.
-    pub overall: f64,
-}
-
-/// Measures random options exactly and correlates them with a profile's distortions.
-///
-/// # Errors
-/// See [`MeasureError`]; and if the profile is of another model.
-pub fn agreement(
-    options: &MeasureOptions,
-    profile: &Profile,
-    sample: usize,
-    mut progress: impl FnMut(usize),
-) -> Result<Agreement, MeasureError> {
-    let subject = Subject::load(options)?;
-    options.limits.images_at_once(&subject.graph, subject.run(1))?;
-    let header = &profile.header;
-    if header.digest != model_digest(&subject.imported) {
-        return Err(MeasureError::OtherModel(header.model.clone()));
-    }
-    check_layers(&header.layers, &subject.layers())?;
-    let sites: Vec<Site> = subject
-        .sites
-        .iter()
-        .zip(&header.layers)
-        .map(|(site, layer)| Site {
-            patches: layer.patches.clone(),
-            ..site.clone()
-        })
-        .collect();
-    let choices = draw(header, sample, options.seed);
-    let exact = Exact::new(&subject.graph, &sites);
-    let mut sums = vec![0.0; choices.len()];
-    for image in 0..options.data.len() {
-        let map = feature_map(options.data.get(image)?);
-        let measured = exact.sample(&map, &choices);
-        let measured = measured.map_err(|source| MeasureError::Image { image, source })?;
-        sums.iter_mut().zip(measured).for_each(|(sum, d)| *sum += d);
-        progress(image + 1);
-    }
-    let pairs: Vec<(usize, f64, f64)> = choices
-        .iter()
-        .zip(sums)
-        .map(|(choice, exact)| {
-            let mean = &profile.summary.layers[choice.site].mean;
-            (choice.site, exact, mean[[choice.channel, choice.option]])
-        })
-        .collect();
-    let of = |keep: &dyn Fn(usize) -> bool| {
-        let kept = pairs.iter().filter(|(site, ..)| keep(*site));
-        let (exact, sketch): (Vec<f64>, Vec<f64>) = kept.map(|(_, e, s)| (*e, *s)).unzip();
-        (spearman(&exact, &sketch), exact.len())
-    };
-    Ok(Agreement {
-        layers: (0..header.layers.len())
-            .map(|layer| of(&|site| site == layer))
-            .collect(),
-        overall: of(&|_| true).0,
-    })
-}
-
-/// Holds a profile's layers against those that would be measured now, but for the patches: a header can
-/// say anything beside the right digest.
-fn check_layers(profile: &[Layer], model: &[Layer]) -> Result<(), MeasureError> {
-    let shown = |layers: &[Layer], at: usize| match layers.get(at) {
-        Some(layer) => format!(
-            "the {:?} sign of \"{}\" on {} maps of {:?}",
-            layer.sign, layer.name, layer.channels, layer.map
-        ),
-        None => "no further sign".to_owned(),
-    };
-    for at in 0..profile.len().max(model.len()) {
-        let (there, here) = (shown(profile, at), shown(model, at));
-        if there != here {
-            return Err(MeasureError::OtherLayers { there, here });
-        }
-    }
-    Ok(())
-}
-
-/// Random options, as many of each layer.
-fn draw(header: &Header, sample: usize, seed: u64) -> Vec<Choice> {
-    let mut random = Random::new("Trefoil: options to measure exactly", seed);
-    let each = sample.div_ceil(header.layers.len());
-    let mut choices = Vec::new();
-    for (site, layer) in header.layers.iter().enumerate() {
-        for _ in 0..each.min(layer.options()) {
-            choices.push(Choice {
-                site,
-                channel: random.below(layer.channels),
-                option: random.below(layer.patches.len()),
-            });
-        }
-    }
-    choices
-}
-
-/// Spearman's rank correlation; ties share the mean of their ranks.
-pub fn spearman(a: &[f64], b: &[f64]) -> f64 {
-    let (a, b) = (ranks(a), ranks(b));
-    let mean = (a.len() as f64 - 1.0) / 2.0;
-    let product = |x: &[f64], y: &[f64]| x.iter().zip(y).map(|(x, y)| (x - mean) * (y - mean)).sum::<f64>();
-    product(&a, &b) / (product(&a, &a) * product(&b, &b)).sqrt()
-}
-
-fn ranks(values: &[f64]) -> Vec<f64> {
-    let mut order: Vec<usize> = (0..values.len()).collect();
-    order.sort_by(|&i, &j| values[i].total_cmp(&values[j]));
-    let mut ranks = vec![0.0; values.len()];
-    for ties in order.chunk_by(|&i, &j| values[i] == values[j]) {
-        let first = order.partition_point(|&i| values[i].total_cmp(&values[ties[0]]).is_lt());
-        for &at in ties {
-            ranks[at] = first as f64 + (ties.len() as f64 - 1.0) / 2.0;
-        }
-    }
-    ranks
 }
 
 fn fill(layer: &mut LayerChunk, image: usize, site: &SiteVectors) {
@@ -484,17 +375,8 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::calibrate::profile::Sign;
+    use crate::calibrate::profile::{Profile, Sign};
     use crate::import::testing::{floats, graph, model, node};
-
-    #[test]
-    fn rank_correlation_follows_the_definition() {
-        assert!((spearman(&[1.0, 2.0, 9.0], &[3.0, 5.0, 6.0]) - 1.0).abs() < 1e-12);
-        assert!((spearman(&[1.0, 2.0, 3.0], &[3.0, 2.0, 1.0]) + 1.0).abs() < 1e-12);
-        // Ranks 0, 1.5, 1.5, 3 against 0, 1, 2, 3.
-        let tied = spearman(&[1.0, 2.0, 2.0, 3.0], &[1.0, 2.0, 3.0, 4.0]);
-        assert!((tied - 0.948_683_298).abs() < 1e-9);
-    }
 
     /// Two ReLUs, the second of what the first leaves above 1, and images for them.
     fn options(folder: &Path, method: Method) -> MeasureOptions {

@@ -7,9 +7,9 @@ use rayon::prelude::*;
 use thiserror::Error;
 use trefoil_ir::Patch;
 use trefoil_ir::Verified;
-use trefoil_ir::mpc::emulate::{Emulator, IntMap, Rounding};
+use trefoil_ir::mpc::emulate::{Emulator, IntMap, Outcome, Rounding};
+use trefoil_ir::nn::Graph;
 use trefoil_ir::nn::eval::FeatureMap;
-use trefoil_ir::nn::{Graph, NodeId};
 use trefoil_ir::plan::{Owner, SecretSeed};
 use trefoil_runtime::amount::counted;
 use trefoil_runtime::data::{DataError, DataSet, ImageTensor, Preprocess};
@@ -29,11 +29,11 @@ use crate::patches::{self, Assignment, AssignmentError};
 use crate::second_opinion::{self, Disagreement, Opinion};
 use crate::split::{Plans, split};
 
-/// What the user chose.
+/// The options of a compilation.
 pub struct CompileOptions {
-    /// The ONNX file.
+    /// Path of the ONNX file.
     pub model: PathBuf,
-    /// What the file leaves open.
+    /// Choices that the ONNX file leaves open.
     pub import: ImportOptions,
     /// Calibration images.
     pub calibration: DataSet,
@@ -51,7 +51,7 @@ pub struct CompileOptions {
     pub cross_check: bool,
     /// The secret from which B comes.
     pub secret: SecretSeed,
-    /// What it may take of the machine.
+    /// Memory and work that the compilation may take.
     pub limits: Limits,
 }
 
@@ -65,20 +65,20 @@ pub enum PatchSource {
     Assignment(Assignment),
     /// They are chosen for a budget.
     Budget {
-        /// What was measured.
+        /// The measured distortions.
         profile: Arc<Profile>,
-        /// The budget, and how patches are chosen.
+        /// What the network may cost.
         goal: Goal,
         /// How patches are chosen.
         strategy: Strategy,
         /// Which signs of clips may share patches.
         clips: ClipSigns,
     },
-    /// The same everywhere.
+    /// One patch for all channels of all ReLUs.
     Uniform {
-        /// The patch.
+        /// The patch, cut to smaller maps.
         patch: Patch,
-        /// What it must not exceed.
+        /// The budget that it must not exceed, if there is one.
         goal: Option<Goal>,
     },
 }
@@ -129,13 +129,13 @@ pub struct Compiled {
     pub plans: Plans,
     /// The owner's record.
     pub owner: Owner,
-    /// What it costs.
+    /// What it costs: the contents of `report.json`.
     pub report: Report,
     /// The patches of the ReLUs, if any were chosen.
     pub assignment: Option<Assignment>,
 }
 
-/// What the driver tells while it works.
+/// Receives the progress of a compilation.
 pub trait Progress {
     /// So many of so many calibration images are done.
     fn calibrated(&mut self, done: usize, of: usize);
@@ -173,20 +173,14 @@ pub fn compile(
         &options.calibration,
         &options.limits,
     )?;
-    let lower_options = LowerOptions {
-        head_room: options.head_room,
-        input_range: exact_input_range(options, &passed.graph, &calibration),
-    };
-    let lowered = lower(&passed.graph, &calibration, &lower_options)?;
-    check_classes(&options.classes, &lowered)?;
-
+    let lowered = lowered(options, &passed.graph, &calibration)?;
     let text = options.preprocess.as_ref().map(|(_, text)| text.clone());
     let plans = split(&lowered, &options.secret, text.clone(), options.classes.clone());
+    let breaches = breaches(&lowered, &options.calibration, at_once)?;
     let mut warnings: Vec<String> = imported.warnings.iter().map(ToString::to_string).collect();
     warnings.extend(word_on_carried(&imported, options));
     warnings.extend(unprobed);
     warnings.extend(lowered.warnings.iter().map(ToString::to_string));
-    let breaches = breaches(&lowered, &options.calibration, at_once)?;
     warnings.extend(breaches.warning(&lowered.program, calibration.images));
     let mut report = Report::new(
         &imported.graph,
@@ -306,12 +300,12 @@ fn foresee(
     }
     let graph = pass::run_for_ranges(imported.clone(), pass_options)?;
     let calibration = find_ranges(&graph, &options.calibration, at_once, progress)?;
-    let of_gate = |id: NodeId| {
-        let operand = graph.inputs(id)[0];
-        let interval = calibration.foreseen(operand, options.head_room);
-        (graph.node(id).origin.name.clone(), interval)
-    };
-    Ok(pass::open_gates(&graph).into_iter().map(of_gate).collect())
+    let mut foreseen = Foreseen::new();
+    for gate in pass::open_gates(&graph) {
+        let interval = calibration.foreseen(graph.inputs(gate)[0], options.head_room);
+        foreseen.insert(graph.node(gate).origin.name.clone(), interval);
+    }
+    Ok(foreseen)
 }
 
 /// A calibration of ranges alone.
@@ -384,6 +378,21 @@ fn exact_input_range(options: &CompileOptions, graph: &Graph, calibration: &Cali
     covers.then_some(range)
 }
 
+/// Lowers a network and holds the names of the classes against it.
+fn lowered(
+    options: &CompileOptions,
+    graph: &Verified<Graph>,
+    calibration: &Calibration,
+) -> Result<Lowered, CompileError> {
+    let lower_options = LowerOptions {
+        head_room: options.head_room,
+        input_range: exact_input_range(options, graph, calibration),
+    };
+    let lowered = lower(graph, calibration, &lower_options)?;
+    check_classes(&options.classes, &lowered)?;
+    Ok(lowered)
+}
+
 fn check_classes(classes: &[String], lowered: &Lowered) -> Result<(), CompileError> {
     let needed = lowered
         .program
@@ -404,20 +413,26 @@ const CHECKED_IMAGES: usize = 16;
 
 fn breaches(lowered: &Lowered, data: &DataSet, at_once: usize) -> Result<Breaches, CompileError> {
     let emulator = Emulator::new(&lowered.program, &lowered.constants);
-    let shape = lowered.program.steps[0].ty.shape;
-    let images: Result<Vec<ImageTensor>, _> =
-        (0..data.len().min(CHECKED_IMAGES)).map(|i| data.get(i)).collect();
-    let run = |image: &ImageTensor| {
-        let units = lowered.input.encode(&image.values, shape).ok()?;
-        let map = IntMap::new(shape, units.into_iter().map(i64::from).collect());
-        Some(emulator.run(&map, Rounding::Nearest, |_, _| {}))
-    };
     let mut breaches = Breaches::default();
-    for images in images?.chunks(at_once) {
-        let outcomes: Vec<_> = images.par_iter().filter_map(run).collect();
-        outcomes.iter().for_each(|outcome| breaches.add(outcome));
+    for images in batches(data, data.len().min(CHECKED_IMAGES), at_once) {
+        let images = images?;
+        let outcomes: Vec<Outcome> = images
+            .par_iter()
+            .filter_map(|image| emulated(lowered, &emulator, image))
+            .collect();
+        for outcome in &outcomes {
+            breaches.add(outcome);
+        }
     }
     Ok(breaches)
+}
+
+/// Runs the emulator on an image; `None` if it is not of the network's shape.
+fn emulated(lowered: &Lowered, emulator: &Emulator<'_>, image: &FeatureMap) -> Option<Outcome> {
+    let shape = lowered.program.steps[0].ty.shape;
+    let units = lowered.input.encode(image.values(), shape).ok()?;
+    let image = IntMap::new(shape, units.into_iter().map(i64::from).collect());
+    Some(emulator.run(&image, Rounding::Nearest, |_, _| {}))
 }
 
 #[cfg(test)]

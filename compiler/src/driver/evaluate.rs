@@ -8,9 +8,9 @@ use thiserror::Error;
 use trefoil_ir::Shape;
 use trefoil_ir::mpc::emulate::{Bound, Emulator, IntMap, Rounding};
 use trefoil_ir::mpc::{Kind, ValueId};
-use trefoil_ir::nn::eval::{self, FeatureMap};
+use trefoil_ir::nn::eval::{self, FeatureMap, ImageShapeError};
 use trefoil_ir::nn::{Graph, Op};
-use trefoil_ir::plan::Owner;
+use trefoil_ir::plan::{EncodeError, Owner};
 use trefoil_ir::tail::Tail;
 use trefoil_runtime::data::{DataError, DataSet};
 
@@ -24,26 +24,46 @@ pub enum EvaluateError {
     #[error(transparent)]
     Data(#[from] DataError),
     /// An image is not what the network expects.
-    #[error("image {name}: {message}")]
+    #[error("image {name}: {reason}")]
     Image {
-        /// The image.
+        /// Its name in the data set.
         name: String,
-        /// What is wrong.
-        message: String,
+        /// What is wrong with it.
+        reason: UnfitImage,
     },
+}
+
+impl EvaluateError {
+    fn image(data: &DataSet, index: usize, reason: UnfitImage) -> Self {
+        Self::Image {
+            name: data.name(index),
+            reason,
+        }
+    }
+}
+
+/// An image that a network does not take.
+#[derive(Debug, Error)]
+pub enum UnfitImage {
+    /// It has another shape than the graph's input.
+    #[error(transparent)]
+    Shape(#[from] ImageShapeError),
+    /// It cannot be written in the units of the program's input.
+    #[error(transparent)]
+    Encoding(#[from] EncodeError),
 }
 
 /// Something that turns an image into logits.
 pub trait Network: Sync {
     /// Shape of the image.
     fn input(&self) -> Shape;
-    /// What is made of the logits.
+    /// The steps from the logits to the output.
     fn tail(&self) -> &Tail;
-    /// The logits.
+    /// Runs the network on one image.
     ///
     /// # Errors
-    /// A sentence, if the image is not what the network expects.
-    fn logits(&self, image: &FeatureMap) -> Result<FeatureMap, String>;
+    /// If the image is not what the network expects.
+    fn logits(&self, image: &FeatureMap) -> Result<FeatureMap, UnfitImage>;
 }
 
 /// A graph in floats.
@@ -73,8 +93,8 @@ impl Network for Float<'_> {
         }
     }
 
-    fn logits(&self, image: &FeatureMap) -> Result<FeatureMap, String> {
-        eval::run(self.graph, image).map_err(|e| e.to_string())
+    fn logits(&self, image: &FeatureMap) -> Result<FeatureMap, UnfitImage> {
+        Ok(eval::run(self.graph, image)?)
     }
 }
 
@@ -95,7 +115,7 @@ impl<'a> Fixed<'a> {
         }
     }
 
-    /// What left its range on the images run so far.
+    /// Values that left their ranges on the images run so far.
     pub fn breaches(&self) -> Breaches {
         self.lock().clone()
     }
@@ -107,17 +127,16 @@ impl<'a> Fixed<'a> {
     /// The image in units.
     ///
     /// # Errors
-    /// A sentence, if it is not what the network expects.
-    pub fn encode(&self, image: &FeatureMap) -> Result<IntMap, String> {
-        let encoded = self.owner.input.encode(image.values(), self.input());
-        let units = encoded.map_err(|error| error.to_string())?;
+    /// If it is not what the network expects.
+    pub fn encode(&self, image: &FeatureMap) -> Result<IntMap, UnfitImage> {
+        let units = self.owner.input.encode(image.values(), self.input())?;
         Ok(IntMap::new(
             self.input(),
             units.into_iter().map(i64::from).collect(),
         ))
     }
 
-    /// The emulator.
+    /// The emulator of its program.
     pub fn emulator(&self) -> &Emulator<'a> {
         &self.emulator
     }
@@ -132,15 +151,15 @@ impl Network for Fixed<'_> {
         &self.owner.output.tail
     }
 
-    fn logits(&self, image: &FeatureMap) -> Result<FeatureMap, String> {
+    fn logits(&self, image: &FeatureMap) -> Result<FeatureMap, UnfitImage> {
         let units = self.encode(image)?;
-        let run = |rounding| self.emulator.run(&units, rounding, |_, _| {});
-        let mut outcome = run(Rounding::Nearest);
+        let mut outcome = self.emulator.run(&units, Rounding::Nearest, |_, _| {});
         self.lock().add(&outcome);
         if outcome.breaches().next().is_some() {
             // Here coins decide over more than the last digits: the nearest is what most of them make, and
             // right more often than what the parties make. So they are tossed, for an image always alike.
-            outcome = run(Rounding::Coin(seed_of(&units)));
+            let coins = Rounding::Coin(seed_of(&units));
+            outcome = self.emulator.run(&units, coins, |_, _| {});
         }
         let shape = outcome.output.shape();
         let revealed = self.owner.output.decode(outcome.output.values(), shape);
@@ -177,17 +196,9 @@ pub fn run(
         4 * at_once
     };
     for start in (0..data.len()).step_by(batch) {
-        let run_one = |index: usize| {
-            let image = feature_map(data.get(index)?);
-            let fail = |message| EvaluateError::Image {
-                name: data.name(index),
-                message,
-            };
-            network.logits(&image).map_err(fail)
-        };
         let done: Result<Vec<_>, EvaluateError> = (start..data.len().min(start + batch))
             .into_par_iter()
-            .map(run_one)
+            .map(|index| run_one(network, data, index))
             .collect();
         rows.extend(done?);
         progress(rows.len());
@@ -195,12 +206,18 @@ pub fn run(
     Ok(rows)
 }
 
+fn run_one(network: &dyn Network, data: &DataSet, index: usize) -> Result<FeatureMap, EvaluateError> {
+    let image = feature_map(data.get(index)?);
+    let logits = network.logits(&image);
+    logits.map_err(|reason| EvaluateError::image(data, index, reason))
+}
+
 /// How one step of the program compares with the network in floats.
 #[derive(Clone, Debug, Serialize)]
 pub struct LayerComparison {
     /// Number of the step.
     pub step: usize,
-    /// The op.
+    /// Name of the op.
     pub op: &'static str,
     /// ONNX name of its origin.
     pub name: String,
@@ -219,11 +236,11 @@ pub struct LayerComparison {
 /// How far a bound was used.
 #[derive(Clone, Debug, Serialize)]
 pub struct Use {
-    /// The bound.
+    /// Which bound, such as that of an activation.
     pub bound: String,
     /// The largest value as a part of it.
     pub part: f64,
-    /// The channel.
+    /// Channel of that value.
     pub channel: usize,
 }
 
@@ -240,11 +257,8 @@ pub fn compare(
     let mut layers: Vec<Sums> = owner.program.steps.iter().map(|_| Sums::default()).collect();
     for index in 0..data.len() {
         let image = feature_map(data.get(index)?);
-        let fail = |message| EvaluateError::Image {
-            name: data.name(index),
-            message,
-        };
-        compare_image(owner, &fixed, &image, &mut layers).map_err(fail)?;
+        compare_image(owner, &fixed, &image, &mut layers)
+            .map_err(|reason| EvaluateError::image(data, index, reason))?;
         progress(index + 1);
     }
     let comparisons = owner
@@ -269,13 +283,13 @@ struct Sums {
 impl Sums {
     fn finish(self, owner: &Owner, id: ValueId) -> LayerComparison {
         let step = owner.program.step(id);
-        let mean = |sum: f64| (sum / self.count.max(1) as f64).sqrt();
+        let count = self.count.max(1) as f64;
         LayerComparison {
             step: id.index(),
             op: step.op.name(),
             name: step.origin.clone(),
-            rms: mean(self.squares),
-            error: mean(self.error_squares),
+            rms: (self.squares / count).sqrt(),
+            error: (self.error_squares / count).sqrt(),
             largest_error: self.largest,
             used: self.used.map(|(bound, part, channel)| Use {
                 bound: format!("{bound:?}"),
@@ -292,12 +306,11 @@ fn compare_image(
     fixed: &Fixed<'_>,
     image: &FeatureMap,
     layers: &mut [Sums],
-) -> Result<(), String> {
+) -> Result<(), UnfitImage> {
     let mut floats: Vec<Option<FeatureMap>> = vec![None; owner.graph.id_bound()];
     eval::run_with(&owner.graph, image, |id, value| {
         floats[id.index()] = Some(value.clone())
-    })
-    .map_err(|e| e.to_string())?;
+    })?;
     let outcome = fixed
         .emulator()
         .run(&fixed.encode(image)?, Rounding::Nearest, |id, value| {

@@ -14,7 +14,7 @@ use trefoil_ir::nn::{Graph, NodeId, Op};
 use trefoil_ir::plan::Owner;
 use trefoil_runtime::amount::size;
 
-/// What a command may take.
+/// Memory and work that a command may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Bytes of memory.
@@ -36,7 +36,7 @@ impl Default for Limits {
     }
 }
 
-/// What is done with an image.
+/// The kind of run, which decides what an image takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Run {
     /// The network runs in floats.
@@ -48,7 +48,7 @@ pub enum Run {
     /// Every value is kept, and gradients of so many probes run backward; what is found takes so many
     /// bytes.
     Measure {
-        /// Probes.
+        /// Probes an image.
         probes: usize,
         /// Bytes of vectors.
         vectors: u64,
@@ -58,7 +58,7 @@ pub enum Run {
 /// A network takes more than there is.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum LimitError {
-    /// Of memory.
+    /// Too little memory.
     #[error(
         "one image would take about {} of memory, most of it at {layer}, and {} may be used: \
          take a smaller image (--input-shape) or a machine with more memory (--memory BYTES sets what may be used)",
@@ -72,7 +72,7 @@ pub enum LimitError {
         /// The layer that takes most of them.
         layer: Layer,
     },
-    /// Of time.
+    /// Too much work.
     #[error(
         "one image would take as long as about {needed:.1e} multiply-adds, most of them at {layer}, and the limit is \
          {given:.1e}: take a smaller image (--input-shape), or raise the limit with --work if you mean it",
@@ -244,31 +244,40 @@ const RUN_WORK: u64 = 4096;
 /// Of all layers only a max-pool takes more to lower than to run: its tournaments are planned window
 /// by window, for several choices.
 fn largest_lowering(graph: &Graph) -> (Lowering, Option<Layer>) {
-    let pools = graph.ids().into_iter().filter_map(|id| match &graph.node(id).op {
-        Op::MaxPool(op) => Some((id, op.window.kernel)),
-        _ => None,
-    });
-    let lowering = |(id, kernel): (NodeId, [usize; 2])| {
-        let output = graph.node(id).shape;
-        let runs = |axis: usize, out: usize| {
-            let splits = 2 * u64::from(kernel[axis].max(1).ilog2());
-            ((splits + 1) * out as u64, 1 << splits.min(6))
-        };
-        let axes = [runs(0, output.h), runs(1, output.w)];
-        let both = |f: &dyn Fn((u64, u64)) -> u64| f(axes[0]).saturating_add(f(axes[1]));
-        let lowering = Lowering {
-            bytes: both(&|(runs, _)| runs.saturating_mul(RUN_BYTES)),
-            work: both(&|(runs, choices)| runs.saturating_mul(choices * RUN_WORK)),
-        };
-        (lowering, Some(Layer::of(graph, id)))
-    };
-    let none = (Lowering::default(), None);
-    pools.map(lowering).fold(
-        none,
-        |most, next| {
-            if next.0.bytes > most.0.bytes { next } else { most }
-        },
-    )
+    let mut largest = Lowering::default();
+    let mut layer = None;
+    for id in graph.ids() {
+        let node = graph.node(id);
+        let Op::MaxPool(pool) = &node.op else { continue };
+        let [kernel_h, kernel_w] = pool.window.kernel;
+        let lowering =
+            Lowering::of_axis(kernel_h, node.shape.h).and(Lowering::of_axis(kernel_w, node.shape.w));
+        if lowering.bytes > largest.bytes {
+            largest = lowering;
+            layer = Some(Layer::of(graph, id));
+        }
+    }
+    (largest, layer)
+}
+
+impl Lowering {
+    /// The tournaments of a max-pool along one axis, of so many results.
+    fn of_axis(kernel: usize, results: usize) -> Self {
+        let splits = 2 * u64::from(kernel.max(1).ilog2());
+        let runs = (splits + 1) * results as u64;
+        let choices = 1 << splits.min(6);
+        Self {
+            bytes: runs.saturating_mul(RUN_BYTES),
+            work: runs.saturating_mul(choices * RUN_WORK),
+        }
+    }
+
+    fn and(self, other: Self) -> Self {
+        Self {
+            bytes: self.bytes.saturating_add(other.bytes),
+            work: self.work.saturating_add(other.work),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,9 @@
 //! A trade-off as an SVG picture.
 
+use std::ops::Range;
+
 use plotters::prelude::*;
+use thiserror::Error;
 
 use super::sweep::Point;
 
@@ -42,18 +45,30 @@ impl Axis {
     }
 }
 
+/// Why there is no picture.
+#[derive(Debug, Error)]
+pub enum PlotError {
+    /// No point has an accuracy or a distortion.
+    #[error("no point has a figure to draw")]
+    Nothing,
+    /// The drawing library fails.
+    #[error("the picture cannot be drawn: {0}")]
+    Drawing(String),
+}
+
 /// Draws accuracy (or, without labels, predicted distortion) over what it costs, a line per series.
 ///
 /// # Errors
-/// A sentence, if there is nothing to draw.
-pub fn draw(points: &[Point], over: Axis) -> Result<String, String> {
-    let top1 = |p: &Point| p.top1.or(p.top1_f32).map(|t| 100.0 * t);
-    let measured = points.iter().any(|p| top1(p).is_some());
-    let value = |p: &Point| if measured { top1(p) } else { p.distortion };
-    let place = |p: &Point| Some((over.value(p), value(p).filter(|v| v.is_finite())?));
+/// If there is nothing to draw, or the picture cannot be drawn.
+pub fn draw(points: &[Point], over: Axis) -> Result<String, PlotError> {
+    let measured = points.iter().any(|point| top1(point).is_some());
     let mut series: Vec<(&str, Vec<(f64, f64)>)> = Vec::new();
     for point in points {
-        let Some(place) = place(point) else { continue };
+        let value = if measured { top1(point) } else { point.distortion };
+        let Some(value) = value.filter(|value| value.is_finite()) else {
+            continue;
+        };
+        let place = (over.value(point), value);
         match series.iter_mut().find(|(name, _)| *name == point.series) {
             Some((_, places)) => places.push(place),
             None => series.push((&point.series, vec![place])),
@@ -64,7 +79,7 @@ pub fn draw(points: &[Point], over: Axis) -> Result<String, String> {
         .flat_map(|(_, places)| places.iter().copied())
         .collect();
     if all.is_empty() {
-        return Err("no point has a figure to draw".to_owned());
+        return Err(PlotError::Nothing);
     }
     for (_, places) in &mut series {
         places.sort_by(|a, b| a.0.total_cmp(&b.0));
@@ -76,8 +91,22 @@ pub fn draw(points: &[Point], over: Axis) -> Result<String, String> {
     };
     let mut svg = String::new();
     paint(&mut svg, &series, &all, [over.label(), label])
-        .map_err(|e| format!("the picture cannot be drawn: {e}"))?;
+        .map_err(|error| PlotError::Drawing(error.to_string()))?;
     Ok(svg)
+}
+
+/// Top-1 in per cent: of the emulator, or of floats where that was not run.
+fn top1(point: &Point) -> Option<f64> {
+    let share = point.top1.or(point.top1_f32)?;
+    Some(100.0 * share)
+}
+
+/// The range of an axis that shows all of these, with a margin.
+fn range(values: impl Iterator<Item = f64> + Clone) -> Range<f64> {
+    let low = values.clone().fold(f64::INFINITY, f64::min);
+    let high = values.fold(f64::NEG_INFINITY, f64::max);
+    let margin = (0.05 * (high - low)).max(1e-9);
+    (low - margin)..(high + margin)
 }
 
 type Drawing = Result<(), Box<dyn std::error::Error>>;
@@ -88,19 +117,15 @@ fn paint(
     all: &[(f64, f64)],
     [x, y]: [&str; 2],
 ) -> Drawing {
-    let bounds = |axis: fn(&(f64, f64)) -> f64| {
-        let low = all.iter().map(axis).fold(f64::INFINITY, f64::min);
-        let high = all.iter().map(axis).fold(f64::NEG_INFINITY, f64::max);
-        let margin = (0.05 * (high - low)).max(1e-9);
-        (low - margin)..(high + margin)
-    };
+    let x_range = range(all.iter().map(|place| place.0));
+    let y_range = range(all.iter().map(|place| place.1));
     let root = SVGBackend::with_string(svg, (800, 500)).into_drawing_area();
     root.fill(&WHITE)?;
     let mut chart = ChartBuilder::on(&root)
         .margin(16)
         .x_label_area_size(44)
         .y_label_area_size(64)
-        .build_cartesian_2d(bounds(|p| p.0), bounds(|p| p.1))?;
+        .build_cartesian_2d(x_range, y_range)?;
     chart.configure_mesh().x_desc(x).y_desc(y).draw()?;
     for (at, (name, places)) in series.iter().enumerate() {
         let color = Palette99::pick(at).to_rgba();

@@ -103,7 +103,7 @@ impl PartyBytes {
 pub struct StepReport {
     /// Number of the step.
     pub step: usize,
-    /// The op.
+    /// Name of the op.
     pub op: &'static str,
     /// ONNX name of its origin.
     pub name: String,
@@ -241,10 +241,15 @@ fn links(bytes: impl Iterator<Item = (Link, Phase, u64)>) -> Links {
 }
 
 fn steps(program: &Program, cost: &Cost) -> Vec<StepReport> {
-    let step = |id: trefoil_ir::mpc::ValueId| {
-        let (step, cost) = (program.step(id), &cost.steps[id.index()]);
+    let mut steps = Vec::new();
+    for id in program.ids() {
+        let step = program.step(id);
+        let cost = &cost.steps[id.index()];
+        if cost.macs == 0 && cost.bytes.total == 0 {
+            continue;
+        }
         let messages = program.messages(id).into_iter();
-        StepReport {
+        steps.push(StepReport {
             step: id.index(),
             op: step.op.name(),
             name: step.origin.clone(),
@@ -253,10 +258,9 @@ fn steps(program: &Program, cost: &Cost) -> Vec<StepReport> {
             macs: cost.macs,
             bytes: cost.bytes,
             links: links(messages.map(|m| (m.stage.link(), m.stage.phase(), m.bytes() as u64))),
-        }
-    };
-    let matters = |step: &StepReport| step.macs > 0 || step.bytes.total > 0;
-    program.ids().map(step).filter(matters).collect()
+        });
+    }
+    steps
 }
 
 #[cfg(test)]

@@ -1,12 +1,13 @@
 //! The trade-off over many budgets: cost, predicted distortion, and accuracy where there are labels.
 
 use serde::Serialize;
-use trefoil_ir::nn::eval::FeatureMap;
+
 use trefoil_runtime::data::DataSet;
 
 use super::compile::{CompileError, CompileOptions, Compiled, PatchSource, Progress, compile};
 use super::evaluate::{EvaluateError, Fixed, Float, Network, run};
 use super::limits::Run;
+use super::report::Report;
 use crate::pass::Dump;
 
 /// One point of a trade-off: a line of the table, whose columns are these fields.
@@ -51,11 +52,11 @@ pub struct Point {
 
 /// A point, and what it was measured on.
 pub struct Measured {
-    /// The point.
+    /// The line of the table.
     pub point: Point,
-    /// The compilation.
+    /// The compilation that it is of.
     pub compiled: Compiled,
-    /// What the user should know of both.
+    /// Warnings of the compilation and of the run.
     pub warnings: Vec<String>,
 }
 
@@ -66,13 +67,13 @@ pub fn paired_difference(of: &[bool], to: &[bool]) -> Option<(f64, f64)> {
         return None;
     }
     let n = of.len() as f64;
-    let differences = || {
-        of.iter()
-            .zip(to)
-            .map(|(a, b)| f64::from(u8::from(*a)) - f64::from(u8::from(*b)))
-    };
-    let mean = differences().sum::<f64>() / n;
-    let variance = differences().map(|d| (d - mean).powi(2)).sum::<f64>() / (n - 1.0);
+    let differences: Vec<f64> = of
+        .iter()
+        .zip(to)
+        .map(|(a, b)| f64::from(u8::from(*a)) - f64::from(u8::from(*b)))
+        .collect();
+    let mean = differences.iter().sum::<f64>() / n;
+    let variance = differences.iter().map(|d| (d - mean).powi(2)).sum::<f64>() / (n - 1.0);
     Some((100.0 * mean, 196.0 * (variance / n).sqrt()))
 }
 
@@ -90,12 +91,6 @@ pub fn point(
 ) -> Result<Measured, SweepError> {
     let compiled = compile(options, &mut Dump::none(), progress)?;
     let report = &compiled.report;
-    let seconds = |link| {
-        report
-            .predicted_seconds
-            .get(link)
-            .map_or(0.0, |seconds| seconds.total)
-    };
     let mut point = Point {
         series: series.to_owned(),
         goal: goal(&options.patches),
@@ -104,8 +99,8 @@ pub fn point(
         bytes: report.bytes.total,
         online_bytes: report.bytes.online,
         round_trips: report.round_trips,
-        seconds_lan: seconds("lan"),
-        seconds_wan: seconds("wan"),
+        seconds_lan: seconds(report, "lan"),
+        seconds_wan: seconds(report, "wan"),
         distortion: report
             .budget
             .as_ref()
@@ -135,6 +130,12 @@ pub fn point(
     })
 }
 
+/// Predicted seconds of an image on a network of this name, both phases.
+fn seconds(report: &Report, network: &str) -> f64 {
+    let seconds = report.predicted_seconds.get(network);
+    seconds.map_or(0.0, |seconds| seconds.total)
+}
+
 /// Why a trade-off cannot be measured.
 #[derive(Debug, thiserror::Error)]
 pub enum SweepError {
@@ -159,9 +160,14 @@ pub fn goal(patches: &PatchSource) -> String {
 /// Whether the class is the label's, for each labelled image.
 fn right(data: &DataSet, network: &dyn Network, at_once: usize) -> Result<Vec<bool>, EvaluateError> {
     let rows = run(network, data, at_once, |_| {})?;
-    let class = |row: &FeatureMap| network.tail().run(row.values()).class().map(|class| class as i64);
-    let right = |(at, row): (usize, &FeatureMap)| Some(data.label(at)? == class(row)?);
-    Ok(rows.iter().enumerate().filter_map(right).collect())
+    let mut right = Vec::new();
+    for (at, logits) in rows.iter().enumerate() {
+        let class = network.tail().run(logits.values()).class();
+        if let (Some(label), Some(class)) = (data.label(at), class) {
+            right.push(label == class as i64);
+        }
+    }
+    Ok(right)
 }
 
 fn share(right: &[bool]) -> Option<f64> {

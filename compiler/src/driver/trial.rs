@@ -18,11 +18,11 @@ use trefoil_ir::nn::Gate;
 
 /// A network's cost with some assignment.
 pub struct Trial {
-    /// Of the three-party program.
+    /// What the three-party program costs.
     pub cost: Cost,
     /// DReLUs and multiplications.
     pub counts: Counts,
-    /// Of the steps that come from each node, by ONNX name.
+    /// What the steps cost that come from one node, by its ONNX name.
     pub by_name: BTreeMap<String, StepCost>,
 }
 

@@ -15,17 +15,14 @@ pub(super) fn check_indices(node: &NodeProto, operands: &[Option<&Constant>]) ->
     let [Some(data), Some(list), ..] = operands else {
         return Ok(());
     };
-    let (rank, Some(list)) = (data.dims().len(), list.ints()) else {
+    let Some(list) = list.ints() else {
         return Ok(());
     };
+    let rank = data.dims().len();
     match node.op_type.as_str() {
         "Gather" | "GatherElements" => {
-            let along = node
-                .attribute
-                .iter()
-                .find(|a| a.name == "axis")
-                .map_or(0, |a| a.i);
-            let dim = data.dims()[axis(along, rank)?];
+            let along = node.attribute.iter().find(|a| a.name == "axis");
+            let dim = data.dims()[axis(along.map_or(0, |a| a.i), rank)?];
             list.iter().try_for_each(|&at| index(at, dim).map(drop))
         }
         "Squeeze" => axes(list, rank).map(drop),
@@ -34,7 +31,7 @@ pub(super) fn check_indices(node: &NodeProto, operands: &[Option<&Constant>]) ->
     }
 }
 
-/// At least as many elements as the node's outputs have; `None` if that overflows.
+/// An upper bound of the number of elements that the node's outputs have; `None` if it overflows.
 pub(super) fn elements(node: &NodeProto, operands: &[Option<&Constant>]) -> Option<usize> {
     let dims: Vec<&[usize]> = operands.iter().flatten().map(|c| c.dims()).collect();
     let total = dims.iter().try_fold(0usize, |n, d| n.checked_add(volume(d)?));
@@ -86,12 +83,14 @@ fn range_length(ends: [&Constant; 3]) -> Option<usize> {
 
 /// Number of elements of the broadcast of these shapes, or more.
 fn broadcast_volume(shapes: &[&[usize]]) -> Option<usize> {
-    let rank = shapes.iter().map(|s| s.len()).max().unwrap_or(0);
-    let dim = |from_end: usize| {
-        let sizes = shapes
-            .iter()
-            .filter_map(|s| s.len().checked_sub(from_end).map(|i| s[i]));
-        sizes.max().unwrap_or(1)
-    };
-    volume(&(1..=rank).map(dim).collect::<Vec<_>>())
+    let mut broadcast: Vec<usize> = Vec::new();
+    for shape in shapes {
+        for (from_end, &dim) in shape.iter().rev().enumerate() {
+            match broadcast.get_mut(from_end) {
+                Some(largest) => *largest = dim.max(*largest),
+                None => broadcast.push(dim),
+            }
+        }
+    }
+    volume(&broadcast)
 }

@@ -4,11 +4,12 @@ use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use tract_onnx::pb::{GraphProto, NodeProto, TensorProto};
+use trefoil_ir::Shape;
 use trefoil_ir::nn::op::{Input, Output};
 use trefoil_ir::nn::{Graph, NodeId, Op, Origin};
 use trefoil_ir::tail::{self, DType};
 
-use super::constant::Folder as ConstantFolder;
+use super::constant::ConstantFolding;
 use super::error::{ImportError, ModelError, Refusal, TensorError, UnsupportedNode, UnsupportedNodes};
 use super::external::Folder;
 use super::model::Model;
@@ -34,23 +35,13 @@ pub(super) fn build(
     let structure = Structure::of(&source, options.output.as_deref())?;
     let (dims, shape) = input::resolve(&structure.input, options.input_shape.as_deref())?;
     let name = &structure.input.name;
-    let mut graph = Graph::new(if source.name.is_empty() {
-        "model"
-    } else {
-        &source.name
-    });
-    let input = graph.add(Input { shape }, &[], Origin::named(name));
-    let input = input.map_err(|error| ImportError::Node {
-        name: name.clone(),
-        op: "Input".to_owned(),
-        source: Box::new(error.into()),
-    })?;
+    let (graph, input) = graph_of_input(&source.name, name, shape)?;
     let mut builder = Builder {
         initializers: take_initializers(&mut source),
         values: HashMap::from([(name.clone(), Value::map(input, dims.clone()))]),
         uses: &structure.uses,
         folder,
-        constants: ConstantFolder::new(model.opset),
+        constants: ConstantFolding::new(model.opset),
         opset: model.opset,
         graph,
         twin: twin.as_ref(),
@@ -85,10 +76,34 @@ pub(super) fn build(
     })
 }
 
-/// Initializers by name, out of the graph: each is dropped as soon as it has been read.
+/// A graph that consists of its input.
+fn graph_of_input(model: &str, input: &str, shape: Shape) -> Result<(Graph, NodeId), ImportError> {
+    let mut graph = Graph::new(if model.is_empty() { "model" } else { model });
+    let added = graph.add(Input { shape }, &[], Origin::named(input));
+    let node = added.map_err(|error| ImportError::Node {
+        name: input.to_owned(),
+        op: "Input".to_owned(),
+        source: Box::new(error.into()),
+    })?;
+    Ok((graph, node))
+}
+
+/// Takes the initializers out of the graph, by name: each is dropped as soon as it has been read.
 fn take_initializers(graph: &mut GraphProto) -> HashMap<String, TensorProto> {
-    let tensors = std::mem::take(&mut graph.initializer).into_iter();
-    tensors.map(|t| (t.name.clone(), t)).collect()
+    let mut by_name = HashMap::new();
+    for tensor in std::mem::take(&mut graph.initializer) {
+        by_name.insert(tensor.name.clone(), tensor);
+    }
+    by_name
+}
+
+/// The values of the operands that are given.
+fn values(operands: &[Option<Operand>]) -> impl Iterator<Item = &Value> {
+    operands.iter().flatten().map(|operand| &operand.value)
+}
+
+fn depends_on_the_image(operands: &[Option<Operand>]) -> bool {
+    values(operands).any(|value| matches!(value, Value::Map(_) | Value::Tail(_)))
 }
 
 /// Numbers that all nodes together may make out of single ones, such as bounds of clips.
@@ -99,7 +114,7 @@ struct Builder<'a> {
     values: HashMap<String, Value>,
     uses: &'a HashMap<String, usize>,
     folder: Folder,
-    constants: ConstantFolder,
+    constants: ConstantFolding,
     opset: i64,
     graph: Graph,
     twin: Option<&'a Twin>,
@@ -159,13 +174,11 @@ impl Builder<'_> {
             schema::check(node, self.opset)?;
         }
         let operands = self.operands(node)?;
-        let values = || operands.iter().flatten().map(|o| &o.value);
-        if values().any(|v| *v == Value::Unknown) {
+        if values(&operands).any(|value| *value == Value::Unknown) {
             return Ok(Vec::new());
         }
-        let depends = values().any(|v| matches!(v, Value::Map(_) | Value::Tail(_)));
-        let is_behind = values().any(|v| matches!(v, Value::Tail(_)));
-        let outputs = match tail.filter(|_| depends) {
+        let is_behind = values(&operands).any(|value| matches!(value, Value::Tail(_)));
+        let outputs = match tail.filter(|_| depends_on_the_image(&operands)) {
             Some(tail) if is_behind => tail(&mut self.site(node, name, operands))?,
             Some(tail) => match self.network(node, name, operands.clone()) {
                 // What the parties cannot compute is left to the client.
@@ -191,10 +204,8 @@ impl Builder<'_> {
         name: &str,
         operands: Vec<Option<Operand>>,
     ) -> Result<Vec<Value>, Refusal> {
-        let importer = op::importer(node)?;
-        let values = || operands.iter().flatten().map(|o| &o.value);
-        let depends = values().any(|v| matches!(v, Value::Map(_) | Value::Tail(_)));
-        match importer {
+        let depends = depends_on_the_image(&operands);
+        match op::importer(node)? {
             Some(importer) if depends || importer.takes_constants => {
                 (importer.import)(&mut self.site(node, name, operands))
             }
@@ -208,13 +219,15 @@ impl Builder<'_> {
         let Ok(operands) = self.operands(node) else {
             return Vec::new();
         };
-        let dims = |operand: &Operand| match &operand.value {
-            Value::Map(view) => Some(view.dims.clone()),
-            Value::Constant(_) | Value::Tail(_) | Value::Unknown => None,
-        };
-        let unknown = operands.iter().flatten().any(|o| o.value == Value::Unknown);
-        let known: Vec<Vec<usize>> = operands.iter().flatten().filter_map(dims).collect();
-        let Some(dims) = op::remedy::result_dims(node, &known).filter(|_| !unknown) else {
+        let mut known = Vec::new();
+        for value in values(&operands) {
+            match value {
+                Value::Map(view) => known.push(view.dims.clone()),
+                Value::Constant(_) | Value::Tail(_) => {}
+                Value::Unknown => return Vec::new(),
+            }
+        }
+        let Some(dims) = op::remedy::result_dims(node, &known) else {
             return Vec::new();
         };
         match self.site(node, name, Vec::new()).stand_in(&dims) {
@@ -263,49 +276,51 @@ impl Builder<'_> {
         if let Some(value) = self.values.get(name) {
             return Ok(value.clone());
         }
-        let wrong = |source| ImportError::Initializer {
-            name: name.to_owned(),
-            source: Box::new(source),
-        };
-        // What is left are sparse initializers.
-        let proto = self.initializers.remove(name);
-        let proto = proto.ok_or_else(|| wrong(TensorError::ElementType("SPARSE".to_owned())))?;
-        let loaded = load(&proto, &self.folder).and_then(|constant| {
-            check_initializer(&constant)?;
-            Ok(constant)
-        });
-        let value = match loaded {
-            Ok(constant) => Value::Constant(constant),
-            Err(error) => {
-                self.values.insert(name.to_owned(), Value::Unknown);
-                return Err(wrong(error).into());
+        match self.take_initializer(name) {
+            Ok(constant) => {
+                let value = Value::Constant(constant);
+                self.values.insert(name.to_owned(), value.clone());
+                Ok(value)
             }
+            Err(source) => {
+                self.values.insert(name.to_owned(), Value::Unknown);
+                Err(Trouble::Initializer(ImportError::Initializer {
+                    name: name.to_owned(),
+                    source: Box::new(source),
+                }))
+            }
+        }
+    }
+
+    fn take_initializer(&mut self, name: &str) -> Result<Constant, TensorError> {
+        let Some(proto) = self.initializers.remove(name) else {
+            // Every value is defined somewhere: what is left are the sparse initializers.
+            return Err(TensorError::ElementType("SPARSE".to_owned()));
         };
-        self.values.insert(name.to_owned(), value.clone());
-        Ok(value)
+        let constant = load(&proto, &self.folder)?;
+        check_initializer(&constant)?;
+        Ok(constant)
     }
 
     fn fold(&mut self, node: &NodeProto, operands: &[Option<Operand>]) -> Result<Vec<Value>, Refusal> {
-        let constant = |operand: &Option<Operand>| match operand.as_ref()?.value {
-            Value::Constant(ref constant) => Some(constant.clone()),
-            Value::Map(_) | Value::Tail(_) | Value::Unknown => None,
-        };
-        let known: Vec<Option<Constant>> = operands.iter().map(constant).collect();
-        let known: Vec<Option<&Constant>> = known.iter().map(Option::as_ref).collect();
-        let folded = self.constants.fold(node, &known)?;
-        // Outputs that are left out take their place all the same.
-        let mut folded = folded.into_iter();
-        let named = |name: &String| {
+        let mut known = Vec::with_capacity(operands.len());
+        for operand in operands {
+            known.push(operand.as_ref().and_then(|operand| operand.value.constant()));
+        }
+        let mut folded = self.constants.fold(node, &known)?.into_iter();
+        let mut outputs = Vec::with_capacity(node.output.len());
+        for name in &node.output {
+            // Outputs that are left out take their place all the same.
             let value = if name.is_empty() { None } else { folded.next() };
-            value.map_or(Value::Unknown, Value::Constant)
-        };
-        Ok(node.output.iter().map(named).collect())
+            outputs.push(value.map_or(Value::Unknown, Value::Constant));
+        }
+        Ok(outputs)
     }
 
     /// Refuses a node of which somebody reads an output that its importer does not give.
     fn check_outputs(&self, node: &NodeProto, given: usize) -> Result<(), Refusal> {
-        let read = |name: &&String| self.uses.contains_key(name.as_str());
-        match node.output.iter().skip(given).find(read) {
+        let mut further = node.output.iter().skip(given);
+        match further.find(|name| self.uses.contains_key(name.as_str())) {
             None => Ok(()),
             Some(name) => super::error::unsupported(
                 format!("its further output \"{name}\" is used, and only the first one is supported"),
@@ -353,7 +368,7 @@ impl Builder<'_> {
     }
 }
 
-/// What the walk came to.
+/// The graph that the walk has built, and what is to be said of it.
 struct Finished {
     graph: Graph,
     warnings: Vec<Warning>,
@@ -368,20 +383,25 @@ fn named_values(
     values: &HashMap<String, Value>,
     ids: &[Option<NodeId>],
 ) -> Vec<ImportedValue> {
-    let outputs = structure.order.iter().flat_map(|&at| {
+    let mut named = Vec::new();
+    for &at in &structure.order {
         let node = &source.node[at];
-        node.output.iter().map(move |name| (node, name))
-    });
-    let named = |(node, name): (&NodeProto, &String)| match values.get(name)? {
-        Value::Map(view) => Some(ImportedValue {
-            name: name.clone(),
-            origin: node_name(node).to_owned(),
-            op: node.op_type.clone(),
-            node: ids[view.node.index()]?,
-        }),
-        Value::Constant(_) | Value::Tail(_) | Value::Unknown => None,
-    };
-    outputs.filter_map(named).collect()
+        for name in &node.output {
+            let Some(Value::Map(view)) = values.get(name) else {
+                continue;
+            };
+            let Some(id) = ids[view.node.index()] else {
+                continue;
+            };
+            named.push(ImportedValue {
+                name: name.clone(),
+                origin: node_name(node).to_owned(),
+                op: node.op_type.clone(),
+                node: id,
+            });
+        }
+    }
+    named
 }
 
 /// Why a node was given up.
@@ -417,32 +437,36 @@ fn of_declared_type(source: &GraphProto, name: &str, value: TailValue) -> Result
     let Some(kind) = info.and_then(input::element_type) else {
         return Ok(value);
     };
-    let declared = op::tail::dtype(kind);
-    let alike = |dtype: &DType| dtype.is_float() == value.dtype().is_float();
-    match declared.filter(|dtype| (*dtype == DType::Bool) == (value.dtype() == DType::Bool)) {
-        Some(dtype) if dtype == value.dtype() => Some(value),
-        other => other
-            .filter(alike)
-            .and_then(|dtype| value.then(tail::Op::Cast(dtype)).ok()),
-    }
-    .ok_or_else(|| ModelError::OutputType {
+    let typed = match op::tail::dtype(kind) {
+        Some(declared) if declared == value.dtype() => Some(value),
+        Some(declared) if is_alike(declared, value.dtype()) => value.then(tail::Op::Cast(declared)).ok(),
+        Some(_) | None => None,
+    };
+    typed.ok_or_else(|| ModelError::OutputType {
         name: name.to_owned(),
         kind: kind.as_str_name().to_owned(),
     })
 }
 
+/// Whether both types hold floats, both whole numbers, or both truth values.
+fn is_alike(a: DType, b: DType) -> bool {
+    a.is_float() == b.is_float() && (a == DType::Bool) == (b == DType::Bool)
+}
+
 /// ReLUs are addressed by their names, so a second one of a name gets a number.
 fn make_names_unique(graph: &mut Graph, warnings: &mut Vec<Warning>) {
-    let relu = |op: &Op| matches!(op, Op::Relu(_) | Op::Clip(_) | Op::Clamp(_) | Op::BlockRelu(_));
-    let relus: Vec<NodeId> = graph
-        .ids()
-        .into_iter()
-        .filter(|&id| relu(&graph.node(id).op))
-        .collect();
-    let mut taken: HashSet<String> = relus
-        .iter()
-        .map(|&id| graph.node(id).origin.name.clone())
-        .collect();
+    let mut relus = Vec::new();
+    let mut taken = HashSet::new();
+    for id in graph.ids() {
+        let node = graph.node(id);
+        if matches!(
+            node.op,
+            Op::Relu(_) | Op::Clip(_) | Op::Clamp(_) | Op::BlockRelu(_)
+        ) {
+            taken.insert(node.origin.name.clone());
+            relus.push(id);
+        }
+    }
     let mut next: HashMap<String, usize> = HashMap::new();
     for id in relus {
         let name = graph.node(id).origin.name.clone();

@@ -83,15 +83,15 @@ pub(super) fn is_foldable(op: &str) -> bool {
     FOLDABLE.contains(&op)
 }
 
-/// Works constants out, within a budget.
-pub(super) struct Folder {
+/// Works constants out, within a budget of elements.
+pub(super) struct ConstantFolding {
     tract: Onnx,
     opset: i64,
     left: usize,
 }
 
-impl Folder {
-    /// A folder for a file of this operator set.
+impl ConstantFolding {
+    /// The folding of a file of this operator set.
     pub(super) fn new(opset: i64) -> Self {
         Self {
             // Of newer sets than tract's, these operators have not changed their meaning.
@@ -117,11 +117,10 @@ impl Folder {
             return Err(NodeError::MissingOperand(0).into());
         }
         check_attributes(node)?;
-        if let ("Reshape", [Some(data), Some(shape)]) = (node.op_type.as_str(), operands) {
-            return reshape(node, data, shape);
-        }
-        if let ("Cast", [Some(data)]) = (node.op_type.as_str(), operands) {
-            return cast::cast(node, data);
+        match (node.op_type.as_str(), operands) {
+            ("Reshape", [Some(data), Some(shape)]) => return reshape(node, data, shape),
+            ("Cast", [Some(data)]) => return cast::cast(node, data),
+            _ => {}
         }
         bound::check_indices(node, operands)?;
         self.spend(bound::elements(node, operands), operands)?;
@@ -147,7 +146,10 @@ impl Folder {
         let given: usize = given.iter().map(|(_, count)| count).sum();
         let made = bound.filter(|&made| made <= given.max(MAX_EXPANSION));
         let Some(left) = made.and_then(|made| self.left.checked_sub(made)) else {
-            return fold_error("it would be beyond all measure");
+            return fold_error(
+                "its result would be larger than its operands and than 2^20 elements, or all such results together \
+                 than 2^28",
+            );
         };
         self.left = left;
         Ok(())
@@ -172,40 +174,33 @@ impl Folder {
 
     /// The node under names of our own: tract panics on names that clash or do not exist.
     fn model(&self, node: &NodeProto, operands: &[Option<&Constant>]) -> ModelProto {
-        let name = |kind: &str, at: usize| format!("{kind}{at}");
-        let given = |at: &usize| operands[*at].is_some();
-        let input = |at| if given(&at) { name("in", at) } else { String::new() };
-        let output = |(at, old): (usize, &String)| {
-            if old.is_empty() {
-                String::new()
-            } else {
-                name("out", at)
-            }
-        };
-        let renamed = NodeProto {
-            input: (0..operands.len()).map(input).collect(),
-            output: node.output.iter().enumerate().map(output).collect(),
+        let mut graph = GraphProto::default();
+        let mut renamed = NodeProto {
             name: "node".to_owned(),
             op_type: node.op_type.clone(),
             attribute: node.attribute.clone(),
             ..NodeProto::default()
         };
-        let info = |name: &String| ValueInfoProto {
-            name: name.clone(),
-            ..ValueInfoProto::default()
-        };
-        let initializer = |at: usize| Some(write(operands[at]?, name("in", at)));
-        let graph = GraphProto {
-            initializer: (0..operands.len()).filter_map(initializer).collect(),
-            output: renamed
-                .output
-                .iter()
-                .filter(|o| !o.is_empty())
-                .map(info)
-                .collect(),
-            node: vec![renamed],
-            ..GraphProto::default()
-        };
+        for (at, operand) in operands.iter().enumerate() {
+            let mut name = String::new();
+            if let Some(constant) = operand {
+                name = format!("in{at}");
+                graph.initializer.push(write(constant, name.clone()));
+            }
+            renamed.input.push(name);
+        }
+        for (at, old) in node.output.iter().enumerate() {
+            let mut name = String::new();
+            if !old.is_empty() {
+                name = format!("out{at}");
+                graph.output.push(ValueInfoProto {
+                    name: name.clone(),
+                    ..ValueInfoProto::default()
+                });
+            }
+            renamed.output.push(name);
+        }
+        graph.node.push(renamed);
         let opset = OperatorSetIdProto {
             domain: String::new(),
             version: self.opset,
@@ -218,18 +213,23 @@ impl Folder {
     }
 }
 
-/// None of the foldable operators has tensors or graphs as attributes.
+/// Types of the attributes that foldable operators have: no tensors and no graphs.
+const PLAIN: [AttributeType; 6] = [
+    AttributeType::Undefined,
+    AttributeType::Float,
+    AttributeType::Int,
+    AttributeType::String,
+    AttributeType::Floats,
+    AttributeType::Ints,
+];
+
 fn check_attributes(node: &NodeProto) -> Result<(), Refusal> {
-    let plain = |kind| {
-        use AttributeType::{Float, Floats, Int, Ints, String, Undefined};
-        [Undefined, Float, Int, String, Floats, Ints]
-            .iter()
-            .any(|&k| k as i32 == kind)
-    };
-    match node.attribute.iter().find(|a| !plain(a.r#type)) {
-        None => Ok(()),
-        Some(odd) => fold_error(format!("the attribute `{}` has no place here", odd.name)),
+    for attribute in &node.attribute {
+        if PLAIN.iter().all(|&plain| plain as i32 != attribute.r#type) {
+            return fold_error(format!("the attribute `{}` has no place here", attribute.name));
+        }
     }
+    Ok(())
 }
 
 /// Reshape by the rules of values that depend on the image: tract lets a wrong number of elements
@@ -298,7 +298,7 @@ mod tests {
 
     fn fold(node: &NodeProto, operands: &[&Constant]) -> Result<Vec<Constant>, Refusal> {
         let operands: Vec<_> = operands.iter().map(|&c| Some(c)).collect();
-        Folder::new(17).fold(node, &operands)
+        ConstantFolding::new(17).fold(node, &operands)
     }
 
     fn int(values: &[i64]) -> Constant {

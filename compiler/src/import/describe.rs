@@ -14,18 +14,18 @@ use super::skim;
 pub struct Description {
     /// Version of the ONNX operators.
     pub opset: Option<i64>,
-    /// What wrote the file.
+    /// Name and version of the exporter.
     pub producer: String,
-    /// What it takes.
+    /// Its inputs, initializers left out.
     pub inputs: Vec<Port>,
-    /// What it gives.
+    /// Its outputs.
     pub outputs: Vec<Port>,
 }
 
 /// An input or output.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Port {
-    /// Its name.
+    /// ONNX name of the value.
     pub name: String,
     /// Its dimensions, batch included; none where the file does not state their number.
     pub shape: Option<Vec<Size>>,
@@ -56,25 +56,21 @@ pub fn describe(bytes: &[u8]) -> Option<Description> {
         .iter()
         .map(|tensor| tensor.name.as_str())
         .collect();
+    let inputs = graph.input.iter();
+    let inputs = inputs.filter(|input| !constants.contains(input.name.as_str()));
     Some(Description {
         opset,
         producer: producer.trim().to_owned(),
-        inputs: ports(
-            graph
-                .input
-                .iter()
-                .filter(|input| !constants.contains(input.name.as_str())),
-        ),
-        outputs: ports(graph.output.iter()),
+        inputs: inputs.map(port).collect(),
+        outputs: graph.output.iter().map(port).collect(),
     })
 }
 
-fn ports<'a>(infos: impl Iterator<Item = &'a ValueInfoProto>) -> Vec<Port> {
-    let port = |info: &ValueInfoProto| Port {
+fn port(info: &ValueInfoProto) -> Port {
+    Port {
         name: info.name.clone(),
         shape: declared(info),
-    };
-    infos.map(port).collect()
+    }
 }
 
 /// The sizes that are declared of a tensor; none where not even their number is.

@@ -18,17 +18,17 @@ pub enum ImportError {
     /// The file cannot be read.
     #[error("cannot read {}", path.display())]
     File {
-        /// The file.
+        /// Path of the ONNX file.
         path: PathBuf,
-        /// Why.
+        /// What the operating system says.
         source: io::Error,
     },
-    /// Something about a file.
+    /// An error with the file that it is about.
     #[error("{} cannot be imported", path.display())]
     InFile {
-        /// The file.
+        /// Path of the ONNX file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// Why it is refused.
         source: Box<ImportError>,
     },
     /// The file as a whole is at fault.
@@ -37,19 +37,19 @@ pub enum ImportError {
     /// A constant of the file is at fault.
     #[error("the initializer \"{name}\" cannot be used")]
     Initializer {
-        /// Its name.
+        /// ONNX name of the initializer.
         name: String,
-        /// What is wrong.
+        /// Why it cannot be read.
         source: Box<TensorError>,
     },
     /// One node is at fault.
     #[error("the node \"{name}\" ({op}) cannot be imported")]
     Node {
-        /// Its name.
+        /// ONNX name of the node.
         name: String,
         /// Its ONNX operator.
         op: String,
-        /// What is wrong.
+        /// Why it is refused.
         source: Box<NodeError>,
     },
     /// Nodes that Trefoil does not support, all of them.
@@ -120,7 +120,7 @@ pub enum ModelError {
     MissingValue {
         /// The node that reads it.
         node: String,
-        /// The name.
+        /// The name that nothing defines.
         value: String,
     },
     /// The output is the result of no node.
@@ -156,17 +156,17 @@ pub enum ModelError {
         "the output \"{name}\" is declared as {kind}, and its node gives another type: export the model again"
     )]
     OutputType {
-        /// The output.
+        /// ONNX name of the output.
         name: String,
-        /// Its declared type.
+        /// Its declared element type, as ONNX names it.
         kind: String,
     },
     /// Input or output of another type.
     #[error("\"{name}\" has the element type {kind}, and float32 is expected: export the model in float32")]
     ElementType {
-        /// The input or output.
+        /// ONNX name of the input or output.
         name: String,
-        /// Its type.
+        /// Its element type, as ONNX names it.
         kind: String,
     },
     /// The input's shape cannot be told from the file.
@@ -174,7 +174,7 @@ pub enum ModelError {
         "the input \"{name}\" has the shape {declared}: state the missing sizes with --input-shape N,C,H,W"
     )]
     InputOpen {
-        /// The input.
+        /// ONNX name of the input.
         name: String,
         /// The shape that the file declares.
         declared: String,
@@ -182,7 +182,7 @@ pub enum ModelError {
     /// The stated shape does not match the file.
     #[error("the input \"{name}\" has the shape {declared} in the file, and --input-shape says {}", shape_text(.stated))]
     InputMismatch {
-        /// The input.
+        /// ONNX name of the input.
         name: String,
         /// The shape that the file declares.
         declared: String,
@@ -192,9 +192,9 @@ pub enum ModelError {
     /// Not an image, or an absurd one.
     #[error("the input \"{name}\" has the shape {}, and an image [N, C, H, W] or a vector [N, F] of at most 2^28 values is expected", shape_text(.dims))]
     InputShape {
-        /// The input.
+        /// ONNX name of the input.
         name: String,
-        /// Its dimensions.
+        /// Its dimensions, batch included.
         dims: Vec<usize>,
     },
 }
@@ -203,7 +203,7 @@ pub enum ModelError {
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum TensorError {
     /// A negative, overflowing or enormous dimension.
-    #[error("its dimensions {0:?} are negative or beyond all measure")]
+    #[error("its dimensions {0:?} are negative, or hold more than 2^28 elements, or are more than 16")]
     Dims(Vec<i64>),
     /// An element type that no network of ours needs.
     #[error("its element type {0} is not supported: export the model in float32")]
@@ -211,7 +211,7 @@ pub enum TensorError {
     /// Too few or too many data.
     #[error("its dimensions call for {expected} {unit}, and {given} are stored")]
     Length {
-        /// What is counted.
+        /// What is counted: bytes or values.
         unit: &'static str,
         /// How many there should be.
         expected: usize,
@@ -251,7 +251,7 @@ pub enum ExternalError {
     Unreadable {
         /// The file's name.
         location: String,
-        /// What the system says.
+        /// What the operating system says.
         reason: String,
     },
     /// `offset` or `length` is not a number.
@@ -259,7 +259,7 @@ pub enum ExternalError {
     NotANumber {
         /// `offset` or `length`.
         key: &'static str,
-        /// What stands there.
+        /// The text that stands there.
         value: String,
     },
     /// Not the length that the tensor has.
@@ -290,9 +290,9 @@ pub enum NodeError {
     /// An attribute is missing or not what the operator needs.
     #[error("the attribute `{name}` must be {expected}")]
     Attribute {
-        /// The attribute.
+        /// Name of the attribute.
         name: &'static str,
-        /// What is expected.
+        /// What it must be, such as a list of integers.
         expected: String,
     },
     /// A needed operand is missing.
@@ -301,9 +301,9 @@ pub enum NodeError {
     /// A constant is at fault.
     #[error("the constant \"{name}\" cannot be used")]
     Constant {
-        /// The value's name.
+        /// ONNX name of the constant.
         name: String,
-        /// What is wrong.
+        /// Why it cannot be used.
         source: TensorError,
     },
     /// The operator does not accept its operands.
@@ -336,9 +336,9 @@ pub struct UnsupportedNode {
     pub name: String,
     /// Its ONNX operator.
     pub op: String,
-    /// What is not supported.
+    /// What is not supported, as a clause.
     pub reason: String,
-    /// What to do about it.
+    /// What to do about it, in the imperative.
     pub remedy: String,
 }
 
@@ -390,9 +390,9 @@ impl std::error::Error for UnsupportedNodes {}
 pub(super) enum Refusal {
     /// The node is sound ONNX that Trefoil does not support.
     Unsupported {
-        /// What is not supported.
+        /// What is not supported, as a clause.
         reason: String,
-        /// What to do about it.
+        /// What to do about it, in the imperative.
         remedy: String,
     },
     /// The node is wrong.

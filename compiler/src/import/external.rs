@@ -2,7 +2,7 @@
 //! as the tensor has.
 
 use std::fs::{self, File};
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Component, Path, PathBuf};
 
 use tract_onnx::pb::StringStringEntryProto;
@@ -16,14 +16,16 @@ pub(super) struct Folder(Option<PathBuf>);
 impl Folder {
     /// The folder at `path`.
     pub(super) fn new(path: Option<&Path>) -> Self {
-        let own = |p: &Path| {
-            if p.as_os_str().is_empty() {
-                PathBuf::from(".")
-            } else {
-                p.to_owned()
-            }
+        let Some(path) = path else {
+            return Self(None);
         };
-        Self(path.map(own))
+        // What stands beside `model.onnx` is in the current folder, and that has no empty path.
+        let is_current = path.as_os_str().is_empty();
+        Self(Some(if is_current {
+            PathBuf::from(".")
+        } else {
+            path.to_owned()
+        }))
     }
 
     /// No folder: external data is an error.
@@ -38,10 +40,9 @@ impl Folder {
         entries: &[StringStringEntryProto],
         expected: usize,
     ) -> Result<Vec<u8>, ExternalError> {
-        let entry = |key: &str| entries.iter().find(|e| e.key == key).map(|e| e.value.as_str());
-        let location = entry("location").ok_or(ExternalError::NoLocation)?;
-        let offset = number("offset", entry("offset"))?.unwrap_or(0);
-        let length = number("length", entry("length"))?.unwrap_or(expected as u64);
+        let location = entry(entries, "location").ok_or(ExternalError::NoLocation)?;
+        let offset = number(entries, "offset")?.unwrap_or(0);
+        let length = number(entries, "length")?.unwrap_or(expected as u64);
         if length != expected as u64 {
             return Err(ExternalError::Length {
                 given: length,
@@ -49,12 +50,8 @@ impl Folder {
             });
         }
         let path = self.resolve(location)?;
-        let unreadable = |error: std::io::Error| ExternalError::Unreadable {
-            location: location.to_owned(),
-            reason: error.to_string(),
-        };
-        let mut file = File::open(path).map_err(unreadable)?;
-        let metadata = file.metadata().map_err(unreadable)?;
+        let mut file = File::open(path).map_err(|error| unreadable(location, &error))?;
+        let metadata = file.metadata().map_err(|error| unreadable(location, &error))?;
         if !metadata.is_file() {
             return Err(ExternalError::Outside(location.to_owned()));
         }
@@ -68,43 +65,65 @@ impl Folder {
             });
         }
         let mut bytes = vec![0; expected];
-        file.seek(SeekFrom::Start(offset)).map_err(unreadable)?;
-        file.read_exact(&mut bytes).map_err(unreadable)?;
+        file.seek(SeekFrom::Start(offset))
+            .and_then(|_| file.read_exact(&mut bytes))
+            .map_err(|error| unreadable(location, &error))?;
         Ok(bytes)
     }
 
     /// The file at `location`, wherever links lead, provided that it lies in the folder.
     fn resolve(&self, location: &str) -> Result<PathBuf, ExternalError> {
         let folder = self.0.as_ref().ok_or(ExternalError::NoFolder)?;
-        let outside = || ExternalError::Outside(location.to_owned());
-        let plain = |c: Component| matches!(c, Component::Normal(_) | Component::CurDir);
-        if location.is_empty() || !Path::new(location).components().all(plain) {
-            return Err(outside());
+        if !leads_down(location) {
+            return Err(ExternalError::Outside(location.to_owned()));
         }
-        let unreadable = |error: std::io::Error| ExternalError::Unreadable {
-            location: location.to_owned(),
-            reason: error.to_string(),
-        };
-        let folder = fs::canonicalize(folder).map_err(unreadable)?;
-        let path = fs::canonicalize(folder.join(location)).map_err(unreadable)?;
-        // A pipe or device would block or never end: only regular files are opened.
-        let regular = fs::metadata(&path).map_err(unreadable)?.is_file();
-        if path.starts_with(&folder) && regular {
-            Ok(path)
-        } else {
-            Err(outside())
+        match regular_file(folder, location) {
+            Ok(Some(path)) => Ok(path),
+            Ok(None) => Err(ExternalError::Outside(location.to_owned())),
+            Err(error) => Err(unreadable(location, &error)),
         }
     }
 }
 
-fn number(key: &'static str, value: Option<&str>) -> Result<Option<u64>, ExternalError> {
-    let parse = |value: &str| {
-        value.parse().map_err(|_| ExternalError::NotANumber {
+/// Whether a path, as it is written, leads from a folder to something in it.
+fn leads_down(location: &str) -> bool {
+    let mut components = Path::new(location).components();
+    !location.is_empty() && components.all(|part| matches!(part, Component::Normal(_) | Component::CurDir))
+}
+
+/// The file at `location`, links followed; `None` if it lies outside of the folder, or is none: a pipe or
+/// device would block or never end.
+fn regular_file(folder: &Path, location: &str) -> io::Result<Option<PathBuf>> {
+    let folder = fs::canonicalize(folder)?;
+    let path = fs::canonicalize(folder.join(location))?;
+    let is_regular = fs::metadata(&path)?.is_file();
+    Ok((is_regular && path.starts_with(&folder)).then_some(path))
+}
+
+fn unreadable(location: &str, error: &io::Error) -> ExternalError {
+    ExternalError::Unreadable {
+        location: location.to_owned(),
+        reason: error.to_string(),
+    }
+}
+
+fn entry<'e>(entries: &'e [StringStringEntryProto], key: &str) -> Option<&'e str> {
+    let found = entries.iter().find(|entry| entry.key == key)?;
+    Some(found.value.as_str())
+}
+
+/// An entry that must be a number of bytes, if it is there.
+fn number(entries: &[StringStringEntryProto], key: &'static str) -> Result<Option<u64>, ExternalError> {
+    let Some(value) = entry(entries, key) else {
+        return Ok(None);
+    };
+    match value.parse() {
+        Ok(number) => Ok(Some(number)),
+        Err(_) => Err(ExternalError::NotANumber {
             key,
             value: value.chars().take(40).collect(),
-        })
-    };
-    value.map(parse).transpose()
+        }),
+    }
 }
 
 #[cfg(test)]

@@ -6,7 +6,6 @@ use trefoil_ir::Shape;
 
 use super::describe::{Size, declared};
 use super::error::ModelError;
-use super::value::shape_text;
 
 /// ONNX dimensions of the input, batch included, and the shape of one image.
 pub(super) fn resolve(
@@ -64,11 +63,8 @@ fn check_type(input: &ValueInfoProto) -> Result<(), ModelError> {
 
 /// The stated shape, if it does not contradict the file.
 fn merge(input: &ValueInfoProto, declared: &[Size], stated: &[usize]) -> Result<Vec<usize>, ModelError> {
-    let agrees = |(declared, stated): (&Size, &usize)| match declared {
-        Size::Fixed(size) => size == stated,
-        Size::Open(_) => true,
-    };
-    if declared.len() == stated.len() && declared.iter().zip(stated).all(agrees) {
+    let mut pairs = declared.iter().zip(stated);
+    if declared.len() == stated.len() && pairs.all(|(declared, &stated)| admits(declared, stated)) {
         return Ok(stated.to_vec());
     }
     Err(ModelError::InputMismatch {
@@ -78,29 +74,33 @@ fn merge(input: &ValueInfoProto, declared: &[Size], stated: &[usize]) -> Result<
     })
 }
 
-/// The declared shape with a batch of one where it is open; nothing else may be.
-fn close(input: &ValueInfoProto, declared: &[Size]) -> Result<Vec<usize>, ModelError> {
-    let dim = |(at, dim): (usize, &Size)| match dim {
-        Size::Fixed(size) => Some(*size),
-        Size::Open(_) if at == 0 => Some(1),
-        Size::Open(_) => None,
-    };
-    let dims: Option<Vec<usize>> = declared.iter().enumerate().map(dim).collect();
-    dims.ok_or_else(|| ModelError::InputOpen {
-        name: input.name.clone(),
-        declared: text(declared),
-    })
+fn admits(declared: &Size, stated: usize) -> bool {
+    match declared {
+        Size::Fixed(size) => *size == stated,
+        Size::Open(_) => true,
+    }
 }
 
-fn text(declared: &[Size]) -> String {
-    let open = declared.iter().any(|d| matches!(d, Size::Open(_)));
-    if !open {
-        let size = |d: &Size| match d {
+/// The declared shape with a batch of one where it is open; nothing else may be.
+fn close(input: &ValueInfoProto, declared: &[Size]) -> Result<Vec<usize>, ModelError> {
+    let mut dims = Vec::with_capacity(declared.len());
+    for (axis, size) in declared.iter().enumerate() {
+        dims.push(match size {
             Size::Fixed(size) => *size,
-            Size::Open(_) => 0,
-        };
-        return shape_text(&declared.iter().map(size).collect::<Vec<_>>());
+            Size::Open(_) if axis == 0 => 1,
+            Size::Open(_) => {
+                return Err(ModelError::InputOpen {
+                    name: input.name.clone(),
+                    declared: text(declared),
+                });
+            }
+        });
     }
+    Ok(dims)
+}
+
+/// A shape with the names of its open sizes, such as `[N, 3, 224, 224]`.
+fn text(declared: &[Size]) -> String {
     let dims: Vec<String> = declared
         .iter()
         .map(|d| match d {

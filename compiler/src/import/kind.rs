@@ -34,15 +34,22 @@ pub fn kind(bytes: &[u8]) -> Option<&'static str> {
     }
     // Every message of protobuf holds control characters: its tags.
     let beginning = &bytes[..bytes.len().min(4096)];
-    let is_text = |byte: &u8| !byte.is_ascii_control() || byte.is_ascii_whitespace();
-    let is_text = !beginning.trim_ascii().is_empty() && beginning.iter().all(is_text);
-    (is_text
-        && String::from_utf8_lossy(beginning)
-            .chars()
-            .filter(|c| *c == '\u{fffd}')
-            .count()
-            <= 1)
-        .then_some("a text")
+    is_text(beginning).then_some("a text")
+}
+
+/// Whether bytes are a text in UTF-8; at their end a character may be cut in two.
+fn is_text(bytes: &[u8]) -> bool {
+    if bytes.trim_ascii().is_empty() {
+        return false;
+    }
+    if bytes
+        .iter()
+        .any(|byte| byte.is_ascii_control() && !byte.is_ascii_whitespace())
+    {
+        return false;
+    }
+    let text = String::from_utf8_lossy(bytes);
+    text.chars().filter(|c| *c == char::REPLACEMENT_CHARACTER).count() <= 1
 }
 
 #[cfg(test)]

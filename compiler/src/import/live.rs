@@ -23,17 +23,19 @@ pub(crate) fn live_model(path: &Path, output: &str) -> Result<ModelProto, Import
     let mut graph = model.graph;
     let structure = Structure::of(&graph, Some(output))?;
     let folder = Folder::new(path.parent());
-    let is_read = |tensor: &TensorProto| structure.uses.contains_key(&tensor.name);
-    let initializers = mem::take(&mut graph.initializer).into_iter().filter(is_read);
+    let mut initializers = Vec::new();
+    for tensor in mem::take(&mut graph.initializer) {
+        if structure.uses.contains_key(&tensor.name) {
+            initializers.push(own(tensor, &folder)?);
+        }
+    }
+    let mut nodes = Vec::new();
+    for &at in &structure.order {
+        nodes.push(mem::take(&mut graph.node[at]));
+    }
     let live = GraphProto {
-        initializer: initializers
-            .map(|tensor| own(tensor, &folder))
-            .collect::<Result<_, _>>()?,
-        node: structure
-            .order
-            .iter()
-            .map(|&at| mem::take(&mut graph.node[at]))
-            .collect(),
+        initializer: initializers,
+        node: nodes,
         input: vec![structure.input],
         output: vec![ValueInfoProto {
             name: structure.output,

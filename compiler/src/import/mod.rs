@@ -52,9 +52,9 @@ pub use error::{
 pub use kind::kind;
 pub(crate) use live::live_model;
 pub use model::read;
-pub use twin::TwinError;
+pub use twin::{ClusterError, NodeFault, TwinError};
 
-/// What the file leaves open.
+/// Choices that an ONNX file leaves open.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ImportOptions {
     /// Shape of the input, `[N, C, H, W]` or `[N, F]`, where the file leaves sizes open. An open
@@ -72,11 +72,11 @@ pub struct Imported {
     /// The patches of its ReLUs, where the file carries an assignment: it computes the network
     /// with them, and `graph` is the network without.
     pub assignment: Option<Assignment>,
-    /// What the user should know.
+    /// What the user should know, in the order in which it was found.
     pub warnings: Vec<Warning>,
     /// Version of the ONNX operators of the file.
     pub opset: i64,
-    /// What wrote the file, as it calls itself.
+    /// Name and version of the exporter, as it calls itself.
     pub producer: String,
     /// ONNX name of the input.
     pub input_name: String,
@@ -99,7 +99,7 @@ pub struct ImportedValue {
     pub origin: String,
     /// ONNX operator of that node.
     pub op: String,
-    /// The node of the graph.
+    /// The node of the graph that computes it.
     pub node: NodeId,
 }
 

@@ -8,6 +8,7 @@ use prost::Message;
 use tract_onnx::pb::{GraphProto, ModelProto, StringStringEntryProto};
 
 use super::error::{ImportError, ModelError};
+use super::structure::is_standard_domain;
 use super::{Warning, names, skim};
 
 /// Protobuf itself allows no more.
@@ -21,13 +22,12 @@ const OPSETS: (i64, i64, i64) = (9, 21, 23);
 
 /// A model as the file holds it.
 pub(super) struct Model {
-    /// Its graph.
     pub(super) graph: GraphProto,
     /// Version of the ONNX operators.
     pub(super) opset: i64,
-    /// What wrote the file.
+    /// Name and version of the exporter.
     pub(super) producer: String,
-    /// What it says of itself, by key.
+    /// The metadata that the file carries, key and value.
     pub(super) metadata: Vec<StringStringEntryProto>,
 }
 
@@ -77,10 +77,11 @@ pub(super) fn decode(bytes: &[u8], warnings: &mut Vec<Warning>) -> Result<Model,
     })
 }
 
+/// The version of the standard operators that the file names.
 pub(super) fn opset(model: &ModelProto) -> Option<i64> {
-    let own = |domain: &str| matches!(domain, "" | "ai.onnx");
-    let import = model.opset_import.iter().find(|i| own(&i.domain))?;
-    Some(import.version)
+    let mut imports = model.opset_import.iter();
+    let own = imports.find(|import| is_standard_domain(&import.domain))?;
+    Some(own.version)
 }
 
 fn check_opset(opset: i64, warnings: &mut Vec<Warning>) -> Result<(), ModelError> {

@@ -83,13 +83,13 @@ pub(super) fn check(node: &NodeProto, opset: i64) -> Result<(), Refusal> {
             return invalid(format!("the attribute `{}` is given twice", shown(attribute)));
         }
     }
-    let missing = |known: &&Attribute| {
-        known.is_required && known.exists(opset) && node.attribute.iter().all(|a| a.name != known.name)
-    };
-    match operator.attributes.iter().find(missing) {
-        None => Ok(()),
-        Some(missing) => attribute_error(missing.name, "given"),
+    for known in operator.attributes {
+        let is_given = node.attribute.iter().any(|given| given.name == known.name);
+        if known.is_required && known.exists(opset) && !is_given {
+            return attribute_error(known.name, "given");
+        }
     }
+    Ok(())
 }
 
 impl Operator {
@@ -118,8 +118,8 @@ impl Operator {
     }
 
     fn check_attribute(&self, attribute: &AttributeProto, opset: i64) -> Result<(), Refusal> {
-        let known = |known: &&Attribute| known.name == attribute.name && known.exists(opset);
-        let Some(known) = self.attributes.iter().find(known) else {
+        let mut attributes = self.attributes.iter();
+        let Some(known) = attributes.find(|a| a.name == attribute.name && a.exists(opset)) else {
             return invalid(format!(
                 "the operator has no attribute `{}` in opset {opset}: export the model anew",
                 shown(attribute)
@@ -168,18 +168,26 @@ impl Attribute {
 
 impl Kind {
     fn allows(self, attribute: &AttributeProto) -> bool {
-        let is = |kind: AttributeType| attribute.r#type == kind as i32;
+        if attribute.r#type != self.onnx_type() as i32 {
+            return false;
+        }
         match self {
-            Kind::Int => is(AttributeType::Int),
-            Kind::Flag => is(AttributeType::Int) && matches!(attribute.i, 0 | 1),
-            Kind::Float => is(AttributeType::Float),
-            Kind::Word(words) => {
-                is(AttributeType::String) && words.iter().any(|word| word.as_bytes() == attribute.s)
-            }
-            Kind::Ints => is(AttributeType::Ints),
-            Kind::Floats => is(AttributeType::Floats),
-            Kind::Tensor => is(AttributeType::Tensor) && attribute.t.is_some(),
-            Kind::Other(kind) => is(kind),
+            Kind::Flag => matches!(attribute.i, 0 | 1),
+            Kind::Word(words) => words.iter().any(|word| word.as_bytes() == attribute.s),
+            Kind::Tensor => attribute.t.is_some(),
+            Kind::Int | Kind::Float | Kind::Ints | Kind::Floats | Kind::Other(_) => true,
+        }
+    }
+
+    fn onnx_type(self) -> AttributeType {
+        match self {
+            Kind::Int | Kind::Flag => AttributeType::Int,
+            Kind::Float => AttributeType::Float,
+            Kind::Word(_) => AttributeType::String,
+            Kind::Ints => AttributeType::Ints,
+            Kind::Floats => AttributeType::Floats,
+            Kind::Tensor => AttributeType::Tensor,
+            Kind::Other(kind) => kind,
         }
     }
 

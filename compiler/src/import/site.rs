@@ -20,7 +20,7 @@ use super::value::{Constant, Value, View, shape_text, volume};
 pub(super) struct Operand {
     /// The value's name.
     pub(super) name: String,
-    /// What it stands for.
+    /// What is known of it.
     pub(super) value: Value,
     /// How many nodes read the value, the graph's output counted.
     pub(super) uses: usize,
@@ -28,9 +28,7 @@ pub(super) struct Operand {
 
 /// A node with everything that its importer needs.
 pub(super) struct Site<'a> {
-    /// The node.
     pub(super) proto: &'a NodeProto,
-    /// Its name.
     pub(super) name: &'a str,
     /// Version of the ONNX operators.
     pub(super) opset: i64,
@@ -354,6 +352,14 @@ pub(super) fn index(index: i64, count: usize) -> Result<usize, Refusal> {
         Ok(index) => Ok(index),
         Err(_) => invalid(format!("index {index} does not exist in an axis of size {count}")),
     }
+}
+
+/// An end of a part of an axis, as Python's slices take it: negative ones count from the end, and all are
+/// clamped to what there is.
+pub(super) fn clamped(at: i64, count: usize) -> usize {
+    let signed = count as i64;
+    let from_start = if at < 0 { at.saturating_add(signed) } else { at };
+    from_start.clamp(0, signed) as usize
 }
 
 /// Distinct axes that may count from the end.

@@ -28,6 +28,11 @@ pub(super) fn node_name(node: &NodeProto) -> &str {
     }
 }
 
+/// Whether a domain is that of the operators which ONNX itself defines.
+pub(super) fn is_standard_domain(domain: &str) -> bool {
+    matches!(domain, "" | "ai.onnx")
+}
+
 impl Structure {
     /// Checks and sorts a graph whose output is `chosen`, or its only one.
     pub(super) fn of(graph: &GraphProto, chosen: Option<&str>) -> Result<Self, ModelError> {
@@ -39,8 +44,9 @@ impl Structure {
             .collect();
         let producers = producers(graph, &constants, &inputs)?;
         let output = choose_output(graph, &producers, chosen)?;
-        let known = |name: &str| constants.contains(name) || inputs.iter().any(|i| i.name == name);
-        if !producers.contains_key(output.as_str()) && !known(&output) {
+        let is_computed = producers.contains_key(output.as_str());
+        let is_input = inputs.iter().any(|input| input.name == output);
+        if !is_computed && !is_input && !constants.contains(output.as_str()) {
             return Err(ModelError::UndefinedOutput(output));
         }
         let live = live_nodes(graph, &producers, &output);
@@ -96,18 +102,21 @@ fn choose_output(
     producers: &HashMap<&str, usize>,
     chosen: Option<&str>,
 ) -> Result<String, ModelError> {
-    let outputs = || graph.output.iter().map(|o| o.name.clone()).collect::<Vec<_>>();
     match (chosen, graph.output.as_slice()) {
         (None, [only]) => Ok(only.name.clone()),
-        (None, _) => Err(ModelError::Outputs(outputs())),
+        (None, all) => Err(ModelError::Outputs(names(all))),
         (Some(name), all) if producers.contains_key(name) || all.iter().any(|o| o.name == name) => {
             Ok(name.to_owned())
         }
-        (Some(name), _) => Err(ModelError::NoSuchOutput {
+        (Some(name), all) => Err(ModelError::NoSuchOutput {
             name: name.to_owned(),
-            outputs: outputs(),
+            outputs: names(all),
         }),
     }
+}
+
+fn names(values: &[ValueInfoProto]) -> Vec<String> {
+    values.iter().map(|value| value.name.clone()).collect()
 }
 
 fn live_nodes(graph: &GraphProto, producers: &HashMap<&str, usize>, output: &str) -> Vec<bool> {
@@ -167,9 +176,10 @@ fn check_sources(
     constants: &HashSet<&str>,
     input: &ValueInfoProto,
 ) -> Result<(), ModelError> {
-    let known = |name: &str| name == input.name || producers.contains_key(name) || constants.contains(name);
     for (at, value) in live_inputs(graph, live) {
-        if !known(value) {
+        let name = value.as_str();
+        let is_known = name == input.name || producers.contains_key(name) || constants.contains(name);
+        if !is_known {
             return Err(ModelError::MissingValue {
                 node: node_name(&graph.node[at]).to_owned(),
                 value: value.clone(),
@@ -193,8 +203,12 @@ fn sort(
             users[producer].push(at);
         }
     }
-    let ready = |at: &usize| live[*at] && missing[*at] == 0;
-    let mut ready: BinaryHeap<Reverse<usize>> = (0..graph.node.len()).filter(ready).map(Reverse).collect();
+    let mut ready = BinaryHeap::new();
+    for (at, &is_live) in live.iter().enumerate() {
+        if is_live && missing[at] == 0 {
+            ready.push(Reverse(at));
+        }
+    }
     let mut order = Vec::new();
     while let Some(Reverse(at)) = ready.pop() {
         order.push(at);

@@ -3,11 +3,12 @@
 
 use std::collections::{HashMap, HashSet};
 
-use tract_onnx::pb::GraphProto;
+use tract_onnx::pb::{GraphProto, NodeProto};
 use trefoil_ir::tail::{DType, Op, Step, Tail, TailError, Type};
 
 use super::error::{Refusal, unsupported};
 use super::op::tail::is_known;
+use super::structure::is_standard_domain;
 use super::value::{View, shape_text};
 
 const REMEDY: &str = "leave it out of the export and apply it to the result";
@@ -17,12 +18,12 @@ const REMEDY: &str = "leave it out of the export and apply it to the result";
 pub(super) struct TailValue {
     /// The value of the graph that the client learns.
     pub(super) logits: View,
-    /// What is computed of it.
+    /// The steps from the logits to this value.
     pub(super) tail: Tail,
     ty: Type,
 }
 
-/// An operand of two.
+/// An operand of an operator of two.
 pub(super) enum Side<'a> {
     /// A value of the tail.
     Value(&'a TailValue),
@@ -86,7 +87,7 @@ impl TailValue {
         )
     }
 
-    /// What an operator makes of the value.
+    /// The value with one more step behind it.
     pub(super) fn then(&self, op: Op) -> Result<Self, Refusal> {
         let mut steps = self.tail.steps.clone();
         let args = vec![steps.len()];
@@ -100,20 +101,23 @@ impl TailValue {
             return unsupported("none of its operands depends on the image", REMEDY);
         };
         let mut steps = base.tail.steps.clone();
-        let mut place = |side: &Side<'_>| match side {
-            Side::Number(number) => {
-                let op = number_of(base.dtype(), *number)?;
-                Ok(shared(&mut steps, Step { op, args: vec![] }))
-            }
-            Side::Value(value) => base.place(value, &mut steps),
-        };
-        let args = vec![place(a)?, place(b)?];
+        let args = vec![base.place_side(a, &mut steps)?, base.place_side(b, &mut steps)?];
         steps.push(Step { op, args });
         base.with(steps)
     }
 
-    /// Takes the steps of another value over; returns where that value is.
-    fn place(&self, other: &Self, steps: &mut Vec<Step>) -> Result<usize, Refusal> {
+    /// Adds the steps that an operand needs and that are not there; returns its place among the values.
+    fn place_side(&self, side: &Side<'_>, steps: &mut Vec<Step>) -> Result<usize, Refusal> {
+        match side {
+            Side::Number(number) => {
+                let op = number_of(self.dtype(), *number)?;
+                Ok(shared(steps, Step { op, args: vec![] }))
+            }
+            Side::Value(value) => self.place_value(value, steps),
+        }
+    }
+
+    fn place_value(&self, other: &Self, steps: &mut Vec<Step>) -> Result<usize, Refusal> {
         if other.logits.node != self.logits.node {
             return unsupported(
                 "it takes two values that the client would have to learn both",
@@ -187,13 +191,18 @@ pub(super) fn nodes_at_the_end(graph: &GraphProto, order: &[usize]) -> HashSet<u
     let mut ends = HashSet::new();
     for &at in order.iter().rev() {
         let node = &graph.node[at];
-        let asks = |reader: usize| matches!(graph.node[reader].op_type.as_str(), "Shape" | "Size");
-        let leads_on = |reader: &usize| ends.contains(reader) || asks(*reader);
+        if !is_standard_domain(&node.domain) || !is_known(&node.op_type) {
+            continue;
+        }
         let read_by = node.output.iter().filter_map(|name| readers.get(name.as_str()));
-        let is_standard = matches!(node.domain.as_str(), "" | "ai.onnx");
-        if is_standard && is_known(&node.op_type) && read_by.flatten().all(leads_on) {
+        let mut read_by = read_by.flatten();
+        if read_by.all(|&reader| ends.contains(&reader) || asks_for_shape(&graph.node[reader])) {
             ends.insert(at);
         }
     }
     ends
+}
+
+fn asks_for_shape(node: &NodeProto) -> bool {
+    matches!(node.op_type.as_str(), "Shape" | "Size")
 }

@@ -67,20 +67,20 @@ pub(super) fn check_finite(tensor: &Tensor<f32>) -> Result<(), TensorError> {
 }
 
 fn dimensions(proto: &TensorProto) -> Result<Vec<usize>, TensorError> {
-    let bad = || TensorError::Dims(proto.dims.iter().take(MAX_RANK).copied().collect());
-    if proto.dims.len() > MAX_RANK {
-        return Err(bad());
+    let dims = sane_dimensions(&proto.dims);
+    dims.ok_or_else(|| TensorError::Dims(proto.dims.iter().take(MAX_RANK).copied().collect()))
+}
+
+/// The dimensions, if they are few, none is negative, and all elements can be held.
+fn sane_dimensions(stated: &[i64]) -> Option<Vec<usize>> {
+    if stated.len() > MAX_RANK {
+        return None;
     }
-    let dims: Vec<usize> = proto
-        .dims
-        .iter()
-        .map(|&d| usize::try_from(d).ok().filter(|&d| d <= MAX_ELEMENTS))
-        .collect::<Option<_>>()
-        .ok_or_else(bad)?;
-    match volume(&dims) {
-        Some(count) if count <= MAX_ELEMENTS => Ok(dims),
-        _ => Err(bad()),
+    let mut dims = Vec::with_capacity(stated.len());
+    for &dim in stated {
+        dims.push(usize::try_from(dim).ok().filter(|&dim| dim <= MAX_ELEMENTS)?);
     }
+    (volume(&dims)? <= MAX_ELEMENTS).then_some(dims)
 }
 
 /// Bytes of one element.
@@ -181,7 +181,8 @@ fn boolean(dims: Vec<usize>, values: Vec<bool>) -> Result<Constant, TensorError>
 
 /// A tensor of these values, whose number has been checked or is checked here.
 pub(super) fn tensor<T>(dims: Vec<usize>, values: Vec<T>) -> Result<Tensor<T>, TensorError> {
-    let (expected, given) = (volume(&dims).unwrap_or(usize::MAX), values.len());
+    let expected = volume(&dims).unwrap_or(usize::MAX);
+    let given = values.len();
     Tensor::new(dims, values).map_err(|_| TensorError::Length {
         unit: "values",
         expected,
@@ -196,7 +197,8 @@ fn saturate(value: u64) -> i64 {
 /// IEEE half precision, exactly.
 fn half(bits: u16) -> f32 {
     let sign = if bits & 0x8000 == 0 { 1.0 } else { -1.0 };
-    let (exponent, fraction) = (i32::from(bits >> 10 & 0x1f), f32::from(bits & 0x3ff));
+    let exponent = i32::from(bits >> 10 & 0x1f);
+    let fraction = f32::from(bits & 0x3ff);
     let magnitude = match exponent {
         0 => fraction * 2f32.powi(-24),
         31 if fraction == 0.0 => f32::INFINITY,

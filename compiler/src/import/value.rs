@@ -82,7 +82,7 @@ impl Constant {
     }
 }
 
-/// What all of these are.
+/// The value that all elements have; none if they differ or there are none.
 fn same<T: Copy + PartialEq>(values: &[T]) -> Option<T> {
     let first = *values.first()?;
     values.iter().all(|value| *value == first).then_some(first)
@@ -96,13 +96,13 @@ fn same<T: Copy + PartialEq>(values: &[T]) -> Option<T> {
 /// shape, for reshapes move no data. A view of rank 2 is always one of a vector.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct View {
-    /// The node.
+    /// The graph node whose elements it shows.
     pub(super) node: NodeId,
     /// ONNX dimensions, batch included.
     pub(super) dims: Vec<usize>,
 }
 
-/// What a name stands for.
+/// A value of the ONNX graph, as far as it is known while the graph is read.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Value {
     /// Known without an image.
@@ -116,6 +116,14 @@ pub(super) enum Value {
 }
 
 impl Value {
+    /// The constant, if it is one.
+    pub(super) fn constant(&self) -> Option<&Constant> {
+        match self {
+            Value::Constant(constant) => Some(constant),
+            Value::Map(_) | Value::Tail(_) | Value::Unknown => None,
+        }
+    }
+
     /// The view of `node` under `dims`.
     pub(super) fn map(node: NodeId, dims: Vec<usize>) -> Self {
         Value::Map(View { node, dims })
@@ -130,15 +138,11 @@ pub(super) fn volume(dims: &[usize]) -> Option<usize> {
 /// Indices of the element at `at` of a tensor of `dims`.
 pub(super) fn position(dims: &[usize], at: usize) -> Vec<usize> {
     let mut rest = at;
-    let mut indices: Vec<usize> = dims
-        .iter()
-        .rev()
-        .map(|&d| {
-            let index = rest % d.max(1);
-            rest /= d.max(1);
-            index
-        })
-        .collect();
+    let mut indices = Vec::with_capacity(dims.len());
+    for &dim in dims.iter().rev() {
+        indices.push(rest % dim.max(1));
+        rest /= dim.max(1);
+    }
     indices.reverse();
     indices
 }

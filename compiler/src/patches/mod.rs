@@ -9,7 +9,6 @@ mod assignment;
 pub mod count;
 mod patched;
 mod resolve;
-mod suggest;
 
 pub(crate) use assignment::Entries;
 pub use assignment::{Assignment, AssignmentError, AssignmentFault, Choice, LayerChoice};

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use trefoil_ir::nn::{Gate, Graph, Node, NodeId};
+use trefoil_ir::text::closest;
 use trefoil_ir::{Patch, Patches, Shape};
 
 use super::assignment::{Assignment, AssignmentError, AssignmentFault, Choice, LayerChoice};
-use super::suggest;
 
 /// The gates that the assignment makes of the graph's.
 ///
@@ -37,7 +37,7 @@ pub(super) fn resolve_on(
         let Some(&id) = gates.get(name) else {
             faults.push(AssignmentFault::Unknown {
                 name: name.to_owned(),
-                closest: suggest::closest(name, gates.keys().copied()).map(str::to_owned),
+                closest: closest(name, gates.keys().copied()).map(str::to_owned),
             });
             continue;
         };

@@ -256,20 +256,25 @@ fn harmless(c: char) -> char {
     }
 }
 
-/// `did you mean ...?` for the nearest of `known`, if one is near.
+/// `did you mean ...?` for the closest of `known`, if one is close.
 pub fn did_you_mean<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
     const LONGEST: usize = 40;
     if word.len() > LONGEST {
         return None;
     }
-    let near = known.into_iter().map(|k| (edit_distance(word, k), k)).min()?;
-    let allowed = 1 + word.len() / 4;
-    (near.0 <= allowed).then(|| format!("did you mean `{}`?", near.1))
+    closest(word, known).map(|known| format!("did you mean `{known}`?"))
+}
+
+/// The one of `known` that takes the fewest edits to reach, if they are few for a word of this length.
+pub fn closest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let distances = known.into_iter().map(|known| (edit_distance(word, known), known));
+    let (edits, closest) = distances.min()?;
+    (edits <= 1 + word.len() / 4).then_some(closest)
 }
 
 /// Levenshtein distance: the fewest insertions, deletions and substitutions of bytes that make one
 /// word of another.
-pub fn edit_distance(a: &str, b: &str) -> usize {
+fn edit_distance(a: &str, b: &str) -> usize {
     let mut row: Vec<usize> = (0..=b.len()).collect();
     for (i, x) in a.bytes().enumerate() {
         let mut diagonal = i;
@@ -335,6 +340,14 @@ error: unknown operator `conv3d`
     fn distances_count_edits() {
         assert_eq!(edit_distance("kitten", "sitting"), 3);
         assert_eq!(edit_distance("", "ab"), 2);
+        assert_eq!(edit_distance("same", "same"), 0);
+    }
+
+    #[test]
+    fn only_close_names_are_suggested() {
         assert_eq!(did_you_mean("zzzz", ["relu"]), None);
+        let names = ["/layer1/relu1/Relu", "/layer2/relu1/Relu"];
+        assert_eq!(closest("/layer2/relu/Relu", names), Some("/layer2/relu1/Relu"));
+        assert_eq!(closest("Conv_17", names), None);
     }
 }

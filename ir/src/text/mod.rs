@@ -64,7 +64,7 @@ mod tests;
 
 pub use ast::{Declaration, Module, SourceMap, Statement, StatementSpans, Type};
 pub use attr::{Attr, AttrError, Attrs};
-pub use diag::{Diagnostic, Diagnostics, Reporter, Span, did_you_mean, edit_distance};
+pub use diag::{Diagnostic, Diagnostics, Reporter, Span, closest, did_you_mean};
 pub use parse::{Parsed, parse_module};
 pub use print::TextOptions;
 pub(crate) use printable::UNPRINTABLE;

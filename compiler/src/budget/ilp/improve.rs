@@ -44,8 +44,7 @@ fn repair(reduced: &Reduced, prices: &[f64], choice: &mut [usize], effort: &mut 
         };
         let score = |block: &Block, held: usize, option: usize| {
             let left = violation_after(reduced, block, held, option, &uses).unwrap_or(0.0);
-            let (from, to) = (&block.options[held], &block.options[option]);
-            let rise = charged(&block.rows, to, prices) - charged(&block.rows, from, prices);
+            let rise = regret(block, held, option, prices);
             (left < over).then(|| rise.max(0.0) / (over - left))
         };
         if !step(reduced, choice, effort, score) {
@@ -71,11 +70,10 @@ fn descend(reduced: &Reduced, choice: &mut [usize], effort: &mut usize) {
 
 /// Takes the best pair of changes that loses less and keeps all limits, among those of least regret.
 fn exchange(reduced: &Reduced, prices: &[f64], choice: &mut [usize], effort: &mut usize) -> bool {
-    let regret = |block: &Block, held: usize, option: usize| {
-        let charged = |option: usize| charged(&block.rows, &block.options[option], prices);
-        Some(charged(option) - charged(held))
-    };
-    let Some(mut candidates) = changes(reduced, choice, effort, regret) else {
+    let by_regret = changes(reduced, choice, effort, |block, held, option| {
+        Some(regret(block, held, option, prices))
+    });
+    let Some(mut candidates) = by_regret else {
         return false;
     };
     candidates.sort_by(|a, b| a.score.total_cmp(&b.score));
@@ -88,6 +86,18 @@ fn exchange(reduced: &Reduced, prices: &[f64], choice: &mut [usize], effort: &mu
     true
 }
 
+/// By how much a block's charged loss rises if it changes its option.
+fn regret(block: &Block, held: usize, option: usize, prices: &[f64]) -> f64 {
+    let now = charged(&block.rows, &block.options[held], prices);
+    charged(&block.rows, &block.options[option], prices) - now
+}
+
+/// By how much the loss rises if a block changes its option; negative where it falls.
+fn rise(reduced: &Reduced, choice: &[usize], change: &Change) -> f64 {
+    let options = &reduced.blocks[change.block].options;
+    options[change.option].loss - options[choice[change.block]].loss
+}
+
 fn best_pair(
     reduced: &Reduced,
     choice: &[usize],
@@ -96,10 +106,6 @@ fn best_pair(
 ) -> Option<(Change, Change)> {
     *effort = effort.checked_sub(candidates.len() * candidates.len() * reduced.rows.len())?;
     let uses = reduced.uses(choice);
-    let gain = |change: &Change| {
-        let options = &reduced.blocks[change.block].options;
-        options[change.option].loss - options[choice[change.block]].loss
-    };
     let mut best = None;
     let mut least = -LEAST_GAIN * reduced.loss(choice).abs();
     for (place, first) in candidates.iter().enumerate() {
@@ -110,11 +116,11 @@ fn best_pair(
             .iter()
             .filter(|second| second.block != first.block)
         {
-            let gain = gain(first) + gain(second);
+            let rise = rise(reduced, choice, first) + rise(reduced, choice, second);
             let block = &reduced.blocks[second.block];
             let held = choice[second.block];
-            if gain < least && violation_after(reduced, block, held, second.option, &after).is_none() {
-                least = gain;
+            if rise < least && violation_after(reduced, block, held, second.option, &after).is_none() {
+                least = rise;
                 best = Some((*first, *second));
             }
         }
@@ -171,8 +177,9 @@ fn violation_after(
     option: usize,
     uses: &[u64],
 ) -> Option<f64> {
-    let (held, option) = (&block.options[held].uses, &block.options[option].uses);
-    let mut changes = block.rows.iter().zip(held.iter().zip(option)).peekable();
+    let from = block.options[held].uses.iter();
+    let to = block.options[option].uses.iter();
+    let mut changes = block.rows.iter().zip(from.zip(to)).peekable();
     let over = reduced
         .rows
         .iter()

@@ -5,8 +5,8 @@
 //! raised row by row to where the limit is just kept; then subgradient steps polish them. Options
 //! whose regret reaches the distance of a known choice from the bound can't improve on it.
 
-use super::improve;
 use super::reduce::{Block, Choice, Reduced};
+use super::{improve, model};
 
 const ROUNDS: usize = 8;
 const STEPS: usize = 200;
@@ -20,7 +20,7 @@ const HALVINGS: usize = 60;
 /// What rounding may add to a bound, as a fraction of the sizes of its terms.
 const ROUNDING: f64 = 1e-12;
 
-/// What the prices tell.
+/// The Lagrangian relaxation at the best prices that were found.
 pub(super) struct Relaxation {
     /// A price per row.
     prices: Vec<f64>,
@@ -102,7 +102,8 @@ impl Relaxation {
         };
         let goal = reduced.loss(incumbent);
         let mut prices = self.prices.clone();
-        let (mut pace, mut idle) = (1.0, 0);
+        let mut pace = 1.0;
+        let mut idle = 0;
         for _ in 0..STEPS {
             let (bound, choice) = value(reduced, &prices);
             let slope = overuse(reduced, &choice);
@@ -191,7 +192,7 @@ fn fitting_price(reduced: &Reduced, prices: &[f64], row: usize) -> f64 {
     if fits(0.0) {
         return 0.0;
     }
-    let mut high = f64::MIN_POSITIVE.max(1e-9 * scale(reduced));
+    let mut high = f64::MIN_POSITIVE.max(1e-9 * model::largest_difference(reduced));
     while !fits(high) && high < f64::MAX / 4.0 {
         high *= 4.0;
     }
@@ -201,17 +202,6 @@ fn fitting_price(reduced: &Reduced, prices: &[f64], row: usize) -> f64 {
         *(if fits(middle) { &mut high } else { &mut low }) = middle;
     }
     high
-}
-
-/// The greatest difference of losses in a block.
-fn scale(reduced: &Reduced) -> f64 {
-    // Options are sorted by loss.
-    let ends = reduced
-        .blocks
-        .iter()
-        .filter_map(|block| Some((block.options.first()?, block.options.last()?)));
-    ends.map(|(first, last)| last.loss - first.loss)
-        .fold(0.0, f64::max)
 }
 
 /// The open blocks that use a row, each with the row's place in it.

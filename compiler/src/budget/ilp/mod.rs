@@ -72,9 +72,9 @@ impl Default for Options {
 pub struct Solution {
     /// The chosen item of every group.
     pub choice: Vec<usize>,
-    /// What it uses of every resource.
+    /// Its use of each resource.
     pub costs: Vec<u64>,
-    /// What it loses.
+    /// The sum of the losses of its items.
     pub loss: f64,
     /// How good it is.
     pub certificate: Certificate,
@@ -123,7 +123,7 @@ pub enum IlpError {
     Cap {
         /// The cap, in the order in which they were added.
         cap: usize,
-        /// Its limit.
+        /// The most that the cap allows.
         limit: u64,
         /// The least possible use.
         least: u64,
@@ -152,7 +152,7 @@ pub enum IlpError {
         model::ENGINE
     )]
     Solver {
-        /// What it says.
+        /// The words of the solver.
         reason: String,
     },
 }
@@ -226,12 +226,17 @@ fn ask(
     known: Option<&[usize]>,
     options: &Options,
 ) -> Result<(Vec<usize>, bool), IlpError> {
-    let (left, size) = (reduced.open_options(), options.size);
-    if let (0, Some(known)) = (left, known) {
+    let left = reduced.open_options();
+    if left == 0
+        && let Some(known) = known
+    {
         return Ok((known.to_vec(), true));
     }
-    if left > size {
-        return Err(IlpError::TooLarge { options: left, size });
+    if left > options.size {
+        return Err(IlpError::TooLarge {
+            options: left,
+            size: options.size,
+        });
     }
     match model::solve(reduced, known, options.seconds) {
         Answer::Choice { choice, optimal } if reduced.feasible(&choice) => Ok((choice, optimal)),

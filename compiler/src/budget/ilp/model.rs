@@ -25,7 +25,7 @@ const LARGEST_LOSS: f64 = 1e3;
 /// Limits beyond this are scaled down to it; smaller ones keep their integers.
 const LARGEST_LIMIT: f64 = 1e6;
 
-/// What the solver says.
+/// The answer of the solver.
 pub(super) enum Answer {
     /// An option of every block.
     Choice {
@@ -125,6 +125,7 @@ fn row_sums(reduced: &Reduced, taken: &[Vec<Variable>]) -> Vec<(Expression, f64)
 
 /// The greatest difference of losses in a block.
 pub(super) fn largest_difference(reduced: &Reduced) -> f64 {
+    // Options are sorted by loss.
     let ends = reduced
         .blocks
         .iter()

@@ -32,7 +32,7 @@ struct Group {
 /// A limit of what some groups may use of a resource.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Cap {
-    /// The resource.
+    /// Number of the resource, from 0.
     pub resource: usize,
     /// The groups that share the cap; `None` for all.
     pub groups: Option<Vec<usize>>,
@@ -46,7 +46,7 @@ pub enum ProgramError {
     /// A group has no item.
     #[error("group {group} has no items; give it at least one, or leave the group out")]
     Empty {
-        /// The group.
+        /// Number of the group, from 0.
         group: usize,
     },
     /// A loss is no number that can be added up.
@@ -55,11 +55,11 @@ pub enum ProgramError {
          size, so look for a fault where the losses were measured"
     )]
     Loss {
-        /// The group.
+        /// Number of the group, from 0.
         group: usize,
         /// The item in the group.
         item: usize,
-        /// Its loss.
+        /// The loss that was given.
         loss: f64,
     },
     /// An item's costs are not one per resource.
@@ -67,7 +67,7 @@ pub enum ProgramError {
         "item {item} of group {group} has {found} costs, but there are {resources} resources; give one cost for each"
     )]
     Costs {
-        /// The group.
+        /// Number of the group, from 0.
         group: usize,
         /// The item in the group.
         item: usize,
@@ -82,15 +82,15 @@ pub enum ProgramError {
          count it in a coarser unit"
     )]
     Sum {
-        /// The group.
+        /// Number of the group, from 0.
         group: usize,
-        /// The resource.
+        /// Number of the resource, from 0.
         resource: usize,
     },
     /// A cap or a tie names a resource that doesn't exist.
     #[error("there is no resource {resource}; the program has {resources}, counted from 0")]
     Resource {
-        /// What was named.
+        /// The number that was given.
         resource: usize,
         /// How many there are.
         resources: usize,
@@ -100,7 +100,7 @@ pub enum ProgramError {
         "there is no group {group}; the program has {groups}, counted from 0; add groups before caps and ties"
     )]
     Group {
-        /// What was named.
+        /// The number that was given.
         group: usize,
         /// How many there are.
         groups: usize,
@@ -167,8 +167,10 @@ impl Program {
     /// Adds a cap.
     pub fn cap(&mut self, cap: Cap) -> Result<(), ProgramError> {
         if cap.resource >= self.resources {
-            let (resource, resources) = (cap.resource, self.resources);
-            return Err(ProgramError::Resource { resource, resources });
+            return Err(ProgramError::Resource {
+                resource: cap.resource,
+                resources: self.resources,
+            });
         }
         self.check_names(cap.groups.iter().flatten())?;
         self.caps.push(cap);
@@ -228,13 +230,16 @@ impl Program {
     /// If `choice` isn't one item of every group.
     pub fn uses(&self, choice: &[usize]) -> Vec<u64> {
         assert_eq!(choice.len(), self.groups(), "one item for every group");
-        let cost = |resource| {
-            choice
-                .iter()
-                .enumerate()
-                .map(move |(group, &item)| self.cost(group, item, resource))
-        };
-        (0..self.resources).map(|resource| cost(resource).sum()).collect()
+        let mut uses = Vec::with_capacity(self.resources);
+        for resource in 0..self.resources {
+            let chosen = choice.iter().enumerate();
+            uses.push(
+                chosen
+                    .map(|(group, &item)| self.cost(group, item, resource))
+                    .sum(),
+            );
+        }
+        uses
     }
 
     /// The caps, budgets among them, in the order in which they were added.
@@ -253,13 +258,12 @@ impl Program {
         costs: &[u64],
         loss: f64,
     ) -> Result<(), ProgramError> {
-        let (found, resources) = (costs.len(), self.resources);
-        if found != resources {
+        if costs.len() != self.resources {
             return Err(ProgramError::Costs {
                 group,
                 item,
-                found,
-                resources,
+                found: costs.len(),
+                resources: self.resources,
             });
         }
         // A range, because NaN must be outside too.

@@ -53,12 +53,14 @@ impl Reduced {
             keep_rows(block, &rows);
             undominated(&mut block.options);
         }
-        let row = |&cap: &usize| Row {
+        let rows = rows.into_iter().map(|cap| Row {
             cap,
             limit: limits[cap],
-        };
-        let rows = rows.iter().map(row).collect();
-        Ok(Reduced { rows, blocks })
+        });
+        Ok(Reduced {
+            rows: rows.collect(),
+            blocks,
+        })
     }
 
     /// The number of options in blocks that have a choice.
@@ -133,7 +135,8 @@ fn members(program: &Program, cap: &Cap) -> Vec<bool> {
 fn blocks(program: &Program) -> Vec<Vec<usize>> {
     let mut parent: Vec<usize> = (0..program.groups()).collect();
     for pair in program.ties().iter().flat_map(|tie| tie.windows(2)) {
-        let (a, b) = (root(&mut parent, pair[0]), root(&mut parent, pair[1]));
+        let a = root(&mut parent, pair[0]);
+        let b = root(&mut parent, pair[1]);
         parent[a.max(b)] = a.min(b);
     }
     let mut blocks = vec![Vec::new(); program.groups()];
@@ -156,21 +159,24 @@ fn block(program: &Program, members: &[Vec<bool>], groups: Vec<usize>) -> Block 
     let rows: Vec<usize> = (0..members.len())
         .filter(|&cap| groups.iter().any(|&group| members[cap][group]))
         .collect();
-    let used = |cap: usize, item: usize| {
-        let inside = groups.iter().filter(|&&group| members[cap][group]);
-        inside
-            .map(|&group| program.cost(group, item, program.caps()[cap].resource))
-            .sum()
-    };
-    let options = (0..program.items(groups[0])).map(|item| Choice {
-        item,
-        loss: groups.iter().map(|&group| program.loss(group, item)).sum(),
-        uses: rows.iter().map(|&cap| used(cap, item)).collect(),
-    });
+    let mut options = Vec::new();
+    for item in 0..program.items(groups[0]) {
+        let mut uses = Vec::with_capacity(rows.len());
+        for &cap in &rows {
+            let resource = program.caps()[cap].resource;
+            let inside = groups.iter().filter(|&&group| members[cap][group]);
+            uses.push(inside.map(|&group| program.cost(group, item, resource)).sum());
+        }
+        options.push(Choice {
+            item,
+            loss: groups.iter().map(|&group| program.loss(group, item)).sum(),
+            uses,
+        });
+    }
     Block {
-        options: options.collect(),
-        rows,
         groups,
+        rows,
+        options,
     }
 }
 

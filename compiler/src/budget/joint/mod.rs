@@ -35,7 +35,7 @@ use super::knapsack::Problem;
 pub struct Options {
     /// The weight of the additive distortion, from 0 (joint) to 1 (additive).
     pub shrinkage: f64,
-    /// The most sweeps.
+    /// Sweeps over all groups, at most.
     pub sweeps: usize,
     /// A sweep that lowers the objective by less than this fraction is the last.
     pub least_gain: f64,
@@ -62,7 +62,7 @@ impl Default for Options {
 pub struct Outcome {
     /// The chosen item of every group.
     pub choice: Vec<usize>,
-    /// What it costs.
+    /// Its cost, in the problem's unit.
     pub cost: u64,
     /// The index in `trace` of the assignment returned: the best on the images held out, or the last
     /// if there are none.
@@ -85,7 +85,7 @@ pub struct Step {
     pub fit: Distortion,
     /// Its distortion on the images held out.
     pub held_out: Option<Distortion>,
-    /// What it costs.
+    /// Its cost, in the problem's unit.
     pub cost: u64,
 }
 
@@ -95,7 +95,7 @@ pub enum JointError {
     /// The shrinkage is no weight.
     #[error("the shrinkage is {shrinkage}, but must lie between 0 (joint) and 1 (additive)")]
     Shrinkage {
-        /// The shrinkage.
+        /// The weight that was given.
         shrinkage: f64,
     },
     /// No shrinkage was given to try.
@@ -116,9 +116,9 @@ pub enum JointError {
         "the starting assignment costs {cost}, more than the budget of {budget}; start from the knapsack's optimum"
     )]
     Budget {
-        /// What it costs.
+        /// Its cost, in the problem's unit.
         cost: u64,
-        /// The budget.
+        /// What it may cost at most.
         budget: u64,
     },
     /// A vector is of another length than the rest.
@@ -126,13 +126,13 @@ pub enum JointError {
         "the vector of item {item} of group {group} has {found} entries instead of {dims}; measure all options on the same images and probes"
     )]
     Length {
-        /// The group.
+        /// Number of the group, from 0.
         group: usize,
-        /// The item.
+        /// Number of the item in its group, from 0.
         item: usize,
         /// Its vector's length.
         found: usize,
-        /// The common length.
+        /// Entries that all vectors must have.
         dims: usize,
     },
     /// A vector's squared length is not finite.
@@ -140,9 +140,9 @@ pub enum JointError {
         "the vector of item {item} of group {group} is not finite; look for a fault where it was measured"
     )]
     NotFinite {
-        /// The group.
+        /// Number of the group, from 0.
         group: usize,
-        /// The item.
+        /// Number of the item in its group, from 0.
         item: usize,
     },
 }
@@ -202,14 +202,17 @@ fn check(problem: &Problem, budget: u64, start: &[usize], options: &Options) -> 
         return Err(JointError::Shrinkage { shrinkage });
     }
     let groups = problem.groups();
-    let valid = |group: usize| {
-        start
-            .get(group)
-            .is_some_and(|&item| item < problem.group(group).len())
-    };
-    let fault = (0..groups).find(|&group| !valid(group));
-    if let Some(group) = fault.or((start.len() > groups).then_some(groups)) {
-        return Err(JointError::Start { group, groups });
+    for group in 0..groups {
+        let items = problem.group(group).len();
+        if start.get(group).is_none_or(|&item| item >= items) {
+            return Err(JointError::Start { group, groups });
+        }
+    }
+    if start.len() > groups {
+        return Err(JointError::Start {
+            group: groups,
+            groups,
+        });
     }
     let cost = problem.cost(start);
     if cost > budget {
@@ -251,7 +254,8 @@ fn starting_price<V: Vectors>(state: &State<'_, V>) -> f64 {
 
 /// One pass at the lowest price found at which the result keeps the budget; `None` if none did.
 fn priced<'a, V: Vectors>(from: &State<'a, V>, price: &mut f64, tries: usize) -> Option<State<'a, V>> {
-    let (mut low, mut high) = (None, None);
+    let mut low = None;
+    let mut high = None;
     let mut fitting = None;
     for _ in 0..tries {
         let mut next = from.clone();

@@ -12,7 +12,7 @@ const LEAST_GAIN: f64 = 1e-12;
 /// The predicted distortion of an assignment on one set of images.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Distortion {
-    /// Of all chosen options at once: the squared length of their vectors' sum.
+    /// The distortion of all chosen options at once: the squared length of their vectors' sum.
     pub joint: f64,
     /// The sum of the options' own distortions.
     pub additive: f64,
@@ -87,17 +87,22 @@ impl<'a, V: Vectors> Instance<'a, V> {
         let cross = dot(rest, self.vectors.of(group, item));
         2.0 * (1.0 - self.shrinkage) * cross + self.square(group, item)
     }
+
+    /// The score, with the item's cost charged at a price per unit.
+    fn charged(&self, rest: &[f64], group: usize, item: usize, price: f64) -> f64 {
+        self.score(rest, group, item) + price * self.cost(group, item) as f64
+    }
 }
 
+/// The squared length of an item's vector, if the vector is as long as all are and finite.
 fn checked_square(vectors: &impl Vectors, group: usize, item: usize) -> Result<f64, JointError> {
     let vector = vectors.of(group, item);
-    let (found, dims) = (vector.len(), vectors.dims());
-    if found != dims {
+    if vector.len() != vectors.dims() {
         return Err(JointError::Length {
             group,
             item,
-            found,
-            dims,
+            found: vector.len(),
+            dims: vectors.dims(),
         });
     }
     let square = square(vector);
@@ -143,7 +148,7 @@ impl<'a, V: Vectors> State<'a, V> {
         state
     }
 
-    /// The objective.
+    /// The objective: the mixed distortion of the assignment.
     pub(super) fn value(&self) -> f64 {
         self.distortion.mixed(self.instance.shrinkage)
     }
@@ -212,17 +217,19 @@ impl<'a, V: Vectors> State<'a, V> {
     /// The item that improves most on the held one, if any does.
     fn best(&self, rest: &[f64], group: usize, price: f64, limit: u64) -> Option<usize> {
         let instance = self.instance;
-        let charged = |item| instance.score(rest, group, item) + price * instance.cost(group, item) as f64;
         let held = self.choice[group];
-        let now = charged(held);
+        let now = instance.charged(rest, group, held, price);
         let margin = LEAST_GAIN * (now.abs() + self.distortion.joint);
-        let (mut best, mut least) = (None, now - margin);
-        for item in (0..instance.problem.group(group).len()).filter(|&item| item != held) {
-            if instance.cost(group, item) <= limit {
-                let charged = charged(item);
-                if charged < least {
-                    (best, least) = (Some(item), charged);
-                }
+        let mut best = None;
+        let mut least = now - margin;
+        for item in 0..instance.problem.group(group).len() {
+            if item == held || instance.cost(group, item) > limit {
+                continue;
+            }
+            let charged = instance.charged(rest, group, item, price);
+            if charged < least {
+                best = Some(item);
+                least = charged;
             }
         }
         best

@@ -52,11 +52,13 @@ pub(super) fn exchange<V: Vectors>(state: &mut State<'_, V>) -> bool {
 
 /// The best changes that cost more, and the best that cost less, at most one per group each.
 fn candidates<V: Vectors>(state: &State<'_, V>) -> (Vec<Change>, Vec<Change>) {
-    let (mut dearer, mut cheaper) = (Vec::new(), Vec::new());
+    let mut dearer = Vec::new();
+    let mut cheaper = Vec::new();
     let mut rest = Vec::new();
     for group in 0..state.choice.len() {
         state.rest(group, &mut rest);
-        let (mut up, mut down): (Option<Change>, Option<Change>) = (None, None);
+        let mut up: Option<Change> = None;
+        let mut down: Option<Change> = None;
         for change in changes(state, &rest, group) {
             let best = if change.cost > 0 { &mut up } else { &mut down };
             if best.is_none_or(|best| change.rate() > best.rate()) {
@@ -101,17 +103,11 @@ fn fits<V: Vectors>(state: &State<'_, V>, up: &Change, down: &Change) -> bool {
 /// The change of the objective if both changes happen: their own, and how they interfere.
 fn joint_value<V: Vectors>(state: &State<'_, V>, up: &Change, down: &Change) -> f64 {
     let vectors = state.instance.vectors;
-    let difference = |change: &Change| -> Vec<f64> {
-        let (to, from) = (
-            vectors.of(change.group, change.item),
-            vectors.of(change.group, change.held),
-        );
-        to.iter()
-            .zip(from)
-            .map(|(&to, &from)| f64::from(to) - f64::from(from))
-            .collect()
-    };
-    let up_difference = difference(up);
+    let mut up_difference = Vec::with_capacity(vectors.dims());
+    let held = vectors.of(up.group, up.held);
+    for (&to, &from) in vectors.of(up.group, up.item).iter().zip(held) {
+        up_difference.push(f64::from(to) - f64::from(from));
+    }
     let to = dot(&up_difference, vectors.of(down.group, down.item));
     let from = dot(&up_difference, vectors.of(down.group, down.held));
     up.value + down.value + 2.0 * (1.0 - state.instance.shrinkage) * (to - from)
@@ -119,18 +115,24 @@ fn joint_value<V: Vectors>(state: &State<'_, V>, up: &Change, down: &Change) -> 
 
 /// Whether a pair still fits and gains after the exchanges made before it.
 fn still_good<V: Vectors>(state: &State<'_, V>, up: Change, down: Change, least: f64) -> bool {
-    let unmoved = |change: &Change| state.choice[change.group] == change.held;
-    if !(unmoved(&up) && unmoved(&down) && fits(state, &up, &down)) {
+    let is_moved = [up, down]
+        .iter()
+        .any(|change| state.choice[change.group] != change.held);
+    if is_moved || !fits(state, &up, &down) {
         return false;
     }
-    let now = |change: Change| {
-        let mut rest = Vec::new();
-        state.rest(change.group, &mut rest);
-        let score = |item| state.instance.score(&rest, change.group, item);
-        let value = score(change.item) - score(change.held);
-        Change { value, ..change }
-    };
-    joint_value(state, &now(up), &now(down)) < -least
+    joint_value(state, &revalued(state, up), &revalued(state, down)) < -least
+}
+
+/// A change with its value as the assignment now is.
+fn revalued<V: Vectors>(state: &State<'_, V>, change: Change) -> Change {
+    let Change {
+        group, item, held, ..
+    } = change;
+    let mut rest = Vec::new();
+    state.rest(group, &mut rest);
+    let value = state.instance.score(&rest, group, item) - state.instance.score(&rest, group, held);
+    Change { value, ..change }
 }
 
 fn apply<V: Vectors>(state: &mut State<'_, V>, up: &Change, down: &Change) -> bool {

@@ -68,7 +68,8 @@ impl Vectors for FlatVectors {
 pub(super) fn dot(sum: &[f64], vector: &[f32]) -> f64 {
     const LANES: usize = 8;
     let mut lanes = [0.0; LANES];
-    let (left, right) = (sum.chunks_exact(LANES), vector.chunks_exact(LANES));
+    let left = sum.chunks_exact(LANES);
+    let right = vector.chunks_exact(LANES);
     let rest = left.remainder().iter().zip(right.remainder());
     let rest: f64 = rest.map(|(a, &b)| a * f64::from(b)).sum();
     for (left, right) in left.zip(right) {

@@ -37,7 +37,7 @@ pub(super) struct Attempt<'a> {
     /// Places of the core that the deepest pass took.
     depth: usize,
     states: u64,
-    /// What rounding may hide of regrets.
+    /// The error that rounding may leave in the sum of all regrets.
     rounding: f64,
 }
 
@@ -104,12 +104,12 @@ impl<'a> Attempt<'a> {
             .chosen(&self.points)
             .map(|point| point.item as usize)
             .collect();
-        let (cost, loss) = (problem.cost(&choice), problem.loss(&choice));
+        let loss = problem.loss(&choice);
         Solution {
             certificate: self.certificate(loss),
-            choice,
-            cost,
+            cost: problem.cost(&choice),
             loss,
+            choice,
         }
     }
 

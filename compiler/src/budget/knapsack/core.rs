@@ -96,13 +96,7 @@ impl Core {
     /// Sorts the groups by their least regret, and fills in the bounds from the last place back.
     fn arrange(&mut self, found: &[(u32, Move)]) {
         let mut groups: Vec<&[(u32, Move)]> = found.chunk_by(|a, b| a.0 == b.0).collect();
-        let least = |group: &[(u32, Move)]| {
-            group
-                .iter()
-                .map(|(_, step)| step.regret)
-                .fold(f64::INFINITY, f64::min)
-        };
-        groups.sort_by(|a, b| least(a).total_cmp(&least(b)));
+        groups.sort_by(|a, b| least_regret(a).total_cmp(&least_regret(b)));
         for group in groups {
             self.moves.extend(group.iter().map(|&(_, step)| step));
             let end = self.moves.len();
@@ -117,4 +111,9 @@ impl Core {
         }
         self.mend = mend;
     }
+}
+
+fn least_regret(moves: &[(u32, Move)]) -> f64 {
+    let regrets = moves.iter().map(|(_, step)| step.regret);
+    regrets.fold(f64::INFINITY, f64::min)
 }

@@ -147,7 +147,8 @@ fn lower_hull(points: &[Point], hull: &mut Vec<usize>) {
 }
 
 fn slope(points: &[Point], from: usize, to: usize) -> f64 {
-    let (from, to) = (&points[from], &points[to]);
+    let from = points[from];
+    let to = points[to];
     (from.loss - to.loss) / (to.cost - from.cost) as f64
 }
 

@@ -59,9 +59,9 @@ impl Default for Limits {
 pub struct Solution {
     /// The chosen item of every group, in the group's own order.
     pub choice: Vec<usize>,
-    /// What it costs.
+    /// Its cost, in the unit of the items.
     pub cost: u64,
-    /// What it loses.
+    /// The sum of the losses of its items.
     pub loss: f64,
     /// How good it is.
     pub certificate: Certificate,
@@ -115,7 +115,7 @@ pub enum SolveError {
         "the budget of {budget} can't be met: even the cheapest choice costs {least}; allow at least that much"
     )]
     Infeasible {
-        /// The budget.
+        /// What an assignment may cost at most.
         budget: u64,
         /// The least possible cost.
         least: u64,

@@ -33,7 +33,7 @@ pub enum ProblemError {
     /// A group has no item.
     #[error("group {group} has no items; give it at least one, or leave the group out")]
     Empty {
-        /// The group.
+        /// Number of the group, from 0.
         group: usize,
     },
     /// A loss is no number that can be added up.
@@ -42,11 +42,11 @@ pub enum ProblemError {
          so look for a fault where the losses were measured"
     )]
     Loss {
-        /// The group.
+        /// Number of the group, from 0.
         group: usize,
         /// The item in the group.
         item: usize,
-        /// Its loss.
+        /// The loss that was given.
         loss: f64,
     },
     /// The costs are too great to be added exactly.
@@ -61,7 +61,7 @@ pub enum ProblemError {
     /// More items in a group, or more groups, than 32-bit indices can name.
     #[error("group {group} exceeds 2^32 groups or items; merge equal options before you pose the problem")]
     Size {
-        /// The group.
+        /// Number of the group, from 0.
         group: usize,
     },
 }
@@ -151,11 +151,11 @@ impl Problem {
         if self.items.len() >= limit || group >= limit {
             return Err(ProblemError::Size { group });
         }
-        // A range, because NaN must be outside too.
-        let sound = |item: &Item| (-MAX_LOSS..=MAX_LOSS).contains(&item.loss);
-        if let Some(item) = items.iter().position(|item| !sound(item)) {
-            let loss = items[item].loss;
-            return Err(ProblemError::Loss { group, item, loss });
+        for (item, &Item { loss, .. }) in items.iter().enumerate() {
+            // A range, because NaN must be outside too.
+            if !(-MAX_LOSS..=MAX_LOSS).contains(&loss) {
+                return Err(ProblemError::Loss { group, item, loss });
+            }
         }
         let dearest = items.iter().map(|item| item.cost).max();
         let dearest = dearest.ok_or(ProblemError::Empty { group })?;

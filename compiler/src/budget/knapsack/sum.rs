@@ -2,7 +2,8 @@
 
 /// Neumaier's sum: the error doesn't grow with the number of terms.
 pub(super) fn compensated(terms: impl IntoIterator<Item = f64>) -> f64 {
-    let (mut sum, mut lost) = (0.0f64, 0.0f64);
+    let mut sum = 0.0f64;
+    let mut lost = 0.0f64;
     for term in terms {
         let next = sum + term;
         lost += if sum.abs() >= term.abs() {

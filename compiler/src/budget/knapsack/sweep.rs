@@ -8,7 +8,7 @@
 use super::core::Core;
 use super::relax::{Move, Relaxation};
 
-/// What one pass may use.
+/// Limits of one pass.
 #[derive(Clone, Copy)]
 pub(super) struct Allowance {
     /// States kept after a group.
@@ -17,7 +17,7 @@ pub(super) struct Allowance {
     pub(super) work: u64,
 }
 
-/// What one pass found and proved.
+/// The incumbent and the bound after one pass.
 pub(super) struct Outcome {
     /// Regret of the incumbent after the pass, unspent budget included.
     pub(super) incumbent: f64,
@@ -91,8 +91,10 @@ impl Search<'_> {
             node: NONE,
             to: NONE,
         }];
-        let (mut next, mut spare) = (Vec::new(), Vec::new());
-        let (mut work, mut place) = (0, 0);
+        let mut next = Vec::new();
+        let mut spare = Vec::new();
+        let mut work = 0;
+        let mut place = 0;
         while place < self.core.len() && !states.is_empty() {
             let (group, moves) = self.core.at(place);
             place += 1;
@@ -183,10 +185,13 @@ impl Search<'_> {
     /// Puts the moves of the group at hand on record.
     fn record(&mut self, states: &mut [State], group: u32) {
         for state in states.iter_mut().filter(|state| state.to != NONE) {
-            let (before, to) = (state.node, state.to);
-            state.node = self.nodes.len() as u32;
+            self.nodes.push(Node {
+                before: state.node,
+                group,
+                to: state.to,
+            });
+            state.node = self.nodes.len() as u32 - 1;
             state.to = NONE;
-            self.nodes.push(Node { before, group, to });
         }
     }
 

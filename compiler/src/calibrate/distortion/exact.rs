@@ -35,7 +35,7 @@ pub struct SiteDistortion {
 pub struct Choice {
     /// Position in the list of sites.
     pub site: usize,
-    /// The channel.
+    /// Number of the channel, from 0.
     pub channel: usize,
     /// Position in the site's list of patches.
     pub option: usize,
@@ -48,8 +48,10 @@ impl<'a> Exact<'a> {
     /// If a site is no gate of the graph.
     pub fn new(graph: &'a Graph, sites: &[Site]) -> Self {
         let differences = Differences::new(graph, logits(graph));
-        let layer = |site: &Site| (Layer::new(graph, site), differences.behind(site.node));
-        let layers = sites.iter().map(layer).collect();
+        let layers = sites
+            .iter()
+            .map(|site| (Layer::new(graph, site), differences.behind(site.node)))
+            .collect();
         Self {
             graph,
             layers,
@@ -63,17 +65,18 @@ impl<'a> Exact<'a> {
     /// If the image has another shape than the graph's input.
     pub fn image(&self, image: &FeatureMap) -> Result<Vec<SiteDistortion>, ImageShapeError> {
         let tape = Tape::run(self.graph, image)?;
-        let site = |(layer, behind): &(Layer, Behind)| {
+        let mut distortions = Vec::with_capacity(self.layers.len());
+        for (layer, behind) in &self.layers {
             let options: Vec<usize> = (0..layer.patches.len()).collect();
             let channels = (0..layer.shape.c).into_par_iter();
             let of_channels: Vec<Vec<f64>> = channels
                 .map(|c| self.channel(&tape, layer, behind, c, &options))
                 .collect();
-            SiteDistortion {
+            distortions.push(SiteDistortion {
                 mean_square: of_channels.concat(),
-            }
-        };
-        Ok(self.layers.iter().map(site).collect())
+            });
+        }
+        Ok(distortions)
     }
 
     /// The distortions of some choices on one image, in their order: a sample, where all would
@@ -110,6 +113,7 @@ impl<'a> Exact<'a> {
         Ok(result)
     }
 
+    /// The distortion of each of these options for one channel.
     fn channel(
         &self,
         tape: &Tape<'_>,
@@ -120,20 +124,19 @@ impl<'a> Exact<'a> {
     ) -> Vec<f64> {
         let behind = self.differences.channel(behind, c);
         let mut known: HashMap<Vec<u32>, f64> = HashMap::new();
-        let mut distortion = |flips: Vec<u32>, difference: Vec<f32>| {
+        let mut distortions = Vec::with_capacity(options.len());
+        for &option in options {
+            let (flips, difference) = flips(layer, tape, c, layer.patches[option]);
             if flips.is_empty() {
-                return 0.0;
+                distortions.push(0.0);
+                continue;
             }
-            let run = || self.differences.mean_square(tape, &behind, difference);
-            *known.entry(flips).or_insert_with(run)
-        };
-        let patches = options.iter().map(|&option| layer.patches[option]);
-        patches
-            .map(|patch| {
-                let (flips, difference) = flips(layer, tape, c, patch);
-                distortion(flips, difference)
-            })
-            .collect()
+            let distortion = known
+                .entry(flips)
+                .or_insert_with(|| self.differences.mean_square(tape, &behind, difference));
+            distortions.push(*distortion);
+        }
+        distortions
     }
 }
 

@@ -27,9 +27,10 @@ pub(super) struct Integrals {
 }
 
 impl Integrals {
-    /// Of these quantities, each given row after row.
+    /// The integral images of these quantities, each given row after row.
     pub(super) fn new(quantities: &[Vec<f64>], shape: Shape) -> Self {
-        let (h, w, lanes) = (shape.h, shape.w, quantities.len().div_ceil(4));
+        let Shape { h, w, .. } = shape;
+        let lanes = quantities.len().div_ceil(4);
         let stride = (w + 1) * lanes;
         let mut sums = vec![[0.0; 4]; (h + 1) * stride];
         for (q, quantity) in quantities.iter().enumerate() {
@@ -55,17 +56,16 @@ impl Integrals {
     /// Sums over the rows `top..bottom` and the columns before each column.
     fn rows(&self, top: usize, bottom: usize, into: &mut Vec<Lanes>) {
         let stride = (self.w + 1) * self.lanes;
-        let (above, below) = (
-            &self.sums[top * stride..],
-            &self.sums[bottom * stride..][..stride],
-        );
+        let above = &self.sums[top * stride..][..stride];
+        let below = &self.sums[bottom * stride..][..stride];
         into.clear();
-        let difference = |(b, a): (&Lanes, &Lanes)| std::array::from_fn(|i| b[i] - a[i]);
-        into.extend(below.iter().zip(above).map(difference));
+        for (below, above) in below.iter().zip(above) {
+            into.push(std::array::from_fn(|lane| below[lane] - above[lane]));
+        }
     }
 }
 
-/// What came of one patch size.
+/// The sums over the open pixels of one patch size.
 #[derive(Clone, Debug)]
 pub(super) struct Gated {
     open: Vec<Lanes>,
@@ -119,16 +119,20 @@ impl Sizes {
         let mut sizes: BTreeMap<usize, BTreeMap<usize, Vec<usize>>> = BTreeMap::new();
         for (option, patch) in patches.iter().enumerate() {
             if let Patch::Block { h, w } = *patch {
-                let (h, w) = (usize::from(h).min(shape.h), usize::from(w).min(shape.w));
+                let h = usize::from(h).min(shape.h);
+                let w = usize::from(w).min(shape.w);
                 sizes.entry(h).or_default().entry(w).or_default().push(option);
             }
         }
-        let height = |(rows, widths): (usize, BTreeMap<usize, Vec<usize>>)| Height {
-            rows,
-            widths: widths.into_iter().collect(),
-        };
+        let mut heights = Vec::with_capacity(sizes.len());
+        for (rows, widths) in sizes {
+            heights.push(Height {
+                rows,
+                widths: widths.into_iter().collect(),
+            });
+        }
         Self {
-            heights: sizes.into_iter().map(height).collect(),
+            heights,
             options: patches.len(),
         }
     }

@@ -11,13 +11,12 @@ use trefoil_ir::nn::Gate;
 /// A site with what the graph says of it.
 #[derive(Debug)]
 pub(super) struct Layer {
-    /// The gate.
     pub(super) node: NodeId,
-    /// Shape of its value.
+    /// Shape of the gate's value.
     pub(super) shape: Shape,
     /// The patch that each channel has in the graph.
     pub(super) present: Patches,
-    /// The options.
+    /// The patches that each channel may get.
     pub(super) patches: Vec<Patch>,
     input: NodeId,
     sign: Sign,
@@ -25,7 +24,7 @@ pub(super) struct Layer {
 }
 
 impl Layer {
-    /// What the graph says of a site.
+    /// Reads a site off the graph.
     ///
     /// # Panics
     /// If the node is no gate or has no such sign.
@@ -64,8 +63,10 @@ impl Layer {
     /// The gradients of one channel.
     pub(super) fn gradients<'g>(&self, gradients: &'g [FeatureMap], c: usize) -> Vec<&'g [f32]> {
         let plane = self.shape.plane();
-        let channel = |g: &'g FeatureMap| &g.values()[c * plane..(c + 1) * plane];
-        gradients.iter().map(channel).collect()
+        gradients
+            .iter()
+            .map(|gradient| &gradient.values()[c * plane..(c + 1) * plane])
+            .collect()
     }
 
     /// The bit of every pixel of a channel without a sign.
@@ -87,6 +88,6 @@ impl Layer {
 pub(super) struct Channel {
     /// x - low, or x - high for an upper sign: what the sign is taken of.
     pub(super) value: Vec<f32>,
-    /// The present bits.
+    /// The sign of each pixel, under the patches that the graph has.
     pub(super) bits: Vec<bool>,
 }

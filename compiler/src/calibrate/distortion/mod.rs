@@ -49,11 +49,11 @@ pub enum Sign {
 /// all channels).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Site {
-    /// The gate.
+    /// The ReLU or clip.
     pub node: NodeId,
-    /// Which of its signs.
+    /// The sign of x, or of x - high.
     pub sign: Sign,
-    /// The options.
+    /// The patches that each of its channels may get.
     pub patches: Vec<Patch>,
 }
 

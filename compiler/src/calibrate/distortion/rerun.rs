@@ -5,6 +5,7 @@
 //! convolution right behind the gate sees a difference in one channel and needs that channel's weights
 //! alone. Gates, max-pools and the like see old value plus difference.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use trefoil_ir::nn::eval::{FeatureMap, Tape};
@@ -31,7 +32,7 @@ pub(super) struct Behind {
     uses: Vec<usize>,
 }
 
-/// What lies behind one channel of a gate.
+/// The way from one channel of a gate to the logits.
 pub(super) struct Channel<'b> {
     behind: &'b Behind,
     shape: Shape,
@@ -53,7 +54,7 @@ impl<'a> Differences<'a> {
         }
     }
 
-    /// What lies behind a gate.
+    /// The nodes between a gate and the logits.
     pub(super) fn behind(&self, source: NodeId) -> Behind {
         let mut wanted = vec![false; self.graph.id_bound()];
         let mut stack = vec![self.logits];
@@ -77,20 +78,22 @@ impl<'a> Differences<'a> {
         Behind { source, order, uses }
     }
 
-    /// What lies behind one channel of a gate.
+    /// The way from one channel of the gate to the logits.
     pub(super) fn channel<'b>(&self, behind: &'b Behind, channel: usize) -> Channel<'b> {
         let users = self.graph.users(behind.source);
-        let first = users.into_iter().filter_map(|user| {
-            let Some(Op::Conv2d(conv)) = &self.linear[user.index()] else {
-                return None;
-            };
-            Some((user, input_channel(conv, channel)?.into()))
-        });
+        let mut first = BTreeMap::new();
+        for user in users {
+            if let Some(Op::Conv2d(conv)) = &self.linear[user.index()]
+                && let Some(conv) = input_channel(conv, channel)
+            {
+                first.insert(user, conv.into());
+            }
+        }
         Channel {
             behind,
             shape: self.graph.node(behind.source).shape,
             channel,
-            first: first.collect(),
+            first,
         }
     }
 
@@ -123,44 +126,56 @@ impl<'a> Differences<'a> {
     /// The change of a node's value; `None` if there is none.
     fn change(&self, tape: &Tape<'_>, id: NodeId, changes: &[Option<FeatureMap>]) -> Option<FeatureMap> {
         let inputs = self.graph.inputs(id);
-        let of = |i: &NodeId| changes[i.index()].as_ref();
-        if inputs.iter().all(|i| of(i).is_none()) {
+        if inputs.iter().all(|input| changes[input.index()].is_none()) {
             return None;
         }
-        let (node, changed) = (self.graph.node(id), inputs.iter().filter_map(of));
         match &self.linear[id.index()] {
-            Some(Op::Add(_)) => changed.cloned().reduce(|mut sum, more| {
-                sum.accumulate(&more);
-                sum
-            }),
+            Some(Op::Add(_)) => sum(inputs.iter().filter_map(|input| changes[input.index()].as_ref())),
             Some(op) => {
-                let zero = |i: &NodeId| FeatureMap::zeros(self.graph.node(*i).shape);
-                let zeros: Vec<FeatureMap> = inputs.iter().filter(|i| of(i).is_none()).map(zero).collect();
-                let mut zeros = zeros.iter();
-                let operands = inputs.iter().map(|i| of(i).or_else(|| zeros.next()));
-                Some(op.eval(&operands.flatten().collect::<Vec<_>>(), node.shape))
+                let mut operands = Vec::with_capacity(inputs.len());
+                for input in &inputs {
+                    operands.push(match &changes[input.index()] {
+                        Some(change) => Cow::Borrowed(change),
+                        None => Cow::Owned(FeatureMap::zeros(self.graph.node(*input).shape)),
+                    });
+                }
+                let operands: Vec<&FeatureMap> = operands.iter().map(Cow::as_ref).collect();
+                Some(op.eval(&operands, self.graph.node(id).shape))
             }
-            None => self.beyond(tape, id, changes),
+            None => self.change_of_values(tape, id, changes),
         }
     }
 
-    /// The change of an operator that has to see values.
-    fn beyond(&self, tape: &Tape<'_>, id: NodeId, changes: &[Option<FeatureMap>]) -> Option<FeatureMap> {
-        let (node, old) = (self.graph.node(id), tape.value(id));
-        let moved = |i: &NodeId| {
-            let mut value = tape.value(*i).clone();
-            changes[i.index()]
-                .iter()
-                .for_each(|change| value.accumulate(change));
-            value
-        };
-        let operands: Vec<FeatureMap> = self.graph.inputs(id).iter().map(moved).collect();
+    /// The change of an operator that is not affine: it has to see old and new values.
+    fn change_of_values(
+        &self,
+        tape: &Tape<'_>,
+        id: NodeId,
+        changes: &[Option<FeatureMap>],
+    ) -> Option<FeatureMap> {
+        let node = self.graph.node(id);
+        let mut operands = Vec::new();
+        for input in self.graph.inputs(id) {
+            let mut value = tape.value(input).clone();
+            if let Some(change) = &changes[input.index()] {
+                value.accumulate(change);
+            }
+            operands.push(value);
+        }
         let new = node.op.eval(&operands.iter().collect::<Vec<_>>(), node.shape);
-        let pairs = new.values().iter().zip(old.values());
+        let pairs = new.values().iter().zip(tape.value(id).values());
         let change: Vec<f32> = pairs.map(|(new, old)| new - old).collect();
         let any = change.iter().any(|v| *v != 0.0);
         any.then(|| FeatureMap::new(node.shape, change))
     }
+}
+
+fn sum<'m>(mut maps: impl Iterator<Item = &'m FeatureMap>) -> Option<FeatureMap> {
+    let mut sum = maps.next()?.clone();
+    for more in maps {
+        sum.accumulate(more);
+    }
+    Some(sum)
 }
 
 /// A map that is zero but for one channel.
@@ -190,33 +205,27 @@ fn input_channel(conv: &Conv2d, channel: usize) -> Option<Conv2d> {
 
 /// An affine operator without its constant part; `None` if it is not affine.
 fn without_constant(op: &Op) -> Option<Op> {
-    let scaled = |affine: Affine| -> Op {
-        Affine {
-            bias: Tensor::vector(vec![0.0; affine.bias.len()]),
-            scale: affine.scale,
-        }
-        .into()
-    };
     match op {
-        Op::Conv2d(conv) => {
-            let bias = None;
-            Some(Conv2d { bias, ..conv.clone() }.into())
-        }
-        Op::Linear(linear) => {
-            let bias = None;
-            Some(
-                Linear {
-                    bias,
-                    ..linear.clone()
-                }
-                .into(),
-            )
-        }
-        Op::BatchNorm(norm) => Some(scaled(norm.to_affine())),
-        Op::Affine(affine) => Some(scaled(affine.clone())),
+        Op::Conv2d(conv) => Some(Op::Conv2d(Conv2d {
+            bias: None,
+            ..conv.clone()
+        })),
+        Op::Linear(linear) => Some(Op::Linear(Linear {
+            bias: None,
+            ..linear.clone()
+        })),
+        Op::BatchNorm(norm) => Some(scale_alone(norm.to_affine())),
+        Op::Affine(affine) => Some(scale_alone(affine.clone())),
         Op::AvgPool(_) | Op::GlobalAvgPool(_) | Op::Add(_) | Op::Concat(_) => Some(op.clone()),
         Op::Slice(_) | Op::Pad(_) | Op::Flatten(_) | Op::Resize(_) | Op::Output(_) => Some(op.clone()),
         Op::Relu(_) | Op::BlockRelu(_) | Op::Clip(_) | Op::Clamp(_) | Op::MaxPool(_) => None,
         Op::Input(_) => None,
     }
+}
+
+fn scale_alone(affine: Affine) -> Op {
+    Op::Affine(Affine {
+        bias: Tensor::vector(vec![0.0; affine.bias.len()]),
+        scale: affine.scale,
+    })
 }

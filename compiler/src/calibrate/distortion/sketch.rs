@@ -1,11 +1,11 @@
 //! All distortions of an image at once, to first order, from a few backward passes.
 
 use rayon::prelude::*;
-use trefoil_ir::Patch;
 use trefoil_ir::nn::eval::{FeatureMap, ImageShapeError, Tape};
 use trefoil_ir::nn::{Graph, NodeId};
+use trefoil_ir::{Patch, Shape};
 
-use super::integral::{Gated, Integrals, Sizes};
+use super::integral::{Integrals, Sizes};
 use super::layer::{Channel, Layer};
 use super::{Site, logits};
 
@@ -27,7 +27,7 @@ pub struct Sketch<'a> {
     seed: u64,
 }
 
-/// What one image shows of one site.
+/// One image's effects of all options of one site.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SiteVectors {
     /// For each probe, channel and option, flat in this order: the first-order change of the probed
@@ -50,14 +50,15 @@ impl<'a> Sketch<'a> {
     pub fn new(graph: &'a Graph, sites: &[Site], probes: usize, seed: u64) -> Self {
         assert!(probes > 0, "a sketch needs a probe");
         let logits = logits(graph);
-        let layer = |site: &Site| {
+        let mut layers = Vec::with_capacity(sites.len());
+        for site in sites {
             let layer = Layer::new(graph, site);
             let sizes = Sizes::new(&layer.patches, layer.shape);
-            (layer, sizes)
-        };
+            layers.push((layer, sizes));
+        }
         Self {
             graph,
-            layers: sites.iter().map(layer).collect(),
+            layers,
             logits,
             probes: probes.min(graph.node(logits).shape.len()),
             seed,
@@ -107,8 +108,7 @@ impl<'a> Sketch<'a> {
         let shape = self.graph.node(self.logits).shape;
         let outputs = shape.len();
         if self.probes == outputs {
-            let unit = |i: usize| (0..outputs).map(|j| if i == j { 1.0 } else { 0.0 }).collect();
-            return (0..outputs).map(|i| FeatureMap::new(shape, unit(i))).collect();
+            return (0..outputs).map(|at| unit(shape, at)).collect();
         }
         let scale = 1.0 / (outputs as f32).sqrt();
         let signs = random_bits(self.seed, number, self.probes * outputs);
@@ -116,6 +116,13 @@ impl<'a> Sketch<'a> {
         let probes = values.chunks(outputs);
         probes.map(|v| FeatureMap::new(shape, v.to_vec())).collect()
     }
+}
+
+/// A map that is 1 at one place and 0 elsewhere.
+fn unit(shape: Shape, at: usize) -> FeatureMap {
+    let mut values = vec![0.0; shape.len()];
+    values[at] = 1.0;
+    FeatureMap::new(shape, values)
 }
 
 fn random_bits(seed: u64, number: u64, count: usize) -> impl Iterator<Item = bool> {
@@ -136,19 +143,19 @@ fn site(layer: &Layer, sizes: &Sizes, tape: &Tape<'_>, gradients: &[FeatureMap])
         .into_par_iter()
         .map(|c| channel(layer, sizes, tape, gradients, c))
         .collect();
-    let effects = || channels.iter().flatten();
+    let effects: Vec<Effect> = channels.into_iter().flatten().collect();
     let mut signed = Vec::with_capacity(gradients.len() * layer.shape.c * options);
     for probe in 0..gradients.len() {
-        signed.extend(effects().map(|effect| effect.signed[probe]));
+        signed.extend(effects.iter().map(|effect| effect.signed[probe]));
     }
     SiteVectors {
         signed,
-        largest_sum: effects().map(|effect| effect.largest_sum).collect(),
-        change: effects().map(|effect| effect.change).collect(),
+        largest_sum: effects.iter().map(|effect| effect.largest_sum).collect(),
+        change: effects.iter().map(|effect| effect.change).collect(),
     }
 }
 
-/// What an option does to a channel.
+/// The effect of one option on one channel.
 struct Effect {
     signed: Vec<f32>,
     largest_sum: f32,
@@ -166,39 +173,54 @@ fn channel(layer: &Layer, sizes: &Sizes, tape: &Tape<'_>, gradients: &[FeatureMa
     let whole = sums(&quantities, &vec![true; channel.bits.len()]);
     let gated = sizes.gate(&Integrals::new(&quantities, layer.shape));
     let factor = f64::from(layer.factor());
-    let effect = |(option, gated): (&Patch, Gated)| {
+    let mut effects = Vec::with_capacity(gated.len());
+    let mut changes = Vec::with_capacity(quantities.len());
+    for (option, gated) in layer.patches.iter().zip(gated) {
         let through = *option == Patch::Identity && layer.open();
         // The present patch changes nothing, whatever rounding says.
         let keep = if *option == layer.present[c] { 0.0 } else { 1.0 };
-        let change = |q: usize| {
-            let open = if through { whole[q] } else { gated.open(q) };
-            keep * (open - present[q])
-        };
-        Effect {
-            signed: (2..present.len()).map(|q| (factor * change(q)) as f32).collect(),
-            largest_sum: gated.largest as f32,
-            change: change(1).max(0.0) as f32,
+        changes.clear();
+        for (quantity, present) in present.iter().enumerate() {
+            let open = if through {
+                whole[quantity]
+            } else {
+                gated.open(quantity)
+            };
+            changes.push(keep * (open - present));
         }
-    };
-    layer.patches.iter().zip(gated).map(effect).collect()
+        effects.push(Effect {
+            signed: changes[2..]
+                .iter()
+                .map(|change| (factor * change) as f32)
+                .collect(),
+            largest_sum: gated.largest as f32,
+            change: changes[1].max(0.0) as f32,
+        });
+    }
+    effects
 }
 
 /// What is summed over patches: z, `(1 - 2b) z²`, and g z for each probe.
 fn quantities(channel: &Channel, gradients: &[&[f32]]) -> Vec<Vec<f64>> {
-    let z = || channel.value.iter().map(|z| f64::from(*z));
-    let square = |(z, b): (f64, &bool)| if *b { -z * z } else { z * z };
-    let squares = z().zip(&channel.bits).map(square).collect();
-    let products = gradients
-        .iter()
-        .map(|g| z().zip(*g).map(|(z, g)| z * f64::from(*g)).collect());
-    [z().collect(), squares].into_iter().chain(products).collect()
+    let z: Vec<f64> = channel.value.iter().map(|z| f64::from(*z)).collect();
+    let mut squares = Vec::with_capacity(z.len());
+    for (z, bit) in z.iter().zip(&channel.bits) {
+        squares.push(if *bit { -z * z } else { z * z });
+    }
+    let mut products = Vec::with_capacity(gradients.len());
+    for gradient in gradients {
+        let pairs = z.iter().zip(*gradient);
+        products.push(pairs.map(|(z, g)| z * f64::from(*g)).collect());
+    }
+    [z, squares].into_iter().chain(products).collect()
 }
 
 /// The sum of each quantity over the pixels whose bit is set.
 fn sums(quantities: &[Vec<f64>], bits: &[bool]) -> Vec<f64> {
-    let sum = |quantity: &Vec<f64>| {
+    let mut sums = Vec::with_capacity(quantities.len());
+    for quantity in quantities {
         let set = quantity.iter().zip(bits).filter(|(_, bit)| **bit);
-        set.map(|(value, _)| value).sum()
-    };
-    quantities.iter().map(sum).collect()
+        sums.push(set.map(|(value, _)| value).sum());
+    }
+    sums
 }

@@ -14,7 +14,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use ndarray::{Array1, Array2, Array4, Dimension};
-use ndarray_npy::{NpzWriter, ReadNpyExt, ReadableElement};
+use ndarray_npy::{NpzWriter, ReadNpyExt, ReadableElement, WriteNpzError};
 use trefoil_runtime::data::read_npy_header;
 use trefoil_runtime::files::PrivateFile;
 use zip::ZipArchive;
@@ -22,7 +22,7 @@ use zip::ZipArchive;
 use super::header::{Header, Layer, MOST_IMAGES};
 use super::{ProfileError, damaged, io_error};
 
-/// What some images gave.
+/// The measurements of consecutive images.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Chunk {
     /// Numbers of the images within the data.
@@ -31,7 +31,7 @@ pub struct Chunk {
     pub layers: Vec<LayerChunk>,
     /// Smallest value of every channel of every value of the header.
     pub min: Array1<f32>,
-    /// The largest.
+    /// Largest value of every channel of every value of the header.
     pub max: Array1<f32>,
 }
 
@@ -62,17 +62,13 @@ impl Chunk {
     }
 
     pub(super) fn write(&self, folder: &Path) -> Result<(), ProfileError> {
-        write_whole(&Self::path(folder, &self.images), |file| {
-            let mut npz = NpzWriter::new(file);
+        write_npz(&Self::path(folder, &self.images), |npz| {
             for (k, layer) in self.layers.iter().enumerate() {
-                npz.add_array(format!("vectors_{k}"), &layer.vectors)
-                    .map_err(io::Error::other)?;
-                npz.add_array(format!("sums_{k}"), &layer.sums)
-                    .map_err(io::Error::other)?;
+                npz.add_array(format!("vectors_{k}"), &layer.vectors)?;
+                npz.add_array(format!("sums_{k}"), &layer.sums)?;
             }
-            npz.add_array("range_min", &self.min).map_err(io::Error::other)?;
-            npz.add_array("range_max", &self.max).map_err(io::Error::other)?;
-            npz.finish().map(drop).map_err(io::Error::other)
+            npz.add_array("range_min", &self.min)?;
+            npz.add_array("range_max", &self.max)
         })
     }
 }
@@ -96,22 +92,20 @@ impl ChunkReader {
     /// Compares the shapes of all arrays with the header, which thereby states no more than there is.
     pub(super) fn check(&mut self, header: &Header) -> Result<(), ProfileError> {
         for (k, layer) in header.layers.iter().enumerate() {
-            let (channels, patches) = (layer.channels, layer.patches.len());
-            let vectors = [self.images, self.probes, channels, patches];
+            let patches = layer.patches.len();
+            let vectors = [self.images, self.probes, layer.channels, patches];
             self.npz.check(&format!("vectors_{k}"), &vectors)?;
-            self.npz.check(&format!("sums_{k}"), &[channels, patches])?;
+            self.npz.check(&format!("sums_{k}"), &[layer.channels, patches])?;
         }
         Ok(())
     }
 
     pub(super) fn layer(&mut self, k: usize, layer: &Layer) -> Result<LayerChunk, ProfileError> {
-        let (channels, patches) = (layer.channels, layer.patches.len());
-        let vectors = (self.images, self.probes, channels, patches);
+        let sums = [layer.channels, layer.patches.len()];
+        let vectors = [self.images, self.probes, sums[0], sums[1]];
         Ok(LayerChunk {
             vectors: self.npz.array(&format!("vectors_{k}"), ndarray::Dim(vectors))?,
-            sums: self
-                .npz
-                .array(&format!("sums_{k}"), ndarray::Dim((channels, patches)))?,
+            sums: self.npz.array(&format!("sums_{k}"), ndarray::Dim(sums))?,
         })
     }
 
@@ -179,12 +173,23 @@ pub(super) fn write_whole(
     path: &Path,
     fill: impl FnOnce(&mut PrivateFile) -> io::Result<()>,
 ) -> Result<(), ProfileError> {
-    let write = || {
-        let mut file = PrivateFile::create(path)?;
-        fill(&mut file)?;
-        file.commit()
-    };
-    write().map_err(io_error(path, "written"))
+    let mut file = PrivateFile::create(path).map_err(io_error(path, "written"))?;
+    fill(&mut file)
+        .and_then(|()| file.commit())
+        .map_err(io_error(path, "written"))
+}
+
+/// Writes arrays into an npz file that is there whole or not at all.
+pub(super) fn write_npz(
+    path: &Path,
+    fill: impl FnOnce(&mut NpzWriter<&mut PrivateFile>) -> Result<(), WriteNpzError>,
+) -> Result<(), ProfileError> {
+    write_whole(path, |file| {
+        let mut npz = NpzWriter::new(file);
+        fill(&mut npz)
+            .and_then(|()| npz.finish().map(drop))
+            .map_err(io::Error::other)
+    })
 }
 
 fn parse_name(name: &str) -> Option<Range<usize>> {
@@ -192,6 +197,7 @@ fn parse_name(name: &str) -> Option<Range<usize>> {
         .strip_prefix("images-")?
         .strip_suffix(".npz")?
         .split_once('-')?;
-    let (start, end) = (start.parse().ok()?, end.parse().ok()?);
+    let start = start.parse().ok()?;
+    let end = end.parse().ok()?;
     (start < end && end <= MOST_IMAGES).then_some(start..end)
 }

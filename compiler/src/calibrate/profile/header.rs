@@ -1,16 +1,17 @@
 //! `profile.json`: what was measured, and how.
 
+use std::fmt;
 use std::fs;
 use std::path::Path;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
-use trefoil_ir::Patch;
 use trefoil_ir::nn::Graph;
 use trefoil_ir::text::is_printable;
+use trefoil_ir::{Patch, Shape};
 
-use super::{ProfileError, damaged, io_error};
+use super::{ProfileError, damaged, differs, io_error};
 use crate::calibrate::distortion::Sign;
 
 /// Version of the folder's form.
@@ -21,7 +22,7 @@ pub(super) const MOST_IMAGES: usize = 1 << 28;
 
 const FILE: &str = "profile.json";
 
-/// What a profile says of its model and of the way of measuring.
+/// The contents of `profile.json`: the model, and how it was measured.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Header {
     /// Version of the form.
@@ -73,7 +74,7 @@ pub enum Method {
 pub struct Layer {
     /// The ReLU's ONNX name.
     pub name: String,
-    /// Which sign.
+    /// The lower sign, or the upper one of a clip.
     pub sign: Sign,
     /// Its map, `[h, w]`.
     pub map: [usize; 2],
@@ -89,6 +90,21 @@ impl Layer {
     pub fn options(&self) -> usize {
         self.channels * self.patches.len()
     }
+
+    fn check(&self) -> Result<(), HeaderFault> {
+        let [h, w] = self.map;
+        let mut sizes = [h, w, self.channels, self.patches.len()].into_iter();
+        let product = sizes.try_fold(1, usize::checked_mul);
+        if product.is_none_or(|product| product == 0 || product > MOST_IMAGES << 8) {
+            return Err(HeaderFault::Sizes(self.name.clone()));
+        }
+        let shape = Shape::new(self.channels, h, w);
+        let all_fit = self.patches.iter().all(|patch| patch.fits(shape));
+        if !all_fit || !self.patches.contains(&Patch::PIXEL) {
+            return Err(HeaderFault::Patches(self.name.clone()));
+        }
+        Ok(())
+    }
 }
 
 /// A value of the network.
@@ -96,7 +112,7 @@ impl Layer {
 pub struct Value {
     /// The ONNX name of its origin.
     pub name: String,
-    /// The operator.
+    /// Name of the operator.
     pub op: String,
     /// Channels.
     pub channels: usize,
@@ -105,20 +121,29 @@ pub struct Value {
 /// Part `index` of `of`, counted from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shard {
-    /// Which part.
+    /// Number of the part, from 1.
     pub index: usize,
-    /// Of how many.
+    /// Number of parts.
     pub of: usize,
 }
 
 impl Shard {
-    /// Everything.
+    /// All images in one part.
     pub const WHOLE: Self = Self { index: 1, of: 1 };
 
-    /// Its images among so many.
+    /// The numbers of its images, of so many in all.
     pub fn range(self, images: usize) -> std::ops::Range<usize> {
-        let cut = |part: usize| (part as u128 * images as u128 / self.of as u128) as usize;
-        cut(self.index - 1)..cut(self.index)
+        self.end_of_part(self.index - 1, images)..self.end_of_part(self.index, images)
+    }
+
+    fn end_of_part(self, part: usize, images: usize) -> usize {
+        (part as u128 * images as u128 / self.of as u128) as usize
+    }
+}
+
+impl fmt::Display for Shard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.index, self.of)
     }
 }
 
@@ -157,7 +182,9 @@ impl Header {
         }
         let text = fs::read_to_string(&path).map_err(io_error(&path, "read"))?;
         let header: Self = serde_json::from_str(&text).map_err(|e| damaged(&path, e.to_string()))?;
-        header.check().map_err(|what| damaged(&path, what))?;
+        header
+            .check()
+            .map_err(|fault| damaged(&path, fault.to_string()))?;
         Ok(header)
     }
 
@@ -169,98 +196,91 @@ impl Header {
 
     /// Refuses to mix measurements that differ in anything but the shard.
     pub(super) fn same_measurement(&self, other: &Self, folder: &Path) -> Result<(), ProfileError> {
-        let differs = |field, there: String, here: String| ProfileError::Differs {
-            folder: folder.to_owned(),
-            field,
-            there,
-            here,
-        };
-        let pairs: [(&'static str, String, String); 8] = [
-            ("the model", self.digest.clone(), other.digest.clone()),
-            (
-                "ReLU6",
-                self.relu6_as_relu.to_string(),
-                other.relu6_as_relu.to_string(),
-            ),
-            ("the images", self.data.clone(), other.data.clone()),
-            (
-                "the number of images",
-                self.images.to_string(),
-                other.images.to_string(),
-            ),
-            (
-                "the method",
-                format!("{:?}", self.method),
-                format!("{:?}", other.method),
-            ),
-            (
-                "the number of probes",
-                self.probes.to_string(),
-                other.probes.to_string(),
-            ),
-            ("the seed", self.seed.to_string(), other.seed.to_string()),
-            (
-                "the assignment in place",
-                format!("{:?}", self.assignment),
-                format!("{:?}", other.assignment),
-            ),
-        ];
-        if let Some((field, there, here)) = pairs.into_iter().find(|(_, a, b)| a != b) {
-            return Err(differs(field, there, here));
+        for ((field, there), (_, here)) in self.measurement().into_iter().zip(other.measurement()) {
+            if there != here {
+                return Err(differs(folder, field, there, here));
+            }
         }
         if self.layers != other.layers || self.values != other.values {
-            let count = |h: &Self| format!("{} options", h.layers.iter().map(Layer::options).sum::<usize>());
-            return Err(differs("the patches", count(self), count(other)));
+            return Err(differs(folder, "the patches", self.extent(), other.extent()));
         }
         Ok(())
     }
 
+    /// What shards of one measurement have in common, as errors call it and as they print it.
+    fn measurement(&self) -> [(&'static str, String); 8] {
+        [
+            ("the model", self.digest.clone()),
+            ("ReLU6", self.relu6_as_relu.to_string()),
+            ("the images", self.data.clone()),
+            ("the number of images", self.images.to_string()),
+            ("the method", format!("{:?}", self.method)),
+            ("the number of probes", self.probes.to_string()),
+            ("the seed", self.seed.to_string()),
+            ("the assignment in place", format!("{:?}", self.assignment)),
+        ]
+    }
+
+    fn extent(&self) -> String {
+        let options: usize = self.layers.iter().map(Layer::options).sum();
+        format!("{options} options")
+    }
+
     /// What later code relies on; a file can say anything.
-    fn check(&self) -> Result<(), String> {
-        const MOST: usize = MOST_IMAGES;
+    fn check(&self) -> Result<(), HeaderFault> {
         if self.format != FORMAT {
-            return Err(format!(
-                "its form is {}, and this program reads {FORMAT}",
-                self.format
-            ));
+            return Err(HeaderFault::Format(self.format));
         }
-        if self.images == 0 || self.images > MOST || !(1..=4096).contains(&self.probes) {
-            return Err("the number of images or probes is out of range".to_owned());
+        if !(1..=MOST_IMAGES).contains(&self.images) || !(1..=4096).contains(&self.probes) {
+            return Err(HeaderFault::Images);
         }
         if self.layers.is_empty() {
-            return Err("it has no layer".to_owned());
+            return Err(HeaderFault::NoLayer);
         }
         if self.shard.of == 0 || !(1..=self.shard.of).contains(&self.shard.index) {
-            return Err("the shard is none".to_owned());
+            return Err(HeaderFault::Shard);
         }
-        let mut names = [&self.model, &self.digest, &self.data].into_iter();
-        let mut inner = self.layers.iter().map(|layer| &layer.name);
-        let mut values = self.values.iter().flat_map(|value| [&value.name, &value.op]);
-        let printable = |name: &String| is_printable(name);
-        if !(names.all(printable) && inner.all(printable) && values.all(printable)) {
-            return Err("a name holds a character that acts on a terminal".to_owned());
+        if !self.names().all(|name| is_printable(name)) {
+            return Err(HeaderFault::Name);
         }
-        for layer in &self.layers {
-            let [h, w] = layer.map;
-            let size = [h, w, layer.channels, layer.patches.len()];
-            let product = size.iter().try_fold(1_usize, |a, b| a.checked_mul(*b));
-            if product.is_none_or(|p| p == 0 || p > MOST << 8) {
-                return Err(format!("the sizes of \"{}\" are out of range", layer.name));
-            }
-            let shape = trefoil_ir::Shape::new(layer.channels, h, w);
-            if !layer.patches.iter().all(|p| p.fits(shape)) || !layer.patches.contains(&Patch::PIXEL) {
-                return Err(format!("the patches of \"{}\" do not fit its map", layer.name));
-            }
+        self.layers.iter().try_for_each(Layer::check)?;
+        let mut channels = self.values.iter().map(|value| value.channels);
+        let channels = channels.try_fold(0_usize, usize::checked_add);
+        if channels.is_none_or(|channels| channels >= MOST_IMAGES) {
+            return Err(HeaderFault::Channels);
         }
-        let channels = self
-            .values
-            .iter()
-            .try_fold(0_usize, |a, v| a.checked_add(v.channels));
-        match channels {
-            Some(channels) if channels < MOST => Ok(()),
-            _ => Err("the numbers of channels are out of range".to_owned()),
-        }
+        Ok(())
     }
+
+    fn names(&self) -> impl Iterator<Item = &String> {
+        let layers = self.layers.iter().map(|layer| &layer.name);
+        let values = self.values.iter().flat_map(|value| [&value.name, &value.op]);
+        [&self.model, &self.digest, &self.data]
+            .into_iter()
+            .chain(layers)
+            .chain(values)
+    }
+}
+
+/// What is wrong with a header that is JSON of the right form.
+#[derive(Debug, Error)]
+enum HeaderFault {
+    #[error("its form is {0}, and this program reads {FORMAT}")]
+    Format(u32),
+    #[error("the number of images or probes is out of range")]
+    Images,
+    #[error("it has no layer")]
+    NoLayer,
+    #[error("the shard is none")]
+    Shard,
+    #[error("a name holds a character that acts on a terminal")]
+    Name,
+    #[error("the sizes of \"{0}\" are out of range")]
+    Sizes(String),
+    #[error("the patches of \"{0}\" do not fit its map")]
+    Patches(String),
+    #[error("the numbers of channels are out of range")]
+    Channels,
 }
 
 /// Patches as pairs, the form of assignment files.
@@ -275,10 +295,13 @@ mod pairs {
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Patch>, D::Error> {
-        let pairs = Vec::<[u16; 2]>::deserialize(from)?;
-        let patch = |pair: [u16; 2]| {
-            Patch::from_pair(pair).ok_or_else(|| D::Error::custom(format!("{pair:?} is no patch")))
-        };
-        pairs.into_iter().map(patch).collect()
+        let mut patches = Vec::new();
+        for pair in Vec::<[u16; 2]>::deserialize(from)? {
+            match Patch::from_pair(pair) {
+                Some(patch) => patches.push(patch),
+                None => return Err(D::Error::custom(format!("{pair:?} is no patch"))),
+            }
+        }
+        Ok(patches)
     }
 }

@@ -35,7 +35,7 @@ pub struct Profile {
     folder: PathBuf,
     /// What was measured, and how.
     pub header: Header,
-    /// The distortions.
+    /// The distortions over all images.
     pub summary: Summary,
     vectors: OnceLock<Vectors>,
 }
@@ -87,7 +87,7 @@ pub enum ProfileError {
     /// Reading or writing failed.
     #[error("{} cannot be {doing}", path.display())]
     Io {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
         /// "read", "written" or "removed".
         doing: &'static str,
@@ -98,7 +98,7 @@ pub enum ProfileError {
     /// The folder holds no profile.
     #[error("{} holds no profile.json: give the folder that `trefoil calibrate` wrote", folder.display())]
     Missing {
-        /// The folder.
+        /// Folder of the profile.
         folder: PathBuf,
     },
     /// The measurement was interrupted.
@@ -107,7 +107,7 @@ pub enum ProfileError {
         folder.display()
     )]
     Unfinished {
-        /// The folder.
+        /// Folder of the profile.
         folder: PathBuf,
     },
     /// There is a profile already.
@@ -116,15 +116,15 @@ pub enum ProfileError {
         folder.display()
     )]
     Exists {
-        /// The folder.
+        /// Folder of the profile.
         folder: PathBuf,
     },
     /// A file is not what it should be.
     #[error("{} is damaged: {what}; measure again, or fetch the file again", path.display())]
     Damaged {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// What is wrong.
+        /// What is wrong, as a clause.
         what: String,
     },
     /// Two profiles, or a profile and the options, do not measure the same.
@@ -133,13 +133,13 @@ pub enum ProfileError {
         folder.display()
     )]
     Differs {
-        /// The folder.
+        /// Folder of the profile.
         folder: PathBuf,
-        /// In what.
+        /// What differs, as the message names it.
         field: &'static str,
-        /// The profile's.
+        /// Its value in the profile.
         there: String,
-        /// The other one's.
+        /// Its value in the other profile or the options.
         here: String,
     },
     /// Two shards hold the same images.
@@ -166,7 +166,7 @@ pub enum ProfileError {
     /// No two images: no standard error, and little to rely on.
     #[error("the profile {} holds no image", folder.display())]
     Empty {
-        /// The folder.
+        /// Folder of the profile.
         folder: PathBuf,
     },
     /// An exact measurement has no signs.
@@ -176,7 +176,7 @@ pub enum ProfileError {
         folder.display()
     )]
     NoVectors {
-        /// The folder.
+        /// Folder of the profile.
         folder: PathBuf,
     },
 }
@@ -186,6 +186,15 @@ fn io_error<'a>(path: &'a Path, doing: &'static str) -> impl FnOnce(io::Error) -
         path: path.to_owned(),
         doing,
         source,
+    }
+}
+
+fn differs(folder: &Path, field: &'static str, there: String, here: String) -> ProfileError {
+    ProfileError::Differs {
+        folder: folder.to_owned(),
+        field,
+        there,
+        here,
     }
 }
 

@@ -7,13 +7,11 @@
 //! | `sums_K` | channels, patches (f32) | largest magnitude of a patch's sum |
 //! | `range_min`, `range_max` | channels of all values (f32) | smallest and largest value |
 
-use std::io;
 use std::path::Path;
 
 use ndarray::{Array1, Array2, Axis, Zip};
-use ndarray_npy::NpzWriter;
 
-use super::chunk::{Chunk, ChunkReader, LayerChunk, Npz, write_whole};
+use super::chunk::{Chunk, ChunkReader, LayerChunk, Npz, write_npz};
 use super::header::{Header, Layer};
 use super::{ProfileError, damaged};
 
@@ -26,7 +24,7 @@ pub struct Summary {
     pub layers: Vec<LayerSummary>,
     /// Smallest value of every channel of every value of the header.
     pub min: Array1<f32>,
-    /// The largest.
+    /// Largest value of every channel of every value of the header.
     pub max: Array1<f32>,
 }
 
@@ -42,7 +40,7 @@ pub struct LayerSummary {
 }
 
 impl Summary {
-    /// Of all chunks in a folder.
+    /// The summary of all chunks in a folder.
     pub(super) fn of_chunks(folder: &Path, header: &Header) -> Result<Self, ProfileError> {
         let chunks = Chunk::list(folder)?;
         if chunks.is_empty() {
@@ -74,19 +72,14 @@ impl Summary {
     }
 
     pub(super) fn write(&self, folder: &Path) -> Result<(), ProfileError> {
-        write_whole(&folder.join(FILE), |file| {
-            let mut npz = NpzWriter::new(file);
+        write_npz(&folder.join(FILE), |npz| {
             for (k, layer) in self.layers.iter().enumerate() {
-                npz.add_array(format!("mean_{k}"), &layer.mean)
-                    .map_err(io::Error::other)?;
-                npz.add_array(format!("error_{k}"), &layer.error)
-                    .map_err(io::Error::other)?;
-                npz.add_array(format!("sums_{k}"), &layer.sums)
-                    .map_err(io::Error::other)?;
+                npz.add_array(format!("mean_{k}"), &layer.mean)?;
+                npz.add_array(format!("error_{k}"), &layer.error)?;
+                npz.add_array(format!("sums_{k}"), &layer.sums)?;
             }
-            npz.add_array("range_min", &self.min).map_err(io::Error::other)?;
-            npz.add_array("range_max", &self.max).map_err(io::Error::other)?;
-            npz.finish().map(drop).map_err(io::Error::other)
+            npz.add_array("range_min", &self.min)?;
+            npz.add_array("range_max", &self.max)
         })
     }
 
@@ -158,9 +151,11 @@ impl Moments {
 
     fn finish(self) -> LayerSummary {
         let pairs = self.images * (self.images - 1.0);
-        let error = |d: f64| if pairs > 0.0 { (d / pairs).sqrt() } else { 0.0 };
         LayerSummary {
-            error: self.deviations.mapv(error),
+            error: match pairs > 0.0 {
+                true => self.deviations.mapv(|squares| (squares / pairs).sqrt()),
+                false => Array2::zeros(self.mean.raw_dim()),
+            },
             mean: self.mean,
             sums: self.sums,
         }

@@ -48,8 +48,9 @@ impl Vectors {
                 let read = reader.layer(k, layer)?.vectors;
                 let options = layers[k].values.chunks_exact_mut(dims);
                 for (option, into) in options.enumerate() {
-                    let (c, o) = (option / layer.patches.len(), option % layer.patches.len());
-                    let from = read.slice(s![.., .., c, o]);
+                    let channel = option / layer.patches.len();
+                    let patch = option % layer.patches.len();
+                    let from = read.slice(s![.., .., channel, patch]);
                     for (to, v) in into[place.clone()].iter_mut().zip(&from) {
                         *to = *v;
                     }

@@ -11,7 +11,7 @@ use trefoil_runtime::files::{PrivateFile, create_private_folder};
 use super::chunk::Chunk;
 use super::header::{Header, Shard};
 use super::summary::{self, Summary};
-use super::{ProfileError, io_error};
+use super::{ProfileError, differs, io_error};
 
 /// A profile in the making.
 #[derive(Debug)]
@@ -23,20 +23,20 @@ pub struct Writer {
 
 /// Removes what a measurement that was killed left unfinished.
 fn clear(folder: &Path) -> Result<(), ProfileError> {
-    let is_ours = |name: &str| {
-        let name = name.trim_start_matches('.');
-        name.ends_with(".tmp")
-            && ["images-", "profile.", "distortion."]
-                .iter()
-                .any(|own| name.starts_with(own))
-    };
     for entry in fs::read_dir(folder).map_err(io_error(folder, "read"))? {
         let entry = entry.map_err(io_error(folder, "read"))?;
-        if entry.file_name().to_str().is_some_and(is_ours) {
+        if entry.file_name().to_str().is_some_and(is_unfinished) {
             fs::remove_file(entry.path()).map_err(io_error(&entry.path(), "removed"))?;
         }
     }
     Ok(())
+}
+
+/// Whether a file of this name is one of a profile that has not got its own name yet.
+fn is_unfinished(name: &str) -> bool {
+    let name = name.trim_start_matches('.');
+    let own = ["images-", "profile.", "distortion."];
+    name.ends_with(".tmp") && own.iter().any(|own| name.starts_with(own))
 }
 
 impl Writer {
@@ -57,13 +57,12 @@ impl Writer {
             Ok(there) => {
                 there.same_measurement(&header, folder)?;
                 if there.shard != header.shard {
-                    let show = |s: Shard| format!("{}/{}", s.index, s.of);
-                    return Err(ProfileError::Differs {
-                        folder: folder.to_owned(),
-                        field: "the shard",
-                        there: show(there.shard),
-                        here: show(header.shard),
-                    });
+                    return Err(differs(
+                        folder,
+                        "the shard",
+                        there.shard.to_string(),
+                        header.shard.to_string(),
+                    ));
                 }
             }
         }
@@ -79,14 +78,13 @@ impl Writer {
     /// The first image of this share that is not yet measured.
     pub fn next(&self) -> usize {
         let share = self.header.shard.range(self.header.images);
-        let reached = |next, images: &Range<usize>| {
+        let mut next = share.start;
+        for images in &self.done {
             if images.start <= next {
-                images.end.max(next)
-            } else {
-                next
+                next = next.max(images.end);
             }
-        };
-        self.done.iter().fold(share.start, reached).min(share.end)
+        }
+        next.min(share.end)
     }
 
     /// The images to measure next: so many at most, and none that a chunk holds already. Empty if
@@ -143,14 +141,14 @@ pub fn merge(shards: &[PathBuf], into: &Path) -> Result<Header, ProfileError> {
             None => merged = Some(header),
         }
         for images in Chunk::list(folder)? {
-            let overlap =
-                |(other, _): &&(Range<usize>, &Path)| images.start < other.end && other.start < images.end;
-            if let Some((_, other)) = chunks.iter().find(overlap) {
-                return Err(ProfileError::Overlap {
-                    folder: other.to_path_buf(),
-                    first: images.start,
-                    last: images.end - 1,
-                });
+            for (taken, owner) in &chunks {
+                if images.start < taken.end && taken.start < images.end {
+                    return Err(ProfileError::Overlap {
+                        folder: owner.to_path_buf(),
+                        first: images.start,
+                        last: images.end - 1,
+                    });
+                }
             }
             chunks.push((images, folder));
         }
@@ -180,8 +178,8 @@ pub fn merge(shards: &[PathBuf], into: &Path) -> Result<Header, ProfileError> {
     }
     let writer = Writer::open(into, header.clone(), false)?;
     for (images, folder) in &chunks {
-        let (from, to) = (Chunk::path(folder, images), Chunk::path(into, images));
-        copy(&from, &to).map_err(io_error(&to, "written"))?;
+        let to = Chunk::path(into, images);
+        copy(&Chunk::path(folder, images), &to).map_err(io_error(&to, "written"))?;
     }
     writer.finish()?;
     Ok(header)

@@ -62,12 +62,16 @@ const V1: Names = Names {
 impl Names {
     /// A group's limit less what it has; a cache of files makes room when somebody needs it.
     fn left(&self, group: &Path) -> Option<u64> {
-        let text = |name: &str| fs::read_to_string(group.join(name)).ok();
-        let number = |name: &str| text(name)?.trim().parse::<u64>().ok();
-        let cached = text("memory.stat").and_then(|stat| entry(&stat, self.cached));
-        let used = number(self.used)?.saturating_sub(cached.unwrap_or(0));
-        Some(number(self.limit)?.saturating_sub(used))
+        let stat = fs::read_to_string(group.join("memory.stat")).ok();
+        let cached = stat.and_then(|stat| entry(&stat, self.cached));
+        let used = number(&group.join(self.used))?.saturating_sub(cached.unwrap_or(0));
+        Some(number(&group.join(self.limit))?.saturating_sub(used))
     }
+}
+
+/// A file that holds a number, as the kernel writes them.
+fn number(file: &Path) -> Option<u64> {
+    fs::read_to_string(file).ok()?.trim().parse().ok()
 }
 
 /// A line such as `inactive_file 123`.

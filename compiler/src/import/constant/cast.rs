@@ -1,6 +1,8 @@
 //! Cast of a constant. Constants are held as f32, i64 and bool, so that a cast to any other type is
 //! worked out only where that type holds the very number.
 
+use std::ops::RangeInclusive;
+
 use tract_onnx::pb::NodeProto;
 use tract_onnx::pb::tensor_proto::DataType;
 use trefoil_ir::Tensor;
@@ -13,23 +15,32 @@ use crate::import::value::Constant;
 pub(super) fn cast(node: &NodeProto, data: &Constant) -> Result<Vec<Constant>, Refusal> {
     let to = node.attribute.iter().find(|a| a.name == "to").map(|a| a.i);
     let to = to.and_then(|to| DataType::try_from(i32::try_from(to).ok()?).ok());
-    let whole = |range: std::ops::RangeInclusive<i64>| ints(data, range).map(Constant::Int);
     let constant = match to {
         Some(DataType::Float | DataType::Double) => Some(Constant::Float(floats(data)?)),
         Some(DataType::Float16) => halves(data).map(Constant::Float),
-        Some(DataType::Int64) => whole(i64::MIN..=i64::MAX),
-        Some(DataType::Int32) => whole(i32::MIN.into()..=i32::MAX.into()),
-        Some(DataType::Int16) => whole(i16::MIN.into()..=i16::MAX.into()),
-        Some(DataType::Int8) => whole(i8::MIN.into()..=i8::MAX.into()),
-        Some(DataType::Uint8) => whole(0..=u8::MAX.into()),
-        Some(DataType::Uint16) => whole(0..=u16::MAX.into()),
-        Some(DataType::Uint32) => whole(0..=u32::MAX.into()),
         Some(DataType::Bool) => Some(Constant::Bool(bools(data)?)),
-        _ => return fold_error("it converts to a type that is not supported"),
+        to => match to.and_then(range) {
+            Some(range) => ints(data, range).map(Constant::Int),
+            None => return fold_error("it converts to a type that is not supported"),
+        },
     };
     match constant {
         Some(constant) => Ok(vec![constant]),
         None => fold_error("a number does not fit the type that it is converted to"),
+    }
+}
+
+/// The numbers that an integer type holds, of those that i64 does; none for other types.
+fn range(kind: DataType) -> Option<RangeInclusive<i64>> {
+    match kind {
+        DataType::Int64 => Some(i64::MIN..=i64::MAX),
+        DataType::Int32 => Some(i32::MIN.into()..=i32::MAX.into()),
+        DataType::Int16 => Some(i16::MIN.into()..=i16::MAX.into()),
+        DataType::Int8 => Some(i8::MIN.into()..=i8::MAX.into()),
+        DataType::Uint8 => Some(0..=u8::MAX.into()),
+        DataType::Uint16 => Some(0..=u16::MAX.into()),
+        DataType::Uint32 => Some(0..=u32::MAX.into()),
+        _ => None,
     }
 }
 
@@ -41,36 +52,41 @@ fn floats(data: &Constant) -> Result<Tensor, Refusal> {
     with(data, data.floats())
 }
 
-/// The numbers, if half precision holds them exactly: 11 binary digits, the last of which counts no
-/// less than 2^-24.
+/// The numbers, if half precision holds them exactly.
 fn halves(data: &Constant) -> Option<Tensor> {
-    let is_half = |v: &f32| {
-        let step = (v.abs().log2().floor() - 10.0).max(-24.0).exp2();
-        *v == 0.0 || (v.abs() <= 65504.0 && (v / step).fract() == 0.0)
-    };
     let values = data.floats();
-    if !values.iter().all(is_half) {
+    if !values.iter().all(|&value| is_half(value)) {
         return None;
     }
     tensor(data.dims().to_vec(), values).ok()
 }
 
+/// Whether half precision holds the number: 11 binary digits, the last of which counts no less than 2^-24.
+fn is_half(value: f32) -> bool {
+    let step = (value.abs().log2().floor() - 10.0).max(-24.0).exp2();
+    value == 0.0 || (value.abs() <= 65504.0 && (value / step).fract() == 0.0)
+}
+
 /// The numbers without what stands behind the point, if all are in range.
-fn ints(data: &Constant, range: std::ops::RangeInclusive<i64>) -> Option<Tensor<i64>> {
-    let whole = |v: &f32| {
-        // Every f32 below 2^63 in magnitude is an i64 once it is whole.
-        let is_held = v.abs() < 9.2e18;
-        is_held.then(|| v.trunc() as i64)
-    };
+fn ints(data: &Constant, range: RangeInclusive<i64>) -> Option<Tensor<i64>> {
     let values: Vec<i64> = match data {
         Constant::Int(tensor) => tensor.values().to_vec(),
-        Constant::Float(tensor) => tensor.values().iter().map(whole).collect::<Option<_>>()?,
+        Constant::Float(tensor) => tensor
+            .values()
+            .iter()
+            .map(|&v| truncated(v))
+            .collect::<Option<_>>()?,
         Constant::Bool(tensor) => tensor.values().iter().map(|&v| v.into()).collect(),
     };
     if !values.iter().all(|v| range.contains(v)) {
         return None;
     }
     tensor(data.dims().to_vec(), values).ok()
+}
+
+/// The number without what stands behind the point, if it is below 2^63 in magnitude: i64 holds it then.
+fn truncated(value: f32) -> Option<i64> {
+    (value.abs() < 9.2e18).then_some(value.trunc() as i64)
 }
 
 fn bools(data: &Constant) -> Result<Tensor<bool>, Refusal> {

@@ -51,19 +51,20 @@ pub(super) fn relu(site: &mut Site<'_>) -> Outcome {
 
 /// Clip: bounds as attributes before opset 11, as operands since.
 pub(super) fn clip(site: &mut Site<'_>) -> Outcome {
-    let attribute = |name, default: f32| match site.has(name) {
-        true => site.float(name, default),
-        false => Ok(default),
+    let bounds = Bounds {
+        low: stated_bound(site, 1, "min", f32::NEG_INFINITY)?,
+        high: stated_bound(site, 2, "max", f32::INFINITY)?,
     };
-    let low = match site.scalar(1)? {
-        Some(low) => low,
-        None => attribute("min", f32::NEG_INFINITY)?,
-    };
-    let high = match site.scalar(2)? {
-        Some(high) => high,
-        None => attribute("max", f32::INFINITY)?,
-    };
-    bound(site, 0, Bounds { low, high })
+    bound(site, 0, bounds)
+}
+
+/// Operand `at` or the attribute that came before it, or else `none`.
+fn stated_bound(site: &Site<'_>, at: usize, name: &'static str, none: f32) -> Result<f32, Refusal> {
+    match site.scalar(at)? {
+        Some(bound) => Ok(bound),
+        None if site.has(name) => site.float(name, none),
+        None => Ok(none),
+    }
 }
 
 /// Max of one value and constants.
@@ -146,12 +147,10 @@ fn cut(site: &mut Site<'_>, clipped: &Clipped) -> Result<NodeId, Refusal> {
         source,
         bounds: Bounds { low, high },
     } = *clipped;
-    // Exporters write an absent bound as the largest number of the type.
-    let bounded = |bound: f32| bound.abs() < f32::MAX;
     if low >= f32::MAX || high <= f32::MIN {
         return invalid("the bounds leave no finite number");
     }
-    match (bounded(low), bounded(high)) {
+    match (is_bound(low), is_bound(high)) {
         (false, false) => Ok(source),
         (true, false) if low == 0.0 => site.add(Relu, &[source]),
         (true, false) => clamp(site, source, low, None),
@@ -176,6 +175,11 @@ fn cut(site: &mut Site<'_>, clipped: &Clipped) -> Result<NodeId, Refusal> {
         }
         (true, true) => clamp(site, source, low, Some(high)),
     }
+}
+
+/// Whether a number bounds anything: exporters write an absent bound as the largest number of the type.
+fn is_bound(number: f32) -> bool {
+    number.abs() < f32::MAX
 }
 
 /// Channels of a value, for each of which a number is made.

@@ -95,7 +95,8 @@ pub(super) fn neg(site: &mut Site<'_>) -> Outcome {
 
 /// Sum of any number of values and constants.
 pub(super) fn sum(site: &mut Site<'_>) -> Outcome {
-    let (mut views, mut constants) = (Vec::new(), Vec::new());
+    let mut views = Vec::new();
+    let mut constants = Vec::new();
     for at in 0..site.operands.len() {
         match site.value(at)? {
             Value::Map(view) => views.push(view.clone()),
@@ -159,33 +160,35 @@ fn sum_of(site: &mut Site<'_>, a: &View, b: &View, part: Option<usize>) -> Resul
 /// The constant operand as numbers for the channels of the view.
 fn per_channel(site: &Site<'_>, view: &View, at: usize) -> Result<PerChannel, Refusal> {
     let tensor = site.weight(at)?;
-    let refuse = || {
-        unsupported(
-            format!(
-                "its constant of shape {} does not hold one number per channel of a value of shape {}",
-                shape_text(tensor.dims()),
-                shape_text(&view.dims)
-            ),
-            "use a single number, or one per channel in the shape [C, 1, 1]",
-        )
-    };
-    if !broadcasts(tensor.dims(), &view.dims) {
-        return refuse();
+    let has_channels = site.check_channels(view).is_ok();
+    if let Some(numbers) = numbers(&tensor, &view.dims, has_channels) {
+        return Ok(numbers);
     }
-    match tensor.values() {
-        [] => refuse(),
-        [first, rest @ ..] if rest.iter().all(|v| v == first) => Ok(PerChannel::One(*first)),
-        values => {
-            // From the right, all dimensions but that of the channels are one.
-            let channel_from_end = view.dims.len() - 1;
-            let dims = tensor.dims().iter().rev().enumerate();
-            let only_channels = dims.clone().all(|(i, &d)| d == 1 || i + 1 == channel_from_end);
-            if !only_channels || site.check_channels(view).is_err() {
-                return refuse();
-            }
-            Ok(PerChannel::Each(values.to_vec()))
-        }
+    unsupported(
+        format!(
+            "its constant of shape {} does not hold one number per channel of a value of shape {}",
+            shape_text(tensor.dims()),
+            shape_text(&view.dims)
+        ),
+        "use a single number, or one per channel in the shape [C, 1, 1]",
+    )
+}
+
+/// What a constant holds for a value of `dims`, if it does not enlarge it and holds one number for all
+/// elements, or one for each channel where dimension 1 are the channels.
+fn numbers(tensor: &Tensor, dims: &[usize], has_channels: bool) -> Option<PerChannel> {
+    if !broadcasts(tensor.dims(), dims) {
+        return None;
     }
+    let values = tensor.values();
+    let first = values.first()?;
+    if values.iter().all(|value| value == first) {
+        return Some(PerChannel::One(*first));
+    }
+    // From the right, all dimensions but that of the channels are one.
+    let mut from_right = tensor.dims().iter().rev().enumerate();
+    let only_channels = from_right.all(|(at, &dim)| dim == 1 || at + 2 == dims.len());
+    (has_channels && only_channels).then(|| PerChannel::Each(values.to_vec()))
 }
 
 /// Whether a constant can be combined with a value without enlarging it.

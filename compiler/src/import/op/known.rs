@@ -1,11 +1,11 @@
 //! Operators whose result is a constant whatever the image: Constant, ConstantOfShape, Shape, Size.
 
-use tract_onnx::pb::TensorProto;
+use tract_onnx::pb::{AttributeProto, TensorProto};
 use trefoil_ir::Tensor;
 
 use crate::import::error::{NodeError, Refusal, TensorError, invalid, unsupported};
 use crate::import::external::Folder;
-use crate::import::site::{Outcome, Site};
+use crate::import::site::{Outcome, Site, clamped};
 use crate::import::tensor::{load, tensor};
 use crate::import::value::{Constant, Value, volume};
 
@@ -14,8 +14,7 @@ const MAX_FILL: usize = 1 << 20;
 
 /// Constant, in any of its forms.
 pub(super) fn constant(site: &mut Site<'_>) -> Outcome {
-    let named = |name: &str| site.proto.attribute.iter().find(|a| a.name == name);
-    let constant = if let Some(attribute) = named("value") {
+    let constant = if let Some(attribute) = value_attribute(site) {
         let Some(proto) = &attribute.t else {
             return invalid("the attribute `value` holds no tensor");
         };
@@ -42,15 +41,14 @@ pub(super) fn constant_of_shape(site: &mut Site<'_>) -> Outcome {
     let Some(shape) = site.int_list(0)? else {
         return invalid("the shape is missing");
     };
-    let attribute = site.proto.attribute.iter().find(|a| a.name == "value");
-    let value = match attribute.and_then(|a| a.t.as_ref()) {
+    let value = match value_attribute(site).and_then(|attribute| attribute.t.as_ref()) {
         Some(proto) => read(site, proto)?,
         None => Constant::Float(single(0.0)?),
     };
     let dims: Option<Vec<usize>> = shape.iter().map(|&d| usize::try_from(d).ok()).collect();
     let dims = dims.filter(|d| d.len() <= 8 && volume(d).is_some_and(|n| n <= MAX_FILL));
     let Some(dims) = dims else {
-        return invalid("its shape is negative or beyond all measure");
+        return invalid("its shape is negative, or has more than 8 dimensions or 2^20 elements");
     };
     let filled = match &value {
         Constant::Float(t) => fill(dims, t).map(Constant::Float),
@@ -63,9 +61,9 @@ pub(super) fn constant_of_shape(site: &mut Site<'_>) -> Outcome {
 /// Shape, or a part of it.
 pub(super) fn shape(site: &mut Site<'_>) -> Outcome {
     let dims = dims(site)?;
-    let rank = dims.len() as i64;
-    let clamp = |at: i64| if at < 0 { at.saturating_add(rank) } else { at }.clamp(0, rank) as usize;
-    let (start, end) = (clamp(site.int("start", 0)?), clamp(site.int("end", rank)?));
+    let rank = dims.len();
+    let start = clamped(site.int("start", 0)?, rank);
+    let end = clamped(site.int("end", rank as i64)?, rank);
     let part = dims.get(start..end).unwrap_or(&[]);
     let part = part.iter().map(|&d| d as i64).collect();
     Ok(vec![Value::Constant(Constant::int_vector(part))])
@@ -75,6 +73,10 @@ pub(super) fn shape(site: &mut Site<'_>) -> Outcome {
 pub(super) fn size(site: &mut Site<'_>) -> Outcome {
     let count = volume(&dims(site)?).unwrap_or(0);
     Ok(vec![Value::Constant(Constant::Int(single(count as i64)?))])
+}
+
+fn value_attribute<'s>(site: &Site<'s>) -> Option<&'s AttributeProto> {
+    site.proto.attribute.iter().find(|a| a.name == "value")
 }
 
 fn dims(site: &Site<'_>) -> Result<Vec<usize>, Refusal> {

@@ -18,7 +18,8 @@ pub(super) fn gemm(site: &mut Site<'_>) -> Outcome {
         );
     }
     let input = vector(site)?;
-    let (alpha, beta) = (site.float("alpha", 1.0)?, site.float("beta", 1.0)?);
+    let alpha = site.float("alpha", 1.0)?;
+    let beta = site.float("beta", 1.0)?;
     let rows_are_outputs = site.flag("transB", false)?;
     let weight = scaled(&matrix(&site.weight(1)?, rows_are_outputs)?, alpha)?;
     let bias = if site.is_given(2) && beta != 0.0 {
@@ -53,7 +54,8 @@ pub(super) fn with_bias(
         bias: Some(bias.clone()),
     };
     // The layer without bias stays where it is: unless somebody else uses it, it is dead now.
-    let (origin, inputs) = (node.origin.clone(), site.graph.inputs(layer));
+    let origin = node.origin.clone();
+    let inputs = site.graph.inputs(layer);
     Ok(Some(site.graph.add(op, &inputs, origin)?))
 }
 

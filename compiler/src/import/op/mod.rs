@@ -24,6 +24,7 @@ use tract_onnx::pb::NodeProto;
 use super::constant::is_foldable;
 use super::error::{Refusal, unsupported};
 use super::site::{Outcome, Site};
+use super::structure::is_standard_domain;
 
 /// How an operator is imported.
 pub(super) struct Importer {
@@ -36,7 +37,7 @@ pub(super) struct Importer {
 
 /// The importer of a node's operator; `None` if the operator is supported on constants alone.
 pub(super) fn importer(node: &NodeProto) -> Result<Option<Importer>, Refusal> {
-    if !matches!(node.domain.as_str(), "" | "ai.onnx") {
+    if !is_standard_domain(&node.domain) {
         return unsupported(
             format!("the operator belongs to the domain \"{}\"", node.domain),
             "export the model with standard ONNX operators only, functions inlined",

@@ -42,7 +42,8 @@ pub(super) fn pad(site: &mut Site<'_>) -> Outcome {
     if pads.iter().any(|p| *p < 0) {
         return unsupported("it crops with a negative amount", "crop with a slice instead");
     }
-    let (mut before, mut after) = (vec![0; rank], vec![0; rank]);
+    let mut before = vec![0; rank];
+    let mut after = vec![0; rank];
     for (i, &axis) in along.iter().enumerate() {
         before[axis] = size(pads[i])?;
         after[axis] = size(pads[i + along.len()])?;
@@ -54,12 +55,19 @@ pub(super) fn pad(site: &mut Site<'_>) -> Outcome {
         2 => site.check_channels(&view)?,
         _ => site.check_image(&view)?,
     }
-    let three = |sizes: &[usize]| [1, 2, 3].map(|axis| sizes.get(axis).copied().unwrap_or(0));
     let op = Pad {
-        before: three(&before),
-        after: three(&after),
+        before: behind_the_batch(&before),
+        after: behind_the_batch(&after),
     };
     let node = site.add(op, &[view.node])?;
-    let padded = |axis: usize| view.dims[axis] + before[axis] + after[axis];
-    Ok(vec![Value::map(node, (0..rank).map(padded).collect())])
+    let mut dims = view.dims;
+    for axis in 0..rank {
+        dims[axis] += before[axis] + after[axis];
+    }
+    Ok(vec![Value::map(node, dims)])
+}
+
+/// The amounts of channels, rows and columns, of those of all axes; 0 where there is no such axis.
+fn behind_the_batch(amounts: &[usize]) -> [usize; 3] {
+    [1, 2, 3].map(|axis| amounts.get(axis).copied().unwrap_or(0))
 }

@@ -9,7 +9,7 @@ use crate::import::error::{Refusal, invalid, unsupported};
 use crate::import::site::{Outcome, Site, axes};
 use crate::import::value::{Value, View, shape_text};
 
-/// What is taken of the values.
+/// Which of the two reductions.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Of {
     Mean,
@@ -64,36 +64,38 @@ fn reduce(site: &mut Site<'_>, of: Of) -> Outcome {
     } else {
         axes(&list, rank)?
     };
-    let is_reduced = |axis: &usize| reduced.contains(axis);
-    // An axis of size one is the same before and after.
-    let matters = |axis: usize| is_reduced(&axis) && view.dims[axis] > 1;
     let node = match rank {
-        _ if is_reduced(&0) || matters(1) => return refuse(&view, &reduced),
+        _ if reduced.contains(&0) || shrinks(&view, &reduced, 1) => return refuse(&view, &reduced),
         4 => {
             site.image(0)?;
-            over(site, view.node, of, [matters(2), matters(3)])?
+            let axes = [2, 3].map(|axis| shrinks(&view, &reduced, axis));
+            over(site, view.node, of, axes)?
         }
-        3 if matters(2) => {
+        3 if shrinks(&view, &reduced, 2) => {
             site.check_channels(&view)?;
             over(site, view.node, of, [true, true])?
         }
         2 | 3 => view.node,
         _ => return refuse(&view, &reduced),
     };
-    let all = view.dims.iter().enumerate();
-    let dims = if keep {
-        all.map(|(axis, &d)| if is_reduced(&axis) { 1 } else { d })
-            .collect()
-    } else {
-        all.filter(|(axis, _)| !is_reduced(axis))
-            .map(|(_, &d)| d)
-            .collect()
-    };
+    let mut dims = Vec::with_capacity(rank);
+    for (axis, &dim) in view.dims.iter().enumerate() {
+        if !reduced.contains(&axis) {
+            dims.push(dim);
+        } else if keep {
+            dims.push(1);
+        }
+    }
     let view = View {
         node,
         dims: vec![view.dims[0], site.shape(node).len()],
     };
     view_as(site, view, dims)
+}
+
+/// Whether an axis is reduced that has more than one element: of one, its element is left anyway.
+fn shrinks(view: &View, reduced: &[usize], axis: usize) -> bool {
+    reduced.contains(&axis) && view.dims[axis] > 1
 }
 
 fn refuse<T>(view: &View, axes: &[usize]) -> Result<T, Refusal> {

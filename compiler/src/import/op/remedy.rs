@@ -27,8 +27,10 @@ pub(in crate::import) fn result_dims(node: &NodeProto, operands: &[Vec<usize>]) 
     match node.op_type.as_str() {
         "Transpose" => {
             let perm = &node.attribute.iter().find(|a| a.name == "perm")?.ints;
-            let dim = |&axis: &i64| first.get(usize::try_from(axis).ok()?).copied();
-            let dims: Vec<usize> = perm.iter().map(dim).collect::<Option<_>>()?;
+            let mut dims = Vec::with_capacity(perm.len());
+            for &axis in perm {
+                dims.push(*first.get(usize::try_from(axis).ok()?)?);
+            }
             (volume(&dims) == volume(first)).then_some(dims)
         }
         op if KEEPS_SHAPE.contains(&op) => operands.iter().max_by_key(|d| volume(d)).cloned(),

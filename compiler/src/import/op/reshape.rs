@@ -23,8 +23,11 @@ pub(super) fn flattened(site: &Site<'_>, dims: &[usize]) -> Result<Vec<usize>, R
         at if at == dims.len() as i64 => dims.len(),
         at => axis(at, dims.len())?,
     };
-    let side = |dims: &[usize]| volume(dims).unwrap_or(usize::MAX);
-    Ok(vec![side(&dims[..at]), side(&dims[at..])])
+    let (before, behind) = dims.split_at(at);
+    Ok(vec![
+        volume(before).unwrap_or(usize::MAX),
+        volume(behind).unwrap_or(usize::MAX),
+    ])
 }
 
 /// Reshape.
@@ -78,16 +81,26 @@ pub(super) fn unsqueezed(site: &Site<'_>, dims: &[usize]) -> Result<Vec<usize>, 
         return invalid("the axes are missing");
     };
     let rank = dims.len() + list.len();
-    if rank > 8 {
-        return invalid(format!("a value of rank {rank} is beyond all measure"));
-    }
+    check_rank(rank)?;
     let added = axes(&list, rank)?;
-    let mut old = dims.iter().copied();
-    let dim = |a: usize| match added.contains(&a) {
-        true => 1,
-        false => old.next().unwrap_or(1),
-    };
-    Ok((0..rank).map(dim).collect())
+    let mut old = dims.iter();
+    let mut unsqueezed = Vec::with_capacity(rank);
+    for axis in 0..rank {
+        let kept = if added.contains(&axis) { None } else { old.next() };
+        unsqueezed.push(kept.copied().unwrap_or(1));
+    }
+    Ok(unsqueezed)
+}
+
+/// Refuses more dimensions than any value of a network has.
+fn check_rank(rank: usize) -> Result<(), Refusal> {
+    const MOST: usize = 8;
+    if rank <= MOST {
+        return Ok(());
+    }
+    invalid(format!(
+        "a value of rank {rank} has more than the {MOST} dimensions that are supported"
+    ))
 }
 
 /// Transpose, if only axes of size one change places.
@@ -126,9 +139,7 @@ pub(in crate::import) fn resolve(
     wanted: &[i64],
     keeps_zero: bool,
 ) -> Result<Vec<usize>, Refusal> {
-    if wanted.len() > 8 {
-        return invalid(format!("a value of rank {} is beyond all measure", wanted.len()));
-    }
+    check_rank(wanted.len())?;
     let total = volume(dims).unwrap_or(0);
     let mut open = None;
     let mut resolved = Vec::with_capacity(wanted.len());

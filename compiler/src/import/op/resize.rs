@@ -14,6 +14,13 @@ struct Target {
     scales: [f32; 4],
 }
 
+impl Target {
+    /// Whether the scale along an axis is the quotient of the sizes.
+    fn is_exact(&self, view: &View, axis: usize) -> bool {
+        self.sizes[axis] as f32 / view.dims[axis] as f32 == self.scales[axis]
+    }
+}
+
 /// Upsample of opset 9, which counts from the corner.
 pub(super) fn upsample(site: &mut Site<'_>) -> Outcome {
     if site.opset > 9 {
@@ -104,19 +111,20 @@ fn finish(
 
 /// A resize to the size that the map has: runtimes copy it, whatever the scales say.
 fn same_size(view: View, op: &Resize) -> Outcome {
-    let is_copy = |axis: usize| {
-        let taps = op.taps(axis, op.size[axis]);
-        taps.iter()
-            .enumerate()
-            .all(|(at, taps)| taps.len() == 1 && taps[0].index == at)
-    };
-    if is_copy(0) && is_copy(1) {
+    if is_copy(op, 0) && is_copy(op, 1) {
         return Ok(vec![Value::Map(view)]);
     }
     unsupported(
         "its scales leave the map as large as it is and move its pixels all the same, which runtimes do not",
         "resize to another size, or with scales of 1",
     )
+}
+
+/// Whether every row (axis 0) or column (axis 1) of the result is the operand's of the same number.
+fn is_copy(op: &Resize, axis: usize) -> bool {
+    let taps = op.taps(axis, op.size[axis]);
+    let mut numbered = taps.iter().enumerate();
+    numbered.all(|(at, taps)| taps.len() == 1 && taps[0].index == at)
 }
 
 /// Forms that no exporter of ours writes and the graph does not know.
@@ -204,7 +212,7 @@ fn checked(size: f64) -> Result<usize, Refusal> {
     if (1.0..=MAX_ELEMENTS as f64).contains(&size) {
         return Ok(size as usize);
     }
-    invalid("its size is not positive or beyond all measure")
+    invalid("its size is not between 1 and 2^28")
 }
 
 fn mode(site: &Site<'_>) -> Result<ResizeMode, Refusal> {
@@ -230,14 +238,15 @@ fn refuse_mode<T>(mode: &str) -> Result<T, Refusal> {
 }
 
 fn coordinates(site: &Site<'_>, view: &View, target: &Target) -> Result<Coordinates, Refusal> {
-    let is_ratio = |axis: usize| target.sizes[axis] as f32 / view.dims[axis] as f32 == target.scales[axis];
     match site
         .string("coordinate_transformation_mode", "half_pixel")?
         .as_str()
     {
         "half_pixel" => Ok(Coordinates::HalfPixel),
         // The two differ only where the sizes are rounded.
-        "half_pixel_symmetric" if is_ratio(2) && is_ratio(3) => Ok(Coordinates::HalfPixel),
+        "half_pixel_symmetric" if target.is_exact(view, 2) && target.is_exact(view, 3) => {
+            Ok(Coordinates::HalfPixel)
+        }
         "pytorch_half_pixel" => Ok(Coordinates::PytorchHalfPixel),
         "align_corners" => Ok(Coordinates::AlignCorners),
         "asymmetric" => Ok(Coordinates::Asymmetric),

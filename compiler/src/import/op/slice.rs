@@ -6,13 +6,16 @@ use trefoil_ir::nn::op::Slice;
 
 use super::reshape::view_as;
 use crate::import::error::{Refusal, invalid, unsupported};
-use crate::import::site::{Outcome, Site, attribute_error, axes, axis, index, size};
+use crate::import::site::{Outcome, Site, attribute_error, axes, axis, clamped, index, size};
 use crate::import::value::{Value, View, shape_text};
 
 /// Slice: bounds are attributes before opset 10 and operands since.
 pub(super) fn slice(site: &mut Site<'_>) -> Outcome {
     let view = site.view(0)?;
-    let (Some(starts), Some(ends)) = (site.list("starts", 1)?, site.list("ends", 2)?) else {
+    let Some(starts) = site.list("starts", 1)? else {
+        return invalid("starts or ends are missing");
+    };
+    let Some(ends) = site.list("ends", 2)? else {
         return invalid("starts or ends are missing");
     };
     let along = match site.list("axes", 3)? {
@@ -39,7 +42,8 @@ pub(super) fn slice(site: &mut Site<'_>) -> Outcome {
 pub(super) fn split(site: &mut Site<'_>) -> Outcome {
     let view = site.view(0)?;
     let along = axis(site.int("axis", 0)?, view.dims.len())?;
-    let (dim, outputs) = (view.dims[along], site.proto.output.len());
+    let dim = view.dims[along];
+    let outputs = site.proto.output.len();
     let counted = site.has("num_outputs");
     if counted && site.int("num_outputs", 0)? != outputs as i64 {
         return attribute_error("num_outputs", "the number of results");
@@ -56,8 +60,9 @@ pub(super) fn split(site: &mut Site<'_>) -> Outcome {
             }
             // The last part may be smaller.
             let part = dim.div_ceil(outputs.max(1));
-            let end = |i: usize| (i * part).min(dim);
-            (0..outputs).map(|i| end(i + 1) - end(i)).collect()
+            (0..outputs)
+                .map(|i| dim.saturating_sub(i * part).min(part))
+                .collect()
         }
     };
     if sizes.len() != outputs || sizes.iter().sum::<usize>() != dim || sizes.contains(&0) {
@@ -156,9 +161,8 @@ fn resolve(start: i64, end: i64, step: i64, dim: usize) -> Result<Range, Refusal
             "only steps forward are supported: do not reverse values",
         );
     }
-    let signed = dim as i64;
-    let clamp = |at: i64| if at < 0 { at.saturating_add(signed) } else { at }.clamp(0, signed) as usize;
-    let (start, end) = (clamp(start), clamp(end));
+    let start = clamped(start, dim);
+    let end = clamped(end, dim);
     if end <= start {
         return invalid(format!("the slice of an axis of size {dim} is empty"));
     }

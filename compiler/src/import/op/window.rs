@@ -73,30 +73,33 @@ fn pads(site: &Site<'_>, window: &Window, map: [usize; 2]) -> Result<[usize; 4],
     if is_auto && explicit != [0; 4] {
         return invalid("both `pads` and `auto_pad` say how it is padded");
     }
-    let extent = window.extent();
-    if auto.starts_with("SAME") && extent != window.kernel {
+    if auto.starts_with("SAME") && window.extent() != window.kernel {
         return unsupported(
             "it is dilated and leaves its padding to the runtime (auto_pad), in which runtimes differ",
             "state the amounts in `pads`",
         );
     }
-    // The amount that gives ceil(map / stride) windows; the odd pixel goes below and right, or
-    // above and left.
-    let same = |lower: bool| {
-        let [(top, bottom), (left, right)] = [0, 1].map(|i| {
-            let windows = map[i].div_ceil(window.stride[i]);
-            let total = ((windows - 1) * window.stride[i] + extent[i]).saturating_sub(map[i]);
-            let (small, large) = (total / 2, total - total / 2);
-            if lower { (large, small) } else { (small, large) }
-        });
-        [top, left, bottom, right]
-    };
     Ok(match auto.as_str() {
-        "SAME_UPPER" => same(false),
-        "SAME_LOWER" => same(true),
+        "SAME_UPPER" => same_pads(window, map, false),
+        "SAME_LOWER" => same_pads(window, map, true),
         // NOTSET, or VALID, beside which none are stated.
         _ => explicit,
     })
+}
+
+/// The pads (top, left, bottom, right) that give ceil(map / stride) windows along each axis; the odd pixel
+/// goes below and right, or above and left if `lower`.
+fn same_pads(window: &Window, map: [usize; 2], lower: bool) -> [usize; 4] {
+    let extent = window.extent();
+    let mut pads = [0; 4];
+    for axis in 0..2 {
+        let windows = map[axis].div_ceil(window.stride[axis]);
+        let covered = (windows - 1) * window.stride[axis] + extent[axis];
+        let total = covered.saturating_sub(map[axis]);
+        pads[axis] = if lower { total.div_ceil(2) } else { total / 2 };
+        pads[axis + 2] = total - pads[axis];
+    }
+    pads
 }
 
 /// What `ceil_mode` adds at the bottom and right: a last window that does not fill the padded map
@@ -104,7 +107,8 @@ fn pads(site: &Site<'_>, window: &Window, map: [usize; 2]) -> Result<[usize; 4],
 fn overhang(window: &Window, map: [usize; 2]) -> [usize; 2] {
     let extent = window.extent();
     [0, 1].map(|i| {
-        let (stride, front) = (window.stride[i], window.pads[i]);
+        let stride = window.stride[i];
+        let front = window.pads[i];
         let padded = map[i] + front + window.pads[i + 2];
         let Some(room) = padded.checked_sub(extent[i]) else {
             return 0;

@@ -7,7 +7,8 @@
 use tract_onnx::pb::NodeProto;
 use trefoil_ir::{Patch, Patches, Shape};
 
-use super::reader::{Reader, describe, expect_int, expect_ints, expect_word, operand, optional};
+use super::error::{ClusterError, NodeFault};
+use super::reader::{Reader, described, expect_int, expect_ints, expect_word, operand, optional, word};
 
 /// What a Cast must convert to: ONNX's number of float32.
 const FLOAT: i64 = 1;
@@ -50,7 +51,7 @@ impl Sign {
 }
 
 /// Reads the cluster that ends with this node.
-pub(super) fn read(reader: &mut Reader<'_>, end: &NodeProto) -> Result<Cluster, String> {
+pub(super) fn read(reader: &mut Reader<'_>, end: &NodeProto) -> Result<Cluster, ClusterError> {
     expect_int(end, "axis", 0, 1)?;
     let order = reader.ints(operand(end, 1)?)?;
     let concat = reader.node_of(operand(end, 0)?, "Concat")?;
@@ -70,14 +71,14 @@ pub(super) fn read(reader: &mut Reader<'_>, end: &NodeProto) -> Result<Cluster, 
             cluster.source = source.to_owned();
         }
         if cluster.source != source {
-            return Err(format!(
-                "its classes gate both \"{}\" and \"{source}\"",
-                cluster.source
-            ));
+            return Err(ClusterError::Sources {
+                first: cluster.source,
+                other: source.to_owned(),
+            });
         }
         joined += class.channels.len();
         if joined > order.len() {
-            return Err("its classes have more channels than it puts in order".to_owned());
+            return Err(ClusterError::TooManyChannels);
         }
         cluster.classes.push(class);
     }
@@ -86,20 +87,26 @@ pub(super) fn read(reader: &mut Reader<'_>, end: &NodeProto) -> Result<Cluster, 
 }
 
 /// Channel `c` must be what stands at `order[c]` of the joined classes.
-fn check_order(classes: &[Class], order: &[i64]) -> Result<(), String> {
-    let joined: Vec<i64> = classes.iter().flat_map(|c| &c.channels).copied().collect();
-    let at = |position: i64| joined.get(usize::try_from(position).ok()?).copied();
-    let is_inverse = (0..)
-        .zip(order)
-        .all(|(channel, &position)| at(position) == Some(channel));
-    match joined.len() == order.len() && is_inverse {
-        true => Ok(()),
-        false => Err("its channels are not put back where they were".to_owned()),
+fn check_order(classes: &[Class], order: &[i64]) -> Result<(), ClusterError> {
+    let joined: Vec<i64> = classes
+        .iter()
+        .flat_map(|class| &class.channels)
+        .copied()
+        .collect();
+    if joined.len() != order.len() {
+        return Err(ClusterError::Order);
     }
+    for (channel, &position) in (0..).zip(order) {
+        let found = usize::try_from(position).ok().and_then(|at| joined.get(at));
+        if found != Some(&channel) {
+            return Err(ClusterError::Order);
+        }
+    }
+    Ok(())
 }
 
 /// A class by its result: the gathered channels' name, and what becomes of them.
-fn class<'a>(reader: &mut Reader<'a>, result: &str) -> Result<(&'a str, Class), String> {
+fn class<'a>(reader: &mut Reader<'a>, result: &str) -> Result<(&'a str, Class), ClusterError> {
     let node = reader.node(result)?;
     let (x, lower, upper) = match node.op_type.as_str() {
         "Identity" => (operand(node, 0)?, Sign::of(Patch::Identity), None),
@@ -113,7 +120,7 @@ fn class<'a>(reader: &mut Reader<'a>, result: &str) -> Result<(&'a str, Class), 
             (x, lower, None)
         }
         "Sub" => difference(reader, node)?,
-        _ => return Err(format!("{} is no part of a Block-ReLU", describe(node))),
+        _ => return Err(NodeFault::NoGate.of(node)),
     };
     let gather = reader.node_of(x, "Gather")?;
     expect_int(gather, "axis", 0, 1)?;
@@ -126,17 +133,17 @@ fn class<'a>(reader: &mut Reader<'a>, result: &str) -> Result<(&'a str, Class), 
 }
 
 /// Limit of a clip from 0.
-fn clip_limit(reader: &mut Reader<'_>, node: &NodeProto) -> Result<f32, String> {
+fn clip_limit(reader: &mut Reader<'_>, node: &NodeProto) -> Result<f32, ClusterError> {
     if reader.scalar(operand(node, 1)?)? != 0.0 {
-        return Err(format!("{} does not clip from 0", describe(node)));
+        return Err(NodeFault::ClipFrom.of(node));
     }
     reader.scalar(operand(node, 2)?)
 }
 
-/// The parts of `b0 x - b1 (x - high)`.
+/// Name of x, sign b0, limit and sign b1 of `b0 x - b1 (x - limit)`.
 type Difference<'a> = (&'a str, Sign, Option<(f32, Sign)>);
 
-fn difference<'a>(reader: &mut Reader<'a>, node: &'a NodeProto) -> Result<Difference<'a>, String> {
+fn difference<'a>(reader: &mut Reader<'a>, node: &'a NodeProto) -> Result<Difference<'a>, ClusterError> {
     let kept = operand(node, 0)?;
     let (x, lower) = match reader.node(kept)? {
         product if product.op_type == "Mul" => gated(reader, product)?,
@@ -145,35 +152,37 @@ fn difference<'a>(reader: &mut Reader<'a>, node: &'a NodeProto) -> Result<Differ
     let (over, upper) = gated(reader, reader.node_of(operand(node, 1)?, "Mul")?)?;
     let over = reader.node_of(over, "Sub")?;
     if operand(over, 0)? != x {
-        return Err(format!(
-            "{} compares another value with the limit",
-            describe(over)
-        ));
+        return Err(NodeFault::OtherCompared.of(over));
     }
     let high = reader.scalar(operand(over, 1)?)?;
     Ok((x, lower, Some((high, upper))))
 }
 
 /// A value times the mask of its own sign, in either order.
-fn gated<'a>(reader: &mut Reader<'a>, product: &'a NodeProto) -> Result<(&'a str, Sign), String> {
-    let (a, b) = (operand(product, 0)?, operand(product, 1)?);
-    let is_mask = |name: &str| {
-        let node = reader.node(name);
-        node.is_ok_and(|n| matches!(n.op_type.as_str(), "Cast" | "Resize" | "Slice"))
-    };
-    let (value, mask) = if is_mask(a) { (b, a) } else { (a, b) };
-    let (gate, sign) = self::mask(reader, mask)?;
-    match gate == value {
-        true => Ok((value, sign)),
-        false => Err(format!(
-            "{} multiplies \"{value}\" with the sign of \"{gate}\"",
-            describe(product)
-        )),
+fn gated<'a>(reader: &mut Reader<'a>, product: &'a NodeProto) -> Result<(&'a str, Sign), ClusterError> {
+    let mut value = operand(product, 0)?;
+    let mut mask = operand(product, 1)?;
+    if is_mask(reader, value) {
+        std::mem::swap(&mut value, &mut mask);
     }
+    let (gate, sign) = self::mask(reader, mask)?;
+    if gate == value {
+        return Ok((value, sign));
+    }
+    Err(ClusterError::Sign {
+        node: described(product),
+        value: value.to_owned(),
+        gate: gate.to_owned(),
+    })
+}
+
+fn is_mask(reader: &Reader<'_>, value: &str) -> bool {
+    let node = reader.node(value);
+    node.is_ok_and(|node| matches!(node.op_type.as_str(), "Cast" | "Resize" | "Slice"))
 }
 
 /// A mask: the value whose sign it is, and over which patches.
-fn mask<'a>(reader: &mut Reader<'a>, mask: &'a str) -> Result<(&'a str, Sign), String> {
+fn mask<'a>(reader: &mut Reader<'a>, mask: &'a str) -> Result<(&'a str, Sign), ClusterError> {
     let mut node = reader.node(mask)?;
     let mut cut = None;
     if node.op_type == "Slice" {
@@ -186,17 +195,17 @@ fn mask<'a>(reader: &mut Reader<'a>, mask: &'a str) -> Result<(&'a str, Sign), S
         node = reader.node(operand(node, 0)?)?;
     }
     if node.op_type != "Cast" {
-        return Err(format!("{} is no part of a mask", describe(node)));
+        return Err(NodeFault::NoMask.of(node));
     }
     expect_int(node, "to", 0, FLOAT)?;
     let greater = reader.node_of(operand(node, 0)?, "Greater")?;
     if reader.scalar(operand(greater, 1)?)? != 0.0 {
-        return Err(format!("{} does not compare with 0", describe(greater)));
+        return Err(NodeFault::Threshold.of(greater));
     }
     let compared = operand(greater, 0)?;
     match patch {
         None if cut.is_none() => Ok((compared, Sign::of(Patch::PIXEL))),
-        None => Err(format!("{} cuts a mask that was not enlarged", describe(node))),
+        None => Err(NodeFault::CutOfPixels.of(node)),
         Some([h, w]) => {
             let (value, pad) = averaged(reader, compared, [h, w])?;
             let patch = Patch::Block { h, w };
@@ -210,7 +219,7 @@ fn averaged<'a>(
     reader: &mut Reader<'a>,
     mean: &str,
     [h, w]: [u16; 2],
-) -> Result<(&'a str, [i64; 2]), String> {
+) -> Result<(&'a str, [i64; 2]), ClusterError> {
     let pool = reader.node_of(mean, "AveragePool")?;
     let patch = [h, w].map(i64::from);
     expect_ints(pool, "kernel_shape", false, &patch)?;
@@ -218,12 +227,8 @@ fn averaged<'a>(
     expect_ints(pool, "pads", true, &[0; 4])?;
     expect_ints(pool, "dilations", true, &[1; 2])?;
     expect_int(pool, "ceil_mode", 0, 0)?;
-    let auto = ["NOTSET", "VALID", ""];
-    if !auto
-        .iter()
-        .any(|word| expect_word(pool, "auto_pad", "NOTSET", word).is_ok())
-    {
-        return Err(format!("{} pads by itself", describe(pool)));
+    if !matches!(word(pool, "auto_pad", "NOTSET"), b"NOTSET" | b"VALID" | b"") {
+        return Err(NodeFault::AutoPad.of(pool));
     }
     let value = operand(pool, 0)?;
     match reader.node(value) {
@@ -233,51 +238,42 @@ fn averaged<'a>(
 }
 
 /// Rows and columns that a Pad puts below and to the right, and nowhere else.
-fn zeros_by(reader: &mut Reader<'_>, node: &NodeProto) -> Result<[i64; 2], String> {
+fn zeros_by(reader: &mut Reader<'_>, node: &NodeProto) -> Result<[i64; 2], ClusterError> {
     expect_word(node, "mode", "constant", "constant")?;
     if let Some(fill) = optional(node, 2)
         && reader.scalar(fill)? != 0.0
     {
-        return Err(format!("{} does not pad with zeros", describe(node)));
+        return Err(NodeFault::PadValue.of(node));
     }
     match (optional(node, 3), &reader.ints(operand(node, 1)?)?[..]) {
         (None, &[0, 0, 0, 0, 0, 0, below, right]) => Ok([below, right]),
-        _ => Err(format!(
-            "{} pads other sides than below and right",
-            describe(node)
-        )),
+        _ => Err(NodeFault::PadSides.of(node)),
     }
 }
 
 /// The factors by which a Resize repeats rows and columns.
-fn spread_by(reader: &mut Reader<'_>, node: &NodeProto) -> Result<[u16; 2], String> {
+fn spread_by(reader: &mut Reader<'_>, node: &NodeProto) -> Result<[u16; 2], ClusterError> {
     expect_word(node, "mode", "nearest", "nearest")?;
     expect_word(node, "coordinate_transformation_mode", "half_pixel", "asymmetric")?;
     expect_word(node, "nearest_mode", "round_prefer_floor", "floor")?;
-    let refuse = || {
-        Err(format!(
-            "{} does not repeat whole rows and columns",
-            describe(node)
-        ))
-    };
     if node.attribute.iter().any(|a| a.name == "axes") || optional(node, 3).is_some() {
-        return refuse();
+        return Err(NodeFault::Spread.of(node));
     }
     match reader.floats(operand(node, 2)?)?[..] {
-        [1.0, 1.0, h, w]
-            if [h, w]
-                .iter()
-                .all(|s| s.fract() == 0.0 && (1.0..65536.0).contains(s)) =>
-        {
-            Ok([h as u16, w as u16])
-        }
-        _ => refuse(),
+        [1.0, 1.0, h, w] if is_size(h) && is_size(w) => Ok([h as u16, w as u16]),
+        _ => Err(NodeFault::Spread.of(node)),
     }
 }
 
+/// Whether a factor is one by which patches of u16 can be spread.
+fn is_size(factor: f32) -> bool {
+    factor.fract() == 0.0 && (1.0..65536.0).contains(&factor)
+}
+
 /// Rows and columns that a Slice keeps, from the first on.
-fn kept_by(reader: &mut Reader<'_>, node: &NodeProto) -> Result<[i64; 2], String> {
-    let [starts, ends] = [reader.ints(operand(node, 1)?)?, reader.ints(operand(node, 2)?)?];
+fn kept_by(reader: &mut Reader<'_>, node: &NodeProto) -> Result<[i64; 2], ClusterError> {
+    let starts = reader.ints(operand(node, 1)?)?;
+    let ends = reader.ints(operand(node, 2)?)?;
     let axes = match optional(node, 3) {
         Some(axes) => reader.ints(axes)?,
         None => (0..starts.len() as i64).collect(),
@@ -286,16 +282,15 @@ fn kept_by(reader: &mut Reader<'_>, node: &NodeProto) -> Result<[i64; 2], String
         Some(steps) => reader.ints(steps)?,
         None => vec![1; starts.len()],
     };
-    let refuse = || Err(format!("{} does not cut rows and columns", describe(node)));
     let alike = [starts.len(), ends.len(), steps.len()] == [axes.len(); 3];
     if !alike || starts.iter().any(|s| *s != 0) || steps.iter().any(|s| *s != 1) {
-        return refuse();
+        return Err(NodeFault::Cut.of(node));
     }
     let mut kept = [i64::MAX; 2];
     for (axis, end) in axes.into_iter().zip(ends) {
         match axis {
             2 | 3 if end > 0 => kept[axis as usize - 2] = end,
-            _ => return refuse(),
+            _ => return Err(NodeFault::Cut.of(node)),
         }
     }
     Ok(kept)
@@ -304,23 +299,18 @@ fn kept_by(reader: &mut Reader<'_>, node: &NodeProto) -> Result<[i64; 2], String
 impl Cluster {
     /// Settles whether the gate is a clip, and its limit: what its nodes say or, where no channel
     /// has an upper sign, what is stated.
-    pub(super) fn settle_limit(&mut self, stated: Option<f32>, is_clip: bool) -> Result<(), String> {
+    pub(super) fn settle_limit(&mut self, stated: Option<f32>, is_clip: bool) -> Result<(), ClusterError> {
         let mut limits = self.classes.iter().filter_map(|c| c.upper).map(|(high, _)| high);
         let read = limits.next();
         if limits.any(|high| Some(high) != read)
             || (read.is_some() && stated.is_some_and(|s| Some(s) != read))
         {
-            return Err("its channels have different upper limits".to_owned());
+            return Err(ClusterError::Limits);
         }
         self.high = read.or(stated);
         match self.high {
-            Some(high) if !(high > 0.0 && high < f32::MAX) => {
-                Err(format!("its upper limit {high} is no positive number"))
-            }
-            None if is_clip => Err(format!(
-                "it is a clip without upper signs, and the metadata `{}` do not state its limit",
-                super::LIMITS_KEY
-            )),
+            Some(high) if !(high > 0.0 && high < f32::MAX) => Err(ClusterError::Limit(high)),
+            None if is_clip => Err(ClusterError::NoLimit),
             _ => Ok(()),
         }
     }
@@ -330,9 +320,12 @@ impl Cluster {
         &self,
         map: Shape,
         (lower, upper): &(Patches, Option<Patches>),
-    ) -> Result<(), String> {
+    ) -> Result<(), ClusterError> {
         if map.c != self.channels {
-            return Err(format!("it gates {} channels of {}", self.channels, map.c));
+            return Err(ClusterError::Channels {
+                given: self.channels,
+                map: map.c,
+            });
         }
         let none = Sign::of(Patch::Identity);
         for class in &self.classes {
@@ -352,17 +345,19 @@ impl Cluster {
     }
 }
 
-fn check_patch(channel: usize, computed: Patch, stated: Patch) -> Result<(), String> {
+fn check_patch(channel: usize, computed: Patch, stated: Patch) -> Result<(), ClusterError> {
     if computed == stated {
         return Ok(());
     }
-    Err(format!(
-        "channel {channel} has patches of {computed}, and the assignment says {stated}"
-    ))
+    Err(ClusterError::Patch {
+        channel,
+        computed,
+        stated,
+    })
 }
 
 /// Zeros must complete the last patches of the map, and the mask be cut back to it.
-fn check_frame(sign: &Sign, map: Shape) -> Result<(), String> {
+fn check_frame(sign: &Sign, map: Shape) -> Result<(), ClusterError> {
     let Patch::Block { h, w } = sign.patch else {
         return Ok(());
     };
@@ -370,10 +365,10 @@ fn check_frame(sign: &Sign, map: Shape) -> Result<(), String> {
         let whole = size.next_multiple_of(patch.into());
         let kept = sign.cut.map_or(i64::MAX, |cut| cut[axis]).min(whole as i64);
         if sign.pad[axis] != (whole - size) as i64 || kept != size as i64 {
-            return Err(format!(
-                "patches of {} on a map of {}x{} are not padded or cut as they must be",
-                sign.patch, map.h, map.w
-            ));
+            return Err(ClusterError::Frame {
+                patch: sign.patch,
+                map,
+            });
         }
     }
     Ok(())

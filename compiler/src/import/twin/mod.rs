@@ -27,7 +27,7 @@ use cluster::Cluster;
 use reader::Reader;
 use trefoil_ir::nn::Gate;
 
-pub use error::TwinError;
+pub use error::{ClusterError, NodeFault, TwinError};
 
 /// Assignments of the largest networks have some hundred kilobytes.
 const MAX_METADATA: usize = 1 << 24;
@@ -55,15 +55,12 @@ pub(super) fn collapse(
     let mut found = Vec::new();
     let mut reader = Reader::new(graph, folder);
     for (name, node) in ends(graph, &assignment, &reader)? {
-        let mismatch = |reason| TwinError::Mismatch {
-            name: name.to_owned(),
-            reason,
-        };
-        let mut cluster = cluster::read(&mut reader, &graph.node[node]).map_err(mismatch)?;
         let is_clip = matches!(assignment.get(name), Some(LayerChoice::Signs { .. }));
-        cluster
-            .settle_limit(limits.get(name).copied(), is_clip)
-            .map_err(mismatch)?;
+        let cluster = cluster::read(&mut reader, &graph.node[node]).and_then(|mut cluster| {
+            cluster.settle_limit(limits.get(name).copied(), is_clip)?;
+            Ok(cluster)
+        });
+        let cluster = cluster.map_err(|reason| mismatch(name, reason))?;
         found.push((name.to_owned(), node, cluster));
     }
     let mut clusters = BTreeMap::new();
@@ -73,6 +70,13 @@ pub(super) fn collapse(
         clusters.insert(name, cluster);
     }
     Ok(Some(Twin { assignment, clusters }))
+}
+
+fn mismatch(name: &str, reason: ClusterError) -> TwinError {
+    TwinError::Mismatch {
+        name: name.to_owned(),
+        reason,
+    }
 }
 
 fn entry<'m>(
@@ -152,12 +156,6 @@ fn is_gate(node: &NodeProto) -> bool {
 /// The plain gate of a cluster.
 fn plain(name: &str, cluster: &Cluster, output: Vec<String>) -> NodeProto {
     // The importer reads bounds as attributes whatever the opset.
-    let bound = |name: &str, f: f32| AttributeProto {
-        name: name.to_owned(),
-        r#type: AttributeType::Float as i32,
-        f,
-        ..AttributeProto::default()
-    };
     let (op, attribute) = match cluster.high {
         None => ("Relu", vec![]),
         Some(high) => ("Clip", vec![bound("min", 0.0), bound("max", high)]),
@@ -169,6 +167,15 @@ fn plain(name: &str, cluster: &Cluster, output: Vec<String>) -> NodeProto {
         output,
         attribute,
         ..NodeProto::default()
+    }
+}
+
+fn bound(name: &str, value: f32) -> AttributeProto {
+    AttributeProto {
+        name: name.to_owned(),
+        r#type: AttributeType::Float as i32,
+        f: value,
+        ..AttributeProto::default()
     }
 }
 
@@ -203,19 +210,16 @@ impl Twin {
                 Some(cluster) => cluster.check(gates[name.as_str()], patches),
                 None => check_plain(patches),
             };
-            checked.map_err(|reason| TwinError::Mismatch {
-                name: name.clone(),
-                reason,
-            })?;
+            checked.map_err(|reason| mismatch(name, reason))?;
         }
         Ok(live)
     }
 }
 
 /// A gate without a cluster computes a sign per pixel.
-fn check_plain((lower, upper): &(Patches, Option<Patches>)) -> Result<(), String> {
+fn check_plain((lower, upper): &(Patches, Option<Patches>)) -> Result<(), ClusterError> {
     match lower.iter().chain(upper.iter().flatten()).all(|p| p.is_pixel()) {
         true => Ok(()),
-        false => Err("the node is an ordinary gate, and the assignment gives it patches".to_owned()),
+        false => Err(ClusterError::PlainGate),
     }
 }

@@ -1,11 +1,13 @@
 //! Looking things up in an ONNX graph that has not been checked: who computes a value, what a
-//! constant holds, what an attribute says. Whatever does not fit is a phrase for an error.
+//! constant holds, what an attribute says.
 
 use std::collections::HashMap;
 
-use tract_onnx::pb::{GraphProto, NodeProto, TensorProto};
+use tract_onnx::pb::{AttributeProto, GraphProto, NodeProto, TensorProto};
 
+use super::error::ClusterError;
 use crate::import::external::Folder;
+use crate::import::structure::is_standard_domain;
 use crate::import::tensor::load;
 use crate::import::value::Constant;
 
@@ -24,18 +26,18 @@ impl<'a> Reader<'a> {
     /// A reader of this graph.
     pub(super) fn new(graph: &'a GraphProto, folder: &'a Folder) -> Self {
         let mut nodes = HashMap::new();
-        let mut constants: HashMap<_, _> = graph.initializer.iter().map(|t| (t.name.as_str(), t)).collect();
+        let mut constants = HashMap::new();
+        for tensor in &graph.initializer {
+            constants.insert(tensor.name.as_str(), tensor);
+        }
         for node in &graph.node {
             for output in node.output.iter().filter(|o| !o.is_empty()) {
                 // A value that is defined twice is an error of the graph, found later.
                 nodes.entry(output.as_str()).or_insert(node);
             }
-            let value = node.attribute.iter().find(|a| a.name == "value");
-            if let ("Constant", Some(tensor), [output]) = (
-                node.op_type.as_str(),
-                value.and_then(|a| a.t.as_ref()),
-                &node.output[..],
-            ) {
+            if let [output] = &node.output[..]
+                && let Some(tensor) = value_of_constant(node)
+            {
                 constants.entry(output).or_insert(tensor);
             }
         }
@@ -49,87 +51,112 @@ impl<'a> Reader<'a> {
 
     /// Whether a node puts channels in order that a Concat joins.
     pub(super) fn is_cluster_end(&self, node: &NodeProto) -> bool {
-        let joined = || node.input.first().and_then(|i| self.nodes.get(i.as_str()));
-        is_standard(node, "Gather") && joined().is_some_and(|n| is_standard(n, "Concat"))
+        if !is_standard(node, "Gather") {
+            return false;
+        }
+        let joined = node
+            .input
+            .first()
+            .and_then(|input| self.nodes.get(input.as_str()));
+        joined.is_some_and(|joined| is_standard(joined, "Concat"))
     }
 
     /// The node that computes a value, if it is of the standard operators.
-    pub(super) fn node(&self, value: &str) -> Result<&'a NodeProto, String> {
+    pub(super) fn node(&self, value: &str) -> Result<&'a NodeProto, ClusterError> {
         match self.nodes.get(value) {
-            Some(node) if is_own_domain(node) => Ok(node),
-            Some(node) => Err(format!(
-                "\"{value}\" comes from an operator of the domain \"{}\"",
-                node.domain
-            )),
-            None => Err(format!("no node computes \"{value}\"")),
+            Some(node) if is_standard_domain(&node.domain) => Ok(node),
+            Some(node) => Err(ClusterError::Domain {
+                value: value.to_owned(),
+                domain: node.domain.clone(),
+            }),
+            None => Err(ClusterError::NoNode(value.to_owned())),
         }
     }
 
     /// The node of this operator that computes a value.
-    pub(super) fn node_of(&self, value: &str, op: &str) -> Result<&'a NodeProto, String> {
+    pub(super) fn node_of(&self, value: &str, op: &'static str) -> Result<&'a NodeProto, ClusterError> {
         let node = self.node(value)?;
         if node.op_type == op {
             return Ok(node);
         }
-        Err(format!(
-            "\"{value}\" comes from {}, and {op} is expected",
-            node.op_type
-        ))
+        Err(ClusterError::Operator {
+            value: value.to_owned(),
+            found: node.op_type.clone(),
+            expected: op,
+        })
     }
 
-    fn constant(&mut self, value: &str) -> Result<Constant, String> {
-        let fail = |reason: String| format!("the constant \"{value}\" {reason}");
-        let proto = self.constants.get(value);
-        let proto = proto.ok_or_else(|| fail("is not there".to_owned()))?;
-        let constant = load(proto, self.folder).map_err(|e| fail(format!("cannot be used: {e}")))?;
+    fn constant(&mut self, name: &str) -> Result<Constant, ClusterError> {
+        let Some(proto) = self.constants.get(name) else {
+            return Err(ClusterError::NoConstant(name.to_owned()));
+        };
+        let constant = load(proto, self.folder).map_err(|reason| ClusterError::Constant {
+            name: name.to_owned(),
+            reason,
+        })?;
         match self.left.checked_sub(constant.len()) {
             Some(left) => self.left = left,
-            None => return Err("its constants are beyond all measure".to_owned()),
+            None => return Err(ClusterError::TooManyNumbers),
         }
         Ok(constant)
     }
 
     /// A constant vector of integers.
-    pub(super) fn ints(&mut self, value: &str) -> Result<Vec<i64>, String> {
-        match self.constant(value)? {
+    pub(super) fn ints(&mut self, name: &str) -> Result<Vec<i64>, ClusterError> {
+        match self.constant(name)? {
             Constant::Int(tensor) if tensor.dims().len() == 1 => Ok(tensor.values().to_vec()),
-            _ => Err(format!("the constant \"{value}\" is no list of integers")),
+            _ => Err(wrong_kind(name, "list of integers")),
         }
     }
 
     /// A constant vector of numbers.
-    pub(super) fn floats(&mut self, value: &str) -> Result<Vec<f32>, String> {
-        match self.constant(value)? {
+    pub(super) fn floats(&mut self, name: &str) -> Result<Vec<f32>, ClusterError> {
+        match self.constant(name)? {
             Constant::Float(tensor) if tensor.dims().len() == 1 => Ok(tensor.values().to_vec()),
-            _ => Err(format!("the constant \"{value}\" is no list of numbers")),
+            _ => Err(wrong_kind(name, "list of numbers")),
         }
     }
 
     /// A constant single number.
-    pub(super) fn scalar(&mut self, value: &str) -> Result<f32, String> {
-        match self.constant(value)? {
+    pub(super) fn scalar(&mut self, name: &str) -> Result<f32, ClusterError> {
+        match self.constant(name)? {
             Constant::Float(tensor) if tensor.dims().len() <= 4 && tensor.len() == 1 => {
                 Ok(tensor.values()[0])
             }
-            _ => Err(format!("the constant \"{value}\" is no single number")),
+            _ => Err(wrong_kind(name, "single number")),
         }
     }
 }
 
-fn is_own_domain(node: &NodeProto) -> bool {
-    matches!(node.domain.as_str(), "" | "ai.onnx")
+fn wrong_kind(name: &str, expected: &'static str) -> ClusterError {
+    ClusterError::ConstantKind {
+        name: name.to_owned(),
+        expected,
+    }
+}
+
+/// The tensor that a Constant holds.
+fn value_of_constant(node: &NodeProto) -> Option<&TensorProto> {
+    if node.op_type != "Constant" {
+        return None;
+    }
+    attribute(node, "value")?.t.as_ref()
 }
 
 fn is_standard(node: &NodeProto, op: &str) -> bool {
-    node.op_type == op && is_own_domain(node)
+    node.op_type == op && is_standard_domain(&node.domain)
+}
+
+fn attribute<'n>(node: &'n NodeProto, name: &str) -> Option<&'n AttributeProto> {
+    node.attribute.iter().find(|attribute| attribute.name == name)
 }
 
 /// An operand's name.
-pub(super) fn operand(node: &NodeProto, at: usize) -> Result<&str, String> {
-    match optional(node, at) {
-        Some(name) => Ok(name),
-        None => Err(format!("operand {at} of {} is missing", describe(node))),
-    }
+pub(super) fn operand(node: &NodeProto, at: usize) -> Result<&str, ClusterError> {
+    optional(node, at).ok_or_else(|| ClusterError::MissingOperand {
+        at,
+        node: described(node),
+    })
 }
 
 /// An operand's name, if it is given.
@@ -141,44 +168,54 @@ pub(super) fn optional(node: &NodeProto, at: usize) -> Option<&str> {
 }
 
 /// An attribute that must be one integer.
-pub(super) fn expect_int(node: &NodeProto, name: &str, default: i64, expected: i64) -> Result<(), String> {
-    let given = node.attribute.iter().find(|a| a.name == name);
-    expect(node, name, given.map_or(default, |a| a.i) == expected)
+pub(super) fn expect_int(
+    node: &NodeProto,
+    name: &'static str,
+    default: i64,
+    expected: i64,
+) -> Result<(), ClusterError> {
+    let given = attribute(node, name).map_or(default, |given| given.i);
+    expect(node, name, given == expected)
 }
 
 /// An attribute that must be one word.
-pub(super) fn expect_word(node: &NodeProto, name: &str, default: &str, expected: &str) -> Result<(), String> {
-    let given = node.attribute.iter().find(|a| a.name == name);
-    expect(
-        node,
-        name,
-        given.map_or(default.as_bytes(), |a| &a.s) == expected.as_bytes(),
-    )
+pub(super) fn expect_word(
+    node: &NodeProto,
+    name: &'static str,
+    default: &str,
+    expected: &str,
+) -> Result<(), ClusterError> {
+    expect(node, name, word(node, name, default) == expected.as_bytes())
+}
+
+/// An attribute that is a word, which nobody has checked to be UTF-8.
+pub(super) fn word<'n>(node: &'n NodeProto, name: &str, default: &'n str) -> &'n [u8] {
+    attribute(node, name).map_or(default.as_bytes(), |given| &given.s)
 }
 
 /// An attribute that must be this list of integers, or be left out if that says the same.
 pub(super) fn expect_ints(
     node: &NodeProto,
-    name: &str,
+    name: &'static str,
     may_lack: bool,
     expected: &[i64],
-) -> Result<(), String> {
-    let given = node.attribute.iter().find(|a| a.name == name);
-    expect(node, name, given.map_or(may_lack, |a| a.ints == expected))
+) -> Result<(), ClusterError> {
+    let holds = attribute(node, name).map_or(may_lack, |given| given.ints == expected);
+    expect(node, name, holds)
 }
 
-fn expect(node: &NodeProto, attribute: &str, holds: bool) -> Result<(), String> {
+fn expect(node: &NodeProto, attribute: &'static str, holds: bool) -> Result<(), ClusterError> {
     if holds {
         return Ok(());
     }
-    Err(format!(
-        "the attribute `{attribute}` of {} has another value",
-        describe(node)
-    ))
+    Err(ClusterError::Attribute {
+        attribute,
+        node: described(node),
+    })
 }
 
-/// A node as errors call it.
-pub(super) fn describe(node: &NodeProto) -> String {
+/// A node as errors call it: `"name" (operator)`.
+pub(super) fn described(node: &NodeProto) -> String {
     let name = super::node_name(node);
     format!("\"{name}\" ({})", node.op_type)
 }

@@ -43,16 +43,17 @@ pub(super) fn top_k(site: &mut Site<'_>) -> Outcome {
     };
     let count = size(count)?;
     let largest = site.flag("largest", true)?;
-    let few = |indices| {
+    let mut results = Vec::new();
+    for indices in [false, true] {
         let op = Op::TopK {
             axis,
             count,
             largest,
             indices,
         };
-        x.then(op).map(Value::Tail)
-    };
-    Ok(vec![few(false)?, few(true)?])
+        results.push(Value::Tail(x.then(op)?));
+    }
+    Ok(results)
 }
 
 /// A reduction: axes are an attribute in older operator sets and an operand in newer ones.

@@ -15,9 +15,11 @@ pub(super) fn unary(site: &mut Site<'_>, op: Unary) -> Outcome {
 
 /// HardSigmoid.
 pub(super) fn hard_sigmoid(site: &mut Site<'_>) -> Outcome {
-    let (alpha, beta) = (site.float("alpha", 0.2)?, site.float("beta", 0.5)?);
-    let (alpha, beta) = (f64::from(alpha), f64::from(beta));
-    value(site.tail(0)?.then(Op::HardSigmoid { alpha, beta })?)
+    let op = Op::HardSigmoid {
+        alpha: site.float("alpha", 0.2)?.into(),
+        beta: site.float("beta", 0.5)?.into(),
+    };
+    value(site.tail(0)?.then(op)?)
 }
 
 /// Relu.
