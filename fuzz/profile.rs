@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use ndarray::{Array1, Array2, Array4};
-use trefoil_compiler::calibrate::profile::{
+use trefoil_compiler::profile::{
     Chunk, Header, Layer, LayerChunk, Method, Shard, Sign, Value, Writer,
 };
 use trefoil_ir::Patch;

@@ -15,7 +15,7 @@ use std::collections::BTreeSet;
 
 use support::compiled::{Levels, Model, deviation, distance, images, lead, median, rms_and_largest, top1};
 use support::onnx::{self, Rng};
-use trefoil_compiler::driver::compile::feature_map;
+use trefoil_compiler::driver::images::feature_map;
 use trefoil_compiler::import::{ImportOptions, import_bytes};
 use trefoil_compiler::patches::{Assignment, Choice, LayerChoice};
 use trefoil_ir::Patch;

@@ -1,12 +1,12 @@
 //! The compiler of Trefoil: from an ONNX file to the plans of three parties.
 //!
 //! The folders are the pipeline: [`import`] reads ONNX into the NN graph of `trefoil_ir`; [`pass`]
-//! rewrites it; [`calibrate`] gathers ranges and distortions; [`budget`] chooses patches; [`lower`] turns it into the three-party program;
-//! [`split`] makes three plans of that. [`driver`] runs it all, and [`cli`] is the command line of
+//! rewrites it; [`ranges`] says how large its values get; [`lower`] turns it into the three-party program;
+//! [`split`] makes three plans of that. [`patches`] is which pixels share a sign, [`profile`] what that does
+//! to the output, and [`budget`] chooses by it. [`driver`] runs it all, and [`cli`] is the command line of
 //! `trefoil`. [`export`] is the way back: a network with its patches as an ONNX file.
 
 pub mod budget;
-pub mod calibrate;
 pub mod cli;
 pub mod driver;
 pub mod export;
@@ -14,6 +14,8 @@ pub mod import;
 pub mod lower;
 pub mod pass;
 pub mod patches;
+pub mod profile;
 pub mod quiet;
+pub mod ranges;
 pub mod second_opinion;
 pub mod split;

@@ -17,7 +17,7 @@ use tract_onnx::pb::ModelProto;
 use tract_onnx::prelude::{Framework, InferenceModelExt};
 use trefoil_ir::geometry::ResizeMode;
 use trefoil_ir::nn::eval::{self, FeatureMap};
-use trefoil_ir::nn::{Graph, Op};
+use trefoil_ir::nn::{Class, Graph};
 use trefoil_ir::text::printable;
 use trefoil_runtime::terminal::print::chain;
 
@@ -136,10 +136,16 @@ pub fn second_opinion(
 /// leaves `ceil_mode` beside `auto_pad` out, and takes other neighbours where a position falls on a boundary.
 fn is_tracts_own(imported: &Imported, first: &Disagreement) -> bool {
     let value = imported.values.iter().find(|value| value.name == first.output);
-    value.is_some_and(|value| match &imported.graph.node(value.node).op {
-        Op::Resize(resize) => resize.mode != ResizeMode::Bilinear,
-        Op::MaxPool(_) | Op::AvgPool(_) => first.difference.is_infinite(),
-        _ => false,
+    value.is_some_and(|value| match imported.graph.node(value.node).op.class() {
+        Class::Resize(resize) => resize.mode != ResizeMode::Bilinear,
+        Class::Max(_) | Class::Mean(_) => first.difference.is_infinite(),
+        Class::Input
+        | Class::Linear(_)
+        | Class::PerChannel(_)
+        | Class::Gate(_)
+        | Class::Add
+        | Class::Move(_)
+        | Class::Output => false,
     })
 }
 
@@ -303,6 +309,7 @@ fn one_line(error: &TractError) -> String {
 mod tests {
     use tract_onnx::pb::tensor_proto::DataLocation;
     use tract_onnx::pb::{StringStringEntryProto, TensorProto};
+    use trefoil_ir::nn::Op;
     use trefoil_ir::{Shape, Tensor, Verified};
 
     use super::*;

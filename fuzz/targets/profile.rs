@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use trefoil_compiler::calibrate::profile::Profile;
+use trefoil_compiler::profile::Profile;
 use trefoil_compiler::patches::Assignment;
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {

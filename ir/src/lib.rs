@@ -11,6 +11,7 @@
 //! [`plan`] is what one party needs of a program and no more. [`text`] is the written form of both
 //! languages. This crate does no I/O and knows neither ONNX nor sockets.
 
+mod convolution;
 pub mod demand;
 pub mod geometry;
 pub mod mpc;

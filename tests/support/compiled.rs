@@ -3,8 +3,9 @@
 
 use std::fs;
 
-use trefoil_compiler::driver::compile::{PatchSource, Progress, feature_map};
+use trefoil_compiler::driver::compile::{PatchSource, Progress};
 use trefoil_compiler::driver::evaluate::{Fixed, Float, Network};
+use trefoil_compiler::driver::images::feature_map;
 use trefoil_compiler::driver::{CompileOptions, Compiled, compile};
 use trefoil_compiler::import::ImportOptions;
 use trefoil_compiler::pass::Dump;

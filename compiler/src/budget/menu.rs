@@ -13,8 +13,8 @@ use trefoil_ir::{Patch, Patches};
 use super::knapsack::{Item, Problem, ProblemError};
 use super::price::Currency;
 use super::random::Random;
-use crate::calibrate::profile::{Header, Sign, Summary};
 use crate::patches::{Assignment, Choice, LayerChoice};
+use crate::profile::{Header, Sign, Summary};
 
 /// Which signs of a clip may share patches; those of a ReLU always may.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -371,7 +371,7 @@ mod tests {
 
     use super::*;
     use crate::budget::knapsack::{Limits, solve};
-    use crate::calibrate::profile::{Layer, LayerSummary, Method, Shard};
+    use crate::profile::{Layer, LayerSummary, Method, Shard};
 
     const BLOCK: Patch = Patch::Block { h: 2, w: 2 };
     const WIDE: Patch = Patch::Block { h: 2, w: 4 };

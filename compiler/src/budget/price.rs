@@ -6,7 +6,7 @@
 
 use trefoil_ir::mpc::cost::Cost;
 use trefoil_ir::mpc::gate::{self, Group};
-use trefoil_ir::mpc::sums::is_large;
+use trefoil_ir::mpc::patch_sums::is_large;
 use trefoil_ir::mpc::time::{LinkModel, Machine, Seconds};
 use trefoil_ir::mpc::{Link, Message, Phase, Section, Stage};
 use trefoil_ir::{Patch, Shape};

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::joint::Vectors;
 use super::menu::Menu;
-use crate::calibrate::profile;
+use crate::profile;
 
 /// The vectors of a menu's picks on some of a profile's images.
 pub struct SlotVectors<'a> {

@@ -11,9 +11,9 @@ use trefoil_ir::Patch;
 use super::PATCHES;
 use crate::budget::Goal;
 use crate::budget::menu::ClipSigns;
-use crate::calibrate::profile::Profile;
 use crate::driver::assign::Strategy;
 use crate::driver::compile::PatchSource;
+use crate::profile::Profile;
 
 /// How patches are chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

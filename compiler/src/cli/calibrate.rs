@@ -17,11 +17,11 @@ use super::limits::LimitArguments;
 use super::lowering::Relu6;
 use super::print::say;
 use super::{DATA, NUMBERS, OUTPUT, PATCHES};
-use crate::calibrate::catalogue::Catalogue;
-use crate::calibrate::profile::{Header, Method, Shard};
-use crate::driver::calibrate::{MeasureOptions, measure};
+use crate::driver::measure::{MeasureOptions, measure};
 use crate::driver::report::grouped;
 use crate::patches::Assignment;
+use crate::patches::catalogue::Catalogue;
+use crate::profile::{Header, Method, Shard};
 
 /// How distortion is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

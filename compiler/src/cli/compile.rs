@@ -21,11 +21,11 @@ use super::progress::Calibrating;
 use super::staging::Staging;
 use super::strict::Strict;
 use super::{DATA, NUMBERS, OUTPUT, PATCHES};
-use crate::calibrate::profile::Profile;
 use crate::driver::compile::PatchSource;
 use crate::driver::{CompileOptions, Compiled, compile};
 use crate::import;
 use crate::pass::Dump;
+use crate::profile::Profile;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 use clap::builder::RangedU64ValueParser;
 use trefoil_runtime::data::{DataSet, Preprocess};
 
-use crate::calibrate::profile::Profile;
+use crate::profile::Profile;
 
 /// A number of images, or of anything else of which none leaves nothing to do.
 pub(super) fn count() -> RangedU64ValueParser<usize> {

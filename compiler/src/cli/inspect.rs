@@ -16,10 +16,10 @@ use trefoil_runtime::amount::{counted, size};
 use super::import::ImportArguments;
 use super::print::say;
 use super::{Format, files, profile, say_json};
-use crate::calibrate::profile::Profile;
 use crate::import::{self, Imported, import_bytes, kind};
 use crate::patches::Assignment;
 use crate::patches::count::count;
+use crate::profile::Profile;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\

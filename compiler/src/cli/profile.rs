@@ -10,9 +10,9 @@ use trefoil_runtime::terminal::Bar;
 use super::print::say;
 use super::table::Table;
 use super::{Format, images, say_json};
-use crate::calibrate::profile::{LayerSummary, Profile, Sign, merge};
-use crate::driver::calibrate::agreement;
+use crate::driver::measure::agreement;
 use crate::driver::report::grouped;
+use crate::profile::{LayerSummary, Profile, Sign, merge};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\

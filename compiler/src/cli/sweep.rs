@@ -28,12 +28,12 @@ use super::staging::Staging;
 use super::strict::Strict;
 use super::{DATA, Format, NUMBERS, OUTPUT, PATCHES, say_json};
 use crate::budget::Goal;
-use crate::calibrate::profile::Profile;
 use crate::driver::compile::PatchSource;
 use crate::driver::plot::{Axis, draw};
 use crate::driver::sweep::{Measured, Point, SweepError, paired_difference, point, to_csv};
 use crate::driver::{CompileError, CompileOptions};
 use crate::patches::Assignment;
+use crate::profile::Profile;
 
 /// What the plot is drawn over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

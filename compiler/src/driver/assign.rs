@@ -9,15 +9,14 @@ use trefoil_ir::nn::{Gate, Graph};
 
 use self::report::layers;
 pub use self::report::{BudgetReport, Figures, JointReport, JointValues, LayerBudget};
-use super::compile::CompileError;
-use super::trial::Trial;
+use super::trial::{Trial, TrialError};
 use crate::budget::joint::{self, Vectors};
 use crate::budget::knapsack::{Certificate, Limits, ProblemError, Solution, SolveError, Solver};
 use crate::budget::menu::{ClipSigns, Menu};
 use crate::budget::slots::SlotVectors;
 use crate::budget::{Currency, Goal};
-use crate::calibrate::profile::{Profile, ProfileError, model_digest};
 use crate::patches::{Assignment, Choice, LayerChoice};
+use crate::profile::{Profile, ProfileError, model_digest};
 
 /// How patches are chosen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -101,7 +100,7 @@ pub enum AssignError {
     Joint(#[from] joint::JointError),
     /// The network cannot be lowered, whatever its patches.
     #[error(transparent)]
-    Compile(#[from] Box<CompileError>),
+    Trial(#[from] Box<TrialError>),
 }
 
 /// Solves the budget.

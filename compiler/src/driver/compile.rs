@@ -12,20 +12,21 @@ use trefoil_ir::nn::Graph;
 use trefoil_ir::nn::eval::FeatureMap;
 use trefoil_ir::plan::{Owner, SecretSeed};
 use trefoil_runtime::amount::counted;
-use trefoil_runtime::data::{DataError, DataSet, ImageTensor, Preprocess};
+use trefoil_runtime::data::{DataError, DataSet, Preprocess};
 
 use super::assign::{AssignError, AssignOptions, BudgetReport, Strategy, assign, uniform};
 use super::breaches::Breaches;
+use super::images::feature_map;
 use super::limits::{LimitError, Limits, Run};
 use super::report::Report;
 use crate::budget::Goal;
 use crate::budget::menu::ClipSigns;
-use crate::calibrate::profile::Profile;
-use crate::calibrate::{Calibration, CalibrationError, Calibrator, Probing};
 use crate::import::{self, ImportError, ImportOptions, Imported};
 use crate::lower::{LowerError, LowerOptions, Lowered, lower};
 use crate::pass::{self, Dump, Foreseen, PassFailure, PassOptions};
 use crate::patches::{self, Assignment, AssignmentError};
+use crate::profile::Profile;
+use crate::ranges::{Calibration, CalibrationError, Calibrator, Probing};
 use crate::second_opinion::{self, Disagreement, Opinion};
 use crate::split::{Plans, split};
 
@@ -243,18 +244,14 @@ fn word_on_carried(imported: &Imported, options: &CompileOptions) -> Option<Stri
     let count = imported.assignment.as_ref()?.layers().count();
     let used = match options.patches {
         PatchSource::Model => "which is used; --assignment would override it",
-        _ => "and others are used in its place, as the options say",
+        PatchSource::Assignment(_) | PatchSource::Budget { .. } | PatchSource::Uniform { .. } => {
+            "and others are used in its place, as the options say"
+        }
     };
     Some(format!(
         "the model carries an assignment for {}, {used}",
         counted(count, "ReLU")
     ))
-}
-
-/// An image as the evaluator takes it.
-pub fn feature_map(image: ImageTensor) -> FeatureMap {
-    let shape = trefoil_ir::Shape::new(image.channels, image.height, image.width);
-    FeatureMap::new(shape, image.values)
 }
 
 /// The patches, and what is to be reported of them.

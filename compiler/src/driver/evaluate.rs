@@ -8,14 +8,14 @@ use thiserror::Error;
 use trefoil_ir::Shape;
 use trefoil_ir::mpc::emulate::{Bound, Emulator, IntMap, Rounding};
 use trefoil_ir::mpc::{Kind, ValueId};
+use trefoil_ir::nn::Graph;
 use trefoil_ir::nn::eval::{self, FeatureMap, ImageShapeError};
-use trefoil_ir::nn::{Graph, Op};
 use trefoil_ir::plan::{EncodeError, Owner};
 use trefoil_ir::tail::Tail;
 use trefoil_runtime::data::{DataError, DataSet};
 
 use super::breaches::Breaches;
-use super::compile::feature_map;
+use super::images::feature_map;
 
 /// Why a data set cannot be run.
 #[derive(Debug, Error)]
@@ -86,11 +86,7 @@ impl Network for Float<'_> {
     }
 
     fn tail(&self) -> &Tail {
-        let output = self.graph.output().map(|id| &self.graph.node(id).op);
-        match output {
-            Some(Op::Output(output)) => &output.tail,
-            _ => unreachable!("a verified graph has an output"),
-        }
+        self.graph.tail().expect("a verified graph has one output")
     }
 
     fn logits(&self, image: &FeatureMap) -> Result<FeatureMap, UnfitImage> {

@@ -10,7 +10,7 @@ use thiserror::Error;
 use trefoil_ir::Shape;
 use trefoil_ir::demand::Demand;
 use trefoil_ir::mpc::{Program, ValueId};
-use trefoil_ir::nn::{Graph, NodeId, Op};
+use trefoil_ir::nn::{Class, Graph, NodeId};
 use trefoil_ir::plan::Owner;
 use trefoil_runtime::amount::size;
 
@@ -248,8 +248,10 @@ fn largest_lowering(graph: &Graph) -> (Lowering, Option<Layer>) {
     let mut layer = None;
     for id in graph.ids() {
         let node = graph.node(id);
-        let Op::MaxPool(pool) = &node.op else { continue };
-        let [kernel_h, kernel_w] = pool.window.kernel;
+        let Class::Max(window) = node.op.class() else {
+            continue;
+        };
+        let [kernel_h, kernel_w] = window.kernel;
         let lowering =
             Lowering::of_axis(kernel_h, node.shape.h).and(Lowering::of_axis(kernel_w, node.shape.w));
         if lowering.bytes > largest.bytes {

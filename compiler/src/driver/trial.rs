@@ -4,17 +4,28 @@
 
 use std::collections::BTreeMap;
 
+use thiserror::Error;
 use trefoil_ir::Verified;
 use trefoil_ir::mpc::cost::{Cost, StepCost};
 use trefoil_ir::nn::Graph;
 
-use super::compile::CompileError;
-use crate::calibrate::{Calibration, ChannelRange, Gains, PatchSums};
-use crate::lower::{LowerOptions, lower};
-use crate::pass::{self, Dump, PassOptions};
+use crate::lower::{LowerError, LowerOptions, lower};
+use crate::pass::{self, Dump, PassFailure, PassOptions};
 use crate::patches::Assignment;
 use crate::patches::count::{Counts, count};
+use crate::ranges::{Calibration, ChannelRange, Gains, PatchSums};
 use trefoil_ir::nn::Gate;
+
+/// Why a network cannot be compiled, whatever its ranges.
+#[derive(Debug, Error)]
+pub enum TrialError {
+    /// A pass.
+    #[error("the network cannot be transformed")]
+    Pass(#[from] PassFailure),
+    /// Lowering.
+    #[error("the network cannot be lowered to a three-party program")]
+    Lower(#[from] LowerError),
+}
 
 /// A network's cost with some assignment.
 pub struct Trial {
@@ -35,7 +46,7 @@ impl Trial {
         imported: &Verified<Graph>,
         relu6_as_relu: bool,
         assignment: Option<&Assignment>,
-    ) -> Result<Self, CompileError> {
+    ) -> Result<Self, TrialError> {
         let options = PassOptions {
             relu6_as_relu,
             assignment: assignment.cloned(),

@@ -75,15 +75,19 @@ impl<'g> Writer<'g> {
         }
         if let Some(id) = graph.output() {
             writer.output = writer.claim(&graph.node(id).origin.name);
-            let Op::Output(output) = &graph.node(id).op else {
-                return writer;
-            };
-            let logits = graph.inputs(id)[0];
-            let is_as_it_is =
-                |rank: &usize| output.tail.steps.is_empty() && writer.has_dims(logits, *rank, &output.tail);
-            writer.result = [2, 4].into_iter().find(is_as_it_is).map(|rank| (logits, rank));
+            writer.result = writer.whole_result(id);
         }
         writer
+    }
+
+    /// The logits and the rank in which they are the output as it is, if nothing is computed of them.
+    fn whole_result(&self, output: NodeId) -> Option<(NodeId, usize)> {
+        let tail = self.graph.tail()?;
+        let logits = self.graph.inputs(output)[0];
+        let rank = [2, 4]
+            .into_iter()
+            .find(|&rank| self.has_dims(logits, rank, tail))?;
+        tail.steps.is_empty().then_some((logits, rank))
     }
 
     /// The ONNX graph.

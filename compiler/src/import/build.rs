@@ -6,7 +6,7 @@ use std::path::Path;
 use tract_onnx::pb::{GraphProto, NodeProto, TensorProto};
 use trefoil_ir::Shape;
 use trefoil_ir::nn::op::{Input, Output};
-use trefoil_ir::nn::{Graph, NodeId, Op, Origin};
+use trefoil_ir::nn::{Class, Graph, NodeId, Origin};
 use trefoil_ir::tail::{self, DType};
 
 use super::constant::ConstantFolding;
@@ -459,10 +459,7 @@ fn make_names_unique(graph: &mut Graph, warnings: &mut Vec<Warning>) {
     let mut taken = HashSet::new();
     for id in graph.ids() {
         let node = graph.node(id);
-        if matches!(
-            node.op,
-            Op::Relu(_) | Op::Clip(_) | Op::Clamp(_) | Op::BlockRelu(_)
-        ) {
+        if matches!(node.op.class(), Class::Gate(_)) {
             taken.insert(node.origin.name.clone());
             relus.push(id);
         }

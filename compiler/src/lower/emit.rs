@@ -1,23 +1,21 @@
 //! Emits the steps of the program and the integers of its constants, node after node.
 
+mod accumulator;
 mod gate;
 mod local;
-mod pool;
-mod sum;
-mod sums;
+mod max_pool;
+mod patch_sums;
 
 use std::collections::BTreeMap;
 
 use trefoil_ir::mpc::op::{Input, Interpolate, Lift, Requant, Reveal, Truncate};
 use trefoil_ir::mpc::{self, ConstId, ConstKind, Note, Program, UNIT, ValueId, bits_for};
-use trefoil_ir::nn::{Class, Graph, NodeId};
+use trefoil_ir::nn::{Class, Gate, Graph, NodeId};
 use trefoil_ir::{Patch, Tensor};
 
 use super::form::{Form, Forms, interpolates};
 use super::scale::Scales;
 use super::{LayerError, LowerError, linear, sign};
-use trefoil_ir::nn::Gate;
-
 /// A program and the values of its constants.
 pub(super) struct Emitted {
     pub(super) program: Program,

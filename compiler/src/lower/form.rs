@@ -12,12 +12,10 @@
 use trefoil_ir::geometry::all_identities;
 use trefoil_ir::nn::op::Resize;
 use trefoil_ir::nn::op::class::Move;
-use trefoil_ir::nn::{Class, Graph, NodeId};
+use trefoil_ir::nn::{Class, Gate, Graph, NodeId};
 use trefoil_ir::{Axis, Shape};
 
 use super::{LayerError, LowerError};
-use trefoil_ir::nn::Gate;
-
 /// Form of a node's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Form {

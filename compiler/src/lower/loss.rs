@@ -5,7 +5,7 @@ use trefoil_ir::nn::{Class, Graph, NodeId};
 use super::form::{Form, Forms, gate};
 use super::scale::Scales;
 use super::{Warning, warning};
-use crate::calibrate::Calibration;
+use crate::ranges::Calibration;
 
 /// Of the output's deviation, how much a layer may lose to rounding before the user is told. All
 /// layers of the networks that this was tried on together lose less.

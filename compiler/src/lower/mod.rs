@@ -20,9 +20,9 @@ mod loss;
 mod max_pool;
 mod need;
 mod parts;
+mod patch_sums;
 mod scale;
 mod sign;
-mod sums;
 pub mod tail;
 mod tree;
 
@@ -39,7 +39,7 @@ use trefoil_ir::nn::{Graph, NodeId};
 use trefoil_ir::plan::{InputEncoding, OutputDecoding};
 use trefoil_ir::{Shape, Tensor};
 
-use crate::calibrate::Calibration;
+use crate::ranges::Calibration;
 
 /// What the user may choose.
 #[derive(Clone, Debug)]

@@ -1,14 +1,12 @@
 //! How much room a value needs: lower limits of its unit, channel by channel.
 
 use trefoil_ir::geometry::patch_area;
-use trefoil_ir::mpc::sums::{SumList, is_large};
-use trefoil_ir::nn::{Graph, NodeId};
+use trefoil_ir::mpc::patch_sums::{SumList, is_large};
+use trefoil_ir::nn::{Gate, Graph, NodeId};
 use trefoil_ir::{Patch, Shape};
 
-use super::{LowerError, sums};
-use crate::calibrate::{Calibration, PatchSums};
-use trefoil_ir::nn::Gate;
-
+use super::{LowerError, patch_sums};
+use crate::ranges::{Calibration, PatchSums};
 /// Units that a value may reach: a few less than the protocol's bound, for what rounding adds.
 pub(super) const VALUE_LIMIT: f64 = ((1 << 14) - 16) as f64;
 
@@ -124,7 +122,7 @@ impl Needs<'_> {
             }
             bounds.push(bound);
         }
-        sums::with_floor(list, &self.parts[id.index()], &mut bounds, |patch| {
+        patch_sums::with_floor(list, &self.parts[id.index()], &mut bounds, |patch| {
             UNIT_OF_DEAD_LAYER * SUM_LIMIT * largest_area(patch, shape)
         });
         Ok(bounds)

@@ -19,18 +19,16 @@ use std::ops::Range;
 
 use trefoil_ir::mpc::ACTIVATION_BOUND;
 use trefoil_ir::nn::op::class::GateView;
-use trefoil_ir::nn::{Class, Graph, NodeId};
+use trefoil_ir::nn::{Class, Gate, Graph, NodeId};
 
 use super::channel::source;
 use super::form::{Form, Forms, interpolates};
 use super::need::{Needs, ROOM_OF_DEAD_LAYER, VALUE_LIMIT, raise};
 use super::parts::parts;
-use super::sums::{self, GateSums, Source};
+use super::patch_sums::{self, GateSums, Source};
 use super::tree::Tree;
 use super::{LayerError, LowerError, LowerOptions, Warning, linear, warning};
-use crate::calibrate::Calibration;
-use trefoil_ir::nn::Gate;
-
+use crate::ranges::Calibration;
 /// Scales of a network.
 pub(super) struct Scales {
     units: Vec<Vec<f64>>,
@@ -267,7 +265,7 @@ impl Choice<'_> {
 
     fn root(&mut self, id: NodeId) -> Result<(), LowerError> {
         let gates = self.forms.truncated_gates(self.graph, id, Form::Root);
-        let apart = sums::summable(self.graph, self.forms, id);
+        let apart = patch_sums::summable(self.graph, self.forms, id);
         self.limit(id, &gates, apart);
         if interpolates(self.graph, id) {
             let unit = self.scales.unit(self.operand(id)).to_vec();
@@ -316,8 +314,8 @@ impl Choice<'_> {
 
     /// Chooses the scales of the sums that are computed apart.
     fn sums(&mut self, id: NodeId, gates: &[(NodeId, Gate)], source: &Source<'_>) -> Result<(), LowerError> {
-        for gate in gates.iter().filter(|(_, gate)| sums::has_large(gate)) {
-            let sums = sums::choose(&self.needs, id, gate, source, |id| self.scales.unit(id))?;
+        for gate in gates.iter().filter(|(_, gate)| patch_sums::has_large(gate)) {
+            let sums = patch_sums::choose(&self.needs, id, gate, source, |id| self.scales.unit(id))?;
             self.scales.sums.insert(gate.0, sums);
         }
         Ok(())

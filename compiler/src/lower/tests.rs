@@ -7,14 +7,14 @@ mod sums;
 
 use trefoil_ir::Verified;
 use trefoil_ir::mpc::emulate::{Emulator, IntMap, Outcome, Rounding};
-use trefoil_ir::mpc::sums::SumList;
+use trefoil_ir::mpc::patch_sums::SumList;
 use trefoil_ir::mpc::{Op, Program};
 use trefoil_ir::nn::eval::{self, FeatureMap};
 use trefoil_ir::nn::{Graph, NodeId};
 
 use super::*;
-use crate::calibrate::calibrate;
 use crate::pass::testing::{Net, Rng};
+use crate::ranges::calibrate;
 
 /// A lowered network and the images it was calibrated on.
 pub(super) struct Trial {

@@ -5,7 +5,10 @@
 //! pass `assign` does the same on the way to lowering.) [`count`] says what a graph costs in DReLUs, the
 //! currency of budgets.
 
+#![cfg_attr(not(test), warn(clippy::wildcard_enum_match_arm))]
+
 mod assignment;
+pub mod catalogue;
 pub mod count;
 mod patched;
 mod resolve;

@@ -5,9 +5,9 @@ use trefoil_ir::nn::eval::FeatureMap;
 use trefoil_ir::plan::{ClientPlan, HelperPlan, ServerPlan};
 
 use super::*;
-use crate::calibrate::calibrate;
 use crate::lower::{LowerOptions, lower};
 use crate::pass::testing::{Net, Rng};
+use crate::ranges::calibrate;
 
 fn lowered() -> Lowered {
     let mut net = Net::new(7);

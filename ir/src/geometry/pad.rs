@@ -16,12 +16,20 @@ pub struct Pad {
 impl Pad {
     /// Shape of the padded value, if it is not beyond all measure.
     pub fn output(&self, input: Shape) -> Option<Shape> {
-        let side = |i: usize, size: usize| {
-            let padded = size.checked_add(self.before[i])?.checked_add(self.after[i])?;
-            (padded <= MAX_ELEMENTS).then_some(padded)
+        let shape = Shape {
+            c: self.padded(0, input.c)?,
+            h: self.padded(1, input.h)?,
+            w: self.padded(2, input.w)?,
         };
-        let shape = Shape::new(side(0, input.c)?, side(1, input.h)?, side(2, input.w)?);
         shape.is_sane().then_some(shape)
+    }
+
+    /// Size of one side of the padded value: channels, rows, columns.
+    fn padded(&self, side: usize, size: usize) -> Option<usize> {
+        let padded = size
+            .checked_add(self.before[side])?
+            .checked_add(self.after[side])?;
+        (padded <= MAX_ELEMENTS).then_some(padded)
     }
 
     /// Pads `values` of shape `input` with `fill`.
@@ -29,7 +37,8 @@ impl Pad {
         let mut result = vec![fill; output.len()];
         let [pc, ph, pw] = self.before;
         for (row, source) in values.chunks_exact(input.w).enumerate() {
-            let (c, y) = (row / input.h, row % input.h);
+            let c = row / input.h;
+            let y = row % input.h;
             let start = ((c + pc) * output.h + y + ph) * output.w + pw;
             result[start..start + input.w].copy_from_slice(source);
         }

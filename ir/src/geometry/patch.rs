@@ -97,10 +97,14 @@ pub fn patch_area(patch: Patch, row: usize, column: usize, h: usize, w: usize) -
     match patch {
         Patch::Identity => 0,
         Patch::Block { h: ph, w: pw } => {
-            let side = |at: usize, size: usize, whole: usize| size.min(whole.saturating_sub(at * size));
-            side(row, usize::from(ph), h) * side(column, usize::from(pw), w)
+            side_of_patch(row, usize::from(ph), h) * side_of_patch(column, usize::from(pw), w)
         }
     }
+}
+
+/// Rows or columns of patch number `at`, `size` of them but for the last one of the `whole` axis.
+fn side_of_patch(at: usize, size: usize, whole: usize) -> usize {
+    size.min(whole.saturating_sub(at * size))
 }
 
 #[cfg(test)]

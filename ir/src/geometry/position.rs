@@ -35,21 +35,24 @@ impl Position {
         let is_ratio = to as f32 / from as f32 == scale;
         // Sizes are below 2^29, so that all products fit.
         let [x, size, count] = [at, from, to].map(|v| v as i64);
-        let exact = |numerator, denominator| Self::Exact {
-            numerator,
-            denominator,
-        };
         match coordinates {
-            Coordinates::PytorchHalfPixel | Coordinates::AlignCorners if to == 1 => exact(0, 1),
-            Coordinates::AlignCorners => exact(x * (size - 1), count - 1),
+            Coordinates::PytorchHalfPixel | Coordinates::AlignCorners if to == 1 => Self::exact(0, 1),
+            Coordinates::AlignCorners => Self::exact(x * (size - 1), count - 1),
             Coordinates::HalfPixel | Coordinates::PytorchHalfPixel if is_ratio => {
-                exact((2 * x + 1) * size - count, 2 * count)
+                Self::exact((2 * x + 1) * size - count, 2 * count)
             }
             Coordinates::HalfPixel | Coordinates::PytorchHalfPixel => {
                 Self::Rounded((at as f32 + 0.5) / scale - 0.5)
             }
-            Coordinates::Asymmetric if is_ratio => exact(x * size, count),
+            Coordinates::Asymmetric if is_ratio => Self::exact(x * size, count),
             Coordinates::Asymmetric => Self::Rounded(at as f32 / scale),
+        }
+    }
+
+    fn exact(numerator: i64, denominator: i64) -> Self {
+        Self::Exact {
+            numerator,
+            denominator,
         }
     }
 

@@ -70,10 +70,12 @@ impl Resize {
     /// The one or two input positions, with weights, of each output position along `axis`
     /// (0 rows, 1 columns) of an input of `size`.
     pub fn taps(&self, axis: usize, size: usize) -> Vec<Vec<Tap>> {
-        let position = |at| Position::new(self.coordinates, at, size, self.size[axis], self.scales[axis]);
-        (0..self.size[axis])
-            .map(|at| self.taps_at(position(at), size))
-            .collect()
+        let mut taps = Vec::with_capacity(self.size[axis]);
+        for at in 0..self.size[axis] {
+            let position = Position::new(self.coordinates, at, size, self.size[axis], self.scales[axis]);
+            taps.push(self.taps_at(position, size));
+        }
+        taps
     }
 
     /// The nearest input index of each output position along `axis`, if the mode is nearest.
@@ -105,7 +107,8 @@ fn one(at: i64, size: usize) -> Vec<Tap> {
 
 /// The pixels before and behind a position, or the one that it is at.
 fn two(position: Position, size: usize) -> Vec<Tap> {
-    let (floor, fraction) = (position.floor(), position.fraction());
+    let floor = position.floor();
+    let fraction = position.fraction();
     if fraction == 0.0 || floor < 0 || floor + 1 >= size as i64 {
         return one(floor, size);
     }

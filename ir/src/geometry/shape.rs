@@ -75,14 +75,13 @@ impl FromStr for Shape {
     type Err = ParseShapeError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let bad = || ParseShapeError(text.to_owned());
-        let dims: Vec<usize> = text
-            .split('x')
-            .map(|d| d.parse().map_err(|_| bad()))
-            .collect::<Result<_, _>>()?;
+        let mut dims = Vec::new();
+        for dim in text.split('x') {
+            dims.push(dim.parse().map_err(|_| ParseShapeError(text.to_owned()))?);
+        }
         match dims[..] {
             [c, h, w] if Shape::new(c, h, w).is_sane() => Ok(Shape::new(c, h, w)),
-            _ => Err(bad()),
+            _ => Err(ParseShapeError(text.to_owned())),
         }
     }
 }

@@ -77,10 +77,19 @@ impl Window {
     /// The taps of window `at` that read the map along `axis`, whose size is `size`: those before lie
     /// in the padding in front, those behind in the padding at the end.
     pub fn taps_inside(&self, axis: usize, at: usize, size: usize) -> Range<usize> {
-        let (start, pad) = (at * self.stride[axis], self.pads[axis]);
-        let first_at = |position: usize| position.saturating_sub(start).div_ceil(self.dilation[axis]);
-        let end = first_at(size + pad).min(self.kernel[axis]);
-        first_at(pad).min(end)..end
+        let start = at * self.stride[axis];
+        let step = self.dilation[axis];
+        let end = first_from(size + self.pads[axis], start, step).min(self.kernel[axis]);
+        first_from(self.pads[axis], start, step).min(end)..end
+    }
+
+    /// The rows or columns of a map that window `at` reads along `axis`.
+    fn sources(&self, axis: usize, at: usize, size: usize) -> impl Iterator<Item = usize> {
+        let start = at * self.stride[axis];
+        let step = self.dilation[axis];
+        let pad = self.pads[axis];
+        let taps = self.taps_inside(axis, at, size);
+        taps.map(move |tap| start + tap * step - pad)
     }
 
     /// How many taps all `out` windows along an axis of `size` have inside together. Takes no longer
@@ -93,16 +102,17 @@ impl Window {
 
     /// The windows, of `out` along `axis`, whose tap number `tap` reads the map.
     pub fn windows_inside(&self, axis: usize, tap: usize, size: usize, out: usize) -> Range<usize> {
-        let (shift, pad) = (tap * self.dilation[axis], self.pads[axis]);
-        let first_from = |position: usize| position.saturating_sub(shift).div_ceil(self.stride[axis]);
-        let end = first_from(size + pad).min(out);
-        first_from(pad).min(end)..end
+        let start = tap * self.dilation[axis];
+        let step = self.stride[axis];
+        let end = first_from(size + self.pads[axis], start, step).min(out);
+        first_from(self.pads[axis], start, step).min(end)..end
     }
 
     /// Whether every one of `out` windows along `axis` has a tap inside a map of `size`. Takes no
     /// longer for large maps: a window that begins inside the map has its first tap there.
     pub fn every_window_sees(&self, axis: usize, size: usize, out: usize) -> bool {
-        let (stride, pad) = (self.stride[axis], self.pads[axis]);
+        let stride = self.stride[axis];
+        let pad = self.pads[axis];
         // The last window is the last to begin, at the end of the map or behind it.
         let last_begins_inside = (out - 1) * stride < size + pad;
         // Taps no farther apart than the map is large do not pass over it: of the windows that begin in
@@ -122,10 +132,8 @@ impl Window {
 
     fn check(&self) -> Result<(), WindowError> {
         const LIMIT: usize = 1 << 16;
-        let positive = |v: &[usize; 2]| v.iter().all(|&x| (1..=LIMIT).contains(&x));
-        let sane = positive(&self.kernel)
-            && positive(&self.stride)
-            && positive(&self.dilation)
+        let positive = [self.kernel, self.stride, self.dilation];
+        let sane = positive.iter().flatten().all(|size| (1..=LIMIT).contains(size))
             && self.pads.iter().all(|&p| p <= LIMIT);
         if sane {
             Ok(())
@@ -135,21 +143,20 @@ impl Window {
     }
 }
 
+/// The first of a row of positions, `step` apart from `start` on, that is `position` or behind it.
+fn first_from(position: usize, start: usize, step: usize) -> usize {
+    position.saturating_sub(start).div_ceil(step)
+}
+
 /// Calls `visit` with the indices (into one channel) that each window of the output reads, in
 /// row-major order; padding is left out.
 pub fn for_each_window(window: &Window, input: Shape, output: Shape, mut visit: impl FnMut(&[usize])) {
-    // The rows or columns that a window reads.
-    let sources = |axis: usize, at: usize, size: usize| {
-        let taps = window.taps_inside(axis, at, size);
-        let [step, start] = [window.dilation[axis], at * window.stride[axis]];
-        taps.map(move |tap| start + tap * step - window.pads[axis])
-    };
     let mut taps = Vec::new();
     for y in 0..output.h {
         for x in 0..output.w {
             taps.clear();
-            for row in sources(0, y, input.h) {
-                taps.extend(sources(1, x, input.w).map(|column| row * input.w + column));
+            for row in window.sources(0, y, input.h) {
+                taps.extend(window.sources(1, x, input.w).map(|column| row * input.w + column));
             }
             visit(&taps);
         }

@@ -11,6 +11,7 @@ use thiserror::Error;
 
 use super::op::{Op, OpError};
 use crate::geometry::{MAX_ELEMENTS, Shape};
+use crate::tail::Tail;
 
 /// A node of a [`Graph`], and the value it computes; printed as `%3`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -288,6 +289,14 @@ impl Graph {
     /// The output node, if there is exactly one.
     pub fn output(&self) -> Option<NodeId> {
         self.only(|op| matches!(op, Op::Output(_)))
+    }
+
+    /// What the client computes of the logits; `None` if there is not exactly one output.
+    pub fn tail(&self) -> Option<&Tail> {
+        let Op::Output(output) = &self.node(self.output()?).op else {
+            return None;
+        };
+        Some(&output.tail)
     }
 
     fn only(&self, wanted: impl Fn(&Op) -> bool) -> Option<NodeId> {

@@ -6,7 +6,7 @@ use super::encoding::{InputEncoding, OutputDecoding};
 use super::parts::{ClientPart, HelperPart, Owner, ServerPart};
 use crate::geometry::{MAX_ELEMENTS, Patch, Shape};
 use crate::mpc::op::{Class, Gate, Signs};
-use crate::mpc::sums::{is_large, sum_threshold};
+use crate::mpc::patch_sums::{is_large, sum_threshold};
 use crate::mpc::{ACTIVATION_BOUND, ConstId, ConstKind, Constant, Program, ValueId};
 use crate::nn::op::OpError;
 use crate::nn::{self, Graph};

@@ -14,7 +14,7 @@ use std::thread;
 use trefoil_ir::geometry::{Coordinates, ResizeMode};
 use trefoil_ir::mpc::cost::Cost;
 use trefoil_ir::mpc::emulate::{Emulator, IntMap, Rounding};
-use trefoil_ir::mpc::sums::SumList;
+use trefoil_ir::mpc::patch_sums::SumList;
 use trefoil_ir::mpc::{ConstKind, Kind, Op, Party, Program, ValueId, op};
 use trefoil_ir::{Axis, Patch, Shape, Window, nn};
 

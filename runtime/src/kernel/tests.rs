@@ -4,7 +4,7 @@ use super::*;
 use proptest::prelude::*;
 use std::sync::OnceLock;
 use trefoil_ir::Patch;
-use trefoil_ir::mpc::sums::SumList;
+use trefoil_ir::mpc::patch_sums::SumList;
 
 /// The definition of a convolution, element by element.
 fn naive(shape: &ConvShape, weights: &[u32], x: &[u32]) -> Vec<u32> {

@@ -5,7 +5,7 @@ use std::ops::Range;
 use trefoil_ir::Patch;
 use trefoil_ir::geometry::patch_area;
 use trefoil_ir::mpc::gate::{BLOCK, Group, Opening};
-use trefoil_ir::mpc::sums::sum_threshold;
+use trefoil_ir::mpc::patch_sums::sum_threshold;
 
 use super::block::{Halves, values_in};
 use super::operand::Levels;

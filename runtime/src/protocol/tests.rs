@@ -5,8 +5,8 @@ use serde::Deserialize;
 use trefoil_ir::geometry::patch_area;
 use trefoil_ir::mpc::gate::{self, Group, WIDE};
 use trefoil_ir::mpc::op::Truncate;
+use trefoil_ir::mpc::patch_sums::{SumList, is_large};
 use trefoil_ir::mpc::privacy::{Draws, Key};
-use trefoil_ir::mpc::sums::{SumList, is_large};
 use trefoil_ir::mpc::{Message, Stage, UNIT};
 use trefoil_ir::{Patch, Patches, Shape};
 

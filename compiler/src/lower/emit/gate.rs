@@ -3,7 +3,7 @@
 
 use trefoil_ir::Patch;
 use trefoil_ir::mpc::op::{BlockRelu, Clip, Relu};
-use trefoil_ir::mpc::sums::is_large;
+use trefoil_ir::mpc::patch_sums::is_large;
 use trefoil_ir::mpc::{ConstKind, ValueId};
 use trefoil_ir::nn::NodeId;
 

@@ -12,7 +12,7 @@ use super::masks::{NEAREST, truncate};
 use super::{Bound, Emulation, IntMap};
 use crate::geometry::{Patch, Shape, patch_area};
 use crate::mpc::gate::{Form, Grain, WIDE};
-use crate::mpc::sums::{SumList, SumPlaces, sum_threshold};
+use crate::mpc::patch_sums::{SumList, SumPlaces, sum_threshold};
 use crate::mpc::{ACTIVATION_OFFSET, TRUNCATED_BITS, UNIT};
 
 /// The operands of a gate: a truncated accumulator, and perhaps sums over its large patches.

@@ -28,8 +28,8 @@ pub use usage::{Bound, Outcome, Usage};
 use super::Kind;
 use super::op::{Class, Conv2d, Local};
 use super::program::{ConstId, Program, ValueId};
+use crate::convolution::convolve;
 use crate::geometry::Shape;
-use crate::nn::eval::conv;
 use crate::tensor::Tensor;
 
 /// A program with its constants, ready to run.
@@ -209,13 +209,13 @@ impl<'a> Emulation<'a> {
             && weight.is_exact_on(map::magnitude(x.values()))
         {
             let floats: Vec<f64> = x.values().iter().map(|&v| v as f64).collect();
-            let sums = conv::conv2d_slice(&floats, x.shape(), &weight.values, &op.window, op.groups, output);
+            let sums = convolve(&floats, x.shape(), &weight.values, &op.window, op.groups, output);
             return sums.into_iter().map(|v| v as i64).collect();
         }
         let integers: Vec<Wrapping<i64>> = x.values().iter().map(|&v| Wrapping(v)).collect();
         let weight = self.constant(op.weight).iter().map(|&w| Wrapping(i64::from(w)));
         let weight: Vec<Wrapping<i64>> = weight.collect();
-        let sums = conv::conv2d_slice(&integers, x.shape(), &weight, &op.window, op.groups, output);
+        let sums = convolve(&integers, x.shape(), &weight, &op.window, op.groups, output);
         sums.into_iter().map(|v| v.0).collect()
     }
 }

@@ -14,7 +14,7 @@
 //! | [`Form::Both`] | b0 z - b1 (z - h) | a clip whose signs differ in patches |
 //!
 //! Signs are taken from *openings*: the pixels themselves, or sums over patches, either of the same
-//! accumulator or (of large patches) from a vector of their own, see [`sums`](super::sums).
+//! accumulator or (of large patches) from a vector of their own, see [`sums`](super::patch_sums).
 
 mod comparison;
 mod contents;
@@ -24,7 +24,7 @@ use std::collections::BTreeMap;
 pub use comparison::{OPENED_BITS, PRODUCTS, borrow_terms, chunks, product_terms, table_planes};
 pub use contents::{BLOCK, Content, Field, Segment, messages};
 
-use super::sums::{SumList, SumPlaces, is_large};
+use super::patch_sums::{SumList, SumPlaces, is_large};
 use crate::geometry::{Patch, Patches, Shape};
 
 /// Bits of the activation ring: what is left of 32 when 16 are truncated.

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use super::{Class, Effort, Gate, OpError, Rule, Signs, invalid};
 use crate::geometry::{Patch, Patches, Shape};
 use crate::mpc::emulate::{Emulation, GateOperand, IntMap, Limit};
+use crate::mpc::patch_sums::SumList;
 use crate::mpc::program::{ConstId, Constant};
-use crate::mpc::sums::SumList;
 use crate::mpc::types::{Kind, Type};
 use crate::text::{AttrError, Attrs};
 

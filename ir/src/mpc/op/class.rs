@@ -11,8 +11,8 @@ use super::{
 use crate::geometry::{Patch, Patches};
 use crate::mpc::gate::{self, Group};
 use crate::mpc::message::Message;
+use crate::mpc::patch_sums::SumList;
 use crate::mpc::program::ConstId;
-use crate::mpc::sums::SumList;
 use crate::mpc::types::Type;
 
 /// What the parties do at a step.

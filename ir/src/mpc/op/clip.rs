@@ -7,8 +7,8 @@ use super::block_relu::check_operands;
 use super::{Class, Effort, Gate, OpError, Rule, Signs, Upper, constant, invalid};
 use crate::geometry::Patches;
 use crate::mpc::emulate::{Emulation, GateOperand, IntMap, Limit};
+use crate::mpc::patch_sums::is_large;
 use crate::mpc::program::{ConstId, ConstKind, Constant};
-use crate::mpc::sums::is_large;
 use crate::mpc::types::Type;
 use crate::text::{Attr, AttrError, Attrs};
 

@@ -10,8 +10,8 @@ use super::conv2d::check_groups;
 use super::{Class, Effort, Local, OpError, Rule, constant, unary};
 use crate::geometry::{Patch, Shape, Window, patch_area};
 use crate::mpc::emulate::{Emulation, IntMap};
+use crate::mpc::patch_sums::{Reach, SumList};
 use crate::mpc::program::{ConstId, ConstKind, Constant};
-use crate::mpc::sums::{Reach, SumList};
 use crate::mpc::types::{Kind, Type};
 use crate::text::{Attr, AttrError, Attrs};
 

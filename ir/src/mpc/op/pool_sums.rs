@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use super::{Class, Effort, Local, OpError, Rule, constant, unary};
 use crate::geometry::{Shape, Window};
 use crate::mpc::emulate::{Emulation, IntMap};
+use crate::mpc::patch_sums::{Reach, SumList};
 use crate::mpc::program::{ConstId, ConstKind, Constant};
-use crate::mpc::sums::{Reach, SumList};
 use crate::mpc::types::{Kind, Type};
 use crate::text::{Attr, AttrError, Attrs};
 

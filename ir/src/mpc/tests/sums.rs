@@ -289,10 +289,10 @@ fn clip(apart: bool, lower: &str, upper: &str, image: &[i64], rounding: Rounding
         };
         text.split(',').map(pair).collect()
     };
-    let list = crate::mpc::sums::SumList::of_gate(&patches(lower), Some(&patches(upper)));
+    let list = crate::mpc::patch_sums::SumList::of_gate(&patches(lower), Some(&patches(upper)));
     let of: Vec<String> = list.channels.iter().map(ToString::to_string).collect();
     let entries: Vec<String> = list.patches.iter().map(ToString::to_string).collect();
-    let large_above = patches(upper).into_iter().any(crate::mpc::sums::is_large);
+    let large_above = patches(upper).into_iter().any(crate::mpc::patch_sums::is_large);
     let (head, operands, level) = match apart {
         false => (String::new(), "%2", ""),
         true => (

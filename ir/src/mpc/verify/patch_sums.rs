@@ -6,8 +6,8 @@ use thiserror::Error;
 
 use crate::geometry::{Patches, Window};
 use crate::mpc::op::{Class, Local, Op, Truncation};
+use crate::mpc::patch_sums::SumList;
 use crate::mpc::program::{Program, ValueId};
-use crate::mpc::sums::SumList;
 
 /// Why a step does not make the patch sums that a gate takes.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]

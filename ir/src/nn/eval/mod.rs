@@ -1,6 +1,5 @@
 //! Running a graph in f32: the model as its owner knows it, the yardstick of every other level.
 
-pub mod conv;
 mod demand;
 mod map;
 mod tape;

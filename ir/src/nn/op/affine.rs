@@ -51,7 +51,8 @@ impl Rule for Affine {
     fn eval(&self, inputs: &[&FeatureMap], output: Shape) -> FeatureMap {
         let mut values = Vec::with_capacity(output.len());
         for (c, channel) in inputs[0].channels().enumerate() {
-            let (scale, bias) = (self.scale.values()[c], self.bias.values()[c]);
+            let scale = self.scale.values()[c];
+            let bias = self.bias.values()[c];
             values.extend(channel.iter().map(|v| scale * v + bias));
         }
         FeatureMap::new(output, values)

@@ -24,22 +24,26 @@ pub struct AvgPool {
 impl AvgPool {
     /// What each window's sum is divided by, in row-major order of the output map.
     pub fn divisors(&self, input: Shape, out: [usize; 2]) -> Vec<usize> {
-        let counted = |axis: usize, at: usize, size: usize| {
-            if !self.include_pad {
-                return self.window.taps_inside(axis, at, size).len();
-            }
-            // As if the map were as large as the padding that counts.
-            let [before, after] = [self.window.pads[axis], self.window.pads[axis + 2]];
-            let end = before + size + after - self.overhang[axis];
-            let left = end.saturating_sub(at * self.window.stride[axis]);
-            left.div_ceil(self.window.dilation[axis])
-                .min(self.window.kernel[axis])
-        };
-        let rows: Vec<usize> = (0..out[0]).map(|y| counted(0, y, input.h)).collect();
-        let columns: Vec<usize> = (0..out[1]).map(|x| counted(1, x, input.w)).collect();
+        let rows: Vec<usize> = (0..out[0]).map(|y| self.counted(0, y, input.h)).collect();
+        let columns: Vec<usize> = (0..out[1]).map(|x| self.counted(1, x, input.w)).collect();
         rows.iter()
             .flat_map(|r| columns.iter().map(move |c| r * c))
             .collect()
+    }
+}
+
+impl AvgPool {
+    /// Rows or columns that count in the divisor of window `at` along an axis of this size.
+    fn counted(&self, axis: usize, at: usize, size: usize) -> usize {
+        if !self.include_pad {
+            return self.window.taps_inside(axis, at, size).len();
+        }
+        // As if the map were as large as the padding that counts.
+        let padded = self.window.pads[axis] + size + self.window.pads[axis + 2];
+        let end = padded - self.overhang[axis];
+        let left = end.saturating_sub(at * self.window.stride[axis]);
+        left.div_ceil(self.window.dilation[axis])
+            .min(self.window.kernel[axis])
     }
 }
 
@@ -89,7 +93,8 @@ impl Rule for AvgPool {
     }
 
     fn backward(&self, inputs: &[&FeatureMap], _: &FeatureMap, gradient: &FeatureMap) -> Vec<FeatureMap> {
-        let (input, output) = (inputs[0].shape(), gradient.shape());
+        let input = inputs[0].shape();
+        let output = gradient.shape();
         let divisors = self.divisors(input, [output.h, output.w]);
         let mut values = vec![0.0; input.len()];
         for (channel, of_channel) in values.chunks_mut(input.plane()).zip(gradient.channels()) {

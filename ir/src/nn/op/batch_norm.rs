@@ -28,7 +28,8 @@ impl BatchNorm {
     /// The same map as one factor and one summand per channel, worked out in f64.
     pub fn to_affine(&self) -> Affine {
         let channels = self.gamma.len();
-        let (mut scale, mut bias) = (Vec::with_capacity(channels), Vec::with_capacity(channels));
+        let mut scale = Vec::with_capacity(channels);
+        let mut bias = Vec::with_capacity(channels);
         for c in 0..channels {
             let [gamma, beta, mean, variance] =
                 [&self.gamma, &self.beta, &self.mean, &self.variance].map(|t| f64::from(t.values()[c]));

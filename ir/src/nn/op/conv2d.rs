@@ -4,8 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use super::class::{Class, Layer};
 use super::{Arity, OpError, Rule, mismatch};
+use crate::convolution::{backward, convolve};
 use crate::geometry::{Shape, Window};
-use crate::nn::eval::{FeatureMap, conv};
+use crate::nn::eval::FeatureMap;
 use crate::tensor::Tensor;
 use crate::text::{AttrError, Attrs};
 
@@ -98,7 +99,10 @@ impl Rule for Conv2d {
     }
 
     fn eval(&self, inputs: &[&FeatureMap], output: Shape) -> FeatureMap {
-        let mut result = conv::conv2d(inputs[0], self.weight.values(), &self.window, self.groups, output);
+        let x = inputs[0];
+        let weight = self.weight.values();
+        let values = convolve(x.values(), x.shape(), weight, &self.window, self.groups, output);
+        let mut result = FeatureMap::new(output, values);
         if let Some(bias) = &self.bias {
             result.add_per_channel(bias.values());
         }
@@ -106,7 +110,16 @@ impl Rule for Conv2d {
     }
 
     fn backward(&self, inputs: &[&FeatureMap], _: &FeatureMap, gradient: &FeatureMap) -> Vec<FeatureMap> {
-        let (weight, input) = (self.weight.values(), inputs[0].shape());
-        vec![conv::backward(gradient, weight, &self.window, self.groups, input)]
+        let weight = self.weight.values();
+        let input = inputs[0].shape();
+        let values = backward(
+            gradient.values(),
+            gradient.shape(),
+            weight,
+            &self.window,
+            self.groups,
+            input,
+        );
+        vec![FeatureMap::new(input, values)]
     }
 }

@@ -4,8 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use super::class::{Class, Layer};
 use super::{Arity, OpError, Rule, mismatch};
+use crate::convolution::{backward, convolve};
 use crate::geometry::{Shape, Window};
-use crate::nn::eval::{FeatureMap, conv};
+use crate::nn::eval::FeatureMap;
 use crate::tensor::Tensor;
 use crate::text::{AttrError, Attrs};
 
@@ -62,7 +63,10 @@ impl Rule for Linear {
 
     fn eval(&self, inputs: &[&FeatureMap], output: Shape) -> FeatureMap {
         let pixel = Window::dense([1, 1]);
-        let mut result = conv::conv2d(inputs[0], self.weight.values(), &pixel, 1, output);
+        let x = inputs[0];
+        let weight = self.weight.values();
+        let values = convolve(x.values(), x.shape(), weight, &pixel, 1, output);
+        let mut result = FeatureMap::new(output, values);
         if let Some(bias) = &self.bias {
             result.add_per_channel(bias.values());
         }
@@ -71,7 +75,9 @@ impl Rule for Linear {
 
     fn backward(&self, inputs: &[&FeatureMap], _: &FeatureMap, gradient: &FeatureMap) -> Vec<FeatureMap> {
         let pixel = Window::dense([1, 1]);
-        let (weight, input) = (self.weight.values(), inputs[0].shape());
-        vec![conv::backward(gradient, weight, &pixel, 1, input)]
+        let weight = self.weight.values();
+        let input = inputs[0].shape();
+        let values = backward(gradient.values(), gradient.shape(), weight, &pixel, 1, input);
+        vec![FeatureMap::new(input, values)]
     }
 }

@@ -51,7 +51,8 @@ impl Rule for MaxPool {
     }
 
     fn backward(&self, inputs: &[&FeatureMap], _: &FeatureMap, gradient: &FeatureMap) -> Vec<FeatureMap> {
-        let (input, output) = (inputs[0].shape(), gradient.shape());
+        let input = inputs[0].shape();
+        let output = gradient.shape();
         let mut values = vec![0.0; input.len()];
         let planes = values.chunks_mut(input.plane()).zip(inputs[0].channels());
         for ((channel, x), of_channel) in planes.zip(gradient.channels()) {

@@ -38,11 +38,13 @@ impl Rule for Pad {
     }
 
     fn backward(&self, inputs: &[&FeatureMap], _: &FeatureMap, gradient: &FeatureMap) -> Vec<FeatureMap> {
-        let (inner, outer) = (inputs[0].shape(), gradient.shape());
+        let inner = inputs[0].shape();
+        let outer = gradient.shape();
         let [pc, ph, pw] = self.before;
         let mut values = Vec::with_capacity(inner.len());
         for row in 0..inner.c * inner.h {
-            let (c, y) = (row / inner.h, row % inner.h);
+            let c = row / inner.h;
+            let y = row % inner.h;
             let start = ((c + pc) * outer.h + y + ph) * outer.w + pw;
             values.extend_from_slice(&gradient.values()[start..start + inner.w]);
         }

@@ -74,7 +74,8 @@ impl Rule for Slice {
     fn backward(&self, inputs: &[&FeatureMap], _: &FeatureMap, gradient: &FeatureMap) -> Vec<FeatureMap> {
         let shape = inputs[0].shape();
         let (outer, inner) = self.axis.outer_inner(shape);
-        let (size, index) = (self.axis.size(shape), self.index());
+        let size = self.axis.size(shape);
+        let index = self.index();
         let mut values = vec![0.0; shape.len()];
         let places = (0..outer).flat_map(|o| index.iter().map(move |at| (o * size + at) * inner));
         for (start, part) in places.zip(gradient.values().chunks(inner)) {

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use trefoil_ir::mpc::emulate::{Bound, Emulator, IntMap, Masks, Rounding};
 use trefoil_ir::mpc::gate::{BLOCK, Form, Grain};
-use trefoil_ir::mpc::sums::SumList;
+use trefoil_ir::mpc::patch_sums::SumList;
 use trefoil_ir::mpc::{ConstKind, Kind, Op, Program, Stage, ValueId, op};
 use trefoil_ir::{Patch, Shape};
 

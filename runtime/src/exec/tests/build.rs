@@ -1,6 +1,6 @@
 //! Programs with constants, step by step, and their three plans.
 
-use trefoil_ir::mpc::sums::SumList;
+use trefoil_ir::mpc::patch_sums::SumList;
 use trefoil_ir::mpc::{ConstKind, Kind, Op, Program, ValueId, op};
 use trefoil_ir::plan::{
     ClientPart, ClientPlan, HelperPart, HelperPlan, InputEncoding, OutputDecoding, PairKeys, Public,

@@ -1,6 +1,6 @@
 //! Box sums: for each tap and patch the sum of the pixels that the tap meets there.
 
-use trefoil_ir::mpc::sums::Reach;
+use trefoil_ir::mpc::patch_sums::Reach;
 
 /// Where the prefix sums are that a tap's rows (or columns) in one patch lie between.
 #[derive(Clone, Copy)]

@@ -21,7 +21,7 @@ mod prefix;
 mod product;
 
 use rayon::prelude::*;
-use trefoil_ir::mpc::sums::Reach;
+use trefoil_ir::mpc::patch_sums::Reach;
 use trefoil_ir::{Patch, Shape, Window};
 
 use super::buffer::with_scratch;

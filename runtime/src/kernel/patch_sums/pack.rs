@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use trefoil_ir::mpc::sums::SumList;
+use trefoil_ir::mpc::patch_sums::SumList;
 use trefoil_ir::{Patch, Shape};
 
 use super::boxes::Spans;

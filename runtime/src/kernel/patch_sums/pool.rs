@@ -1,6 +1,6 @@
 //! Patch sums of a pooling: of the sums of windows, times a multiplier.
 
-use trefoil_ir::mpc::sums::{Reach, SumList};
+use trefoil_ir::mpc::patch_sums::{Reach, SumList};
 use trefoil_ir::{Shape, Window};
 
 use super::boxes::Spans;

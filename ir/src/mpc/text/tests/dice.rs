@@ -2,8 +2,8 @@
 
 use crate::geometry::{Axis, Coordinates, Patch, Patches, ResizeMode, Shape, Window};
 use crate::mpc::op::*;
+use crate::mpc::patch_sums::{LARGE_PATCH, SumList};
 use crate::mpc::program::{ConstKind, Constant, Note, Program, ValueId};
-use crate::mpc::sums::{LARGE_PATCH, SumList};
 use crate::mpc::{Kind, Type};
 use crate::nn::op::Resize;
 use crate::tensor::Tensor;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use trefoil_ir::geometry::for_each_window;
 use trefoil_ir::mpc::op::{Interpolate, Lift, PoolSums, SumPool};
-use trefoil_ir::mpc::sums::SumList;
+use trefoil_ir::mpc::patch_sums::SumList;
 use trefoil_ir::{Shape, Window};
 
 use crate::exec::prepared::{Site, Step};

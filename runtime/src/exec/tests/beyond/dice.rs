@@ -1,7 +1,7 @@
 //! Random programs of all ops, with constants of any size.
 
 use trefoil_ir::geometry::{Coordinates, ResizeMode};
-use trefoil_ir::mpc::sums::SumList;
+use trefoil_ir::mpc::patch_sums::SumList;
 use trefoil_ir::mpc::{ConstKind, Kind, ValueId, op};
 use trefoil_ir::{Axis, Patch, Patches, Shape, Window, nn};
 

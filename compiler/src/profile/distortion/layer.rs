@@ -2,12 +2,10 @@
 //! other bits make.
 
 use trefoil_ir::nn::eval::{FeatureMap, Tape, signs};
-use trefoil_ir::nn::{Graph, NodeId};
+use trefoil_ir::nn::{Gate, Graph, NodeId};
 use trefoil_ir::{Patch, Patches, Shape};
 
 use super::{Sign, Site};
-use trefoil_ir::nn::Gate;
-
 /// A site with what the graph says of it.
 #[derive(Debug)]
 pub(super) struct Layer {

@@ -9,8 +9,9 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use trefoil_ir::nn::eval::{FeatureMap, Tape};
-use trefoil_ir::nn::op::{Affine, Conv2d, Linear};
-use trefoil_ir::nn::{Graph, NodeId, Op};
+use trefoil_ir::nn::op::class::PerChannel;
+use trefoil_ir::nn::op::{Affine, Conv2d};
+use trefoil_ir::nn::{Class, Graph, NodeId, Op};
 use trefoil_ir::{Shape, Tensor};
 
 /// The graph as differences see it.
@@ -205,22 +206,20 @@ fn input_channel(conv: &Conv2d, channel: usize) -> Option<Conv2d> {
 
 /// An affine operator without its constant part; `None` if it is not affine.
 fn without_constant(op: &Op) -> Option<Op> {
-    match op {
-        Op::Conv2d(conv) => Some(Op::Conv2d(Conv2d {
-            bias: None,
-            ..conv.clone()
-        })),
-        Op::Linear(linear) => Some(Op::Linear(Linear {
-            bias: None,
-            ..linear.clone()
-        })),
-        Op::BatchNorm(norm) => Some(scale_alone(norm.to_affine())),
-        Op::Affine(affine) => Some(scale_alone(affine.clone())),
-        Op::AvgPool(_) | Op::GlobalAvgPool(_) | Op::Add(_) | Op::Concat(_) => Some(op.clone()),
-        Op::Slice(_) | Op::Pad(_) | Op::Flatten(_) | Op::Resize(_) | Op::Output(_) => Some(op.clone()),
-        Op::Relu(_) | Op::BlockRelu(_) | Op::Clip(_) | Op::Clamp(_) | Op::MaxPool(_) => None,
-        Op::Input(_) => None,
+    match op.class() {
+        Class::Linear(_) => Some(without_bias(op.clone())),
+        Class::PerChannel(PerChannel::BatchNorm(norm)) => Some(scale_alone(norm.to_affine())),
+        Class::PerChannel(PerChannel::Affine(affine)) => Some(scale_alone(affine.clone())),
+        Class::Mean(_) | Class::Add | Class::Move(_) | Class::Resize(_) | Class::Output => Some(op.clone()),
+        Class::Input | Class::Gate(_) | Class::Max(_) => None,
     }
+}
+
+fn without_bias(mut op: Op) -> Op {
+    if let Some(layer) = op.layer_mut() {
+        *layer.bias = None;
+    }
+    op
 }
 
 fn scale_alone(affine: Affine) -> Op {

@@ -3,13 +3,11 @@
 use std::collections::BTreeMap;
 
 use trefoil_ir::nn::eval::{self, FeatureMap, ImageShapeError, patch_sums};
-use trefoil_ir::nn::{Graph, NodeId};
+use trefoil_ir::nn::{Gate, Graph, NodeId};
 use trefoil_ir::{Patch, Shape};
 
-use super::distortion::logits;
 use super::{Calibration, ChannelRange, Gains, PatchSums};
-use trefoil_ir::nn::Gate;
-
+use crate::profile::distortion::logits;
 /// Why an image cannot be used.
 pub(super) enum Fault {
     /// It does not fit the network.

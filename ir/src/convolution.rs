@@ -1,15 +1,14 @@
-//! Convolution in floats through matrix products.
+//! Convolution through matrix products, for the evaluators of both languages.
 //!
-//! Generic over f32 and f64: the emulator runs the integer convolutions through f64, which is
-//! exact as long as no partial sum reaches 2^53.
+//! Generic over the numbers: networks are evaluated in f32, and the emulator runs the integer
+//! convolutions of programs through f64, which is exact as long as no partial sum reaches 2^53.
 
 use std::num::Wrapping;
 
-use super::FeatureMap;
 use crate::geometry::{Shape, Window};
 
 /// A float type that matrix products exist for.
-pub trait Real: Copy + Default + std::ops::AddAssign + std::ops::Mul<Output = Self> {
+pub(crate) trait Real: Copy + Default + std::ops::AddAssign + std::ops::Mul<Output = Self> {
     /// `c = a b` for row-major `a` (m x k), `b` (k x n), `c` (m x n).
     fn gemm(m: usize, k: usize, n: usize, a: &[Self], b: &[Self], c: &mut [Self]) {
         Self::gemm_strided(m, k, n, a, [k, 1], b, c);
@@ -82,20 +81,8 @@ impl Real for Wrapping<i64> {
     }
 }
 
-/// Convolution of a feature map, without bias.
-pub fn conv2d(
-    input: &FeatureMap,
-    weight: &[f32],
-    window: &Window,
-    groups: usize,
-    output: Shape,
-) -> FeatureMap {
-    let values = conv2d_slice(input.values(), input.shape(), weight, window, groups, output);
-    FeatureMap::new(output, values)
-}
-
 /// Convolution of `input` of shape `shape` with weights `[out, in / groups, kh, kw]`.
-pub fn conv2d_slice<T: Real>(
+pub(crate) fn convolve<T: Real>(
     input: &[T],
     shape: Shape,
     weight: &[T],
@@ -127,15 +114,15 @@ pub fn conv2d_slice<T: Real>(
 }
 
 /// The gradient with respect to a convolution's operand of shape `input`, from that with respect to
-/// its output: `gradient` times the transposed matrix of the convolution.
-pub fn backward(
-    gradient: &FeatureMap,
+/// its output, of shape `output`: `gradient` times the transposed matrix of the convolution.
+pub(crate) fn backward(
+    gradient: &[f32],
+    output: Shape,
     weight: &[f32],
     window: &Window,
     groups: usize,
     input: Shape,
-) -> FeatureMap {
-    let output = gradient.shape();
+) -> Vec<f32> {
     let mut result = vec![0.0; input.len()];
     let in_c = input.c / groups;
     let out_c = output.c / groups;
@@ -144,7 +131,7 @@ pub fn backward(
     let plain = *window == Window::dense([1, 1]);
     let mut columns = Vec::new();
     for g in 0..groups {
-        let source = &gradient.values()[g * out_c * pixels..(g + 1) * out_c * pixels];
+        let source = &gradient[g * out_c * pixels..(g + 1) * out_c * pixels];
         let weight = &weight[g * out_c * rows..(g + 1) * out_c * rows];
         let target = &mut result[g * in_c * input.plane()..(g + 1) * in_c * input.plane()];
         if out_c * in_c <= 4 {
@@ -157,7 +144,7 @@ pub fn backward(
             col2im(&columns, input, window, output, target);
         }
     }
-    FeatureMap::new(input, result)
+    result
 }
 
 /// Depthwise and other narrow groups: a matrix product would be all overhead.

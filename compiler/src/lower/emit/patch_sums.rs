@@ -9,7 +9,7 @@ use trefoil_ir::nn::{Class, NodeId};
 use super::Emitter;
 use crate::lower::form::Form;
 use crate::lower::linear::{self, Weights};
-use crate::lower::sums::GateSums;
+use crate::lower::patch_sums::GateSums;
 use crate::lower::tree::{self, Member};
 use crate::lower::{LayerError, LowerError};
 

@@ -6,11 +6,10 @@
 //! number of threads, since minima and maxima do not depend on order. From the [gains](Gains) of the first
 //! images, which are taken [apart](Probing), it says what rounding to these scales costs.
 
-pub mod catalogue;
-pub mod distortion;
+#![cfg_attr(not(test), warn(clippy::wildcard_enum_match_arm))]
+
 mod gain;
 mod observe;
-pub mod profile;
 
 use std::collections::BTreeMap;
 

@@ -99,12 +99,12 @@ impl<'a> Sketch<'a> {
     }
 
     /// The value that is probed.
-    pub(in crate::calibrate) fn logits(&self) -> NodeId {
+    pub(crate) fn logits(&self) -> NodeId {
         self.logits
     }
 
     /// The probes of the image of this number.
-    pub(in crate::calibrate) fn seeds(&self, number: u64) -> Vec<FeatureMap> {
+    pub(crate) fn seeds(&self, number: u64) -> Vec<FeatureMap> {
         let shape = self.graph.node(self.logits).shape;
         let outputs = shape.len();
         if self.probes == outputs {

@@ -15,17 +15,15 @@
 //! those below in [`summable`]. What moves pixels about within an accumulator (slices, pads, copying
 //! interpolations) is not among them: a gate behind such a one takes its sums from the pixels.
 
-use trefoil_ir::mpc::sums::{SumList, is_large};
+use trefoil_ir::mpc::patch_sums::{SumList, is_large};
 use trefoil_ir::nn::op::class::Move;
-use trefoil_ir::nn::{Class, Graph, NodeId};
+use trefoil_ir::nn::{Class, Gate, Graph, NodeId};
 use trefoil_ir::{Patch, Shape};
 
 use super::form::{Forms, interpolates};
 use super::need::{FLOOR, Needs, SUM_LIMIT};
 use super::tree::{Member, Tree};
 use super::{LowerError, linear};
-use trefoil_ir::nn::Gate;
-
 /// The sums of one gate's large patches.
 #[derive(Clone, Debug, Default)]
 pub(super) struct GateSums {

@@ -11,7 +11,7 @@ use trefoil_ir::nn::eval::{FeatureMap, ImageShapeError, Tape};
 use trefoil_ir::nn::{Graph, NodeId};
 
 use super::CalibrationError;
-use super::distortion::Sketch;
+use crate::profile::distortion::Sketch;
 
 /// Gains of all channels, and how the output varies.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -184,7 +184,7 @@ fn linear_behind(seed: u64) -> Graph {
 fn on_a_linear_rest_sketch_and_exact_agree() {
     for seed in 0..10 {
         let graph = linear_behind(seed);
-        let sites = sites(&graph, super::super::catalogue::patches);
+        let sites = sites(&graph, crate::patches::catalogue::patches);
         assert_eq!(sites.len(), 3);
         let image = Rng::new(seed).image(input_shape(&graph));
         let sketch = Sketch::new(&graph, &sites, 8, 1);

@@ -15,17 +15,17 @@ use trefoil_runtime::amount::counted;
 use trefoil_runtime::data::{DataError, DataSet};
 
 pub use self::agreement::{Agreement, agreement, spearman};
-use super::compile::feature_map;
+use super::images::feature_map;
 use super::limits::{LimitError, Limits, Run};
-use crate::calibrate::catalogue::Catalogue;
-use crate::calibrate::distortion::{Exact, Site, SiteVectors, Sketch, sites};
-use crate::calibrate::profile::{
-    Chunk, Header, Layer, LayerChunk, Method, ProfileError, Shard, Value, Writer, model_digest,
-};
-use crate::calibrate::{CalibrationError, Calibrator};
 use crate::import::{self, ImportError, ImportOptions};
 use crate::pass::{self, PassFailure};
 use crate::patches::Assignment;
+use crate::patches::catalogue::Catalogue;
+use crate::profile::distortion::{Exact, Site, SiteVectors, Sketch, sites};
+use crate::profile::{
+    Chunk, Header, Layer, LayerChunk, Method, ProfileError, Shard, Value, Writer, model_digest,
+};
+use crate::ranges::{CalibrationError, Calibrator};
 
 /// The options of a measurement.
 pub struct MeasureOptions {
@@ -375,8 +375,8 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::calibrate::profile::{Profile, Sign};
     use crate::import::testing::{floats, graph, model, node};
+    use crate::profile::{Profile, Sign};
 
     /// Two ReLUs, the second of what the first leaves above 1, and images for them.
     fn options(folder: &Path, method: Method) -> MeasureOptions {

@@ -10,14 +10,17 @@
 //! last chunk, and shards are merged by bringing their chunks together. The summary is made of the
 //! chunks when all images of the profile's share are done; a profile without one is unfinished.
 
+#![cfg_attr(not(test), warn(clippy::wildcard_enum_match_arm))]
+
 mod chunk;
+pub mod distortion;
 mod header;
 mod summary;
 mod vectors;
 mod writer;
 
-pub use super::distortion::Sign;
 pub use chunk::{Chunk, LayerChunk};
+pub use distortion::Sign;
 pub use header::{Header, Layer, Method, Shard, ShardError, Value, model_digest};
 pub use summary::{LayerSummary, Summary};
 pub use vectors::Vectors;

@@ -31,9 +31,7 @@ pub use sketch::{SiteVectors, Sketch};
 
 use serde::{Deserialize, Serialize};
 use trefoil_ir::Patch;
-use trefoil_ir::nn::{Graph, NodeId};
-
-use trefoil_ir::nn::Gate;
+use trefoil_ir::nn::{Gate, Graph, NodeId};
 
 /// One of the two signs of a gate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

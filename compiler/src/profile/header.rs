@@ -12,7 +12,7 @@ use trefoil_ir::text::is_printable;
 use trefoil_ir::{Patch, Shape};
 
 use super::{ProfileError, damaged, differs, io_error};
-use crate::calibrate::distortion::Sign;
+use crate::profile::distortion::Sign;
 
 /// Version of the folder's form.
 const FORMAT: u32 = 1;

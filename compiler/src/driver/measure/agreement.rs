@@ -2,9 +2,9 @@
 
 use super::{MeasureError, MeasureOptions, Subject};
 use crate::budget::Random;
-use crate::calibrate::distortion::{Choice, Exact, Site};
-use crate::calibrate::profile::{Header, Layer, Profile, model_digest};
-use crate::driver::compile::feature_map;
+use crate::driver::images::feature_map;
+use crate::profile::distortion::{Choice, Exact, Site};
+use crate::profile::{Header, Layer, Profile, model_digest};
 
 /// A sketch beside the exact distortion, on the same images.
 pub struct Agreement {
