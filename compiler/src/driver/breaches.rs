@@ -5,12 +5,16 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fmt;
 
+use rayon::prelude::*;
 use serde::Serialize;
-use trefoil_ir::mpc::emulate::{Bound, Outcome};
+use trefoil_ir::mpc::emulate::{Bound, Emulator, IntMap, Outcome, Rounding};
 use trefoil_ir::mpc::{Program, ValueId};
+use trefoil_ir::nn::eval::FeatureMap;
 use trefoil_runtime::amount::counted;
+use trefoil_runtime::data::{DataError, DataSet};
 
-use crate::lower::ENOUGH_IMAGES;
+use super::compile::batches;
+use crate::lower::{ENOUGH_IMAGES, Lowered};
 
 /// Layers that a warning names.
 const NAMED: usize = 3;
@@ -141,10 +145,38 @@ impl Breaches {
     }
 }
 
+/// Calibration images on which the emulator looks for breaches: ranges come from the same images,
+/// so this finds faults of scales, not unseen inputs.
+const CHECKED_IMAGES: usize = 16;
+
+/// Runs the emulator on the first calibration images, so many at a time.
+pub(super) fn breaches_of(lowered: &Lowered, data: &DataSet, at_once: usize) -> Result<Breaches, DataError> {
+    let emulator = Emulator::new(&lowered.program, &lowered.constants);
+    let mut breaches = Breaches::default();
+    for images in batches(data, data.len().min(CHECKED_IMAGES), at_once) {
+        let images = images?;
+        let outcomes: Vec<Outcome> = images
+            .par_iter()
+            .filter_map(|image| emulated(lowered, &emulator, image))
+            .collect();
+        for outcome in &outcomes {
+            breaches.add(outcome);
+        }
+    }
+    Ok(breaches)
+}
+
+/// Runs the emulator on an image; `None` if it is not of the network's shape.
+fn emulated(lowered: &Lowered, emulator: &Emulator<'_>, image: &FeatureMap) -> Option<Outcome> {
+    let shape = lowered.program.steps[0].ty.shape;
+    let units = lowered.input.encode(image.values(), shape).ok()?;
+    let image = IntMap::new(shape, units.into_iter().map(i64::from).collect());
+    Some(emulator.run(&image, Rounding::Nearest, |_, _| {}))
+}
+
 #[cfg(test)]
 mod tests {
     use trefoil_ir::Shape;
-    use trefoil_ir::mpc::emulate::{Emulator, IntMap, Rounding};
     use trefoil_ir::text::TensorStore;
 
     use super::*;

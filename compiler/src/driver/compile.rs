@@ -3,11 +3,9 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use rayon::prelude::*;
 use thiserror::Error;
 use trefoil_ir::Patch;
 use trefoil_ir::Verified;
-use trefoil_ir::mpc::emulate::{Emulator, IntMap, Outcome, Rounding};
 use trefoil_ir::nn::Graph;
 use trefoil_ir::nn::eval::FeatureMap;
 use trefoil_ir::plan::{Owner, SecretSeed};
@@ -15,7 +13,7 @@ use trefoil_runtime::amount::counted;
 use trefoil_runtime::data::{DataError, DataSet, Preprocess};
 
 use super::assign::{AssignError, AssignOptions, BudgetReport, Strategy, assign, uniform};
-use super::breaches::Breaches;
+use super::breaches::breaches_of;
 use super::images::feature_map;
 use super::limits::{LimitError, Limits, Run};
 use super::report::Report;
@@ -167,21 +165,12 @@ pub fn compile(
         pass_options.assignment.as_ref(),
         pass_options.relu6_as_relu,
     )?;
-    let mut calibration = find_ranges(&passed.graph, &options.calibration, at_once, progress)?;
-    let unprobed = take_gains(
-        &passed.graph,
-        &mut calibration,
-        &options.calibration,
-        &options.limits,
-    )?;
+    let (calibration, unprobed) = calibrated(&passed.graph, options, at_once, progress)?;
     let lowered = lowered(options, &passed.graph, &calibration)?;
     let text = options.preprocess.as_ref().map(|(_, text)| text.clone());
     let plans = split(&lowered, &options.secret, text.clone(), options.classes.clone());
-    let breaches = breaches(&lowered, &options.calibration, at_once)?;
-    let mut warnings: Vec<String> = imported.warnings.iter().map(ToString::to_string).collect();
-    warnings.extend(word_on_carried(&imported, options));
-    warnings.extend(unprobed);
-    warnings.extend(lowered.warnings.iter().map(ToString::to_string));
+    let breaches = breaches_of(&lowered, &options.calibration, at_once)?;
+    let mut warnings = warnings(&imported, options, unprobed, &lowered);
     warnings.extend(breaches.warning(&lowered.program, calibration.images));
     let mut report = Report::new(
         &imported.graph,
@@ -228,6 +217,20 @@ fn opinion(imported: &Imported, options: &CompileOptions) -> Result<Opinion, Com
         imported,
         &images.concat(),
     )?)
+}
+
+/// What the user should know, as the pipeline came upon it.
+fn warnings(
+    imported: &Imported,
+    options: &CompileOptions,
+    unprobed: Option<String>,
+    lowered: &Lowered,
+) -> Vec<String> {
+    let mut warnings: Vec<String> = imported.warnings.iter().map(ToString::to_string).collect();
+    warnings.extend(word_on_carried(imported, options));
+    warnings.extend(unprobed);
+    warnings.extend(lowered.warnings.iter().map(ToString::to_string));
+    warnings
 }
 
 /// The assignment that the model carries; clips that become ReLUs have no upper sign.
@@ -305,6 +308,18 @@ fn foresee(
     Ok(foreseen)
 }
 
+/// Ranges and gains; a sentence where the gains had to be left out.
+fn calibrated(
+    graph: &Verified<Graph>,
+    options: &CompileOptions,
+    at_once: usize,
+    progress: &mut dyn Progress,
+) -> Result<(Calibration, Option<String>), CompileError> {
+    let mut calibration = find_ranges(graph, &options.calibration, at_once, progress)?;
+    let unprobed = take_gains(graph, &mut calibration, &options.calibration, &options.limits)?;
+    Ok((calibration, unprobed))
+}
+
 /// A calibration of ranges alone.
 fn find_ranges(
     graph: &Verified<Graph>,
@@ -350,7 +365,7 @@ fn take_gains(
 }
 
 /// The first `count` images, so many at a time.
-fn batches(
+pub(super) fn batches(
     data: &DataSet,
     count: usize,
     at_once: usize,
@@ -402,34 +417,6 @@ fn check_classes(classes: &[String], lowered: &Lowered) -> Result<(), CompileErr
         given: classes.len(),
         needed,
     })
-}
-
-/// Calibration images on which the emulator looks for breaches: ranges come from the same images,
-/// so this finds faults of scales, not unseen inputs.
-const CHECKED_IMAGES: usize = 16;
-
-fn breaches(lowered: &Lowered, data: &DataSet, at_once: usize) -> Result<Breaches, CompileError> {
-    let emulator = Emulator::new(&lowered.program, &lowered.constants);
-    let mut breaches = Breaches::default();
-    for images in batches(data, data.len().min(CHECKED_IMAGES), at_once) {
-        let images = images?;
-        let outcomes: Vec<Outcome> = images
-            .par_iter()
-            .filter_map(|image| emulated(lowered, &emulator, image))
-            .collect();
-        for outcome in &outcomes {
-            breaches.add(outcome);
-        }
-    }
-    Ok(breaches)
-}
-
-/// Runs the emulator on an image; `None` if it is not of the network's shape.
-fn emulated(lowered: &Lowered, emulator: &Emulator<'_>, image: &FeatureMap) -> Option<Outcome> {
-    let shape = lowered.program.steps[0].ty.shape;
-    let units = lowered.input.encode(image.values(), shape).ok()?;
-    let image = IntMap::new(shape, units.into_iter().map(i64::from).collect());
-    Some(emulator.run(&image, Rounding::Nearest, |_, _| {}))
 }
 
 #[cfg(test)]
