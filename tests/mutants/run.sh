@@ -5,17 +5,30 @@
 #
 #   tests/mutants/run.sh              all of them; half an hour on two cores
 #   tests/mutants/run.sh 36 110 216   these
+#   tests/mutants/run.sh --sample 8   that many, spread over the list; others for another commit
 #   tests/mutants/run.sh --check      whether the patch still applies
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 if [ "${1:-}" = --check ]; then
     exec git apply --check tests/mutants/defects.patch
 fi
+mapfile -t numbers < <(tr ' ' '\n' <tests/mutants/defects.txt)
+if [ "${1:-}" = --sample ]; then
+    # The commit says where to begin, so that a run can be repeated, and in time all have their turn.
+    commit=$(git rev-parse HEAD 2>/dev/null || echo 000000)
+    all=("${numbers[@]}")
+    numbers=()
+    for ((i = 0; i < $2; i++)); do
+        numbers+=("${all[(16#${commit:0:6} + i * ${#all[@]} / $2) % ${#all[@]}]}")
+    done
+elif [ $# -gt 0 ]; then
+    numbers=("$@")
+fi
 copy=$(mktemp -d)
 trap 'rm -rf "$copy"' EXIT
 git ls-files -z | xargs -0 cp --parents -t "$copy"
 (cd "$copy" && git init -q && git apply tests/mutants/defects.patch)
-export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PWD/target/mutants}
+export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PWD/target}/mutants
 if ! (cd "$copy" && cargo test -p trefoil-runtime --lib --no-run) 2>"$copy/build.log"; then
     cat "$copy/build.log"
     exit 1
@@ -40,7 +53,7 @@ if [ -n "$(failed 0)" ]; then
     exit 1
 fi
 missed=0
-for number in ${*:-$(cat tests/mutants/defects.txt)}; do
+for number in "${numbers[@]}"; do
     # Quick ones first.
     caught=$(failed "$number" session:: prg:: wiped pool::)
     [ -n "$caught" ] || caught=$(failed "$number" diagonal)
