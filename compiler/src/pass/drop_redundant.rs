@@ -77,10 +77,13 @@ fn copies(op: &Resize, map: Shape) -> bool {
 }
 
 fn copies_axis(op: &Resize, axis: usize, size: usize) -> bool {
+    // Before anything is listed: the size is the file's.
+    if op.size[axis] != size {
+        return false;
+    }
     let taps = op.taps(axis, size);
     let mut pixels = taps.iter().enumerate();
-    op.size[axis] == size
-        && pixels.all(|(at, taps)| matches!(taps[..], [tap] if tap.index == at && tap.weight == 1.0))
+    pixels.all(|(at, taps)| matches!(taps[..], [tap] if tap.index == at && tap.weight == 1.0))
 }
 
 /// A slice of a slice of the same axis.
