@@ -13,7 +13,7 @@ use trefoil_ir::nn::eval::FeatureMap;
 use trefoil_runtime::amount::counted;
 use trefoil_runtime::data::{DataError, DataSet};
 
-use super::compile::batches;
+use super::images::batches;
 use crate::lower::{ENOUGH_IMAGES, Lowered};
 
 /// Layers that a warning names.

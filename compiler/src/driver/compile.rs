@@ -7,14 +7,13 @@ use thiserror::Error;
 use trefoil_ir::Patch;
 use trefoil_ir::Verified;
 use trefoil_ir::nn::Graph;
-use trefoil_ir::nn::eval::FeatureMap;
 use trefoil_ir::plan::{Owner, SecretSeed};
 use trefoil_runtime::amount::counted;
 use trefoil_runtime::data::{DataError, DataSet, Preprocess};
 
 use super::assign::{AssignError, AssignOptions, BudgetReport, Strategy, assign, uniform};
 use super::breaches::breaches_of;
-use super::images::feature_map;
+use super::images::batches;
 use super::limits::{LimitError, Limits, Run};
 use super::report::Report;
 use crate::budget::Goal;
@@ -362,18 +361,6 @@ fn take_gains(
     }
     calibration.gains.merge(&probing.finish());
     Ok(None)
-}
-
-/// The first `count` images, so many at a time.
-pub(super) fn batches(
-    data: &DataSet,
-    count: usize,
-    at_once: usize,
-) -> impl Iterator<Item = Result<Vec<FeatureMap>, DataError>> {
-    (0..count).step_by(at_once).map(move |start| {
-        let batch = start..count.min(start + at_once);
-        batch.map(|at| data.get(at).map(feature_map)).collect()
-    })
 }
 
 /// The image's range, where the preprocessing guarantees one that covers the calibration data

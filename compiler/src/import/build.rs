@@ -9,11 +9,12 @@ use trefoil_ir::nn::op::{Input, Output};
 use trefoil_ir::nn::{Class, Graph, NodeId, Origin};
 use trefoil_ir::tail::{self, DType};
 
+use super::clipped::Clipped;
 use super::constant::ConstantFolding;
 use super::error::{ImportError, ModelError, Refusal, TensorError, UnsupportedNode, UnsupportedNodes};
 use super::external::Folder;
 use super::model::Model;
-use super::op::{self, clip::Clipped};
+use super::op;
 use super::site::{Operand, Site};
 use super::structure::{Structure, node_name};
 use super::tail::{TailValue, nodes_at_the_end};

@@ -23,66 +23,6 @@ use crate::quiet;
 /// Elements that all folded nodes together may make.
 const MAX_TOTAL: usize = 1 << 28;
 
-/// Operators that tract is asked to work out: those of which shapes and weights are made, none
-/// of which draws random numbers, loops or computes for long.
-pub(super) const FOLDABLE: &[&str] = &[
-    "Abs",
-    "Add",
-    "And",
-    "Cast",
-    "Ceil",
-    "Clip",
-    "Concat",
-    "Div",
-    "Equal",
-    "Exp",
-    "Expand",
-    "Flatten",
-    "Floor",
-    "Gather",
-    "GatherElements",
-    "Greater",
-    "GreaterOrEqual",
-    "Less",
-    "LessOrEqual",
-    "Log",
-    "Max",
-    "Min",
-    "Mod",
-    "Mul",
-    "Neg",
-    "Not",
-    "Or",
-    "Pow",
-    "Range",
-    "Reciprocal",
-    "ReduceMax",
-    "ReduceMean",
-    "ReduceMin",
-    "ReduceProd",
-    "ReduceSum",
-    "Relu",
-    "Reshape",
-    "Round",
-    "Sign",
-    "Slice",
-    "Split",
-    "Sqrt",
-    "Squeeze",
-    "Sub",
-    "Sum",
-    "Tile",
-    "Transpose",
-    "Unsqueeze",
-    "Where",
-    "Xor",
-];
-
-/// Whether an operator can be worked out on constants.
-pub(super) fn is_foldable(op: &str) -> bool {
-    FOLDABLE.contains(&op)
-}
-
 /// Works constants out, within a budget of elements.
 pub(super) struct ConstantFolding {
     tract: Onnx,
@@ -107,7 +47,7 @@ impl ConstantFolding {
         node: &NodeProto,
         operands: &[Option<&Constant>],
     ) -> Result<Vec<Constant>, Refusal> {
-        if !is_foldable(&node.op_type) {
+        if !op::foldable::is_foldable(&node.op_type) {
             return unsupported(
                 "the operator is not worked out on constants",
                 "simplify the model before it is imported, for example with onnxsim",
@@ -393,7 +333,7 @@ mod tests {
         }
         let beyond = node("Gather", &["a", "b"], &["y"]);
         assert!(fold(&beyond, &[&int(&[1]), &scalar(9)]).is_err());
-        for op in FOLDABLE {
+        for op in op::foldable::FOLDABLE {
             let _ = fold(&node(op, &[], &["y"]), &[]);
             let _ = fold(&node(op, &["a"], &["y"]), &[&huge]);
         }

@@ -13,6 +13,7 @@
 
 mod bound;
 mod build;
+mod clipped;
 mod constant;
 mod describe;
 mod error;

@@ -10,8 +10,8 @@ use trefoil_ir::nn::{Graph, NodeId, Op, Origin};
 use trefoil_ir::{Shape, Tensor};
 
 use super::Warning;
+use super::clipped::Clipped;
 use super::error::{NodeError, Refusal, TensorError, invalid, unsupported};
-use super::op::clip::Clipped;
 use super::tensor::check_finite;
 use super::value::{Constant, Value, View, shape_text, volume};
 

@@ -21,6 +21,7 @@ mod max_pool;
 mod need;
 mod parts;
 mod patch_sums;
+mod room;
 mod scale;
 mod sign;
 pub mod tail;

@@ -5,26 +5,9 @@ use trefoil_ir::mpc::patch_sums::{SumList, is_large};
 use trefoil_ir::nn::{Gate, Graph, NodeId};
 use trefoil_ir::{Patch, Shape};
 
-use super::{LowerError, patch_sums};
+use super::LowerError;
+use super::room::{self, FLOOR, SUM_LIMIT, UNIT_OF_DEAD_LAYER, VALUE_LIMIT, raise};
 use crate::ranges::{Calibration, PatchSums};
-/// Units that a value may reach: a few less than the protocol's bound, for what rounding adds.
-pub(super) const VALUE_LIMIT: f64 = ((1 << 14) - 16) as f64;
-
-/// Units that a sum over a patch may reach, likewise.
-pub(super) const SUM_LIMIT: f64 = ((1 << 15) - 16) as f64;
-
-/// No channel gets less room than this part of its layer's largest, times its own
-/// [part](super::parts). A hundred images say much about a layer and little about one channel of it:
-/// with 1/256, MobileNetV2's rarest channels left their bounds on every other image; with 1/2 the
-/// noise is still a small part of what is allowed.
-pub(super) const FLOOR: f64 = 0.5;
-
-/// Room of a layer that the calibration never woke at all.
-pub(super) const ROOM_OF_DEAD_LAYER: f64 = 1.0;
-
-/// Its unit.
-const UNIT_OF_DEAD_LAYER: f64 = ROOM_OF_DEAD_LAYER / 16384.0;
-
 /// A calibration read with head-room.
 pub(super) struct Needs<'a> {
     pub(super) graph: &'a Graph,
@@ -62,7 +45,7 @@ impl Needs<'_> {
         units.iter_mut().for_each(|u| *u /= VALUE_LIMIT);
         // Classes: the images of one may all be missing from the calibration.
         let floor = if id == self.revealed { 1.0 } else { FLOOR };
-        with_floor(&mut units, &self.parts[id.index()], floor);
+        room::with_floor(&mut units, &self.parts[id.index()], floor);
         units
     }
 
@@ -122,7 +105,7 @@ impl Needs<'_> {
             }
             bounds.push(bound);
         }
-        patch_sums::with_floor(list, &self.parts[id.index()], &mut bounds, |patch| {
+        room::with_floor_of_sums(list, &self.parts[id.index()], &mut bounds, |patch| {
             UNIT_OF_DEAD_LAYER * SUM_LIMIT * largest_area(patch, shape)
         });
         Ok(bounds)
@@ -205,23 +188,4 @@ fn is_block(patch: Patch) -> bool {
 
 fn largest_area(patch: Patch, shape: Shape) -> f64 {
     patch_area(patch, 0, 0, shape.h, shape.w) as f64
-}
-
-/// Raises each entry to that of `to`.
-pub(super) fn raise(units: &mut [f64], to: &[f64]) {
-    for (unit, to) in units.iter_mut().zip(to) {
-        *unit = unit.max(*to);
-    }
-}
-
-/// Gives channels that are dead, or smaller than their nature, `floor` times their part of the
-/// layer's largest.
-fn with_floor(units: &mut [f64], parts: &[f64], floor: f64) {
-    let largest = units.iter().fold(0.0f64, |m, u| m.max(*u));
-    for (unit, part) in units.iter_mut().zip(parts) {
-        *unit = match largest > 0.0 {
-            true => unit.max(largest * floor * part),
-            false => UNIT_OF_DEAD_LAYER,
-        };
-    }
 }

@@ -29,8 +29,8 @@ use trefoil_ir::nn::{Class, NodeId};
 use super::channel::source;
 use super::form::{Form, Forms, gate, interpolates};
 use super::linear::{self, Weights};
-use super::need::{FLOOR, Needs, ROOM_OF_DEAD_LAYER, VALUE_LIMIT};
-use super::scale::power_of_two_above;
+use super::need::Needs;
+use super::room::{FLOOR, ROOM_OF_DEAD_LAYER, VALUE_LIMIT, power_of_two_above};
 use super::tree::Tree;
 
 /// A channel may become this much larger than its weights let expect before it is given the part of

@@ -21,7 +21,8 @@ use trefoil_ir::nn::{Class, Gate, Graph, NodeId};
 use trefoil_ir::{Patch, Shape};
 
 use super::form::{Forms, interpolates};
-use super::need::{FLOOR, Needs, SUM_LIMIT};
+use super::need::Needs;
+use super::room::SUM_LIMIT;
 use super::tree::{Member, Tree};
 use super::{LowerError, linear};
 /// The sums of one gate's large patches.
@@ -212,21 +213,6 @@ fn raise(list: &SumList, unit: &mut [f64], offset: usize, smallest: &[f64]) {
     for ((channel, _), unit) in list.iter().zip(unit.iter_mut()) {
         if let Some(smallest) = channel.checked_sub(offset).and_then(|c| smallest.get(c)) {
             *unit = unit.max(*smallest);
-        }
-    }
-}
-
-/// No sum gets less room than its channel's [part](super::parts) of the largest over the same patch,
-/// as no channel does.
-pub(super) fn with_floor(list: &SumList, parts: &[f64], bound: &mut [f64], otherwise: impl Fn(Patch) -> f64) {
-    let whole: Vec<f64> = list.iter().zip(&*bound).map(|((c, _), b)| b / parts[c]).collect();
-    for (at, (channel, patch)) in list.iter().enumerate() {
-        let alike = list.patches.iter().zip(&whole).filter(|(p, _)| **p == patch);
-        let largest = alike.fold(0.0f64, |most, (_, b)| most.max(*b));
-        if largest == 0.0 {
-            bound[at] = otherwise(patch);
-        } else {
-            bound[at] = bound[at].max(largest * FLOOR * parts[channel]);
         }
     }
 }

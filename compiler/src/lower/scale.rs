@@ -23,9 +23,10 @@ use trefoil_ir::nn::{Class, Gate, Graph, NodeId};
 
 use super::channel::source;
 use super::form::{Form, Forms, interpolates};
-use super::need::{Needs, ROOM_OF_DEAD_LAYER, VALUE_LIMIT, raise};
+use super::need::Needs;
 use super::parts::parts;
 use super::patch_sums::{self, GateSums, Source};
+use super::room::{ROOM_OF_DEAD_LAYER, VALUE_LIMIT, power_of_two_above, raise};
 use super::tree::Tree;
 use super::{LayerError, LowerError, LowerOptions, Warning, linear, warning};
 use crate::ranges::Calibration;
@@ -427,8 +428,4 @@ fn image_bound(needs: &Needs<'_>, options: &LowerOptions, id: NodeId) -> Vec<f64
             range.iter().zip(seen).map(|(r, s)| f64::from(r.max(s))).collect()
         }
     }
-}
-
-pub(super) fn power_of_two_above(unit: f64) -> f64 {
-    unit.log2().ceil().exp2()
 }

@@ -7,7 +7,20 @@
 
 use std::cmp::Ordering;
 
-use super::resize::Coordinates;
+use serde::{Deserialize, Serialize};
+
+/// How an output position maps to the input (ONNX `coordinate_transformation_mode`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Coordinates {
+    /// `(x + 0.5) / scale - 0.5`.
+    HalfPixel,
+    /// `half_pixel`, but 0 where the output has one pixel.
+    PytorchHalfPixel,
+    /// `x * (in - 1) / (out - 1)`.
+    AlignCorners,
+    /// `x / scale`.
+    Asymmetric,
+}
 
 /// A position between the pixels of the input; it may lie outside of them.
 #[derive(Clone, Copy, Debug, PartialEq)]

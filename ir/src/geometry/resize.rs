@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use serde::{Deserialize, Serialize};
 
-use super::position::Position;
+use super::position::{Coordinates, Position};
 use super::shape::Shape;
 
 /// How values between pixels are found.
@@ -20,19 +20,6 @@ pub enum ResizeMode {
     NearestCeil,
     /// Linear in both directions.
     Bilinear,
-}
-
-/// How an output position maps to the input (ONNX `coordinate_transformation_mode`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum Coordinates {
-    /// `(x + 0.5) / scale - 0.5`.
-    HalfPixel,
-    /// `half_pixel`, but 0 where the output has one pixel.
-    PytorchHalfPixel,
-    /// `x * (in - 1) / (out - 1)`.
-    AlignCorners,
-    /// `x / scale`.
-    Asymmetric,
 }
 
 /// One summand of an interpolated value along one axis.

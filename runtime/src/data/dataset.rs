@@ -13,7 +13,8 @@ use super::npy::{self, NpyArray};
 use super::picture;
 use super::preprocess::Preprocess;
 use super::resize::Pixels;
-use super::tensor::{ImageShape, ImageTensor};
+use super::shape::ImageShape;
+use super::tensor::ImageTensor;
 
 /// Images and, where given, their classes; the forms are in the [module's table](super).
 pub struct DataSet {

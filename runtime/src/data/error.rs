@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use trefoil_ir::text::printable;
 
-use super::tensor::ImageShape;
+use super::shape::ImageShape;
 
 /// Where reading images or labels, or writing logits, failed.
 #[derive(Debug, thiserror::Error)]

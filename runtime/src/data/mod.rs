@@ -43,6 +43,7 @@ mod picture;
 mod preprocess;
 mod resize;
 mod results;
+mod shape;
 mod tensor;
 
 #[cfg(test)]
@@ -55,4 +56,5 @@ pub use npy::read_npy_header;
 pub use outputs::write_arrays;
 pub use preprocess::Preprocess;
 pub use results::{Kept, Origin, ResultsFile, Row};
-pub use tensor::{ImageShape, ImageTensor};
+pub use shape::ImageShape;
+pub use tensor::ImageTensor;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use trefoil_ir::mpc::Party;
 
+use super::control::Control;
 use super::error::NetError;
 use super::journal::{Journal, Topic};
 use super::line::{Line, Whose};
@@ -11,7 +12,6 @@ use super::listen::Listener;
 use super::options::ServeOptions;
 use super::server::ORDERLY;
 use super::service::{Room, Service};
-use super::sessions::Control;
 use super::stop::Stop;
 use super::tcp::TcpLink;
 use crate::amount::counted;

@@ -13,6 +13,7 @@
 
 pub mod address;
 pub mod connect;
+mod control;
 pub mod error;
 pub mod helper;
 mod journal;

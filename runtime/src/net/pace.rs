@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, recv, sockopt};
 use trefoil_ir::mpc::Party;
 
-use super::sessions::Control;
+use super::control::Control;
 use super::stop::Stop;
 use crate::wire::frame::HEADER_BYTES;
 use crate::wire::{AbortReason, Cause, FrameKind, Header};

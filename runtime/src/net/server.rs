@@ -7,13 +7,13 @@ use std::time::Duration;
 use trefoil_ir::mpc::Party;
 
 use super::connect::connect;
+use super::control::Control;
 use super::error::NetError;
 use super::journal::{Journal, Topic};
 use super::line::{Line, Whose};
 use super::listen::Listener;
 use super::options::ServeOptions;
 use super::service::{Room, Service};
-use super::sessions::Control;
 use super::stop::Stop;
 use super::tcp::TcpLink;
 use crate::amount::counted;

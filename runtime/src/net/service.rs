@@ -11,13 +11,14 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use super::control::Control;
 use super::error::NetError;
 use super::journal::{Journal, Topic};
 use super::leaving::Leaving;
 use super::line::Whose;
 use super::listen::{Listener, sentence};
 use super::options::ServeOptions;
-use super::sessions::{Control, Guests, Seat, Sessions};
+use super::sessions::{Guests, Seat, Sessions};
 use super::stop::Stop;
 use super::tcp::TcpLink;
 use super::unproven::{Failed, Unproven, Verdict};

@@ -2,10 +2,10 @@
 //! to end.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::control::Control;
 use super::tcp::TcpLink;
 use crate::session::{Greeted, Pair};
 use crate::wire::Cause;
@@ -19,42 +19,12 @@ const PRESSED_IDLE: Duration = Duration::from_secs(5);
 /// Proven clients that wait for a place, for each place; who comes then is told at once.
 const QUEUE: usize = 4;
 
-/// A session's place, shared between its thread and the listener's loop.
-#[derive(Default)]
-pub(super) struct Control {
-    cause: OnceLock<Cause>,
-    idle: Mutex<Option<Instant>>,
-    over: AtomicBool,
-}
-
-impl Control {
-    /// Ends the session, unless it is ending already.
-    pub(super) fn end(&self, cause: Cause) {
-        let _ = self.cause.set(cause);
-    }
-
-    /// Why the session is to end, if it is.
-    pub(super) fn ended(&self) -> Option<Cause> {
-        self.cause.get().copied()
-    }
-
-    /// The session's thread waits for a request, or does not.
-    pub(super) fn set_idle(&self, idle: bool) {
-        *self.idle.lock().unwrap_or_else(PoisonError::into_inner) = idle.then(Instant::now);
-    }
-
-    fn idle_for(&self) -> Option<Duration> {
-        let idle = *self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        idle.map(|since| since.elapsed())
-    }
-}
-
 /// A session's place as its thread holds it: free again when it is dropped, whatever happens.
 pub(super) struct Seat(pub(super) Arc<Control>);
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        self.0.over.store(true, Ordering::Release);
+        self.0.leave();
     }
 }
 
@@ -135,8 +105,7 @@ impl<G: Guests> Sessions<G> {
 
     /// Frees the places of sessions that are over, and has those who idle make room for others.
     pub(super) fn tidy(&mut self) {
-        self.running
-            .retain(|control| !control.over.load(Ordering::Acquire));
+        self.running.retain(|control| !control.is_over());
         let ending = self.running.iter().filter(|control| control.ended().is_some());
         let free = self.places.saturating_sub(self.running.len()) + ending.count();
         for _ in free..self.waiting.len() {

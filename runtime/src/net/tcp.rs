@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use trefoil_ir::mpc::Party;
 
+use super::control::Control;
 use super::pace::{Glance, Guard, HEADER_TIME, Paced, glance, keep_alive, set_intervals};
-use super::sessions::Control;
 use super::stop::Stop;
 use crate::pool;
 use crate::wire::frame::HEADER_BYTES;

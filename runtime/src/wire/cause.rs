@@ -2,7 +2,7 @@
 
 use trefoil_ir::mpc::Party;
 
-use super::error::AbortReason;
+use super::abort::AbortReason;
 
 /// What ended a session from outside of its own connection.
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]

@@ -25,8 +25,9 @@ use trefoil_ir::mpc::time::{Lane, LinkModel};
 
 use super::error::LinkError;
 use super::frame::{HEADER_BYTES, Header, Tag};
-use super::link::{Link, Peer};
+use super::link::Link;
 use super::memory::{MemoryLink, unbounded_pair};
+use super::peer::Peer;
 use crate::trace::Recorder;
 
 /// A clock that can be waited for; tests have one that they move themselves.

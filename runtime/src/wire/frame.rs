@@ -12,7 +12,7 @@ use std::fmt;
 
 use trefoil_ir::mpc::{Phase, Stage, ValueId};
 
-use super::error::AbortReason;
+use super::abort::AbortReason;
 
 pub use trefoil_ir::mpc::message::HEADER_BYTES;
 

@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use trefoil_ir::mpc::Party;
 
-use super::error::{AbortReason, LinkError};
+use super::abort::AbortReason;
+use super::error::LinkError;
 use super::frame::{FrameKind, Header, Tag};
-use super::link::{Link, Peer, frame_length};
+use super::link::{Link, frame_length};
+use super::peer::Peer;
 
 /// One end of a connection within a process. Payloads are handed over, not copied. Dropping an end
 /// disconnects the other, after what was sent has been read.

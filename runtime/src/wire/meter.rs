@@ -8,9 +8,11 @@ use std::time::{Duration, Instant};
 use trefoil_ir::mpc::cost::Bytes;
 use trefoil_ir::mpc::{Link as Direction, Phase, Stage};
 
-use super::error::{AbortReason, LinkError};
+use super::abort::AbortReason;
+use super::error::LinkError;
 use super::frame::{HEADER_BYTES, Header, Tag};
-use super::link::{Link, Peer};
+use super::link::Link;
+use super::peer::Peer;
 
 /// Messages and their payload.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -12,6 +12,7 @@
 //! * [`error`]: what can go wrong, by culprit; [`cause`]: what ends a session from outside of its link
 //! * [`bits`]: fields packed to the bit
 
+pub mod abort;
 pub mod bits;
 pub mod cause;
 pub mod delay;
@@ -20,13 +21,16 @@ pub mod frame;
 pub mod link;
 pub mod memory;
 pub mod meter;
+pub mod peer;
 #[cfg(test)]
 pub(crate) mod recording;
 
+pub use abort::AbortReason;
 pub use cause::Cause;
 pub use delay::{Clock, DelayedLink, WallClock, delayed_pair};
-pub use error::{AbortReason, LinkError};
+pub use error::LinkError;
 pub use frame::{FrameKind, Header, Tag};
-pub use link::{Link, Peer};
+pub use link::Link;
 pub use memory::{MemoryLink, pair};
 pub use meter::{Count, Metered, Traffic};
+pub use peer::Peer;

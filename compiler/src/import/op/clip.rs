@@ -7,38 +7,10 @@ use trefoil_ir::Tensor;
 use trefoil_ir::nn::NodeId;
 use trefoil_ir::nn::op::{Affine, Clamp, Clip, Relu};
 
+use crate::import::clipped::{Bounds, Clipped};
 use crate::import::error::{Refusal, invalid, unsupported};
 use crate::import::site::{Outcome, Site};
 use crate::import::value::{Value, View};
-
-/// `min(max(x, low), high)`.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Bounds {
-    low: f32,
-    high: f32,
-}
-
-impl Bounds {
-    const NONE: Self = Self {
-        low: f32::NEG_INFINITY,
-        high: f32::INFINITY,
-    };
-
-    /// These bounds, and then others on top.
-    fn then(self, next: Self) -> Self {
-        Self {
-            low: self.low.max(next.low).min(next.high),
-            high: self.high.max(next.low).min(next.high),
-        }
-    }
-}
-
-/// A clip in the graph: the value before it and its bounds.
-#[derive(Clone, Debug)]
-pub(in crate::import) struct Clipped {
-    source: NodeId,
-    bounds: Bounds,
-}
 
 /// Relu.
 pub(super) fn relu(site: &mut Site<'_>) -> Outcome {

@@ -6,6 +6,7 @@ pub(super) mod clip;
 mod concat;
 mod conv;
 mod elementwise;
+pub(super) mod foldable;
 mod known;
 mod linear;
 mod pad;
@@ -21,7 +22,7 @@ mod window;
 
 use tract_onnx::pb::NodeProto;
 
-use super::constant::is_foldable;
+use self::foldable::is_foldable;
 use super::error::{Refusal, unsupported};
 use super::site::{Outcome, Site};
 use super::structure::is_standard_domain;

@@ -108,7 +108,7 @@ fn what_has_no_entry_is_refused() {
 /// Every operator that is imported or folded has its entry, once.
 #[test]
 fn the_table_is_whole() {
-    use crate::import::constant::is_foldable;
+    use crate::import::op::foldable::is_foldable;
     use crate::import::op::tail::is_known;
     let mut names: Vec<&str> = table::TABLE.iter().map(|entry| entry.name).collect();
     assert!(names.is_sorted());
@@ -121,7 +121,7 @@ fn the_table_is_whole() {
         assert!(is_imported || is_foldable(entry.name), "{}", entry.name);
         assert!(entry.operands.is_sorted_by_key(|o| o.since));
     }
-    for op in crate::import::constant::FOLDABLE {
+    for op in crate::import::op::foldable::FOLDABLE {
         assert!(names.contains(op), "{op}");
     }
 }

@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::RecvTimeoutError;
 
 use super::*;
+use crate::net::control::Control;
 use crate::net::journal::Journal;
 use crate::net::pace::FLOOR;
 use crate::net::service::Service;
-use crate::net::sessions::Control;
 use crate::session::{Pair, Pairing, Statement};
 use crate::wire::Cause;
 
