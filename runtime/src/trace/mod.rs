@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 use trefoil_ir::mpc::time::Passage;
 use trefoil_ir::mpc::{Party, Phase, ValueId};
 
-use crate::wire::delay::duration;
+use crate::wire::clock::duration;
 use crate::wire::{Clock, Tag, WallClock};
 
 /// The events of a run. Clones are the same trace.

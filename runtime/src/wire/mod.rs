@@ -15,6 +15,7 @@
 pub mod abort;
 pub mod bits;
 pub mod cause;
+pub mod clock;
 pub mod delay;
 pub mod error;
 pub mod frame;
@@ -27,7 +28,8 @@ pub(crate) mod recording;
 
 pub use abort::AbortReason;
 pub use cause::Cause;
-pub use delay::{Clock, DelayedLink, WallClock, delayed_pair};
+pub use clock::{Clock, WallClock};
+pub use delay::{DelayedLink, delayed_pair};
 pub use error::LinkError;
 pub use frame::{FrameKind, Header, Tag};
 pub use link::Link;

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::declare::FieldId;
+use super::declaration::FieldId;
 use crate::mpc::message::Stage;
 use crate::mpc::program::{ConstId, ValueId};
 

@@ -2,7 +2,8 @@
 //! nor the low bits of R get where they must not.
 
 use super::breach::{Breach, Rule};
-use super::declare::{Atom, Field, How, Mask, is_known};
+use super::declaration::{Atom, Field, How, Mask};
+use super::declare::is_known;
 use super::draw::Unit;
 use super::purpose::Purpose;
 use super::step::StepView;

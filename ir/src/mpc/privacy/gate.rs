@@ -1,6 +1,6 @@
 //! What a gate draws, sends and leaves behind, group by group.
 
-use super::declare::{Atom, Declaration, Field, FieldId, How, State};
+use super::declaration::{Atom, Declaration, Field, FieldId, How, State};
 use super::draw::{DrawId, Draws, Unit};
 use super::purpose::Purpose;
 use crate::mpc::gate::{Content, Form, Group, OPENED_BITS, PRODUCTS, Sign, table_planes};

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::breach::{Breach, Rule};
-use super::declare::{Field, How, Mask};
+use super::declaration::{Field, How, Mask};
 use super::draw::{Draw, Unit};
 use super::step::StepView;
 use crate::mpc::TRUNCATED_BITS;

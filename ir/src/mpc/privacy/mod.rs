@@ -20,6 +20,7 @@
 //! stands for, as wide as it is declared, and once.
 
 mod breach;
+mod declaration;
 mod declare;
 mod draw;
 mod flow;
@@ -35,7 +36,7 @@ mod tests;
 mod whole;
 
 pub use breach::{Breach, Place, Rule};
-pub use declare::{Atom, Declaration, Field, FieldId, How, Mask, State};
+pub use declaration::{Atom, Declaration, Field, FieldId, How, Mask, State};
 pub use draw::{Draw, DrawId, Draws, Unit};
 pub use gate::GateOperands;
 pub use proof::{Proof, View};

@@ -14,7 +14,7 @@ use petgraph::algo::kosaraju_scc;
 use petgraph::graph::{DiGraph, NodeIndex};
 
 use super::breach::{Breach, Rule};
-use super::declare::{Atom, Field};
+use super::declaration::{Atom, Field};
 use super::step::StepView;
 use crate::mpc::message::Party;
 

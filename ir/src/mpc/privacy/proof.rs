@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::declare::Mask;
+use super::declaration::Mask;
 use super::step::Declared;
 use crate::mpc::message::Party;
 use crate::mpc::program::{ConstKind, Program};

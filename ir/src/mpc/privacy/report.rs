@@ -5,7 +5,7 @@ use std::fmt;
 use serde::Serialize;
 
 use super::breach::{Breach, Rule};
-use super::declare::{Field, FieldId, How, Mask};
+use super::declaration::{Field, FieldId, How, Mask};
 use super::draw::DrawId;
 use super::proof::Proof;
 use super::purpose::Key;

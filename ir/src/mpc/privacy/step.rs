@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::breach::{Breach, Place, Rule};
-use super::declare::{Declaration, Field, FieldId, Mask};
+use super::declaration::{Declaration, Field, FieldId, Mask};
 use super::draw::{Draw, DrawId, Draws};
 use crate::mpc::message::{Section, Stage};
 use crate::mpc::program::{ConstId, ConstKind, Program, Step, ValueId};

@@ -1,7 +1,7 @@
 //! Rules of a whole program: its weights, and what it reveals.
 
 use super::breach::{Breach, Place, Rule};
-use super::declare::{Atom, Field, Mask};
+use super::declaration::{Atom, Field, Mask};
 use super::draw::{DrawId, Draws, Unit};
 use super::purpose::Purpose;
 use super::step::{Declared, StepView};
