@@ -1,6 +1,6 @@
 //! Which pixels share a sign: assignments, what they make of a network, and what it then costs.
 //!
-//! An [`Assignment`] is a file that names patches for ReLUs; [`resolve`] checks one against a network, and
+//! An [`Assignment`] is a file that names patches for ReLUs; `resolve` checks one against a network, and
 //! [`with_patches`] gives the network its patches where every gate stays where it was imported. (The
 //! pass `assign` does the same on the way to lowering.) [`count`] says what a graph costs in DReLUs, the
 //! currency of budgets.

@@ -2,7 +2,7 @@
 //!
 //! A [`Program`] is a list of protocol steps ([`op`]) on values that are masked (activations) or
 //! shared (accumulators). Everything a party must know about sizes follows from it: the groups of
-//! a gate ([`gate`]), which sums it may take from a coarser accumulator ([`sums`]), the messages
+//! a gate ([`gate`]), which sums it may take from a coarser accumulator ([`patch_sums`]), the messages
 //! of a step ([`message`]), the rounds in which they travel ([`schedule`]) and what they cost
 //! ([`cost`], [`memory`], [`time`]). That no message tells its receiver anything is proved by
 //! [`privacy`]. The [`emulate`] module runs a program in plain integers, as the parties compute it,
