@@ -1,13 +1,19 @@
-//! Small ONNX models in code, for the tests of this module.
+//! Small ONNX models in code, for the tests of this module. The messages are made as for the tests of
+//! whole commands, and not as the writer makes them, which would be tested with itself.
+
+#[allow(dead_code)] // the other tests make more of them
+#[path = "../../../tests/support/onnx/proto.rs"]
+mod proto;
 
 use prost::Message;
-use tract_onnx::pb::attribute_proto::AttributeType;
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::tensor_shape_proto::{Dimension, dimension};
 use tract_onnx::pb::{
     AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto, TensorShapeProto,
     TypeProto, ValueInfoProto, type_proto,
 };
+
+pub(crate) use proto::{float, int, ints, string};
 
 /// A declared dimension.
 pub(crate) enum Size {
@@ -29,42 +35,6 @@ pub(crate) fn node(op: &str, input: &[&str], output: &[&str]) -> NodeProto {
 pub(crate) fn with(mut node: NodeProto, attribute: Vec<AttributeProto>) -> NodeProto {
     node.attribute = attribute;
     node
-}
-
-fn attribute(name: &str, kind: AttributeType) -> AttributeProto {
-    AttributeProto {
-        name: name.to_owned(),
-        r#type: kind as i32,
-        ..AttributeProto::default()
-    }
-}
-
-pub(crate) fn int(name: &str, i: i64) -> AttributeProto {
-    AttributeProto {
-        i,
-        ..attribute(name, AttributeType::Int)
-    }
-}
-
-pub(crate) fn ints(name: &str, ints: &[i64]) -> AttributeProto {
-    AttributeProto {
-        ints: ints.to_vec(),
-        ..attribute(name, AttributeType::Ints)
-    }
-}
-
-pub(crate) fn float(name: &str, f: f32) -> AttributeProto {
-    AttributeProto {
-        f,
-        ..attribute(name, AttributeType::Float)
-    }
-}
-
-pub(crate) fn string(name: &str, s: &str) -> AttributeProto {
-    AttributeProto {
-        s: s.as_bytes().to_vec(),
-        ..attribute(name, AttributeType::String)
-    }
 }
 
 /// A float initializer.
