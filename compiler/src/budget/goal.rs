@@ -38,7 +38,7 @@ impl fmt::Display for Goal {
 /// A text is no budget.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum GoalError {
-    /// Of another form.
+    /// It has another form.
     #[error(
         "\"{0}\" is no budget: give a share of the DReLUs (6%), relus=500k, bytes=60MB, \
          online-bytes=20MB or seconds=0.5@lan"

@@ -122,7 +122,7 @@ fn report_of_owner(owner: Owner) -> Result<Report> {
     }
 }
 
-/// Of a plan that does not decode, since it would leak.
+/// The report on a plan that does not decode, since it would leak.
 fn refused(breaches: Vec<Breach>) -> Report {
     Report {
         program: String::new(),

@@ -35,7 +35,7 @@ pub struct Port {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum Size {
-    /// Of this size.
+    /// A size that the file states.
     Fixed(usize),
     /// Open, under the name that the file gives it, or `?`.
     Open(String),

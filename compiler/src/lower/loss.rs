@@ -7,14 +7,14 @@ use super::scale::Scales;
 use super::{Warning, warning};
 use crate::ranges::Calibration;
 
-/// Of the output's deviation, how much a layer may lose to rounding before the user is told. All
+/// The part of the output's deviation that a layer may lose to rounding before the user is told. All
 /// layers of the networks that this was tried on together lose less.
 const TOLERATED: f64 = 0.005;
 
 /// Mean square error of a truncation, in units: it rounds up with the probability of the fraction.
 const OF_TRUNCATION: f64 = 1.0 / 6.0;
 
-/// Of the image, which is rounded to the nearest.
+/// Mean square error of the image, which is rounded to the nearest, in units.
 const OF_IMAGE: f64 = 1.0 / 12.0;
 
 /// A warning for each layer that loses more than is tolerated, by what the calibration says that an

@@ -73,7 +73,7 @@ struct Own {
 }
 
 impl Own {
-    /// Of channels that reach `bound` and should, by their weights, reach `expected`.
+    /// Channels that reach `bound` and should, by their weights, reach `expected`.
     fn new(bound: Vec<f64>, expected: &[f64], slack: f64) -> Self {
         let largest = largest(&bound);
         let mut parts = Vec::with_capacity(bound.len());
@@ -119,7 +119,7 @@ struct Survey<'a> {
     forms: &'a Forms,
     /// Magnitudes that each channel of a value would get room for, if no other value had a say.
     rooms: Vec<Vec<f64>>,
-    /// Of the image, and of accumulators that are truncated.
+    /// What the image and each truncated accumulator would do; `None` for all other values.
     own: Vec<Option<Own>>,
 }
 

@@ -14,7 +14,7 @@ pub struct Pad {
 }
 
 impl Pad {
-    /// Shape of the padded value, if it is not beyond all measure.
+    /// Shape of the padded value; `None` if it has more than [`MAX_ELEMENTS`].
     pub fn output(&self, input: Shape) -> Option<Shape> {
         let shape = Shape {
             c: self.padded(0, input.c)?,

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Class, Effort, Local, OpError, Rule, invalid, unary};
-use crate::geometry::{Resize, ResizeMode, Shape, Tap};
+use crate::geometry::{MAX_ELEMENTS, Resize, ResizeMode, Shape, Tap};
 use crate::mpc::UNIT;
 use crate::mpc::emulate::{Emulation, IntMap};
 use crate::mpc::program::{ConstId, Constant};
@@ -80,7 +80,9 @@ impl Rule for Interpolate {
         }
         match self.resize.output(input) {
             Some(shape) => Ok(Type::accumulator(shape)),
-            None => invalid("the size is empty or beyond all measure, or a scale is not positive"),
+            None => invalid(format!(
+                "the size is empty or makes more than {MAX_ELEMENTS} elements, or a scale is not positive"
+            )),
         }
     }
 

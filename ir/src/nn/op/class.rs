@@ -79,12 +79,12 @@ pub struct GateView<'a> {
     pub upper: Option<(f32, &'a Patches)>,
 }
 
-/// Of what the mean is taken.
+/// What the mean is taken over.
 #[derive(Clone, Copy, Debug)]
 pub enum Mean<'a> {
-    /// Of windows.
+    /// Windows.
     Windows(&'a AvgPool),
-    /// Of the whole map.
+    /// The whole map.
     Map,
 }
 

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::class::Class;
 use super::{Arity, OpError, Rule, mismatch};
-use crate::geometry::Shape;
+use crate::geometry::{MAX_ELEMENTS, Shape};
 use crate::nn::eval::FeatureMap;
 use crate::text::{AttrError, Attrs};
 
@@ -21,7 +21,9 @@ impl Rule for Input {
 
     fn infer(&self, _: &[Shape]) -> Result<Shape, OpError> {
         if !self.shape.is_sane() {
-            return mismatch("the input's shape is empty or beyond all measure");
+            return mismatch(format!(
+                "the input's shape is empty or has more than {MAX_ELEMENTS} elements"
+            ));
         }
         Ok(self.shape)
     }

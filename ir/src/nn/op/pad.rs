@@ -3,7 +3,7 @@
 use super::class::{Class, Move};
 use super::{Arity, OpError, Rule, mismatch};
 pub use crate::geometry::Pad;
-use crate::geometry::Shape;
+use crate::geometry::{MAX_ELEMENTS, Shape};
 use crate::nn::eval::FeatureMap;
 use crate::text::{AttrError, Attrs};
 
@@ -14,7 +14,7 @@ impl Rule for Pad {
     fn infer(&self, inputs: &[Shape]) -> Result<Shape, OpError> {
         match self.output(inputs[0]) {
             Some(shape) => Ok(shape),
-            None => mismatch("the padded value is beyond all measure"),
+            None => mismatch(format!("the padded value has more than {MAX_ELEMENTS} elements")),
         }
     }
 

@@ -3,7 +3,7 @@
 use super::class::Class;
 use super::{Arity, OpError, Rule, mismatch};
 pub use crate::geometry::Resize;
-use crate::geometry::{Shape, Tap};
+use crate::geometry::{MAX_ELEMENTS, Shape, Tap};
 use crate::nn::eval::FeatureMap;
 use crate::text::{AttrError, Attrs};
 
@@ -14,7 +14,9 @@ impl Rule for Resize {
     fn infer(&self, inputs: &[Shape]) -> Result<Shape, OpError> {
         match self.output(inputs[0]) {
             Some(shape) => Ok(shape),
-            None => mismatch("the size is empty or beyond all measure, or a scale is not positive"),
+            None => mismatch(format!(
+                "the size is empty or makes more than {MAX_ELEMENTS} elements, or a scale is not positive"
+            )),
         }
     }
 
