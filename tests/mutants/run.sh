@@ -48,6 +48,19 @@ failed() { # number, filters
     esac
 }
 
+# What kind of test found it: the proof, the diagonal, a regression on views, the panic of a party that
+# would draw what is not declared, or another test.
+kind() { # name of a test
+    case $1 in
+    *diagonal*) echo "the diagonal" ;;
+    *attacks*) echo "an attack" ;;
+    *streams*) echo "the declarations" ;;
+    session::* | *::session::*) echo "a session" ;;
+    time | "an end with"*) echo "its end" ;;
+    *) echo "a test" ;;
+    esac
+}
+
 if [ -n "$(failed 0)" ]; then
     echo "without a defect: $(failed 0 | tr '\n' ' ')"
     exit 1
@@ -59,7 +72,8 @@ for number in "${numbers[@]}"; do
     [ -n "$caught" ] || caught=$(failed "$number" diagonal)
     [ -n "$caught" ] || caught=$(failed "$number")
     if [ -n "$caught" ]; then
-        echo "$number caught by $(wc -l <<<"$caught"): $(head -n 1 <<<"$caught")"
+        first=$(head -n 1 <<<"$caught")
+        echo "$number caught by $(kind "$first"): $first (tests that fail: $(wc -l <<<"$caught"))"
     else
         echo "$number MISSED"
         missed=$((missed + 1))
