@@ -39,7 +39,7 @@ tests=$(sed -n 's/.*Executable.*(\(.*\))$/\1/p' "$copy/build.log")
 failed() { # number, filters
     local number=$1 code=0
     shift
-    (cd "$copy/runtime" && MUTANT=$number timeout 300 "$tests" "$@") >"$copy/run.log" 2>&1 || code=$?
+    (cd "$copy/runtime" && MUTANT=$number timeout 120 "$tests" "$@") >"$copy/run.log" 2>&1 || code=$?
     sed -n 's/^test \(.*\) \.\.\. FAILED$/\1/p' "$copy/run.log"
     case $code in
     0 | 101) ;;
@@ -67,9 +67,9 @@ if [ -n "$(failed 0)" ]; then
 fi
 missed=0
 for number in "${numbers[@]}"; do
-    # Quick ones first.
-    caught=$(failed "$number" session:: prg:: wiped pool::)
-    [ -n "$caught" ] || caught=$(failed "$number" diagonal)
+    # Quick ones first; some defects have the parties of a session wait for each other.
+    caught=$(failed "$number" diagonal)
+    [ -n "$caught" ] || caught=$(failed "$number" session:: prg:: wiped pool::)
     [ -n "$caught" ] || caught=$(failed "$number")
     if [ -n "$caught" ]; then
         first=$(head -n 1 <<<"$caught")
