@@ -6,6 +6,7 @@ mod patch;
 mod position;
 mod resize;
 mod shape;
+mod shuffle;
 mod window;
 
 pub use axis::Axis;
@@ -14,4 +15,5 @@ pub use patch::{Patch, Patches, all_identities, all_pixels, patch_area};
 pub use resize::{Coordinates, Resize, ResizeMode, Tap};
 pub(crate) use shape::MAX_CHANNELS;
 pub use shape::{MAX_ELEMENTS, ParseShapeError, Shape};
+pub use shuffle::{Shuffle, ShuffleMode};
 pub use window::{Window, WindowError, for_each_window};
