@@ -394,7 +394,7 @@ fn mobilenet_v2() {
 /// Nothing of the protocol is left out of the table.
 #[test]
 fn every_op_occurs() {
-    const OPS: [&str; 20] = [
+    const OPS: [&str; 21] = [
         "add",
         "block_relu",
         "clip",
@@ -412,6 +412,7 @@ fn every_op_occurs() {
         "relu",
         "requant",
         "reveal",
+        "shuffle",
         "sum_pool",
         "truncate",
         "truncate_sums",

@@ -3,8 +3,8 @@
 use proptest::prelude::*;
 use prost::Message;
 use tract_onnx::pb::{ModelProto, NodeProto};
-use trefoil_ir::geometry::{Coordinates, ResizeMode};
-use trefoil_ir::nn::op::{AvgPool, BatchNorm, Output, Pad, Resize, Slice};
+use trefoil_ir::geometry::{Coordinates, ResizeMode, ShuffleMode};
+use trefoil_ir::nn::op::{AvgPool, BatchNorm, Output, Pad, Resize, Shuffle, Slice};
 use trefoil_ir::nn::{Graph, Op, Origin, eval, op};
 use trefoil_ir::tail::{self, Binary, DType, Reduction, Step, Tail, Unary};
 use trefoil_ir::{Patch, Shape, Tensor, Window};
@@ -207,6 +207,21 @@ fn dilated_average_pools_need_a_later_opset() {
     let a = net.avg_pool(x, window, false);
     let bytes = check_exact(&net.finish(a));
     assert_eq!(imported(&bytes).opset, 19);
+}
+
+#[test]
+fn every_shuffle_reads_back() {
+    let modes = [
+        ShuffleMode::ToDepth,
+        ShuffleMode::ToSpace,
+        ShuffleMode::NeighboursToSpace,
+    ];
+    for mode in modes {
+        let mut net = Net::new(8);
+        let x = net.input(Shape::new(8, 4, 6));
+        let a = net.op(Shuffle { block: 2, mode }, &[x]);
+        check(&net.finish(a));
+    }
 }
 
 #[test]

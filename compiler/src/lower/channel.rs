@@ -16,13 +16,33 @@ pub(super) fn source(graph: &Graph, id: NodeId, c: usize) -> Option<(NodeId, usi
             let channel = c.checked_sub(pad.before[0])?;
             (channel < graph.node(operand).shape.c).then_some((operand, channel))
         }
+        Class::Move(Move::Shuffle(op)) if !op.to_space() => {
+            Some((operand, op.channel_of_large(c, graph.node(operand).shape.c)))
+        }
         Class::Move(Move::Flatten) => Some((operand, c / graph.node(operand).shape.plane())),
         Class::Move(Move::Slice(_)) | Class::Gate(_) | Class::Max(_) | Class::Resize(_) | Class::Output => {
             Some((operand, c))
         }
-        // Made of all channels, of none, or at another scale.
-        Class::Input | Class::Linear(_) | Class::PerChannel(_) | Class::Add | Class::Mean(_) => None,
+        // Made of several channels, none, or at another scale.
+        Class::Move(Move::Shuffle(_))
+        | Class::Input
+        | Class::Linear(_)
+        | Class::PerChannel(_)
+        | Class::Add
+        | Class::Mean(_) => None,
     }
+}
+
+/// Of a node that makes pixels of channels, the channel of the result that each of its operand's becomes a
+/// part of. Each has a unit of its own, and in the result they need one: such a node has to lift them.
+pub(super) fn merged(graph: &Graph, id: NodeId) -> Option<Vec<usize>> {
+    let Class::Move(Move::Shuffle(op)) = graph.node(id).op.class() else {
+        return None;
+    };
+    let parts = 0..graph.node(*graph.inputs(id).first()?).shape.c;
+    let channels = graph.node(id).shape.c;
+    op.to_space()
+        .then(|| parts.map(|part| op.channel_of_large(part, channels)).collect())
 }
 
 fn part(graph: &Graph, inputs: &[NodeId], mut c: usize) -> Option<(NodeId, usize)> {

@@ -13,6 +13,7 @@ use trefoil_ir::mpc::{self, ConstId, ConstKind, Note, Program, UNIT, ValueId, bi
 use trefoil_ir::nn::{Class, Gate, Graph, NodeId};
 use trefoil_ir::{Patch, Tensor};
 
+use super::channel::merged;
 use super::form::{Form, Forms, interpolates};
 use super::scale::Scales;
 use super::{LayerError, LowerError, linear, sign};
@@ -103,6 +104,8 @@ impl<'a> Emitter<'a> {
     fn root(&mut self, id: NodeId) -> Result<(), LowerError> {
         let accumulator = if interpolates(self.graph, id) {
             self.interpolate(id)?
+        } else if let Some(merged) = merged(self.graph, id) {
+            self.merge(id, &merged)?
         } else {
             self.sum(id)?
         };

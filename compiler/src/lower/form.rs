@@ -8,6 +8,9 @@
 //! Local operators (concatenation, slice, pad, change of shape, copying interpolation) stay in
 //! accumulators where all operands can join, and work on activations else. What enlarges a map
 //! does so only on the way to a sum: truncating the smaller map is cheaper.
+//!
+//! Shuffles work on activations. One that makes pixels of channels gives an accumulator of its own: the
+//! channels that it merges have units of their own, and are lifted to one.
 
 use trefoil_ir::geometry::all_identities;
 use trefoil_ir::nn::op::Resize;
@@ -15,6 +18,7 @@ use trefoil_ir::nn::op::class::Move;
 use trefoil_ir::nn::{Class, Gate, Graph, NodeId};
 use trefoil_ir::{Axis, Shape};
 
+use super::channel::merged;
 use super::{LayerError, LowerError};
 /// Form of a node's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -207,7 +211,7 @@ impl Analysis<'_> {
 
     fn is_local(&self, id: NodeId) -> bool {
         match self.graph.node(id).op.class() {
-            Class::Move(_) => true,
+            Class::Move(_) => merged(self.graph, id).is_none(),
             Class::Resize(_) => !interpolates(self.graph, id),
             Class::Gate(_) => gate(self.graph, id).is_none(),
             Class::Input
@@ -230,6 +234,7 @@ impl Analysis<'_> {
                 let enlarges = self.graph.node(id).shape.len() > self.operand(id).len();
                 !enlarges || self.leads_to_add[id.index()]
             }
+            Class::Move(Move::Shuffle(_)) => false,
             Class::Move(Move::Concat) | Class::Gate(_) => true,
             // None of these is local.
             Class::Input
@@ -245,7 +250,7 @@ impl Analysis<'_> {
     fn accumulates(&self, id: NodeId) -> Result<bool, LowerError> {
         match self.graph.node(id).op.class() {
             Class::Linear(_) | Class::Mean(_) | Class::Add => Ok(true),
-            Class::Move(_) => Ok(self.stays_in_accumulators(id)),
+            Class::Move(_) => Ok(merged(self.graph, id).is_some() || self.stays_in_accumulators(id)),
             Class::Resize(_) => Ok(interpolates(self.graph, id) || self.stays_in_accumulators(id)),
             Class::Gate(gate) if gate.low != 0.0 => Err(self.unsupported(id)),
             Class::Gate(_) => Ok(self.is_local(id) && self.stays_in_accumulators(id)),
@@ -272,7 +277,9 @@ impl Analysis<'_> {
             }
             // The scale of an interpolation is its operand's.
             Class::Resize(_) => !interpolates(self.graph, id),
-            Class::Linear(_) | Class::Add | Class::Move(_) | Class::Gate(_) => true,
+            // Its tree would have to know which channels go where.
+            Class::Move(_) => merged(self.graph, id).is_none(),
+            Class::Linear(_) | Class::Add | Class::Gate(_) => true,
             // None of these accumulates.
             Class::Input | Class::PerChannel(_) | Class::Max(_) | Class::Output => false,
         };

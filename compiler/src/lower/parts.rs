@@ -13,9 +13,9 @@
 //! of two, and 1 for all channels that are not much smaller than the largest. The floor of a channel
 //! is FLOOR times its part times the layer's largest.
 //!
-//! **What the client learns.** Multipliers of residuals and means say how the scales of two values
-//! are related, channel by channel. All values that such multipliers join share one part a channel
-//! (the largest of them), which thus cancels in every multiplier: they say no more than they would
+//! **What the client learns.** Multipliers of residuals, means and merged channels say how the scales of
+//! two values are related, channel by channel. All values that such multipliers join share one part a
+//! channel (the largest of them), which thus cancels in every multiplier: they say no more than they would
 //! of a network with channels of one scale, about a bit each. Where one of the values is smaller than
 //! the others by [`STEP`] and more in a channel, it would be lost; there, and nowhere else, the
 //! multipliers tell so, in whole steps. Levels of clips say what a scale is beside the limit: a
@@ -26,7 +26,7 @@ use trefoil_ir::mpc::ACTIVATION_BOUND;
 use trefoil_ir::nn::op::class::GateView;
 use trefoil_ir::nn::{Class, NodeId};
 
-use super::channel::source;
+use super::channel::{merged, source};
 use super::form::{Form, Forms, gate, interpolates};
 use super::linear::{self, Weights};
 use super::need::Needs;
@@ -187,6 +187,10 @@ impl Survey<'_> {
                 );
             } else if linear::pooled_pixels(graph, member.node).is_some() {
                 add(&mut squares[member.offset..], &self.squares(operand));
+            } else if let Some(merged) = merged(graph, member.node) {
+                for (c, square) in merged.into_iter().zip(self.squares(operand)) {
+                    squares[member.offset + c] += square;
+                }
             }
         }
         for operand in &tree.lifted {
@@ -215,6 +219,9 @@ impl Survey<'_> {
                     let means = means.filter(|m| linear::pooled_pixels(graph, m.node).is_some());
                     let operands = means.map(|m| (graph.inputs(m.node)[0], m.offset));
                     let lifted = tree.lifted.iter().map(|m| (m.node, m.offset));
+                    for (part, c) in merged(graph, id).unwrap_or_default().into_iter().enumerate() {
+                        classes.join((graph.inputs(id)[0], part), (id, c));
+                    }
                     for (x, offset) in operands.chain(lifted) {
                         let channels = 0..graph.node(x).shape.c;
                         channels.for_each(|c| classes.join((x, c), (id, offset + c)));

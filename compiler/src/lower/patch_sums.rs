@@ -92,7 +92,7 @@ fn can_sum(graph: &Graph, member: NodeId) -> bool {
             .is_some_and(|divisors| divisors.windows(2).all(|pair| pair[0] == pair[1])),
         // A gate that gates nothing, and a vector that becomes one.
         Class::Gate(_) | Class::Move(Move::Flatten) => true,
-        Class::Move(Move::Pad(_) | Move::Slice(_))
+        Class::Move(Move::Pad(_) | Move::Slice(_) | Move::Shuffle(_))
         | Class::Input
         | Class::Resize(_)
         | Class::Max(_)

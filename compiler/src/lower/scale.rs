@@ -12,7 +12,8 @@
 //! So are the units of the output, and those of the image where they come from calibration images
 //! rather than from the preprocessing: the client's plan states both.
 //! A mean over n pixels has the unit of its operand times a power of two over n, for the same two
-//! reasons. An interpolation has fixed coefficients, hence the unit of its operand.
+//! reasons. An interpolation has fixed coefficients, hence the unit of its operand. Channels that become
+//! pixels of one are lifted to its unit, by multipliers that the client knows.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -21,7 +22,7 @@ use trefoil_ir::mpc::ACTIVATION_BOUND;
 use trefoil_ir::nn::op::class::GateView;
 use trefoil_ir::nn::{Class, Gate, Graph, NodeId};
 
-use super::channel::source;
+use super::channel::{merged, source};
 use super::form::{Form, Forms, interpolates};
 use super::need::Needs;
 use super::parts::parts;
@@ -136,7 +137,7 @@ fn public_units(graph: &Graph, forms: &Forms) -> Vec<bool> {
             let tree = Tree::new(graph, forms, id);
             let mut members = tree.members.iter();
             let pooled = members.any(|m| matches!(graph.node(m.node).op.class(), Class::Mean(_)));
-            public[id.index()] |= pooled || !tree.lifted.is_empty();
+            public[id.index()] |= pooled || !tree.lifted.is_empty() || merged(graph, id).is_some();
         }
     }
     public
@@ -355,6 +356,10 @@ impl Choice<'_> {
                 raise(room, &weights.smallest_units(operand));
             } else if linear::pooled_pixels(self.graph, member.node).is_some() {
                 raise(room, &linear::coarsest(operand));
+            } else if let Some(merged) = merged(self.graph, member.node) {
+                for (c, coarsest) in merged.into_iter().zip(linear::coarsest(operand)) {
+                    raise(&mut room[c..=c], &[coarsest]);
+                }
             }
         }
         for operand in &tree.lifted {

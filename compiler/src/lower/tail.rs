@@ -2,10 +2,10 @@
 //! tail behind them.
 //!
 //! Behind the last secret value may stand operators without weights. The client runs them itself if
-//! what goes into them follows from what comes out: a change of shape, and an interpolation from which
-//! the smaller map could be computed back. A pool or a slice never: its operand tells more. Behind these
-//! are the logits, and logits are what a client is promised, whatever the network's own tail makes of
-//! them.
+//! what goes into them follows from what comes out: a change of shape, a shuffle, and an
+//! interpolation from which the smaller map could be computed back. A pool or a slice never: its operand
+//! tells more. Behind these are the logits, and logits are what a client is promised, whatever the
+//! network's own tail makes of them.
 
 use trefoil_ir::Shape;
 use trefoil_ir::geometry::Tap;
@@ -48,7 +48,7 @@ pub fn split_off(graph: &Graph) -> End {
 /// Every node behind this one is in the end already, so it has no user beside them.
 fn belongs_to_end(graph: &Graph, id: NodeId) -> bool {
     match graph.node(id).op.class() {
-        Class::Move(Move::Flatten) => true,
+        Class::Move(Move::Flatten | Move::Shuffle(_)) => true,
         Class::Resize(op) => can_be_undone(op, graph.node(graph.inputs(id)[0]).shape),
         Class::Move(Move::Concat | Move::Slice(_) | Move::Pad(_))
         | Class::Input

@@ -49,11 +49,11 @@ impl Tree {
     }
 }
 
-/// Operands of a member that are added up or moved: none of a layer that makes an accumulator of
-/// activations.
+/// Operands of a member that are added up or moved with their channels in order: none of a layer, or a
+/// shuffle, that makes an accumulator of activations.
 pub(super) fn operands(graph: &Graph, member: Member) -> Vec<Member> {
     let first = match graph.node(member.node).op.class() {
-        Class::Linear(_) | Class::Mean(_) => return Vec::new(),
+        Class::Linear(_) | Class::Mean(_) | Class::Move(Move::Shuffle(_)) => return Vec::new(),
         Class::Move(Move::Pad(pad)) => member.offset + pad.before[0],
         Class::Move(Move::Concat) => return side_by_side(graph, member),
         Class::Move(Move::Slice(_) | Move::Flatten)

@@ -4,7 +4,7 @@
 //! passes the limit no upper sign (which undoes ReLU of ReLU, ReLU behind clip, and those with pools
 //! between them); a clip takes in the ReLU or clip right before it.
 //! Local operators: pools and slices that keep everything, pads of nothing, slices of slices,
-//! concatenations of one. And nodes that compute the same from the same operands become one.
+//! concatenations of one, shuffles of single pixels. And nodes that compute the same from the same operands become one.
 //!
 //! `add %1 %1` stays: adding shares is free, a factor of two would be a secret weight.
 
@@ -54,6 +54,7 @@ fn keeps_everything(graph: &Graph, id: NodeId, shape: Shape) -> bool {
         Class::Move(Move::Flatten) => shape.plane() == 1,
         Class::Move(Move::Pad(op)) => op.before == [0; 3] && op.after == [0; 3],
         Class::Move(Move::Slice(op)) => op.count == op.axis.size(shape),
+        Class::Move(Move::Shuffle(op)) => op.block == 1,
         Class::Max(window) => *window == Window::dense([1, 1]),
         Class::Mean(mean) => mean.window(shape) == Window::dense([1, 1]),
         Class::Resize(op) => copies(op, shape),
@@ -265,8 +266,8 @@ fn does_its_work(clip: &Gate, before: &Gate) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use trefoil_ir::geometry::{Coordinates, ResizeMode};
-    use trefoil_ir::nn::op::Clip;
+    use trefoil_ir::geometry::{Coordinates, ResizeMode, ShuffleMode};
+    use trefoil_ir::nn::op::{Clip, Shuffle};
 
     use super::*;
     use crate::pass::testing::{Net, evaluate_equal, ops};
@@ -365,11 +366,13 @@ mod tests {
             coordinates: Coordinates::HalfPixel,
         };
         let e = net.op(resize, &[d]);
-        let f = net.block(e, vec![Patch::Identity; 2]);
-        let g = net.relu(f);
-        let h = net.global_avg_pool(g);
-        let i = net.flatten(h);
-        assert_eq!(left(net, i), ["relu", "global_avg_pool"]);
+        let mode = ShuffleMode::ToDepth;
+        let f = net.op(Shuffle { block: 1, mode }, &[e]);
+        let g = net.block(f, vec![Patch::Identity; 2]);
+        let h = net.relu(g);
+        let i = net.global_avg_pool(h);
+        let j = net.flatten(i);
+        assert_eq!(left(net, j), ["relu", "global_avg_pool"]);
     }
 
     #[test]

@@ -4,11 +4,11 @@
 use std::cmp::Ordering;
 
 use proptest::test_runner::{Config, RngSeed};
-use trefoil_ir::geometry::{Coordinates, ResizeMode};
+use trefoil_ir::geometry::{Coordinates, ResizeMode, ShuffleMode};
 use trefoil_ir::nn::eval::{self, FeatureMap};
 use trefoil_ir::nn::op::{
     Add, Affine, AvgPool, BatchNorm, BlockRelu, Clamp, Clip, Concat, Conv2d, Flatten, GlobalAvgPool, Input,
-    Linear, MaxPool, Output, Pad, Relu, Resize, Slice,
+    Linear, MaxPool, Output, Pad, Relu, Resize, Shuffle, Slice,
 };
 use trefoil_ir::nn::{Graph, NodeId, Op, Origin};
 use trefoil_ir::{Patch, Patches, Shape, Tensor, Window};
@@ -418,9 +418,10 @@ fn random_slice(net: &mut Net, x: NodeId) -> Option<(NodeId, bool)> {
 
 fn random_reshape(net: &mut Net, x: NodeId) -> Option<(NodeId, bool)> {
     let shape = net.shape(x);
-    let id = match net.rng.below(3) {
+    let id = match net.rng.below(4) {
         0 => net.flatten(x),
         1 => net.global_avg_pool(x),
+        2 => return random_shuffle(net, x).map(|id| (id, false)),
         _ => {
             let size = [1 + net.rng.below(7), 1 + net.rng.below(7)];
             let scales = [size[0] as f32 / shape.h as f32, size[1] as f32 / shape.w as f32];
@@ -438,4 +439,16 @@ fn random_reshape(net: &mut Net, x: NodeId) -> Option<(NodeId, bool)> {
         }
     };
     Some((id, false))
+}
+
+/// A shuffle of the largest blocks that fit, which may be single pixels.
+fn random_shuffle(net: &mut Net, x: NodeId) -> Option<NodeId> {
+    const MODES: [ShuffleMode; 3] = [
+        ShuffleMode::ToDepth,
+        ShuffleMode::ToSpace,
+        ShuffleMode::NeighboursToSpace,
+    ];
+    let mode = MODES[net.rng.below(3)];
+    let mut blocks = [3, 2, 1].into_iter();
+    blocks.find_map(|block| net.try_op(Shuffle { block, mode }, &[x]))
 }

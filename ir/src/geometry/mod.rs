@@ -6,6 +6,7 @@ mod patch;
 mod position;
 mod resize;
 mod shape;
+mod shuffle;
 mod window;
 
 pub use axis::Axis;
@@ -15,4 +16,5 @@ pub use position::Coordinates;
 pub use resize::{Resize, ResizeMode, Tap};
 pub(crate) use shape::MAX_CHANNELS;
 pub use shape::{MAX_ELEMENTS, ParseShapeError, Shape};
+pub use shuffle::{Shuffle, ShuffleMode};
 pub use window::{Window, WindowError, for_each_window};

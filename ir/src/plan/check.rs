@@ -239,7 +239,7 @@ fn check_linear(linear: &[nn::Op], mut shape: Shape) -> Result<Shape, PartError>
     }
     let mut left = MAX_ELEMENTS;
     for op in linear {
-        if !matches!(op, nn::Op::Resize(_) | nn::Op::Flatten(_)) {
+        if !matches!(op, nn::Op::Resize(_) | nn::Op::Flatten(_) | nn::Op::Shuffle(_)) {
             return Err(PartError::LinearOp(op.name()));
         }
         shape = op.infer(&[shape]).map_err(PartError::LinearOperand)?;

@@ -2,7 +2,7 @@
 
 use super::attr::{FromAttr, Word};
 use super::{Attr, AttrError, Attrs};
-use crate::geometry::{Axis, Coordinates, Pad, Resize, ResizeMode, Window};
+use crate::geometry::{Axis, Coordinates, Pad, Resize, ResizeMode, Shuffle, ShuffleMode, Window};
 
 impl From<Axis> for Attr {
     fn from(axis: Axis) -> Attr {
@@ -75,6 +75,46 @@ impl Resize {
             scales: attrs.require("scales")?,
             mode: attrs.require("mode")?,
             coordinates: attrs.require("coordinates")?,
+        })
+    }
+}
+
+impl Shuffle {
+    /// The attributes of an operation that shuffles.
+    pub(crate) fn to_attrs(&self) -> Attrs {
+        Attrs::new().with("block", self.block).with("mode", self.mode)
+    }
+
+    /// Reads them back.
+    pub(crate) fn read_attrs(attrs: &mut Attrs) -> Result<Self, AttrError> {
+        Ok(Self {
+            block: attrs.require("block")?,
+            mode: attrs.require("mode")?,
+        })
+    }
+}
+
+impl From<ShuffleMode> for Attr {
+    fn from(mode: ShuffleMode) -> Attr {
+        Attr::Word(
+            match mode {
+                ShuffleMode::ToDepth => "to_depth",
+                ShuffleMode::ToSpace => "to_space",
+                ShuffleMode::NeighboursToSpace => "neighbours_to_space",
+            }
+            .to_owned(),
+        )
+    }
+}
+
+impl FromAttr for ShuffleMode {
+    const EXPECTED: &'static str = "one of to_depth, to_space, neighbours_to_space";
+    fn from_attr(attr: Attr) -> Option<Self> {
+        Some(match Word::from_attr(attr)?.0.as_str() {
+            "to_depth" => ShuffleMode::ToDepth,
+            "to_space" => ShuffleMode::ToSpace,
+            "neighbours_to_space" => ShuffleMode::NeighboursToSpace,
+            _ => return None,
         })
     }
 }

@@ -181,6 +181,38 @@ impl ModelBuilder {
         self.add_node("Slice", module, &inputs, vec![], dims, moments)
     }
 
+    /// Blocks of pixels as channels.
+    pub(crate) fn space_to_depth(&mut self, module: &str, x: &Value, block: usize) -> Value {
+        let [h, w] = x.map();
+        let pixels = block * block;
+        let dims = vec![x.channels() * pixels, h / block, w / block];
+        let moments = x.moments.repeat(pixels);
+        let attributes = vec![proto::int("blocksize", block as i64)];
+        self.add_node("SpaceToDepth", module, &[&x.name], attributes, dims, moments)
+    }
+
+    /// Channels as blocks of pixels; the mode, `DCR` or `CRD`, is given from opset 11 on.
+    pub(crate) fn depth_to_space(
+        &mut self,
+        module: &str,
+        x: &Value,
+        block: usize,
+        mode: &'static str,
+    ) -> Value {
+        let [h, w] = x.map();
+        let channels = x.channels() / (block * block);
+        let dims = vec![channels, h * block, w * block];
+        let moments = match mode {
+            "DCR" => x.moments[..channels].to_vec(),
+            _ => x.moments.iter().step_by(block * block).copied().collect(),
+        };
+        let mut attributes = vec![proto::int("blocksize", block as i64)];
+        if self.options.opset >= 11 {
+            attributes.push(proto::string("mode", mode));
+        }
+        self.add_node("DepthToSpace", module, &[&x.name], attributes, dims, moments)
+    }
+
     /// A change of the map's size: `Upsample` before opset 10.
     pub(crate) fn resize(&mut self, module: &str, x: &Value, map: [usize; 2], resize: Resize) -> Value {
         let opset = self.options.opset;

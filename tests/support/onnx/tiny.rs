@@ -307,6 +307,7 @@ pub(crate) fn tiny_nets() -> Vec<Tiny> {
     nets.extend(tiny_heads::heads());
     nets.extend(tiny_forms::oddities());
     nets.extend(tiny_scales::scales());
+    nets.extend(tiny_forms::shuffles());
     nets
 }
 

@@ -107,6 +107,61 @@ pub(crate) fn residuals() -> Vec<Tiny> {
     ]
 }
 
+/// Pixels that become channels, and channels that become pixels.
+pub(crate) fn shuffles() -> Vec<Tiny> {
+    vec![
+        Tiny::new("space_to_depth", [3, 8, 6], |b, x| {
+            let x = stem(b, x, 6);
+            let x = b.space_to_depth("down", &x, 2);
+            let x = b.conv_bn(["conv", "bn"], &x, Conv::new(8, 3, 1, 1), 1.0);
+            let x = b.relu("relu", &x);
+            readout(b, &x)
+        }),
+        Tiny::new("space_to_depth_of_input", [3, 6, 9], |b, x| {
+            let x = b.space_to_depth("down", x, 3);
+            let x = stem(b, &x, 6);
+            readout(b, &x)
+        }),
+        Tiny::new("depth_to_space", [3, 5, 4], |b, x| {
+            let x = stem(b, x, 12);
+            let x = b.depth_to_space("up", &x, 2, "DCR");
+            let x = b.conv_bn(["conv", "bn"], &x, Conv::new(8, 3, 1, 1), 1.0);
+            let x = b.relu("relu", &x);
+            readout(b, &x)
+        }),
+        Tiny::new("depth_to_space_before_relu", [3, 5, 4], |b, x| {
+            let x = b.conv_bn(["conv", "bn"], x, Conv::new(12, 3, 1, 1), 1.0);
+            let x = b.depth_to_space("up", &x, 2, "CRD");
+            let x = b.relu("relu", &x);
+            readout(b, &x)
+        })
+        .since(11),
+        Tiny::new("depth_to_space_added", [3, 6, 4], |b, x| {
+            let top = stem(b, x, 6);
+            let down = b.maxpool("pool", &top, Window::square(2, 2, 0));
+            let down = b.conv_bn(["conv1", "bn1"], &down, Conv::new(24, 3, 1, 1), 1.0);
+            let up = b.depth_to_space("up", &down, 2, "CRD");
+            let x = b.add("", &up, &top);
+            let x = b.relu("relu", &x);
+            readout(b, &x)
+        })
+        .since(11),
+        Tiny::new("depth_to_space_of_concat_with_input", [3, 5, 4], |b, x| {
+            let y = b.conv_bn(["conv", "bn"], x, Conv::new(6, 3, 1, 1), 1.0);
+            let y = b.relu6("relu", &y);
+            let x = b.concat("", &[x, &y]);
+            let x = b.depth_to_space("up", &x, 3, "DCR");
+            readout(b, &x)
+        }),
+        Tiny::new("depth_to_space_output", [3, 5, 7], |b, x| {
+            let x = stem(b, x, 6);
+            let x = b.conv("readout", &x, Conv::new(8, 3, 1, 1).bias());
+            b.depth_to_space("up", &x, 2, "CRD")
+        })
+        .since(11),
+    ]
+}
+
 /// ReLUs, clips and norms in unusual places.
 pub(crate) fn gates() -> Vec<Tiny> {
     vec![

@@ -2,9 +2,9 @@
 
 use tract_onnx::pb::AttributeProto;
 use trefoil_ir::Axis;
-use trefoil_ir::geometry::{Coordinates, ResizeMode};
+use trefoil_ir::geometry::{Coordinates, ResizeMode, ShuffleMode};
 use trefoil_ir::nn::NodeId;
-use trefoil_ir::nn::op::{Clamp, Clip, Pad, Resize, Slice};
+use trefoil_ir::nn::op::{Clamp, Clip, Pad, Resize, Shuffle, Slice};
 
 use crate::export::error::ExportError;
 use crate::export::proto::{int, word};
@@ -107,6 +107,18 @@ pub(super) fn pad(w: &mut Writer<'_>, id: NodeId, op: &Pad) {
 pub(super) fn flatten(w: &mut Writer<'_>, id: NodeId) {
     let x = w.value(w.inputs(id)[0]);
     w.emit("Flatten", id, &[&x.name], 2, vec![int("axis", 1)]);
+}
+
+/// SpaceToDepth or DepthToSpace.
+pub(super) fn shuffle(w: &mut Writer<'_>, id: NodeId, op: &Shuffle) {
+    let x = w.ranked(w.inputs(id)[0], 4);
+    let block = int("blocksize", op.block as i64);
+    let (name, attributes) = match op.mode {
+        ShuffleMode::ToDepth => ("SpaceToDepth", vec![block]),
+        ShuffleMode::ToSpace => ("DepthToSpace", vec![block, word("mode", "DCR")]),
+        ShuffleMode::NeighboursToSpace => ("DepthToSpace", vec![block, word("mode", "CRD")]),
+    };
+    w.emit(name, id, &[&x], 4, attributes);
 }
 
 /// Resize, by its scales where they make the size, else by the size.

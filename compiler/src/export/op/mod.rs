@@ -35,6 +35,7 @@ pub(super) fn write(w: &mut Writer<'_>, id: NodeId) -> Result<(), ExportError> {
         Op::Pad(op) => map::pad(w, id, op),
         Op::Flatten(_) => map::flatten(w, id),
         Op::Resize(op) => return map::resize(w, id, op),
+        Op::Shuffle(op) => map::shuffle(w, id, op),
         Op::Output(op) => w.declare_output(&op.tail),
     }
     Ok(())

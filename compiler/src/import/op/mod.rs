@@ -16,6 +16,7 @@ mod reduce;
 pub(super) mod remedy;
 pub(super) mod reshape;
 mod resize;
+mod shuffle;
 mod slice;
 pub(super) mod tail;
 mod window;
@@ -74,6 +75,7 @@ fn import_of(op: &str) -> Option<fn(&mut Site<'_>) -> Outcome> {
         "Constant" => known::constant,
         "ConstantOfShape" => known::constant_of_shape,
         "Conv" => conv::conv,
+        "DepthToSpace" => shuffle::depth_to_space,
         "Div" => elementwise::div,
         "Dropout" => pass::dropout,
         "Flatten" => reshape::flatten,
@@ -97,6 +99,7 @@ fn import_of(op: &str) -> Option<fn(&mut Site<'_>) -> Outcome> {
         "Shape" => known::shape,
         "Size" => known::size,
         "Slice" => slice::slice,
+        "SpaceToDepth" => shuffle::space_to_depth,
         "Split" => slice::split,
         "Squeeze" => reshape::squeeze,
         "Sub" => elementwise::sub,

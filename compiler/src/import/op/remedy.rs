@@ -106,7 +106,6 @@ fn remedy(op: &str) -> &'static str {
         "If" | "Loop" | "Scan" => {
             "export the model with fixed sizes, so that no control flow is left, or run onnxsim on it"
         }
-        "DepthToSpace" | "SpaceToDepth" => "replace it by Resize, or by a strided convolution",
         "LpPool" | "GlobalLpPool" | "MaxUnpool" | "MaxRoiPool" | "RoiAlign" | "NonMaxSuppression" => {
             "use average or max pooling, and leave post-processing out of the exported network"
         }

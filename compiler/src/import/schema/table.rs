@@ -83,6 +83,7 @@ const fn reduction(name: &'static str) -> Operator {
 
 const AUTO_PAD: Attribute = word("auto_pad", &["NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID", ""]);
 const KERNEL: Attribute = ints("kernel_shape").required();
+const BLOCK_SIZE: Attribute = int("blocksize").required();
 
 const RESIZE: &[Attribute] = &[
     flag("antialias").since(18),
@@ -189,6 +190,12 @@ pub(super) static TABLE: &[Operator] = &[
             ints("pads"),
             ints("strides"),
         ],
+    ),
+    op(
+        "DepthToSpace",
+        ONE,
+        1,
+        &[BLOCK_SIZE, word("mode", &["DCR", "CRD"]).since(11)],
     ),
     op("Div", TWO, 1, PLAIN),
     op(
@@ -300,6 +307,7 @@ pub(super) static TABLE: &[Operator] = &[
     op("Softmax", ONE, 1, AXIS),
     op("Softplus", ONE, 1, PLAIN),
     op("Softsign", ONE, 1, PLAIN),
+    op("SpaceToDepth", ONE, 1, &[BLOCK_SIZE]),
     op(
         "Split",
         &[takes(OLDEST, 1, 1), takes(13, 1, 2)],

@@ -362,3 +362,36 @@ fn a_cause_is_printed_once() {
         assert_eq!(twice, None, "{error}");
     }
 }
+
+#[test]
+fn shuffles_go_by_their_blocks_and_modes() {
+    let shuffle = |op: &str, attributes| vec![with(node(op, &["x"], &["y"]), attributes)];
+    let by = |size: i64| vec![int("blocksize", size)];
+    let row = compute(13, shuffle("SpaceToDepth", by(2)), vec![]);
+    assert_eq!(row[..6], [-24.0, -22.0, -20.0, -12.0, -10.0, -8.0]);
+    assert_eq!(row[6..9], [0.0, 2.0, 4.0]);
+    // There and back; in opset 9 without a mode.
+    let back = [
+        with(node("SpaceToDepth", &["x"], &["d"]), by(2)),
+        with(node("DepthToSpace", &["d"], &["y"]), by(2)),
+    ];
+    assert_eq!(compute(9, back.to_vec(), vec![]), image().values());
+    assert_eq!(
+        compute(13, shuffle("DepthToSpace", by(1)), vec![]),
+        image().values()
+    );
+    for size in [0, -2] {
+        let said = refusal(13, shuffle("SpaceToDepth", by(size)), vec![]);
+        assert!(said.contains("blocksize"), "{said}");
+    }
+    for (op, size) in [
+        ("SpaceToDepth", 3),
+        ("DepthToSpace", 2),
+        ("DepthToSpace", i64::MAX),
+    ] {
+        let said = refusal(13, shuffle(op, by(size)), vec![]);
+        assert!(said.contains("do not divide"), "{said}");
+    }
+    let old = vec![int("blocksize", 2), string("mode", "CRD")];
+    assert!(refusal(10, shuffle("DepthToSpace", old), vec![]).contains("mode"));
+}

@@ -1,8 +1,8 @@
 //! Operators that move values and compute nothing, on activations and accumulators alike.
 
 use trefoil_ir::Axis;
-use trefoil_ir::mpc::ValueId;
-use trefoil_ir::mpc::op::{Concat, Gather, Pad, Reshape};
+use trefoil_ir::mpc::op::{Concat, Gather, Pad, Reshape, Shuffle};
+use trefoil_ir::mpc::{UNIT, ValueId};
 use trefoil_ir::nn::op::class::Move;
 use trefoil_ir::nn::{Class, NodeId};
 
@@ -25,6 +25,10 @@ impl Emitter<'_> {
             Class::Move(Move::Concat) => self.push(Concat, operands, id, note),
             Class::Move(Move::Pad(pad)) => self.push(Pad { pad: pad.clone() }, operands, id, note),
             Class::Move(Move::Flatten) => self.push(Reshape, operands, id, note),
+            Class::Move(Move::Shuffle(shuffle)) => {
+                let shuffle = shuffle.clone();
+                self.push(Shuffle { shuffle }, operands, id, note)
+            }
             Class::Move(Move::Slice(slice)) => self.gather(id, operands[0], slice.axis, slice.index(), unit),
             Class::Resize(resize) => {
                 let input = self.graph.node(self.graph.inputs(id)[0]).shape;
@@ -42,6 +46,16 @@ impl Emitter<'_> {
             | Class::Add
             | Class::Output => Err(LowerError::at(self.graph, id, LayerError::Unsupported)),
         }
+    }
+
+    /// The accumulator of a node that makes pixels of channels: each of these is lifted to the unit of the
+    /// channel that it becomes a part of.
+    pub(super) fn merge(&mut self, id: NodeId, merged: &[usize]) -> Result<ValueId, LowerError> {
+        let unit = self.scales.unit(id);
+        let of_parts: Vec<f64> = merged.iter().map(|&c| unit[c]).collect();
+        let lifted = self.lift(self.graph.inputs(id)[0], &of_parts)?;
+        let fine: Vec<f64> = unit.iter().map(|u| u / UNIT as f64).collect();
+        self.local(id, &[lifted], &fine)
     }
 
     /// Indices of one axis; the value itself if these are all, in order. The note names the node

@@ -69,7 +69,7 @@ impl Emitter<'_> {
             Class::Add => self.push(Add, &parts, id, note),
             Class::Move(Move::Concat) => self.push(Concat, &parts, id, note),
             // Those that are summable have one operand.
-            Class::Move(Move::Slice(_) | Move::Pad(_) | Move::Flatten)
+            Class::Move(Move::Slice(_) | Move::Pad(_) | Move::Flatten | Move::Shuffle(_))
             | Class::Gate(_)
             | Class::Input
             | Class::Linear(_)

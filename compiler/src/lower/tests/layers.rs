@@ -1,7 +1,7 @@
 //! One layer at a time.
 
-use trefoil_ir::geometry::{Coordinates, ResizeMode};
-use trefoil_ir::nn::op::{AvgPool, Clip, MaxPool, Pad, Resize, Slice};
+use trefoil_ir::geometry::{Coordinates, ResizeMode, ShuffleMode};
+use trefoil_ir::nn::op::{AvgPool, Clip, MaxPool, Pad, Resize, Shuffle, Slice};
 use trefoil_ir::{Patch, Shape, Window};
 
 use super::*;
@@ -287,6 +287,45 @@ fn resizes_copy_or_interpolate() {
             assert_eq!(tail.lowered.output.linear.len(), usize::from(size[0] > 5));
         }
     }
+}
+
+#[test]
+fn channels_that_become_pixels_are_lifted_to_one_unit() {
+    for mode in [ShuffleMode::ToSpace, ShuffleMode::NeighboursToSpace] {
+        let shuffle = Shuffle { block: 2, mode };
+        let trial = layer(Shape::new(3, 5, 6), |net, x| {
+            let x = net.conv(x, 8, 3);
+            let x = net.relu(x);
+            let x = net.op(shuffle.clone(), &[x]);
+            net.conv(x, 3, 3)
+        });
+        trial.assert_close(6.0);
+        assert_eq!([trial.count("lift"), trial.count("shuffle")], [1, 1]);
+        let gated = layer(Shape::new(3, 5, 6), |net, x| {
+            let x = net.conv(x, 8, 3);
+            let x = net.op(shuffle.clone(), &[x]);
+            net.block(x, vec![BLOCK; 2])
+        });
+        gated.assert_close(6.0);
+        let tail = layer(Shape::new(3, 5, 6), |net, x| {
+            let x = net.conv(x, 8, 3);
+            net.op(shuffle.clone(), &[x])
+        });
+        tail.assert_close(4.0);
+        assert_eq!(tail.lowered.output.linear.len(), 1);
+    }
+}
+
+#[test]
+fn pixels_that_become_channels_keep_their_units() {
+    let trial = behind_conv(Shape::new(2, 4, 6), |net, x| {
+        let x = net.relu(x);
+        let mode = ShuffleMode::ToDepth;
+        let x = net.op(Shuffle { block: 2, mode }, &[x]);
+        net.conv(x, 3, 3)
+    });
+    trial.assert_close(6.0);
+    assert_eq!([trial.count("lift"), trial.count("shuffle")], [0, 1]);
 }
 
 #[test]

@@ -20,7 +20,10 @@ pub(super) fn can_take(graph: &Graph, id: NodeId, map: &PerChannel, reach: usize
         Class::Max(_) => map.is_increasing(),
         Class::Add | Class::Move(Move::Concat) => true,
         Class::Move(Move::Flatten) => unflattened(graph, id, map).is_some(),
-        Class::Move(Move::Slice(_) | Move::Pad(_)) | Class::Input | Class::Gate(_) | Class::Output => false,
+        Class::Move(Move::Slice(_) | Move::Pad(_) | Move::Shuffle(_))
+        | Class::Input
+        | Class::Gate(_)
+        | Class::Output => false,
     };
     let mut parts = parts(graph, id, map).into_iter();
     lets_through && parts.all(|(operand, part)| can_take(graph, operand, &part, reach - 1))
@@ -52,7 +55,7 @@ fn parts(graph: &Graph, id: NodeId, map: &PerChannel) -> Vec<(NodeId, PerChannel
         Class::Move(Move::Flatten) => unflattened(graph, id, map).into_iter().collect(),
         Class::Mean(_) | Class::Max(_) | Class::Resize(_) => vec![map.clone()],
         // None of these lets a map through.
-        Class::Move(Move::Slice(_) | Move::Pad(_))
+        Class::Move(Move::Slice(_) | Move::Pad(_) | Move::Shuffle(_))
         | Class::Input
         | Class::Linear(_)
         | Class::PerChannel(_)

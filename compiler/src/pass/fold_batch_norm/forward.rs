@@ -28,7 +28,7 @@ fn user_can_take(graph: &Graph, id: NodeId, map: &PerChannel, reach: usize) -> b
         }
         Class::Max(_) => map.is_increasing() && can_take(graph, id, map, reach),
         Class::Move(Move::Flatten) => can_take(graph, id, &flattened(graph, id, map), reach),
-        Class::Move(Move::Concat | Move::Slice(_) | Move::Pad(_))
+        Class::Move(Move::Concat | Move::Slice(_) | Move::Pad(_) | Move::Shuffle(_))
         | Class::Input
         | Class::Gate(_)
         | Class::Add

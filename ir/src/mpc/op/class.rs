@@ -5,7 +5,7 @@
 //! known class needs no line there, and a new class does not compile until each of them knows it.
 
 use super::{
-    Conv2d, Conv2dSums, Gather, Input, Interpolate, Lift, Pad, PoolSums, Reveal, SumPool, Truncate,
+    Conv2d, Conv2dSums, Gather, Input, Interpolate, Lift, Pad, PoolSums, Reveal, Shuffle, SumPool, Truncate,
     TruncateSums,
 };
 use crate::geometry::{Patch, Patches};
@@ -55,6 +55,8 @@ pub enum Local<'a> {
     Pad(&'a Pad),
     /// The same elements in another shape.
     Reshape,
+    /// Pixels become channels, or channels pixels.
+    Shuffle(&'a Shuffle),
 }
 
 /// What is truncated.

@@ -19,6 +19,7 @@ mod relu;
 mod requant;
 mod reshape;
 mod reveal;
+mod shuffle;
 mod sum_pool;
 mod truncate;
 mod truncate_sums;
@@ -41,6 +42,7 @@ pub use relu::Relu;
 pub use requant::Requant;
 pub use reshape::Reshape;
 pub use reveal::Reveal;
+pub use shuffle::Shuffle;
 pub use sum_pool::SumPool;
 pub use truncate::Truncate;
 pub use truncate_sums::TruncateSums;
@@ -230,6 +232,8 @@ operations! {
     Max,
     /// The client learns a value.
     Reveal,
+    /// Blocks of pixels as channels, or channels as blocks of pixels.
+    Shuffle,
 }
 
 impl Op {

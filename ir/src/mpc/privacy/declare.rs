@@ -48,9 +48,12 @@ impl Declaration {
                 helper: Vec::new(), // its share is zero
                 ..linear(program, &step.op)
             },
-            Local::Add | Local::Concat | Local::Gather(_) | Local::Pad(_) | Local::Reshape => {
-                State::alike((0..step.args.len()).map(Atom::Operand).collect())
-            }
+            Local::Add
+            | Local::Concat
+            | Local::Gather(_)
+            | Local::Pad(_)
+            | Local::Reshape
+            | Local::Shuffle(_) => State::alike((0..step.args.len()).map(Atom::Operand).collect()),
         })
     }
 

@@ -173,7 +173,7 @@ fn random_programs_hold_every_op_and_some_are_sound() {
         .flat_map(|p| &p.steps)
         .map(|s| s.op.name())
         .collect();
-    assert_eq!(names.len(), 20, "{names:?}");
+    assert_eq!(names.len(), 21, "{names:?}");
     let sound = programs.into_iter().filter(|p| p.clone().verify().is_ok());
     assert!(sound.count() > 10);
 }

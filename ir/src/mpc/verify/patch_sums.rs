@@ -191,6 +191,7 @@ fn local_source(local: Local<'_>) -> Source<'_> {
         | Local::Interpolate(_)
         | Local::Gather(_)
         | Local::Pad(_)
-        | Local::Reshape => Source::None,
+        | Local::Reshape
+        | Local::Shuffle(_) => Source::None,
     }
 }

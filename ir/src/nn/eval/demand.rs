@@ -89,7 +89,8 @@ fn scratch(op: &Op, inputs: &[Shape], output: Shape) -> u64 {
         | Op::Add(_)
         | Op::Concat(_)
         | Op::Pad(_)
-        | Op::Flatten(_) => 0,
+        | Op::Flatten(_)
+        | Op::Shuffle(_) => 0,
     }
 }
 
@@ -143,6 +144,7 @@ fn work(op: &Op, inputs: &[Shape], output: Shape) -> u64 {
         | Op::Concat(_)
         | Op::Pad(_)
         | Op::Flatten(_)
+        | Op::Shuffle(_)
         | Op::Output(_) => passing,
     }
 }

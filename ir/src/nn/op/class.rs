@@ -5,7 +5,7 @@
 //! line there, and a new class does not compile until each of them knows it. [`Op`] itself is matched
 //! only where the very operator matters: in its own pass, its importer, its form in ONNX.
 
-use super::{Affine, AvgPool, BatchNorm, Conv2d, Linear, Op, Pad, Resize, Slice};
+use super::{Affine, AvgPool, BatchNorm, Conv2d, Linear, Op, Pad, Resize, Shuffle, Slice};
 use crate::geometry::{Patches, Shape, Window};
 use crate::tensor::Tensor;
 
@@ -99,6 +99,8 @@ pub enum Move<'a> {
     Pad(&'a Pad),
     /// A map becomes a vector.
     Flatten,
+    /// Pixels become channels, or channels pixels.
+    Shuffle(&'a Shuffle),
 }
 
 impl Mean<'_> {
@@ -160,7 +162,8 @@ impl Op {
             | Op::Pad(_)
             | Op::Flatten(_)
             | Op::Resize(_)
-            | Op::Output(_) => None,
+            | Op::Output(_)
+            | Op::Shuffle(_) => None,
         }
     }
 }

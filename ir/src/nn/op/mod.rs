@@ -20,6 +20,7 @@ mod output;
 mod pad;
 mod relu;
 mod resize;
+mod shuffle;
 mod slice;
 mod two_signs;
 
@@ -42,6 +43,7 @@ pub use output::Output;
 pub use pad::Pad;
 pub use relu::Relu;
 pub use resize::Resize;
+pub use shuffle::Shuffle;
 pub use slice::Slice;
 
 use serde::{Deserialize, Serialize};
@@ -241,4 +243,6 @@ operators! {
     Output,
     /// min(max(x, low), high), each sign with its own patches.
     Clamp,
+    /// Blocks of pixels as channels, or channels as blocks of pixels.
+    Shuffle,
 }

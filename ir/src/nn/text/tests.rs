@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 
 use super::*;
-use crate::geometry::{Axis, Coordinates, Patch, Patches, ResizeMode, Window};
+use crate::geometry::{Axis, Coordinates, Patch, Patches, ResizeMode, ShuffleMode, Window};
 use crate::nn::op::*;
 use crate::tail::{self, Binary, DType, Reduction, Step, Unary};
 use crate::tensor::Tensor;
@@ -89,7 +89,7 @@ impl Dice {
 
     fn op(&mut self, shape: Shape) -> Op {
         let c = shape.c;
-        match self.below(17) {
+        match self.below(18) {
             0 => {
                 let groups = if self.chance() { c } else { 1 };
                 let out = groups * (1 + self.below(3));
@@ -188,6 +188,15 @@ impl Dice {
                     Coordinates::AlignCorners,
                     Coordinates::Asymmetric,
                 ][self.below(4)],
+            }
+            .into(),
+            16 => Shuffle {
+                block: 1 + self.below(3),
+                mode: [
+                    ShuffleMode::ToDepth,
+                    ShuffleMode::ToSpace,
+                    ShuffleMode::NeighboursToSpace,
+                ][self.below(3)],
             }
             .into(),
             _ => {

@@ -1,6 +1,6 @@
 //! Random programs that hold every op, well typed but not always sound.
 
-use crate::geometry::{Axis, Coordinates, Patch, Patches, ResizeMode, Shape, Window};
+use crate::geometry::{self, Axis, Coordinates, Patch, Patches, ResizeMode, Shape, ShuffleMode, Window};
 use crate::mpc::op::*;
 use crate::mpc::patch_sums::{LARGE_PATCH, SumList};
 use crate::mpc::program::{ConstKind, Constant, Note, Program, ValueId};
@@ -60,9 +60,21 @@ impl Dice {
         }
     }
 
+    fn shuffle(&mut self) -> geometry::Shuffle {
+        const MODES: [ShuffleMode; 3] = [
+            ShuffleMode::ToDepth,
+            ShuffleMode::ToSpace,
+            ShuffleMode::NeighboursToSpace,
+        ];
+        geometry::Shuffle {
+            block: 1 + self.below(3),
+            mode: MODES[self.below(3)],
+        }
+    }
+
     fn op(&mut self, program: &mut Program, shape: Shape) -> Op {
         let c = shape.c;
-        match self.below(19) {
+        match self.below(20) {
             0 => {
                 let (groups, window) = (if self.chance() { c } else { 1 }, self.window());
                 let channels = groups * (1 + self.below(3));
@@ -164,6 +176,10 @@ impl Dice {
                 .into()
             }
             17 => TruncateSums.into(),
+            18 => Shuffle {
+                shuffle: self.shuffle(),
+            }
+            .into(),
             _ => Max {
                 non_negative: self.chance(),
             }

@@ -4,7 +4,7 @@
 //! affine as long as no mask and no maximum changes; smooth operators for small d.
 
 use super::*;
-use crate::geometry::{Axis, Coordinates, Patch, Patches, ResizeMode, Shape, Window};
+use crate::geometry::{Axis, Coordinates, Patch, Patches, ResizeMode, Shape, ShuffleMode, Window};
 use crate::nn::op::*;
 use crate::nn::{Op, Origin};
 use crate::tensor::Tensor;
@@ -257,6 +257,17 @@ fn what_moves_values_about() {
             after: [0; 3].map(|_| dice.below(3)),
         };
         check(pad, &[shape], Straight, dice) && check(Output::map(shape), &[shape], Straight, dice)
+    });
+    many(|dice, shape| {
+        let block = 1 + dice.below(3);
+        let fitting = Shape::new(shape.c * block * block, shape.h * block, shape.w * block);
+        let modes = [
+            ShuffleMode::ToDepth,
+            ShuffleMode::ToSpace,
+            ShuffleMode::NeighboursToSpace,
+        ];
+        let mode = modes[dice.below(3)];
+        check(Shuffle { block, mode }, &[fitting], Straight, dice)
     });
 }
 

@@ -1,6 +1,6 @@
 //! Elements added, moved or repeated: the same at every party, whatever it holds.
 
-use trefoil_ir::mpc::op::{Gather, Pad};
+use trefoil_ir::mpc::op::{Gather, Pad, Shuffle};
 
 use crate::exec::prepared::Step;
 use crate::exec::store::Store;
@@ -19,6 +19,8 @@ pub(in crate::exec) enum Arranged {
     Pad(Pad),
     /// They stay as they are.
     Reshape,
+    /// Pixels change places with channels.
+    Shuffle(Shuffle),
 }
 
 impl Arranged {
@@ -39,6 +41,14 @@ impl Arranged {
             Arranged::Pad(op) => {
                 let input = step.args[0];
                 op.pad.apply(store.ring(input.id), input.shape, step.shape, 0)
+            }
+            Arranged::Shuffle(op) => {
+                let input = step.args[0];
+                let mut values = pool::with_capacity(step.shape.len());
+                let elements = store.ring(input.id);
+                op.shuffle
+                    .apply_onto(elements, input.shape, step.shape, &mut values);
+                values
             }
             Arranged::Reshape => store.take_ring(step.args[0].id),
         }

@@ -41,6 +41,7 @@ impl Local {
             op::Local::Gather(op) => Local::Arranged(Arranged::Gather(op.clone())),
             op::Local::Pad(op) => Local::Arranged(Arranged::Pad(op.clone())),
             op::Local::Reshape => Local::Arranged(Arranged::Reshape),
+            op::Local::Shuffle(op) => Local::Arranged(Arranged::Shuffle(op.clone())),
         }
     }
 
