@@ -11,7 +11,7 @@ mod wiped;
 use std::collections::BTreeMap;
 use std::thread;
 
-use trefoil_ir::geometry::{Coordinates, ResizeMode};
+use trefoil_ir::geometry::{Coordinates, ResizeMode, ShuffleMode};
 use trefoil_ir::mpc::cost::Cost;
 use trefoil_ir::mpc::emulate::{Emulator, IntMap, Rounding};
 use trefoil_ir::mpc::patch_sums::SumList;
@@ -274,12 +274,14 @@ fn local_ops() -> Build {
     let right = b.truncate(right, 16);
     let right = b.push(op::Requant, &[right]);
     let both = b.push(op::Concat, &[left, right]);
+    let deep = b.shuffle(both, ShuffleMode::ToDepth);
+    let back = b.shuffle(deep, ShuffleMode::NeighboursToSpace);
     let gathered = b.push(
         op::Gather {
             axis: Axis::W,
             index: vec![0, 2, 2, 5],
         },
-        &[both],
+        &[back],
     );
     let padded = b.push(
         op::Pad {

@@ -1,5 +1,6 @@
 //! Programs with constants, step by step, and their three plans.
 
+use trefoil_ir::geometry::{Shuffle, ShuffleMode};
 use trefoil_ir::mpc::patch_sums::SumList;
 use trefoil_ir::mpc::{ConstKind, Kind, Op, Program, ValueId, op};
 use trefoil_ir::plan::{
@@ -93,6 +94,12 @@ impl Build {
             },
             &[z],
         )
+    }
+
+    /// Blocks of two by two pixels as channels, or the way back.
+    pub(in crate::exec) fn shuffle(&mut self, x: ValueId, mode: ShuffleMode) -> ValueId {
+        let shuffle = Shuffle { block: 2, mode };
+        self.push(op::Shuffle { shuffle }, &[x])
     }
 
     pub(in crate::exec) fn relu(&mut self, z: ValueId) -> ValueId {

@@ -1,6 +1,6 @@
 //! Random programs of all ops, with constants of any size.
 
-use trefoil_ir::geometry::{Coordinates, ResizeMode};
+use trefoil_ir::geometry::{Coordinates, ResizeMode, ShuffleMode};
 use trefoil_ir::mpc::patch_sums::SumList;
 use trefoil_ir::mpc::{ConstKind, Kind, ValueId, op};
 use trefoil_ir::{Axis, Patch, Patches, Shape, Window, nn};
@@ -147,7 +147,7 @@ impl Dice {
     fn moved(&mut self, x: ValueId) -> ValueId {
         let shape = self.shape(x);
         let fits = |values: usize| values <= VALUES;
-        match self.below(4) {
+        match self.below(5) {
             0 if fits(2 * shape.len()) => self.build.push(op::Concat, &[x, x]),
             1 if fits(shape.c * (shape.h + 1) * (shape.w + 1)) => {
                 let pad = nn::op::Pad {
@@ -157,6 +157,8 @@ impl Dice {
                 self.build.push(op::Pad { pad }, &[x])
             }
             2 if self.below(6) == 0 => self.build.push(op::Reshape, &[x]),
+            3 if shape.h % 2 == 0 && shape.w % 2 == 0 => self.build.shuffle(x, ShuffleMode::ToDepth),
+            3 if shape.c % 4 == 0 => self.build.shuffle(x, ShuffleMode::ToSpace),
             _ => {
                 let axis = [Axis::C, Axis::H, Axis::W][self.below(3)];
                 let size = axis.size(shape);
