@@ -19,9 +19,9 @@ use trefoil_compiler::driver::images::feature_map;
 use trefoil_compiler::import::{ImportOptions, import_bytes};
 use trefoil_compiler::patches::{Assignment, Choice, LayerChoice};
 use trefoil_ir::Patch;
+use trefoil_ir::mpc::Op;
 use trefoil_ir::mpc::emulate::Rounding;
-use trefoil_ir::nn::Gate;
-use trefoil_ir::nn::Graph;
+use trefoil_ir::nn::{Gate, Graph};
 use trefoil_runtime::data::ImageTensor;
 
 /// Root mean square error that the emulator may have, in standard deviations of the output.
@@ -394,29 +394,6 @@ fn mobilenet_v2() {
 /// Nothing of the protocol is left out of the table.
 #[test]
 fn every_op_occurs() {
-    const OPS: [&str; 21] = [
-        "add",
-        "block_relu",
-        "clip",
-        "concat",
-        "conv2d",
-        "conv2d_sums",
-        "flatten",
-        "gather",
-        "input",
-        "interpolate",
-        "lift",
-        "max",
-        "pad",
-        "pool_sums",
-        "relu",
-        "requant",
-        "reveal",
-        "shuffle",
-        "sum_pool",
-        "truncate",
-        "truncate_sums",
-    ];
     let ops = |case: &Case| {
         let model = case
             .compile()
@@ -432,5 +409,5 @@ fn every_op_occurs() {
     };
     let pixels = Case::tiny(Signs::EveryPixel);
     let found: BTreeSet<&str> = pixels.iter().chain(&with_large_patches()).flat_map(ops).collect();
-    assert_eq!(found, BTreeSet::from(OPS));
+    assert_eq!(found, Op::NAMES.iter().copied().collect());
 }

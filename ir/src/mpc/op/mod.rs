@@ -133,6 +133,9 @@ macro_rules! operations {
         pub enum Op { $($(#[$doc])* $op($op)),* }
 
         impl Op {
+            /// Names of all ops in the text form.
+            pub const NAMES: &[&str] = &[$($op::NAME),*];
+
             /// Name in the text form.
             pub fn name(&self) -> &'static str {
                 match self { $(Op::$op(_) => $op::NAME),* }

@@ -157,8 +157,10 @@ impl Dice {
                 self.build.push(op::Pad { pad }, &[x])
             }
             2 if self.below(6) == 0 => self.build.push(op::Reshape, &[x]),
-            3 if shape.h % 2 == 0 && shape.w % 2 == 0 => self.build.shuffle(x, ShuffleMode::ToDepth),
-            3 if shape.c % 4 == 0 => self.build.shuffle(x, ShuffleMode::ToSpace),
+            3 if shape.h.is_multiple_of(2) && shape.w.is_multiple_of(2) => {
+                self.build.shuffle(x, ShuffleMode::ToDepth)
+            }
+            3 if shape.c.is_multiple_of(4) => self.build.shuffle(x, ShuffleMode::ToSpace),
             _ => {
                 let axis = [Axis::C, Axis::H, Axis::W][self.below(3)];
                 let size = axis.size(shape);
