@@ -145,7 +145,7 @@ fn is_tracts_own(imported: &Imported, first: &Disagreement) -> bool {
         | Class::Gate(_)
         | Class::Add
         | Class::Move(_)
-        | Class::Output => false,
+        | Class::Output(_) => false,
     })
 }
 

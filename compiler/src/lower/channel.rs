@@ -4,32 +4,58 @@ use trefoil_ir::Axis;
 use trefoil_ir::nn::op::class::Move;
 use trefoil_ir::nn::{Class, Graph, NodeId};
 
-/// The operand and its channel that channel `c` of an activation (a gate's, a max-pool's, or one
-/// that is only moved) is made of, at the same scale; `None` of a channel that a pad adds.
-pub(super) fn source(graph: &Graph, id: NodeId, c: usize) -> Option<(NodeId, usize)> {
+/// What a channel of an activation is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// One channel of an operand, at the same scale.
+    Channel(NodeId, usize),
+    /// Nothing: a pad adds it.
+    Zero,
+    /// Several channels, none, or one at another scale: it has a unit of its own.
+    Own,
+}
+
+impl Origin {
+    /// The operand and its channel, if it is one at the same scale.
+    pub(super) fn channel(self) -> Option<(NodeId, usize)> {
+        match self {
+            Origin::Channel(operand, channel) => Some((operand, channel)),
+            Origin::Zero | Origin::Own => None,
+        }
+    }
+}
+
+/// What channel `c` of a node is made of.
+pub(super) fn origin(graph: &Graph, id: NodeId, c: usize) -> Origin {
     let inputs = graph.inputs(id);
-    let operand = *inputs.first()?;
+    let Some(&operand) = inputs.first() else {
+        return Origin::Own; // the image
+    };
+    let channels = graph.node(operand).shape.c;
     match graph.node(id).op.class() {
         Class::Move(Move::Concat) => part(graph, &inputs, c),
-        Class::Move(Move::Slice(op)) if op.axis == Axis::C => Some((operand, op.start + c * op.step)),
-        Class::Move(Move::Pad(pad)) => {
-            let channel = c.checked_sub(pad.before[0])?;
-            (channel < graph.node(operand).shape.c).then_some((operand, channel))
+        Class::Move(Move::Slice(op)) if op.axis == Axis::C => {
+            Origin::Channel(operand, op.start + c * op.step)
         }
+        Class::Move(Move::Pad(pad)) => match c.checked_sub(pad.before[0]) {
+            Some(channel) if channel < channels => Origin::Channel(operand, channel),
+            Some(_) | None => Origin::Zero,
+        },
         Class::Move(Move::Shuffle(op)) if !op.to_space() => {
-            Some((operand, op.channel_of_large(c, graph.node(operand).shape.c)))
+            Origin::Channel(operand, op.channel_of_large(c, channels))
         }
-        Class::Move(Move::Flatten) => Some((operand, c / graph.node(operand).shape.plane())),
-        Class::Move(Move::Slice(_)) | Class::Gate(_) | Class::Max(_) | Class::Resize(_) | Class::Output => {
-            Some((operand, c))
-        }
-        // Made of several channels, none, or at another scale.
+        Class::Move(Move::Flatten) => Origin::Channel(operand, c / graph.node(operand).shape.plane()),
+        Class::Move(Move::Slice(_))
+        | Class::Gate(_)
+        | Class::Max(_)
+        | Class::Resize(_)
+        | Class::Output(_) => Origin::Channel(operand, c),
         Class::Move(Move::Shuffle(_))
         | Class::Input
         | Class::Linear(_)
         | Class::PerChannel(_)
         | Class::Add
-        | Class::Mean(_) => None,
+        | Class::Mean(_) => Origin::Own,
     }
 }
 
@@ -45,13 +71,13 @@ pub(super) fn merged(graph: &Graph, id: NodeId) -> Option<Vec<usize>> {
         .then(|| parts.map(|part| op.channel_of_large(part, channels)).collect())
 }
 
-fn part(graph: &Graph, inputs: &[NodeId], mut c: usize) -> Option<(NodeId, usize)> {
+fn part(graph: &Graph, inputs: &[NodeId], mut c: usize) -> Origin {
     for &input in inputs {
         let channels = graph.node(input).shape.c;
         if c < channels {
-            return Some((input, c));
+            return Origin::Channel(input, c);
         }
         c -= channels;
     }
-    None
+    Origin::Own // a concatenation has no other channel
 }

@@ -93,7 +93,7 @@ impl<'a> Emitter<'a> {
                 let operands = self.operands(id);
                 self.local(id, &operands, self.scales.unit(id))
             }
-            Class::Linear(_) | Class::PerChannel(_) | Class::Mean(_) | Class::Add | Class::Output => {
+            Class::Linear(_) | Class::PerChannel(_) | Class::Mean(_) | Class::Add | Class::Output(_) => {
                 Err(LowerError::at(self.graph, id, LayerError::Unsupported))
             }
         }

@@ -220,7 +220,7 @@ impl Analysis<'_> {
             | Class::Max(_)
             | Class::Mean(_)
             | Class::Add
-            | Class::Output => false,
+            | Class::Output(_) => false,
         }
     }
 
@@ -243,7 +243,7 @@ impl Analysis<'_> {
             | Class::Max(_)
             | Class::Mean(_)
             | Class::Add
-            | Class::Output => false,
+            | Class::Output(_) => false,
         }
     }
 
@@ -255,7 +255,7 @@ impl Analysis<'_> {
             Class::Gate(gate) if gate.low != 0.0 => Err(self.unsupported(id)),
             Class::Gate(_) => Ok(self.is_local(id) && self.stays_in_accumulators(id)),
             Class::Input | Class::Max(_) => Ok(false),
-            Class::PerChannel(_) | Class::Output => Err(self.unsupported(id)),
+            Class::PerChannel(_) | Class::Output(_) => Err(self.unsupported(id)),
         }
     }
 
@@ -281,7 +281,7 @@ impl Analysis<'_> {
             Class::Move(_) => merged(self.graph, id).is_none(),
             Class::Linear(_) | Class::Add | Class::Gate(_) => true,
             // None of these accumulates.
-            Class::Input | Class::PerChannel(_) | Class::Max(_) | Class::Output => false,
+            Class::Input | Class::PerChannel(_) | Class::Max(_) | Class::Output(_) => false,
         };
         joins && self.accumulates[id.index()] && self.only_user(id).is_some()
     }

@@ -26,7 +26,7 @@ use trefoil_ir::mpc::ACTIVATION_BOUND;
 use trefoil_ir::nn::op::class::GateView;
 use trefoil_ir::nn::{Class, NodeId};
 
-use super::channel::{merged, source};
+use super::channel::{merged, origin};
 use super::form::{Form, Forms, gate, interpolates};
 use super::linear::{self, Weights};
 use super::need::Needs;
@@ -153,7 +153,7 @@ impl Survey<'_> {
     /// What the channels of a value have of those that they are made of.
     fn moved(&self, id: NodeId, of: &[Vec<f64>], padding: f64) -> Vec<f64> {
         let graph = self.needs.graph;
-        let sources = (0..graph.node(id).shape.c).map(|c| source(graph, id, c));
+        let sources = (0..graph.node(id).shape.c).map(|c| origin(graph, id, c).channel());
         sources
             .map(|source| source.map_or(padding, |(x, from)| of[x.index()][from]))
             .collect()
@@ -228,7 +228,7 @@ impl Survey<'_> {
                     }
                 }
                 Form::Root | Form::Activation => {
-                    let sources = channels.filter_map(|c| Some((c, source(graph, id, c)?)));
+                    let sources = channels.filter_map(|c| Some((c, origin(graph, id, c).channel()?)));
                     sources.for_each(|(c, from)| classes.join(from, (id, c)));
                 }
             }

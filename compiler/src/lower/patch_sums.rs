@@ -97,7 +97,7 @@ fn can_sum(graph: &Graph, member: NodeId) -> bool {
         | Class::Resize(_)
         | Class::Max(_)
         | Class::PerChannel(_)
-        | Class::Output => false,
+        | Class::Output(_) => false,
     }
 }
 

@@ -22,7 +22,7 @@ use trefoil_ir::mpc::ACTIVATION_BOUND;
 use trefoil_ir::nn::op::class::GateView;
 use trefoil_ir::nn::{Class, Gate, Graph, NodeId};
 
-use super::channel::{merged, source};
+use super::channel::{Origin, merged, origin};
 use super::form::{Form, Forms, interpolates};
 use super::need::Needs;
 use super::parts::parts;
@@ -159,7 +159,7 @@ fn tells(graph: &Graph, forms: &Forms, user: NodeId) -> Option<bool> {
         | Class::Resize(_)
         | Class::Input
         | Class::PerChannel(_)
-        | Class::Output => {
+        | Class::Output(_) => {
             let is_lifted = forms.of(user) != Form::Activation && is_sum(graph, user);
             is_lifted.then_some(true)
         }
@@ -188,7 +188,7 @@ impl Choice<'_> {
         match self.forms.of(id) {
             Form::Absent | Form::Joined => return Ok(()),
             Form::Activation => {
-                let unit = self.activation(id);
+                let unit = self.activation(id)?;
                 self.set(id, unit)?;
             }
             Form::Root => self.root(id)?,
@@ -210,27 +210,30 @@ impl Choice<'_> {
 
     /// Units of an activation: those of what it is made of. Channels that a pad adds are zero at any
     /// scale: they get the finest of the others.
-    fn activation(&self, id: NodeId) -> Vec<f64> {
+    fn activation(&self, id: NodeId) -> Result<Vec<f64>, LowerError> {
         match self.graph.node(id).op.class() {
-            Class::Input => self.image(id),
+            Class::Input => Ok(self.image(id)),
             Class::Move(_) => self.moved(id),
-            Class::Gate(gate) => self.gated(id, gate),
-            Class::Max(_) | Class::Resize(_) => self.scales.unit(self.operand(id)).to_vec(),
-            Class::Linear(_) | Class::PerChannel(_) | Class::Mean(_) | Class::Add | Class::Output => {
-                unreachable!("the forms have no such activation")
+            Class::Gate(gate) => Ok(self.gated(id, gate)),
+            Class::Max(_) | Class::Resize(_) => Ok(self.scales.unit(self.operand(id)).to_vec()),
+            // The forms have no such activation.
+            Class::Linear(_) | Class::PerChannel(_) | Class::Mean(_) | Class::Add | Class::Output(_) => {
+                Err(LowerError::at(self.graph, id, LayerError::Unsupported))
             }
         }
     }
 
-    fn moved(&self, id: NodeId) -> Vec<f64> {
+    fn moved(&self, id: NodeId) -> Result<Vec<f64>, LowerError> {
         let mut units = Vec::new();
         for c in 0..self.graph.node(id).shape.c {
-            units.push(match source(self.graph, id, c) {
-                Some((operand, from)) => self.scales.unit(operand)[from],
-                None => finest(self.scales.unit(self.operand(id))),
+            units.push(match origin(self.graph, id, c) {
+                Origin::Channel(operand, from) => self.scales.unit(operand)[from],
+                Origin::Zero => finest(self.scales.unit(self.operand(id))),
+                // It would have to be lifted to a unit of its own, which makes it a root.
+                Origin::Own => return Err(LowerError::at(self.graph, id, LayerError::Unsupported)),
             });
         }
-        units
+        Ok(units)
     }
 
     fn gated(&self, id: NodeId, gate: GateView<'_>) -> Vec<f64> {

@@ -18,7 +18,7 @@ pub(super) fn non_negative(graph: &Graph, order: &[NodeId]) -> Vec<bool> {
             Class::Max(_) | Class::Mean(_) | Class::Add | Class::Move(_) | Class::Resize(_) => {
                 all_operands(graph, id, &known)
             }
-            Class::Input | Class::Linear(_) | Class::PerChannel(_) | Class::Output => false,
+            Class::Input | Class::Linear(_) | Class::PerChannel(_) | Class::Output(_) => false,
         };
     }
     known

@@ -58,7 +58,7 @@ fn belongs_to_end(graph: &Graph, id: NodeId) -> bool {
         | Class::Max(_)
         | Class::Mean(_)
         | Class::Add
-        | Class::Output => false,
+        | Class::Output(_) => false,
     }
 }
 

@@ -63,7 +63,7 @@ pub(super) fn operands(graph: &Graph, member: Member) -> Vec<Member> {
         | Class::Resize(_)
         | Class::Input
         | Class::PerChannel(_)
-        | Class::Output => member.offset,
+        | Class::Output(_) => member.offset,
     };
     let mut operands = Vec::new();
     for node in graph.inputs(member.node) {

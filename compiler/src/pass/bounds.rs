@@ -40,7 +40,7 @@ fn bounds_of(graph: &Graph, id: NodeId, table: &[Bounds]) -> Bounds {
     match node.op.class() {
         Class::Gate(_) => Gate::of(node).map_or(operands, |g| gated(&g, operands)),
         // Maxima, means and choices of pixels; the zeros of a pad lie within both bounds.
-        Class::Max(_) | Class::Mean(_) | Class::Move(_) | Class::Resize(_) | Class::Output => operands,
+        Class::Max(_) | Class::Mean(_) | Class::Move(_) | Class::Resize(_) | Class::Output(_) => operands,
         Class::Add => Bounds {
             at_most: None,
             ..operands

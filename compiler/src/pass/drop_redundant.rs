@@ -64,7 +64,7 @@ fn keeps_everything(graph: &Graph, id: NodeId, shape: Shape) -> bool {
         | Class::Linear(_)
         | Class::Gate(_)
         | Class::Add
-        | Class::Output => false,
+        | Class::Output(_) => false,
     }
 }
 
@@ -142,7 +142,7 @@ fn pool_to_slices(graph: &mut Graph, id: NodeId) -> Result<bool, PassError> {
         | Class::Add
         | Class::Move(_)
         | Class::Resize(_)
-        | Class::Output => return Ok(false),
+        | Class::Output(_) => return Ok(false),
     };
     if window.kernel != [1, 1] || window.pads != [0; 4] {
         return Ok(false);

@@ -53,7 +53,7 @@ fn merged(graph: &Graph, id: NodeId, bounds: &[Bounds]) -> Option<(Op, NodeId)> 
         | Class::Add
         | Class::Move(_)
         | Class::Resize(_)
-        | Class::Output => return None,
+        | Class::Output(_) => return None,
     };
     // A window that would lie in the padding altogether is refused here.
     let fits = op.infer(&[map]).is_ok_and(|shape| shape == graph.node(id).shape);

@@ -33,7 +33,7 @@ fn check(graph: &Graph, id: NodeId) -> Result<(), PassError> {
         | Class::Add
         | Class::Move(_)
         | Class::Resize(_)
-        | Class::Output => false,
+        | Class::Output(_) => false,
     };
     match is_left_over {
         true => Err(PassError::unsupported(

@@ -9,7 +9,7 @@ use petgraph::visit::EdgeRef;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::op::{Op, OpError};
+use super::op::{Class, Op, OpError};
 use crate::geometry::{MAX_ELEMENTS, Shape};
 use crate::tail::Tail;
 
@@ -293,10 +293,10 @@ impl Graph {
 
     /// What the client computes of the logits; `None` if there is not exactly one output.
     pub fn tail(&self) -> Option<&Tail> {
-        let Op::Output(output) = &self.node(self.output()?).op else {
+        let Class::Output(tail) = self.node(self.output()?).op.class() else {
             return None;
         };
-        Some(&output.tail)
+        Some(tail)
     }
 
     fn only(&self, wanted: impl Fn(&Op) -> bool) -> Option<NodeId> {

@@ -44,7 +44,7 @@ impl Emitter<'_> {
             | Class::Max(_)
             | Class::Mean(_)
             | Class::Add
-            | Class::Output => Err(LowerError::at(self.graph, id, LayerError::Unsupported)),
+            | Class::Output(_) => Err(LowerError::at(self.graph, id, LayerError::Unsupported)),
         }
     }
 

@@ -77,7 +77,7 @@ impl Emitter<'_> {
             | Class::Max(_)
             | Class::Mean(_)
             | Class::Resize(_)
-            | Class::Output => Err(LowerError::at(graph, id, LayerError::Unsupported)),
+            | Class::Output(_) => Err(LowerError::at(graph, id, LayerError::Unsupported)),
         }
     }
 

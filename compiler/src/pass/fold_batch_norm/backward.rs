@@ -23,7 +23,7 @@ pub(super) fn can_take(graph: &Graph, id: NodeId, map: &PerChannel, reach: usize
         Class::Move(Move::Slice(_) | Move::Pad(_) | Move::Shuffle(_))
         | Class::Input
         | Class::Gate(_)
-        | Class::Output => false,
+        | Class::Output(_) => false,
     };
     let mut parts = parts(graph, id, map).into_iter();
     lets_through && parts.all(|(operand, part)| can_take(graph, operand, &part, reach - 1))
@@ -60,7 +60,7 @@ fn parts(graph: &Graph, id: NodeId, map: &PerChannel) -> Vec<(NodeId, PerChannel
         | Class::Linear(_)
         | Class::PerChannel(_)
         | Class::Gate(_)
-        | Class::Output => Vec::new(),
+        | Class::Output(_) => Vec::new(),
     };
     inputs.into_iter().zip(maps).collect()
 }

@@ -32,7 +32,7 @@ fn user_can_take(graph: &Graph, id: NodeId, map: &PerChannel, reach: usize) -> b
         | Class::Input
         | Class::Gate(_)
         | Class::Add
-        | Class::Output => false,
+        | Class::Output(_) => false,
     }
 }
 

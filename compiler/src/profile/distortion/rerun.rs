@@ -210,7 +210,9 @@ fn without_constant(op: &Op) -> Option<Op> {
         Class::Linear(_) => Some(without_bias(op.clone())),
         Class::PerChannel(PerChannel::BatchNorm(norm)) => Some(scale_alone(norm.to_affine())),
         Class::PerChannel(PerChannel::Affine(affine)) => Some(scale_alone(affine.clone())),
-        Class::Mean(_) | Class::Add | Class::Move(_) | Class::Resize(_) | Class::Output => Some(op.clone()),
+        Class::Mean(_) | Class::Add | Class::Move(_) | Class::Resize(_) | Class::Output(_) => {
+            Some(op.clone())
+        }
         Class::Input | Class::Gate(_) | Class::Max(_) => None,
     }
 }

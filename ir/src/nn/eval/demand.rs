@@ -1,7 +1,7 @@
 //! What it takes to run a graph on one image in floats.
 
-use super::super::op::{Conv2d, Op};
-use super::super::{Graph, NodeId};
+use super::super::op::class::{Layer, Mean, Move};
+use super::super::{Class, Graph, NodeId, Op};
 use crate::demand::{Demand, Tally, product};
 use crate::geometry::{Shape, Window};
 use crate::tail::Tail;
@@ -57,13 +57,10 @@ fn bytes(shape: Shape) -> u64 {
 fn constants(graph: &Graph) -> u64 {
     let mut tensors = std::collections::BTreeMap::new();
     for id in graph.ids() {
-        let op = &graph.node(id).op;
-        let weight = match op {
-            Op::Conv2d(op) => &op.weight,
-            Op::Linear(op) => &op.weight,
-            _ => continue, // of other constants there are a few a channel
-        };
-        tensors.insert(weight.values().as_ptr(), product(&[4, weight.len()]));
+        // Other constants are a few a channel.
+        if let Class::Linear(Layer { weight, .. }) = graph.node(id).op.class() {
+            tensors.insert(weight.values().as_ptr(), product(&[4, weight.len()]));
+        }
     }
     tensors.values().fold(0, |sum, bytes| sum.saturating_add(*bytes))
 }
@@ -71,26 +68,24 @@ fn constants(graph: &Graph) -> u64 {
 /// Bytes beside operands and result while an operator runs.
 fn scratch(op: &Op, inputs: &[Shape], output: Shape) -> u64 {
     let input = inputs.first().copied().unwrap_or(output);
-    match op {
-        Op::Conv2d(op) => columns(op, input, output),
-        Op::MaxPool(op) => taps_at_a_time(&op.window, input),
-        Op::AvgPool(op) => taps_at_a_time(&op.window, input).saturating_add(product(&[8, output.plane()])),
+    match op.class() {
+        Class::Linear(layer) => columns(&layer, input, output),
+        Class::Max(window) => taps_at_a_time(window, input),
+        Class::Mean(Mean::Windows(op)) => {
+            taps_at_a_time(&op.window, input).saturating_add(product(&[8, output.plane()]))
+        }
         // One or two taps for each row and column, in lists.
-        Op::Resize(op) => product(&[64, op.size[0].saturating_add(op.size[1])]),
-        Op::Slice(op) => product(&[8, op.count]),
-        Op::BlockRelu(_) | Op::Clip(_) | Op::Clamp(_) => product(&[16, output.plane()]),
-        Op::Output(op) => tail(&op.tail, output),
-        Op::Input(_)
-        | Op::Linear(_)
-        | Op::BatchNorm(_)
-        | Op::Affine(_)
-        | Op::Relu(_)
-        | Op::GlobalAvgPool(_)
-        | Op::Add(_)
-        | Op::Concat(_)
-        | Op::Pad(_)
-        | Op::Flatten(_)
-        | Op::Shuffle(_) => 0,
+        Class::Resize(op) => product(&[64, op.size[0].saturating_add(op.size[1])]),
+        Class::Move(Move::Slice(op)) => product(&[8, op.count]),
+        // A sign a pixel, the lower one alone, is taken in place.
+        Class::Gate(gate) if gate.lower.is_none() && gate.upper.is_none() => 0,
+        Class::Gate(_) => product(&[16, output.plane()]),
+        Class::Output(result) => tail(result, output),
+        Class::Mean(Mean::Map)
+        | Class::Move(Move::Concat | Move::Pad(_) | Move::Flatten | Move::Shuffle(_))
+        | Class::Input
+        | Class::PerChannel(_)
+        | Class::Add => 0,
     }
 }
 
@@ -105,13 +100,13 @@ fn tail(tail: &Tail, logits: Shape) -> u64 {
 
 /// The matrix of a convolution's taps, of one group at a time; narrow ones and those of one pixel
 /// need none.
-fn columns(op: &Conv2d, input: Shape, output: Shape) -> u64 {
-    let in_c = input.c / op.groups;
-    let out_c = output.c / op.groups;
-    if in_c.saturating_mul(out_c) <= 4 || op.window == Window::dense([1, 1]) {
+fn columns(layer: &Layer<'_>, input: Shape, output: Shape) -> u64 {
+    let in_c = input.c / layer.groups;
+    let out_c = output.c / layer.groups;
+    if in_c.saturating_mul(out_c) <= 4 || layer.window == Window::dense([1, 1]) {
         return 0;
     }
-    let [kh, kw] = op.window.kernel;
+    let [kh, kw] = layer.window.kernel;
     product(&[4, in_c, kh, kw, output.plane()])
 }
 
@@ -124,28 +119,20 @@ fn taps_at_a_time(window: &Window, input: Shape) -> u64 {
 fn work(op: &Op, inputs: &[Shape], output: Shape) -> u64 {
     let input = inputs.first().copied().unwrap_or(output);
     let passing = passing(inputs, output);
-    match op {
-        Op::Conv2d(op) => product(&[op.weight.len(), output.plane()]).saturating_add(passing),
-        Op::Linear(op) => product(&[op.weight.len()]).saturating_add(passing),
-        Op::MaxPool(op) => windows(&op.window, input, output),
-        Op::AvgPool(op) => windows(&op.window, input, output),
+    match op.class() {
+        Class::Linear(layer) => product(&[layer.weight.len(), output.plane()]).saturating_add(passing),
+        Class::Max(window) => windows(window, input, output),
+        Class::Mean(Mean::Windows(op)) => windows(&op.window, input, output),
         // Of its operand it passes over what it leaves out.
-        Op::Slice(_) => product(&[output.len()]).saturating_mul(ELEMENT),
-        Op::Resize(_) => product(&[output.len()]).saturating_mul(INTERPOLATION),
-        Op::Input(_)
-        | Op::BatchNorm(_)
-        | Op::Affine(_)
-        | Op::Relu(_)
-        | Op::BlockRelu(_)
-        | Op::Clip(_)
-        | Op::Clamp(_)
-        | Op::GlobalAvgPool(_)
-        | Op::Add(_)
-        | Op::Concat(_)
-        | Op::Pad(_)
-        | Op::Flatten(_)
-        | Op::Shuffle(_)
-        | Op::Output(_) => passing,
+        Class::Move(Move::Slice(_)) => product(&[output.len()]).saturating_mul(ELEMENT),
+        Class::Resize(_) => product(&[output.len()]).saturating_mul(INTERPOLATION),
+        Class::Mean(Mean::Map)
+        | Class::Move(Move::Concat | Move::Pad(_) | Move::Flatten | Move::Shuffle(_))
+        | Class::Input
+        | Class::PerChannel(_)
+        | Class::Gate(_)
+        | Class::Add
+        | Class::Output(_) => passing,
     }
 }
 
@@ -171,7 +158,7 @@ fn windows(window: &Window, input: Shape, output: Shape) -> u64 {
 mod tests {
     use super::*;
     use crate::nn::Origin;
-    use crate::nn::op::{Add, Input, MaxPool, Output, Relu};
+    use crate::nn::op::{Add, Conv2d, Input, MaxPool, Output, Relu};
     use crate::tensor::Tensor;
 
     fn graph(build: impl FnOnce(&mut Graph, NodeId) -> NodeId, shape: Shape) -> Graph {

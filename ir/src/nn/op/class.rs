@@ -7,6 +7,7 @@
 
 use super::{Affine, AvgPool, BatchNorm, Conv2d, Linear, Op, Pad, Resize, Shuffle, Slice};
 use crate::geometry::{Patches, Shape, Window};
+use crate::tail::Tail;
 use crate::tensor::Tensor;
 
 /// What an operator is.
@@ -30,8 +31,8 @@ pub enum Class<'a> {
     Move(Move<'a>),
     /// Interpolation to another map size; of some sizes it only copies pixels.
     Resize(&'a Resize),
-    /// What the client learns.
-    Output,
+    /// What the client learns, and makes of it.
+    Output(&'a Tail),
 }
 
 /// A layer with weights.

@@ -43,7 +43,7 @@ impl Rule for Output {
     }
 
     fn class(&self) -> Class<'_> {
-        Class::Output
+        Class::Output(&self.tail)
     }
 
     fn attrs(&self) -> Attrs {
