@@ -2,8 +2,8 @@
 //!
 //! From the inside out: [`kernel`] (integer convolutions), [`prg`] (mask streams) and
 //! [`wire`] (payloads and links) know nothing of each other; [`protocol`] says what each party
-//! computes and sends; [`exec`] walks a plan with it; [`session`] agrees on keys; [`net`] alone
-//! knows sockets; [`cli`] is the command line of `trefoil-party`. [`data`] reads images and labels,
+//! computes and sends; [`exec`] walks a plan with it; [`session`] agrees on keys of masks; [`keys`] are
+//! what parties and clients know each other by; [`net`] alone knows sockets; [`cli`] is the command line of `trefoil-party`. [`data`] reads images and labels,
 //! for the compiler too; [`terminal`] and [`amount`] are what both commands have in common before a
 //! person; [`report`] and [`trace`] say what a run took; [`files`] writes what is private. There is no
 //! ONNX code in this crate.
@@ -14,6 +14,7 @@ pub mod data;
 pub mod exec;
 pub mod files;
 pub mod kernel;
+pub mod keys;
 pub mod net;
 mod pool;
 pub mod prg;
