@@ -1,6 +1,5 @@
 //! `client`: connects to server and helper.
 
-use std::net::SocketAddr;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -12,9 +11,8 @@ use super::images::{Job, client_error};
 use super::results::Results;
 use super::{plans, set_threads};
 use crate::exec;
-use crate::net::address::loopback;
 use crate::net::connect::CONNECT_PATIENCE;
-use crate::net::{NetError, Stop, TcpLink, connect};
+use crate::net::{Door, NetError, Stop, TcpLink, connect};
 use crate::report::Tally;
 use crate::session::{ClientSession, Identity, SessionError};
 use crate::terminal::{note, print::chain};
@@ -33,8 +31,6 @@ const LAST_PAUSE: Duration = Duration::from_secs(2);
 /// # Errors
 /// If anything fails.
 pub fn run(args: &ClientArgs) -> Result<(), CliError> {
-    let server = loopback(&args.server)?;
-    let helper = loopback(&args.helper)?;
     set_threads(args.party.threads)?;
     let plan = plans::client(&args.party.plan)?;
     let own = Identity::from(&plan);
@@ -44,7 +40,7 @@ pub fn run(args: &ClientArgs) -> Result<(), CliError> {
     let mut results = Results::begin(&job, &plan)?;
     let mut party = exec::Client::new(plan);
     let mut tally = Tally::default();
-    let dial = Dial::new(args, server, helper);
+    let dial: Dial = todo!();
     let outcome = if results.are_complete() {
         Ok(())
     } else {
@@ -63,8 +59,8 @@ pub fn run(args: &ClientArgs) -> Result<(), CliError> {
 
 /// How both parties are reached.
 struct Dial {
-    server: SocketAddr,
-    helper: SocketAddr,
+    server: Door,
+    helper: Door,
     /// Limit of every wait within a connection.
     timeout: Duration,
     /// Limit of a whole session.
@@ -77,17 +73,6 @@ struct Dial {
 const SILENCE: Duration = Duration::from_secs(1);
 
 impl Dial {
-    fn new(args: &ClientArgs, server: SocketAddr, helper: SocketAddr) -> Self {
-        let timeout = args.party.timeout;
-        Self {
-            server,
-            helper,
-            timeout,
-            session_time: args.party.session_time,
-            patience: args.connect_timeout.unwrap_or(CONNECT_PATIENCE.min(timeout)),
-        }
-    }
-
     /// Opens a session, and asks again for a while if all places are taken. A stop ends the waiting.
     fn session(&self, own: &Identity, stop: &Stop) -> Result<ClientSession<TcpLink>, CliError> {
         let until = Instant::now() + self.timeout.min(BUSY_PATIENCE);
@@ -119,7 +104,14 @@ impl Dial {
             link.limit_session(self.session_time);
             link.heed(Some(stop));
         }
-        let mut session = ClientSession::open(own, server, helper)?;
+        let mut told = None;
+        let mut waiting = |party: Party, before: u32| {
+            if told != Some((party, before)) {
+                note(format_args!("waiting for a place at the {party}: {before} wait before this client"));
+            }
+            told = Some((party, before));
+        };
+        let mut session = ClientSession::open_patiently(own, server, helper, &mut waiting)?;
         // From now on a stop ends it between two batches.
         session.links_mut().into_iter().for_each(|link| link.heed(None));
         Ok(session)
@@ -127,25 +119,26 @@ impl Dial {
 
     /// Connects to server and helper.
     fn both(&self, stop: &Stop) -> Result<(TcpLink, TcpLink), CliError> {
-        let server = self.patiently(Party::Server, self.server, stop)?;
-        if let Ok(helper) = connect(Party::Helper, self.helper, self.timeout, Duration::ZERO) {
+        let server = self.patiently(&self.server, stop)?;
+        if let Ok(helper) = connect(&self.helper, self.timeout, Duration::ZERO, &|| stop.requested()) {
             return Ok((server, helper));
         }
         // The server must not wait for a hello while the helper is starting. A connection without a
         // byte is no session.
         drop(server);
-        let helper = self.patiently(Party::Helper, self.helper, stop)?;
-        Ok((self.patiently(Party::Server, self.server, stop)?, helper))
+        let helper = self.patiently(&self.helper, stop)?;
+        Ok((self.patiently(&self.server, stop)?, helper))
     }
 
     /// Connects, and says that it waits if that takes long.
-    fn patiently(&self, party: Party, address: SocketAddr, stop: &Stop) -> Result<TcpLink, CliError> {
+    fn patiently(&self, door: &Door, stop: &Stop) -> Result<TcpLink, CliError> {
         let until = Instant::now() + self.patience;
         let mut told = false;
         loop {
             let left = until.saturating_duration_since(Instant::now());
-            let error = match connect(party, address, self.timeout, SILENCE.min(left)) {
+            let error = match connect(door, self.timeout, SILENCE.min(left), &|| stop.requested()) {
                 Ok(link) => return Ok(link),
+                Err(error @ NetError::Tls { .. }) => return Err(error.into()),
                 Err(error) => error,
             };
             if stop.requested() {
@@ -155,6 +148,7 @@ impl Dial {
                 return Err(self.unreached(error).into());
             }
             if !told {
+                let Door { party, address, .. } = door;
                 note(format_args!("waiting for the {party} at {address}"));
             }
             told = true;

@@ -5,7 +5,6 @@ use super::error::CliError;
 use super::log;
 use super::{plans, print, set_threads};
 use crate::exec;
-use crate::net::address::loopback;
 use crate::net::{self, Listener, ServeOptions, Stop};
 use crate::session::Identity;
 
@@ -14,7 +13,6 @@ use crate::session::Identity;
 /// # Errors
 /// If it cannot start, or its one session failed.
 pub fn server(args: &ServerArgs) -> Result<(), CliError> {
-    let helper = loopback(&args.helper)?;
     let (listener, stop) = start(&args.party, &args.listen)?;
     let plan = plans::server(&args.party.plan)?;
     let own = Identity::from(&plan);
@@ -25,7 +23,7 @@ pub fn server(args: &ServerArgs) -> Result<(), CliError> {
         idle_time: args.idle_time,
         ..options(&args.party, &args.listen)
     };
-    net::server::serve(&listener, helper, own, &party, &options, &stop, &log::line)?;
+    todo!();
     Ok(())
 }
 
@@ -40,7 +38,7 @@ pub fn helper(args: &HelperArgs) -> Result<(), CliError> {
     let party = exec::Helper::new(plan);
     announce(&listener)?;
     let options = options(&args.party, &args.listen);
-    net::helper::serve(&listener, own, &party, &options, &stop, &log::line)?;
+    todo!();
     Ok(())
 }
 

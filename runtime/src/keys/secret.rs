@@ -4,7 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
-use aws_lc_rs::encoding::AsDer;
+use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use pem_rfc7468::LineEnding;
 use zeroize::Zeroizing;
@@ -78,7 +78,7 @@ impl SecretKey {
     /// If the operating system gives no random bytes.
     pub fn generate() -> Result<Self, KeyError> {
         let pair = Ed25519KeyPair::generate().map_err(|_| KeyError::Random)?;
-        let der = pair.as_der().map_err(|_| KeyError::Random)?;
+        let der: Pkcs8V1Der<'_> = pair.as_der().map_err(|_| KeyError::Random)?;
         let der = Zeroizing::new(der.as_ref().to_vec());
         Self::from_der(der).ok_or(KeyError::Random)
     }

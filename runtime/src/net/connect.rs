@@ -1,13 +1,19 @@
 //! Opening a connection.
 
+use std::io;
 use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use trefoil_ir::mpc::Party;
 
+use rustls::ClientConfig;
+
 use super::error::NetError;
+use super::pace::set_intervals;
 use super::tcp::TcpLink;
+use super::tls::{Channel, TlsFault};
 
 /// How long a party that does not listen yet is waited for: scripts start all three at once, and
 /// a large plan takes a moment to load.
@@ -15,25 +21,40 @@ pub const CONNECT_PATIENCE: Duration = Duration::from_secs(10);
 
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Connects to a party, trying again for `patience`.
+/// How a party is reached, and known.
+#[derive(Clone)]
+pub struct Door {
+    /// Which party it is.
+    pub party: Party,
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// The key that it must have, and this party's own
+    /// ([`Credentials::opening`](super::tls::Credentials::opening)).
+    pub tls: Arc<ClientConfig>,
+}
+
+/// Connects to a party, trying again for `patience`, or until `stop` says so.
 ///
 /// # Errors
-/// If nobody answers.
+/// If nobody answers, or somebody else does.
 pub fn connect(
-    party: Party,
-    address: SocketAddr,
+    door: &Door,
     timeout: Duration,
     patience: Duration,
+    stop: &dyn Fn() -> bool,
 ) -> Result<TcpLink, NetError> {
     let start = Instant::now();
     loop {
-        let stream = TcpStream::connect_timeout(&address, patience.max(PAUSE));
-        let link = stream.and_then(|stream| TcpLink::new(stream, Some(party), address, timeout));
-        let source = match link {
+        let source = match attempt(door, timeout, patience.max(PAUSE), stop) {
             Ok(link) => return Ok(link),
             Err(source) => source,
         };
-        if start.elapsed() + PAUSE > patience {
+        let &Door { party, address, .. } = door;
+        if let Some(fault) = TlsFault::of(&source) {
+            let fault = fault.clone();
+            return Err(NetError::Tls { party, address, fault });
+        }
+        if start.elapsed() + PAUSE > patience || stop() {
             return Err(NetError::Connect {
                 party,
                 address,
@@ -43,4 +64,20 @@ pub fn connect(
         }
         thread::sleep(PAUSE);
     }
+}
+
+/// Connects once. Who accepts a connection answers at once, or is so busy that it gives the time that any
+/// message has.
+fn attempt(
+    door: &Door,
+    timeout: Duration,
+    patience: Duration,
+    stop: &dyn Fn() -> bool,
+) -> io::Result<TcpLink> {
+    let stream = TcpStream::connect_timeout(&door.address, patience)?;
+    stream.set_nodelay(true)?;
+    set_intervals(&stream, timeout)?;
+    let channel = Channel::opener(stream, &door.tls)?;
+    channel.shake_hands(Instant::now() + timeout, stop)?;
+    TcpLink::new(channel, Some(door.party), door.address, timeout)
 }

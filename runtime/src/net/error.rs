@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use trefoil_ir::mpc::Party;
 
+use super::tls::{TlsError, TlsFault};
 use crate::session::SessionError;
 
 /// Why a party cannot be reached, or cannot listen.
@@ -24,16 +25,6 @@ pub enum NetError {
         /// What was given.
         address: String,
     },
-    /// An address beyond this machine.
-    #[error(
-        "{found} is not an address of this machine alone (loopback): connections are not encrypted yet, and the \
-         parties' keys would travel in the clear; run all parties on one machine, or join machines by a tunnel \
-         such as ssh -L and give its end at 127.0.0.1"
-    )]
-    NotLoopback {
-        /// The address that was given.
-        found: SocketAddr,
-    },
     /// Nobody answers.
     #[error(
         "cannot connect to the {party} at {address} within {seconds} seconds: check that it runs and listens there"
@@ -47,6 +38,17 @@ pub enum NetError {
         seconds: f64,
         /// What the operating system said last.
         source: io::Error,
+    },
+    /// Somebody answers, and is not the party with the key that is expected.
+    #[error("cannot open an encrypted connection to the {party} at {address}")]
+    Tls {
+        /// Which party was to be reached.
+        party: Party,
+        /// Where it should listen.
+        address: SocketAddr,
+        /// What went wrong.
+        #[source]
+        fault: TlsFault,
     },
     /// The address cannot be listened on.
     #[error("cannot listen on {address}: choose another port (0 takes any that is free)")]
@@ -62,6 +64,9 @@ pub enum NetError {
     /// Signals cannot be caught.
     #[error("cannot catch the signals that stop this program")]
     Signals(#[source] io::Error),
+    /// Encryption cannot be prepared.
+    #[error(transparent)]
+    Key(#[from] TlsError),
     /// The one session that was to be served failed.
     #[error("the session failed")]
     Session(#[source] Box<SessionError>),

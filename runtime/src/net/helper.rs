@@ -10,17 +10,15 @@ use super::journal::{Journal, Topic};
 use super::line::{Line, Whose};
 use super::listen::Listener;
 use super::options::ServeOptions;
-use super::server::ORDERLY;
+use super::post::Post;
+use super::server::{ORDERLY, withdrawn};
 use super::service::{Room, Service};
 use super::stop::Stop;
 use super::tcp::TcpLink;
 use crate::amount::counted;
 use crate::exec;
-use crate::session::{Greeted, HelperSession, Identity, Pair, Pairing, SessionError, TurnedOut};
+use crate::session::{Greeted, HelperSession, Pair, Pairing, SessionError, TurnedOut};
 use crate::workers::on_own_threads;
-
-/// Connections that wait for the other one of their session, for each place.
-const WAITING: usize = 8;
 
 /// Deals to clients until a stop is requested, or for one session if the options say so.
 ///
@@ -28,8 +26,7 @@ const WAITING: usize = 8;
 /// If the one session failed. In a series failures are logged, and the next client is served.
 pub fn serve(
     listener: &Listener,
-    own: Identity,
-    party: &exec::Helper,
+    post: &Post<exec::Helper>,
     options: &ServeOptions,
     stop: &Stop,
     log: &(dyn Fn(Line) + Sync),
@@ -38,13 +35,19 @@ pub fn serve(
     let service = Service {
         listener,
         options,
-        own: &own,
+        tls: post.credentials.answering(Arc::clone(&post.known))?,
+        known: &*post.known,
+        hosts: &post.plans,
         stop,
         journal: &journal,
-        serve: |pair, control: &Arc<Control>| session(pair, party, options, control, &journal),
+        serve: |pair: Pair<TcpLink>, control: &Arc<Control>| {
+            match post.plans.find(pair.client.identity()) {
+                Some(hosted) => session(pair, &hosted.party, options, control, &journal),
+                None => Err(withdrawn([pair.client, pair.server])),
+            }
+        },
     };
-    let most = options.places().saturating_mul(WAITING);
-    service.run(Pairing::new(options.pair_timeout, most))
+    service.run(Pairing::new(options.pair_timeout, options.unpaired()))
 }
 
 impl Room for Pairing<TcpLink> {
@@ -78,7 +81,7 @@ fn session(
     link.limit_session(options.session_time);
     // The server limits what the client does between requests, and is seen to be there.
     link.limit_requests(None);
-    link.watch(server.link().stream(), Party::Server, ORDERLY);
+    link.watch(server.link().channel(), Party::Server, ORDERLY);
     link.obey(control);
     let peer = link.address();
     let session = HelperSession::open(client, server)?;

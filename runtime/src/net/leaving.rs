@@ -4,11 +4,12 @@
 
 use std::collections::VecDeque;
 use std::io::{Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::Instant;
 
 use super::tcp::LINGER;
+use super::tls::Channel;
 use crate::wire::frame::frame;
 use crate::wire::{AbortReason, Tag};
 
@@ -20,7 +21,7 @@ const FORGOTTEN: usize = 16 << 10;
 
 /// The connections on their way out, in the order in which they will be closed.
 pub(super) struct Leaving {
-    queue: VecDeque<(Instant, Arc<TcpStream>)>,
+    queue: VecDeque<(Instant, Arc<Channel>)>,
     most: usize,
 }
 
@@ -35,14 +36,17 @@ impl Leaving {
 
     /// Sends a refusal, if there is one, and the reason, and nothing more. What does not fit into the
     /// system's buffer is not sent.
-    pub(super) fn dismiss(&mut self, stream: Arc<TcpStream>, refusal: Option<&[u8]>, reason: AbortReason) {
+    pub(super) fn dismiss(&mut self, channel: Arc<Channel>, refusal: Option<&[u8]>, reason: AbortReason) {
         let mut bytes = refusal.unwrap_or_default().to_vec();
         bytes.extend(frame(Tag::abort(reason), &[]));
-        let told = stream.set_nonblocking(true);
-        let told = told.and_then(|()| (&*stream).write_all(&bytes));
-        let told = told.and_then(|()| stream.shutdown(Shutdown::Write));
-        if told.is_ok() {
-            self.queue.push_back((Instant::now() + LINGER, stream));
+        let told = channel.socket().set_nonblocking(true);
+        let told = told.and_then(|()| match channel.is_open() {
+            true => (&*channel).write_all(&bytes),
+            // Of a handshake that failed the alert is under way.
+            false => Ok(()),
+        });
+        if told.and_then(|()| channel.close()).is_ok() {
+            self.queue.push_back((Instant::now() + LINGER, channel));
         }
         if self.queue.len() > self.most {
             self.close_oldest();
@@ -63,7 +67,7 @@ impl Leaving {
     pub(super) fn tidy(&mut self) {
         let now = Instant::now();
         self.queue
-            .retain(|(until, stream)| *until > now && !has_closed(stream));
+            .retain(|(until, channel)| *until > now && !has_closed(channel.socket()));
     }
 }
 

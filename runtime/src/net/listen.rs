@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 
 use rustix::net::listen;
 
-use super::address::loopback;
+use super::address::resolve;
 use super::error::NetError;
 
 /// Connections that may wait in the operating system.
@@ -19,12 +19,12 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Binds a loopback address; port 0 takes any that is free.
+    /// Binds an address; port 0 takes any that is free.
     ///
     /// # Errors
-    /// If the address is not loopback or cannot be bound.
+    /// If it is no address or cannot be bound.
     pub fn bind(address: &str) -> Result<Self, NetError> {
-        let address = loopback(address)?;
+        let address = resolve(address)?;
         let socket = TcpListener::bind(address).map_err(|source| NetError::Listen { address, source })?;
         // The standard library's queue is short: a burst would delay others by a second.
         listen(&socket, BACKLOG).map_err(|error| NetError::Socket(error.into()))?;

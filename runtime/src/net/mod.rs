@@ -1,6 +1,6 @@
-//! TCP: the one module that knows sockets.
+//! Connections between machines: the one module that knows sockets.
 //!
-//! * [`address`]: which addresses are allowed (loopback alone, until links are encrypted)
+//! * [`tls`]: encryption, and whose keys are taken; [`address`]: what addresses are
 //! * [`tcp`]: a connection as a [`Link`](crate::wire::Link); `pace`: what ends its waits
 //! * [`mod@connect`]: opens one, with patience for a party that is just starting
 //! * [`listen`]: a listening socket; `service`: the loop of a party that has one, until told to stop;
@@ -8,6 +8,7 @@
 //! * `unproven`: connections before their proof, `sessions`: places for those after it, `leaving`:
 //!   connections that are given up
 //! * `line`, `journal`: lines for people to read, of which no peer can cause more than a few
+//! * [`post`]: what a listening party is; [`offer`]: its plans
 //! * [`server`], [`helper`]: what a listening party does with a proven connection
 //! * [`stop`]: the signals that end it
 
@@ -20,22 +21,28 @@ mod journal;
 mod leaving;
 mod line;
 pub mod listen;
+pub mod offer;
 pub mod options;
 mod pace;
+pub mod post;
 pub mod server;
 mod service;
 mod sessions;
 pub mod stop;
 pub mod tcp;
+pub mod tls;
 mod unproven;
 
 #[cfg(test)]
 mod tests;
 
-pub use connect::connect;
+pub use connect::{Door, connect};
 pub use error::NetError;
 pub use line::{Level, Line, Whose};
 pub use listen::Listener;
-pub use options::{SESSION_TIME, ServeOptions};
+pub use offer::{Hosted, Offer};
+pub use options::{QUEUE_TIME, SESSION_TIME, ServeOptions};
+pub use post::Post;
 pub use stop::Stop;
 pub use tcp::TcpLink;
+pub use tls::{Channel, Credentials, Known, Purpose};

@@ -6,12 +6,13 @@ use std::net::TcpStream;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use rustix::io::Errno;
-use rustix::net::{RecvFlags, recv, sockopt};
+use rustix::net::sockopt;
 use trefoil_ir::mpc::Party;
 
 use super::control::Control;
 use super::stop::Stop;
+use super::tls::Channel;
+use super::tls::channel::is_interval;
 use crate::wire::frame::HEADER_BYTES;
 use crate::wire::{AbortReason, Cause, FrameKind, Header};
 
@@ -28,7 +29,7 @@ const LOOK: Duration = Duration::from_millis(200);
 
 /// One direction of a connection.
 pub(super) struct Paced {
-    stream: Arc<TcpStream>,
+    channel: Arc<Channel>,
     guard: Arc<Guard>,
     limit: Limit,
 }
@@ -71,9 +72,9 @@ impl Limit {
 }
 
 impl Paced {
-    pub(super) fn new(stream: &Arc<TcpStream>, guard: &Arc<Guard>, allowed: Duration) -> Self {
+    pub(super) fn new(channel: &Arc<Channel>, guard: &Arc<Guard>, allowed: Duration) -> Self {
         Self {
-            stream: Arc::clone(stream),
+            channel: Arc::clone(channel),
             guard: Arc::clone(guard),
             limit: Limit::new(allowed),
         }
@@ -90,13 +91,13 @@ impl Paced {
     }
 
     /// Does `io` again until something passes or the wait is to end.
-    fn patiently(&mut self, mut io: impl FnMut(&TcpStream) -> io::Result<usize>) -> io::Result<usize> {
+    fn patiently(&mut self, mut io: impl FnMut(&Channel) -> io::Result<usize>) -> io::Result<usize> {
         // Who sends or reads a byte now and then never makes it wait for a whole interval.
         if self.limit.moved {
             self.limit.check()?;
         }
         loop {
-            match io(&self.stream) {
+            match io(&self.channel) {
                 Ok(bytes) => {
                     self.limit.pass(bytes);
                     return Ok(bytes);
@@ -111,17 +112,12 @@ impl Paced {
     }
 }
 
-fn is_interval(error: &io::Error) -> bool {
-    use io::ErrorKind::{Interrupted, TimedOut, WouldBlock};
-    matches!(error.kind(), WouldBlock | TimedOut | Interrupted)
-}
-
 impl Read for Paced {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.limit.moved {
             self.guard.check().map_err(io::Error::other)?;
         }
-        self.patiently(|mut stream| stream.read(buffer))
+        self.patiently(|mut channel| channel.read(buffer))
     }
 }
 
@@ -129,11 +125,11 @@ impl Write for Paced {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         // A session that is to end does not end in the middle of a message that the peer takes: it would
         // read no reason then.
-        self.patiently(|mut stream| stream.write(bytes))
+        self.patiently(|mut channel| channel.write(bytes))
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+        self.patiently(|mut channel| channel.flush().map(|()| 0)).map(drop)
     }
 }
 
@@ -170,7 +166,7 @@ struct Watch {
 
 /// Another connection of the same session, on which nothing is due.
 struct Other {
-    stream: Arc<TcpStream>,
+    channel: Arc<Channel>,
     party: Party,
     /// How long this session may go on when that connection has closed.
     grace: Duration,
@@ -214,9 +210,9 @@ impl Guard {
         self.lock().stop = stop.cloned();
     }
 
-    pub(super) fn watch(&self, stream: Arc<TcpStream>, party: Party, grace: Duration) {
+    pub(super) fn watch(&self, channel: Arc<Channel>, party: Party, grace: Duration) {
         self.lock().other = Some(Other {
-            stream,
+            channel,
             party,
             grace,
             closed: None,
@@ -249,7 +245,7 @@ impl Other {
         let party = self.party;
         if self.closed.is_none() && self.looked.elapsed() >= LOOK {
             self.looked = Instant::now();
-            match glance(&self.stream) {
+            match glance(&self.channel) {
                 Glance::Quiet => {}
                 Glance::Begun => {
                     let begun = self.begun.get_or_insert(self.looked);
@@ -281,13 +277,14 @@ pub(super) enum Glance {
 }
 
 /// Looks at a connection, without waiting and without taking anything from it.
-pub(super) fn glance(stream: &TcpStream) -> Glance {
-    let mut header = [0; HEADER_BYTES];
-    match recv(stream, &mut header[..], RecvFlags::PEEK | RecvFlags::DONTWAIT) {
-        Ok((_, 0)) => Glance::Closed,
-        Ok((_, HEADER_BYTES)) => Glance::Says(abort_reason(&header)),
-        Ok(_) => Glance::Begun,
-        Err(Errno::AGAIN | Errno::INTR) => Glance::Quiet,
+pub(super) fn glance(channel: &Channel) -> Glance {
+    match channel.peek() {
+        Ok(None) => Glance::Quiet,
+        Ok(Some(bytes)) => match bytes.first_chunk() {
+            Some(header) => Glance::Says(abort_reason(header)),
+            None if bytes.is_empty() => Glance::Closed,
+            None => Glance::Begun,
+        },
         Err(_) => Glance::Closed,
     }
 }

@@ -1,24 +1,24 @@
 //! The server: one session per client's connection.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use trefoil_ir::mpc::Party;
 
-use super::connect::connect;
+use super::connect::{Door, connect};
 use super::control::Control;
 use super::error::NetError;
 use super::journal::{Journal, Topic};
 use super::line::{Line, Whose};
 use super::listen::Listener;
 use super::options::ServeOptions;
+use super::post::Post;
 use super::service::{Room, Service};
 use super::stop::Stop;
 use super::tcp::TcpLink;
 use crate::amount::counted;
 use crate::exec;
-use crate::session::{Greeted, Identity, ServerSession, SessionError, TurnedOut};
+use crate::session::{Greeted, ServerSession, SessionError, TurnedOut};
 use crate::workers::on_own_threads;
 
 /// How long a helper that does not answer is tried for. Clients are waiting.
@@ -33,9 +33,8 @@ pub(super) const ORDERLY: Duration = Duration::from_secs(2);
 /// If the one session failed. In a series failures are logged, and the next client is served.
 pub fn serve(
     listener: &Listener,
-    helper: SocketAddr,
-    own: Identity,
-    party: &exec::Server,
+    helper: &Door,
+    post: &Post<exec::Server>,
     options: &ServeOptions,
     stop: &Stop,
     log: &(dyn Fn(Line) + Sync),
@@ -44,12 +43,17 @@ pub fn serve(
     let service = Service {
         listener,
         options,
-        own: &own,
+        tls: post.credentials.answering(Arc::clone(&post.known))?,
+        known: &*post.known,
+        hosts: &post.plans,
         stop,
         journal: &journal,
-        serve: |client, control: &Arc<Control>| {
-            let session = open(client, helper, &own, options, control)?;
-            run(session, party, &journal)
+        serve: |client: Greeted<TcpLink>, control: &Arc<Control>| {
+            let Some(hosted) = post.plans.find(client.identity()) else {
+                return Err(withdrawn([client]));
+            };
+            let session = open(client, helper, options, control)?;
+            run(session, &hosted.party, &journal)
         },
     };
     service.run(Alone)
@@ -78,11 +82,17 @@ impl Room for Alone {
     }
 }
 
+/// Tells these connections that the plan of their session was withdrawn.
+pub(super) fn withdrawn(links: impl IntoIterator<Item = Greeted<TcpLink>>) -> SessionError {
+    let error = SessionError::Withdrawn;
+    links.into_iter().for_each(|one| one.abort(error.reason()));
+    error
+}
+
 /// Opens the session of a proven client; each of its two connections ends the other's waits.
 fn open(
     mut client: Greeted<TcpLink>,
-    helper: SocketAddr,
-    own: &Identity,
+    helper: &Door,
     options: &ServeOptions,
     control: &Arc<Control>,
 ) -> Result<ServerSession<TcpLink, TcpLink>, SessionError> {
@@ -90,19 +100,21 @@ fn open(
     link.limit_session(options.session_time);
     link.limit_requests(Some(options.idle_time));
     link.obey(control);
-    let stream = Arc::clone(link.stream());
+    let channel = Arc::clone(link.channel());
+    let own = client.identity().clone();
     let client = client.with_memory(options.session_memory);
-    let mut session = ServerSession::open(own, client, || {
-        let mut link = connect(Party::Helper, helper, options.timeout, HELPER_PATIENCE)?;
+    let mut session = ServerSession::open(&own, client, || {
+        let ended = || control.ended().is_some();
+        let mut link = connect(helper, options.timeout, HELPER_PATIENCE, &ended)?;
         link.obey(control);
         // The client says nothing before its welcome, unless it gives up.
-        link.watch(&stream, Party::Client, Duration::ZERO);
+        link.watch(&channel, Party::Client, Duration::ZERO);
         Ok::<_, NetError>(link)
     })?;
     let helper = session.helper_mut();
     helper.dismiss();
-    let stream = Arc::clone(helper.stream());
-    session.link_mut().watch(&stream, Party::Helper, ORDERLY);
+    let channel = Arc::clone(helper.channel());
+    session.link_mut().watch(&channel, Party::Helper, ORDERLY);
     Ok(session)
 }
 

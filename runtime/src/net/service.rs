@@ -10,6 +10,7 @@ use std::thread::{self, Scope};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustls::ServerConfig;
 
 use super::control::Control;
 use super::error::NetError;
@@ -21,8 +22,9 @@ use super::options::ServeOptions;
 use super::sessions::{Guests, Seat, Sessions};
 use super::stop::Stop;
 use super::tcp::TcpLink;
-use super::unproven::{Failed, Unproven, Verdict};
-use crate::session::{Greeted, Identity, Proven, SessionError, TurnedOut};
+use super::tls::Known;
+use super::unproven::{Arrival, Failed, Reception, Unproven, Verdict};
+use crate::session::{Greeted, Hosts, SessionError, TurnedOut};
 use crate::wire::{AbortReason, Cause};
 
 /// How often the loop looks at clocks and results while there are any.
@@ -58,8 +60,12 @@ pub(super) struct Service<'a, S> {
     pub(super) listener: &'a Listener,
     /// How to serve.
     pub(super) options: &'a ServeOptions,
-    /// Who this party is.
-    pub(super) own: &'a Identity,
+    /// How this party encrypts.
+    pub(super) tls: Arc<ServerConfig>,
+    /// Whose keys it takes.
+    pub(super) known: &'a dyn Known,
+    /// Its plans.
+    pub(super) hosts: &'a (dyn Hosts + Sync),
     /// Ends the service.
     pub(super) stop: &'a Stop,
     /// Takes lines for people to read.
@@ -95,7 +101,7 @@ impl<S> Service<'_, S> {
         let mut hall = Hall {
             unproven: Unproven::new(unproven, self.options.hello_timeout),
             room,
-            sessions: Sessions::new(self.options.places()),
+            sessions: Sessions::new(self.options.limits()),
             leaving: Leaving::new(unproven),
             closed: None,
             proven: false,
@@ -128,8 +134,8 @@ impl<S> Service<'_, S> {
         R::Guests: 'scope,
         S: Fn(R::Guests, &Arc<Control>) -> Ended + Sync,
     {
-        let (newcomers, ready) = self.wait(hall);
-        for verdict in hall.unproven.advance(&ready, self.own) {
+        let (newcomers, verdicts) = self.look(hall);
+        for verdict in verdicts {
             self.judge(hall, verdict);
         }
         let turned = hall.room.clear();
@@ -139,8 +145,19 @@ impl<S> Service<'_, S> {
         results.try_iter().for_each(|ended| self.settle(hall, ended));
         self.journal.tick();
         if newcomers {
-            self.accept(hall, None);
+            self.accept(hall);
         }
+    }
+
+    /// Waits until something comes, and reads what those say who have proved nothing yet: whether there are
+    /// newcomers, and what the others came to.
+    fn look<R: Room>(&self, hall: &mut Hall<R>) -> (bool, Vec<Verdict>) {
+        let (newcomers, ready) = self.wait(hall);
+        let reception = Reception {
+            hosts: self.hosts,
+            known: self.known,
+        };
+        (newcomers, hall.unproven.advance(&ready, &reception))
     }
 
     /// Waits until something comes, for a moment at most: whether newcomers have come, and which of
@@ -166,16 +183,13 @@ impl<S> Service<'_, S> {
         (newcomers, ready.collect())
     }
 
-    /// Accepts a number of connections; those that come while this party stops are told so.
-    fn accept<R: Room>(&self, hall: &mut Hall<R>, refusal: Option<AbortReason>) {
+    /// Accepts a number of connections.
+    fn accept<R: Room>(&self, hall: &mut Hall<R>) {
         // Nobody who has just come is dropped for others before it has been looked at.
         for _ in 0..BURST.min(hall.unproven.most() / 2) {
             match self.listener.accept() {
                 Ok(None) => return,
-                Ok(Some((stream, peer))) => match refusal {
-                    Some(reason) => hall.leaving.dismiss(Arc::new(stream), None, reason),
-                    None => self.enter(hall, stream, peer),
-                },
+                Ok(Some((stream, peer))) => self.enter(hall, stream, peer),
                 Err(error) => return self.out_of_descriptors(hall, &error),
             }
         }
@@ -183,7 +197,7 @@ impl<S> Service<'_, S> {
 
     fn enter<R: Room>(&self, hall: &mut Hall<R>, stream: TcpStream, peer: SocketAddr) {
         // A connection that fails as early as this has nobody to tell.
-        if let Ok(Some(dropped)) = hall.unproven.enter(stream, peer) {
+        if let Ok(Some(dropped)) = hall.unproven.enter(stream, peer, &self.tls) {
             let peer = Some(dropped);
             self.journal.say(Topic::Shortage, Whose { peer, session: None }, || {
                 format!(
@@ -210,23 +224,23 @@ impl<S> Service<'_, S> {
         match verdict {
             Verdict::Nothing => {}
             Verdict::Failed(failed) => self.refuse(hall, *failed),
-            Verdict::Proven(stream, peer, proven) => {
+            Verdict::Proven(arrival) => {
                 hall.proven = true;
-                self.receive(hall, stream, peer, *proven);
+                self.receive(hall, *arrival);
             }
         }
     }
 
     fn refuse<R: Room>(&self, hall: &mut Hall<R>, failed: Failed) {
         let Failed {
-            stream,
+            channel,
             peer,
             refusal,
             error,
             spoke,
         } = failed;
         hall.leaving
-            .dismiss(Arc::new(stream), refusal.as_deref(), error.reason());
+            .dismiss(Arc::new(channel), refusal.as_deref(), error.reason());
         // Of a single session the first to speak decides, until somebody has proved who it is.
         if self.options.once && spoke && !hall.proven {
             hall.result = Some(Err(error));
@@ -236,9 +250,15 @@ impl<S> Service<'_, S> {
         }
     }
 
-    fn receive<R: Room>(&self, hall: &mut Hall<R>, stream: TcpStream, peer: SocketAddr, proven: Proven) {
+    fn receive<R: Room>(&self, hall: &mut Hall<R>, arrival: Arrival) {
+        let Arrival {
+            channel,
+            peer,
+            proven,
+            ..
+        } = arrival;
         // A connection that fails as early as this has nobody to tell.
-        let Ok(link) = TcpLink::new(stream, Some(proven.opener()), peer, self.options.timeout) else {
+        let Ok(link) = TcpLink::new(channel, Some(proven.opener()), peer, self.options.timeout) else {
             return;
         };
         match hall.room.enter(Greeted::over(link, proven)) {
@@ -269,6 +289,7 @@ impl<S> Service<'_, S> {
         for guests in hall.sessions.late() {
             self.no_place(hall, guests);
         }
+        hall.sessions.tell();
     }
 
     /// Starts a session in a thread of its own, if there is one.
@@ -284,10 +305,10 @@ impl<S> Service<'_, S> {
     {
         let session = guests.client().session();
         let peer = guests.client().link().address();
-        let streams: Vec<_> = guests
+        let channels: Vec<_> = guests
             .links()
             .into_iter()
-            .map(|link| Arc::clone(link.stream()))
+            .map(|link| Arc::clone(link.channel()))
             .collect();
         let whose = Whose {
             session: Some(session),
@@ -306,8 +327,8 @@ impl<S> Service<'_, S> {
                      raise its limit of threads, or lower --sessions"
                 )
             });
-            for stream in streams {
-                hall.leaving.dismiss(stream, None, AbortReason::Busy);
+            for channel in channels {
+                hall.leaving.dismiss(channel, None, AbortReason::Busy);
             }
         }
     }
@@ -347,13 +368,13 @@ impl<S> Service<'_, S> {
         self.failed(Topic::Failure, whose, &SessionError::NoPlace { session });
         for one in guests.each() {
             hall.leaving
-                .dismiss(Arc::clone(one.link().stream()), None, AbortReason::Busy);
+                .dismiss(Arc::clone(one.link().channel()), None, AbortReason::Busy);
         }
     }
 
     fn turn_out<R: Room>(&self, hall: &mut Hall<R>, (one, error): TurnedOut<TcpLink>) {
         hall.leaving
-            .dismiss(Arc::clone(one.link().stream()), None, error.reason());
+            .dismiss(Arc::clone(one.link().channel()), None, error.reason());
         // The single session is another's, if there is one.
         if self.options.once && !hall.has_session() {
             hall.result = Some(Err(error));
@@ -395,13 +416,31 @@ impl<S> Service<'_, S> {
             if Instant::now() >= until {
                 hall.sessions.end(Cause::Stopping);
             }
-            if stopping && hall.sessions.running() > 0 {
-                self.accept(hall, Some(AbortReason::Stopping));
+            match stopping && hall.sessions.running() > 0 {
+                true => self.turn_away(hall),
+                false => thread::sleep(TICK),
             }
-            thread::sleep(TICK);
             hall.leaving.tidy();
             hall.sessions.tidy();
             results.try_iter().for_each(drop);
+        }
+    }
+
+    /// Tells those who come now, once they have shown who they are, that this party stops.
+    fn turn_away<R: Room>(&self, hall: &mut Hall<R>) {
+        let (newcomers, verdicts) = self.look(hall);
+        for verdict in verdicts {
+            match verdict {
+                Verdict::Proven(arrival) => {
+                    let channel = Arc::new(arrival.channel);
+                    hall.leaving.dismiss(channel, None, AbortReason::Stopping);
+                }
+                Verdict::Failed(failed) => self.refuse(hall, *failed),
+                Verdict::Nothing => {}
+            }
+        }
+        if newcomers {
+            self.accept(hall);
         }
     }
 
@@ -419,12 +458,11 @@ impl<R: Room> Hall<R> {
     fn dismiss_all(&mut self) {
         let waiting = self.sessions.close().into_iter().flat_map(Guests::each);
         for one in self.room.close().into_iter().chain(waiting) {
-            let stream = Arc::clone(one.link().stream());
-            self.leaving.dismiss(stream, None, AbortReason::Stopping);
+            let channel = Arc::clone(one.link().channel());
+            self.leaving.dismiss(channel, None, AbortReason::Stopping);
         }
-        for stream in self.unproven.close() {
-            let stream = Arc::new(stream);
-            self.leaving.dismiss(stream, None, AbortReason::Stopping);
+        for channel in self.unproven.close() {
+            self.leaving.dismiss(Arc::new(channel), None, AbortReason::Stopping);
         }
         self.sessions.tidy();
     }

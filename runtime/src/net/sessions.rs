@@ -7,17 +7,14 @@ use std::time::{Duration, Instant};
 
 use super::control::Control;
 use super::tcp::TcpLink;
-use crate::session::{Greeted, Pair};
-use crate::wire::Cause;
+use crate::session::{Greeted, Pair, say_wait};
+use crate::wire::{Cause, LinkError};
 
-/// How long a proven client waits for a place before it is told that there is none.
-pub(super) const PATIENCE: Duration = Duration::from_secs(1);
+/// How often those who wait for a place are told that they do.
+const TELL: Duration = Duration::from_secs(2);
 
 /// How long a session may be without a request while others wait for its place.
 const PRESSED_IDLE: Duration = Duration::from_secs(5);
-
-/// Proven clients that wait for a place, for each place; who comes then is told at once.
-const QUEUE: usize = 4;
 
 /// A session's place as its thread holds it: free again when it is dropped, whatever happens.
 pub(super) struct Seat(pub(super) Arc<Control>);
@@ -38,6 +35,15 @@ pub(super) trait Guests: Sized + Send {
 
     /// Each connection, to look at.
     fn links(&self) -> Vec<&TcpLink>;
+
+    /// Each connection, to write to.
+    fn links_mut(&mut self) -> Vec<&mut TcpLink>;
+
+    /// Tells everybody at the other ends that so many wait before them.
+    fn tell(&mut self, before: u32) -> Result<(), LinkError> {
+        let mut links = self.links_mut().into_iter();
+        links.try_for_each(|link| say_wait(link, before))
+    }
 }
 
 impl Guests for Greeted<TcpLink> {
@@ -51,6 +57,10 @@ impl Guests for Greeted<TcpLink> {
 
     fn links(&self) -> Vec<&TcpLink> {
         vec![self.link()]
+    }
+
+    fn links_mut(&mut self) -> Vec<&mut TcpLink> {
+        vec![self.link_mut()]
     }
 }
 
@@ -66,21 +76,38 @@ impl Guests for Pair<TcpLink> {
     fn links(&self) -> Vec<&TcpLink> {
         vec![self.client.link(), self.server.link()]
     }
+
+    fn links_mut(&mut self) -> Vec<&mut TcpLink> {
+        vec![self.client.link_mut(), self.server.link_mut()]
+    }
 }
 
 /// The places, and who waits for one.
 pub(super) struct Sessions<G> {
     running: Vec<Arc<Control>>,
     waiting: VecDeque<(Instant, G)>,
-    places: usize,
+    limits: Limits,
+    told: Instant,
+}
+
+/// How many there may be.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    /// Sessions at a time.
+    pub(super) places: usize,
+    /// Clients that wait for one.
+    pub(super) queue: usize,
+    /// How long they may.
+    pub(super) patience: Duration,
 }
 
 impl<G: Guests> Sessions<G> {
-    pub(super) fn new(places: usize) -> Self {
+    pub(super) fn new(limits: Limits) -> Self {
         Self {
             running: Vec::new(),
             waiting: VecDeque::new(),
-            places,
+            limits,
+            told: Instant::now(),
         }
     }
 
@@ -96,18 +123,33 @@ impl<G: Guests> Sessions<G> {
 
     /// Has these wait for a place; gives them back if too many wait already.
     pub(super) fn wait(&mut self, guests: G) -> Option<G> {
-        if self.waiting.len() >= self.places.saturating_mul(QUEUE) {
+        let free = self.limits.places.saturating_sub(self.running.len());
+        if self.waiting.len() >= self.limits.queue.saturating_add(free) {
             return Some(guests);
         }
         self.waiting.push_back((Instant::now(), guests));
         None
     }
 
+    /// Tells those who wait, now and then, how many do before them; who cannot be told is dropped.
+    pub(super) fn tell(&mut self) {
+        if self.told.elapsed() < TELL {
+            return;
+        }
+        self.told = Instant::now();
+        let mut before = 0;
+        self.waiting.retain_mut(|(_, guests)| {
+            let told = guests.tell(before).is_ok();
+            before += u32::from(told);
+            told
+        });
+    }
+
     /// Frees the places of sessions that are over, and has those who idle make room for others.
     pub(super) fn tidy(&mut self) {
         self.running.retain(|control| !control.is_over());
         let ending = self.running.iter().filter(|control| control.ended().is_some());
-        let free = self.places.saturating_sub(self.running.len()) + ending.count();
+        let free = self.limits.places.saturating_sub(self.running.len()) + ending.count();
         for _ in free..self.waiting.len() {
             let idle = self
                 .running
@@ -123,7 +165,7 @@ impl<G: Guests> Sessions<G> {
 
     /// The next who has a place now.
     pub(super) fn admit(&mut self) -> Option<(G, Arc<Control>)> {
-        if self.running.len() >= self.places {
+        if self.running.len() >= self.limits.places {
             return None;
         }
         let (_, guests) = self.waiting.pop_front()?;
@@ -136,10 +178,11 @@ impl<G: Guests> Sessions<G> {
     pub(super) fn late(&mut self) -> Vec<G> {
         self.waiting
             .retain(|(_, guests)| !guests.links().into_iter().any(TcpLink::is_gone));
+        let patience = self.limits.patience;
         let late = self
             .waiting
             .iter()
-            .take_while(|(since, _)| since.elapsed() >= PATIENCE);
+            .take_while(|(since, _)| since.elapsed() >= patience);
         let count = late.count();
         self.waiting.drain(..count).map(|(_, guests)| guests).collect()
     }

@@ -1,7 +1,7 @@
-//! A TCP connection as a link: buffered, without Nagle's delay, every wait and every message limited.
+//! An encrypted TCP connection as a link: buffered, without Nagle's delay, every wait and every message limited.
 
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,6 +10,8 @@ use trefoil_ir::mpc::Party;
 use super::control::Control;
 use super::pace::{Glance, Guard, HEADER_TIME, Paced, glance, keep_alive, set_intervals};
 use super::stop::Stop;
+use super::tls::Channel;
+use crate::keys::PublicKey;
 use crate::pool;
 use crate::wire::frame::HEADER_BYTES;
 use crate::wire::link::{frame_length, no_header};
@@ -23,7 +25,7 @@ pub(super) const LINGER: Duration = Duration::from_millis(500);
 
 /// One end of a TCP connection.
 pub struct TcpLink {
-    stream: Arc<TcpStream>,
+    channel: Arc<Channel>,
     guard: Arc<Guard>,
     reader: BufReader<Paced>,
     writer: BufWriter<Paced>,
@@ -37,27 +39,29 @@ pub struct TcpLink {
 }
 
 impl TcpLink {
-    /// Wraps a connection. `timeout` limits how long a peer may take for a message, in which it
+    /// Wraps a connection whose handshake is over. `timeout` limits how long a peer may take for a message, in which it
     /// earns a second more with every second of bytes at the least speed.
     ///
     /// # Errors
     /// If the operating system refuses.
     pub fn new(
-        stream: TcpStream,
+        channel: Channel,
         party: Option<Party>,
         address: SocketAddr,
         timeout: Duration,
     ) -> io::Result<Self> {
-        stream.set_nodelay(true)?;
-        stream.set_nonblocking(false)?;
-        set_intervals(&stream, timeout)?;
-        keep_alive(&stream)?;
-        let stream = Arc::new(stream);
+        let socket = channel.socket();
+        socket.set_nodelay(true)?;
+        socket.set_nonblocking(false)?;
+        set_intervals(socket, timeout)?;
+        keep_alive(socket)?;
+        channel.widen();
+        let channel = Arc::new(channel);
         let guard = Arc::new(Guard::default());
         Ok(Self {
-            reader: BufReader::with_capacity(BUFFER, Paced::new(&stream, &guard, timeout)),
-            writer: BufWriter::with_capacity(BUFFER, Paced::new(&stream, &guard, timeout)),
-            stream,
+            reader: BufReader::with_capacity(BUFFER, Paced::new(&channel, &guard, timeout)),
+            writer: BufWriter::with_capacity(BUFFER, Paced::new(&channel, &guard, timeout)),
+            channel,
             guard,
             peer: Peer {
                 party,
@@ -70,8 +74,8 @@ impl TcpLink {
     }
 
     /// The connection itself.
-    pub(super) fn stream(&self) -> &Arc<TcpStream> {
-        &self.stream
+    pub(super) fn channel(&self) -> &Arc<Channel> {
+        &self.channel
     }
 
     /// The address of the other end.
@@ -102,7 +106,7 @@ impl TcpLink {
 
     /// Ends the waits of this link when the other connection of the session, on which nothing is due,
     /// has been closed for this long, or at once if its peer gives up.
-    pub(super) fn watch(&mut self, other: &Arc<TcpStream>, party: Party, grace: Duration) {
+    pub(super) fn watch(&mut self, other: &Arc<Channel>, party: Party, grace: Duration) {
         self.guard.watch(Arc::clone(other), party, grace);
     }
 
@@ -113,7 +117,7 @@ impl TcpLink {
 
     /// Whether the peer has closed the connection or sent something, where nothing is due.
     pub(super) fn is_gone(&self) -> bool {
-        glance(&self.stream) != Glance::Quiet
+        glance(&self.channel) != Glance::Quiet
     }
 
     fn read_error(&self, error: io::Error, doing: &'static str) -> LinkError {
@@ -224,8 +228,8 @@ impl TcpLink {
     /// Waits a moment for the peer to close, reading and forgetting what it had sent.
     fn linger(&mut self) {
         let until = Instant::now() + LINGER;
-        let mut stream = &*self.stream;
-        let _ = stream.shutdown(Shutdown::Write);
+        let _ = self.channel.close();
+        let mut stream = self.channel.socket();
         let mut forgotten = [0; 4096];
         loop {
             let left = until.saturating_duration_since(Instant::now());
@@ -281,6 +285,18 @@ impl Link for TcpLink {
             }),
             Err(error) => Err(self.slow_error(error)),
         }
+    }
+
+    fn bind(&self, context: &[u8]) -> Result<[u8; 32], LinkError> {
+        let tie = self.channel.export(context);
+        tie.map_err(|source| LinkError::Io {
+            peer: self.peer.clone(),
+            source,
+        })
+    }
+
+    fn peer_key(&self) -> Option<PublicKey> {
+        self.channel.peer_key()
     }
 
     fn await_request(&mut self, request: bool) {

@@ -1,14 +1,21 @@
-//! Connections whose openers have not yet proved that they hold a plan. They cost a socket and some
-//! hundred bytes each, no thread and no place of a session; the listener's own loop reads what they
-//! send. Nobody can fill the pool against others: when it is full, a newcomer takes the place of one
+//! Connections whose openers have not yet shown a key that is known, nor proved that they hold a plan. They
+//! cost a socket and some ten thousand bytes each, no thread and no place of a session; the listener's own
+//! loop reads what they send. Nobody can fill the pool against others: when it is full, a newcomer takes the place of one
 //! of those who have most of it.
 
 use std::collections::HashMap;
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::session::{Greeting, Identity, Proven, SessionError, Step};
+use trefoil_ir::mpc::Party;
+
+use super::tls::{Channel, Known, Purpose};
+use crate::keys::PublicKey;
+use crate::session::{Far, Greeting, Hosts, Proven, SessionError, Step};
+use rustls::ServerConfig;
+
 use crate::wire::frame::{HEADER_BYTES, frame};
 use crate::wire::link::{no_header, refuse_abort, unexpected};
 use crate::wire::{Header, LinkError, Peer};
@@ -27,15 +34,35 @@ pub(super) enum Verdict {
     /// It was closed without a byte.
     Nothing,
     /// Its opener holds its plan.
-    Proven(TcpStream, SocketAddr, Box<Proven>),
+    Proven(Box<Arrival>),
     /// It failed, or said what it must not.
     Failed(Box<Failed>),
+}
+
+/// A connection that is somebody's.
+pub(super) struct Arrival {
+    /// The connection.
+    pub(super) channel: Channel,
+    /// Its other end.
+    pub(super) peer: SocketAddr,
+    /// The key of its opener.
+    pub(super) key: PublicKey,
+    /// What the handshake came to.
+    pub(super) proven: Proven,
+}
+
+/// What this end is to those who come.
+pub(super) struct Reception<'a> {
+    /// Its plans.
+    pub(super) hosts: &'a dyn Hosts,
+    /// Whose keys it takes.
+    pub(super) known: &'a dyn Known,
 }
 
 /// A connection that failed before its proof.
 pub(super) struct Failed {
     /// Where it stands, to be told the reason.
-    pub(super) stream: TcpStream,
+    pub(super) channel: Channel,
     /// Its other end.
     pub(super) peer: SocketAddr,
     /// A frame that says more than the reason.
@@ -60,11 +87,17 @@ impl Unproven {
     ///
     /// # Errors
     /// If the connection has failed already.
-    pub(super) fn enter(&mut self, stream: TcpStream, peer: SocketAddr) -> io::Result<Option<SocketAddr>> {
+    pub(super) fn enter(
+        &mut self,
+        stream: TcpStream,
+        peer: SocketAddr,
+        tls: &Arc<ServerConfig>,
+    ) -> io::Result<Option<SocketAddr>> {
         stream.set_nonblocking(true)?;
         stream.set_nodelay(true)?;
+        let channel = Channel::answerer(stream, tls)?;
         let dropped = (self.pool.len() >= self.most).then(|| self.drop_one()).flatten();
-        self.pool.push(Candidate::new(stream, peer));
+        self.pool.push(Candidate::new(channel, peer));
         Ok(dropped)
     }
 
@@ -99,17 +132,17 @@ impl Unproven {
 
     /// The connections, in order.
     pub(super) fn streams(&self) -> impl Iterator<Item = &TcpStream> {
-        self.pool.iter().map(|one| &one.stream)
+        self.pool.iter().map(|one| one.channel.socket())
     }
 
     /// Reads those that are ready, in the order of [`streams`](Self::streams), and looks at the clock
     /// for all.
-    pub(super) fn advance(&mut self, ready: &[bool], own: &Identity) -> Vec<Verdict> {
+    pub(super) fn advance(&mut self, ready: &[bool], reception: &Reception<'_>) -> Vec<Verdict> {
         let mut ready = ready.iter().copied();
         let mut ends = Vec::new();
         let time = self.time;
         let over = self.pool.extract_if(.., |one| {
-            let mut end = ready.next().unwrap_or(false).then(|| one.read(own)).flatten();
+            let mut end = ready.next().unwrap_or(false).then(|| one.read(reception)).flatten();
             if end.is_none() && one.since.elapsed() >= time {
                 end = Some(Err((None, one.late(time))));
             }
@@ -125,8 +158,8 @@ impl Unproven {
     }
 
     /// Takes out all.
-    pub(super) fn close(&mut self) -> Vec<TcpStream> {
-        self.pool.drain(..).map(|one| one.stream).collect()
+    pub(super) fn close(&mut self) -> Vec<Channel> {
+        self.pool.drain(..).map(|one| one.channel).collect()
     }
 }
 
@@ -143,9 +176,11 @@ pub(super) fn origin(address: SocketAddr) -> IpAddr {
 
 /// A connection that has not proved who it is.
 struct Candidate {
-    stream: TcpStream,
+    channel: Channel,
     address: SocketAddr,
     since: Instant,
+    /// The key that it has shown, and whose it is.
+    key: Option<(PublicKey, Party)>,
     greeting: Greeting,
     /// The header of the frame that is coming, once it is there.
     header: Option<Header>,
@@ -158,12 +193,13 @@ struct Candidate {
 type Failure = (Option<Vec<u8>>, Option<Box<SessionError>>);
 
 /// How the reading of a connection ended.
-type End = Result<Box<Proven>, Failure>;
+type End = Result<(PublicKey, Box<Proven>), Failure>;
 
 impl Candidate {
-    fn new(stream: TcpStream, address: SocketAddr) -> Self {
+    fn new(channel: Channel, address: SocketAddr) -> Self {
         Self {
-            stream,
+            channel,
+            key: None,
             address,
             since: Instant::now(),
             greeting: Greeting::default(),
@@ -175,22 +211,22 @@ impl Candidate {
 
     fn peer(&self) -> Peer {
         Peer {
-            party: None,
+            party: self.key.map(|(_, party)| party),
             address: Some(self.address),
         }
     }
 
     /// Reads what has come; `None` if more is due.
-    fn read(&mut self, own: &Identity) -> Option<End> {
+    fn read(&mut self, reception: &Reception<'_>) -> Option<End> {
         loop {
             match self.fill() {
                 Ok(true) => {}
                 Ok(false) => return None,
                 Err(failure) => return Some(Err(failure)),
             }
-            match self.take(own) {
+            match self.take(reception) {
                 Ok(None) => {}
-                Ok(Some(proven)) => return Some(Ok(proven)),
+                Ok(Some(proven)) => return self.key.map(|(key, _)| Ok((key, proven))),
                 Err(failure) => return Some(Err(failure)),
             }
         }
@@ -203,7 +239,7 @@ impl Candidate {
         while self.bytes.len() < whole {
             let mut buffer = [0; 256];
             let wanted = (whole - self.bytes.len()).min(buffer.len());
-            match self.stream.read(&mut buffer[..wanted]) {
+            match (&self.channel).read(&mut buffer[..wanted]) {
                 Ok(0) => return Err(self.closed()),
                 Ok(read) => {
                     self.spoke = true;
@@ -212,6 +248,7 @@ impl Candidate {
                 Err(error) => match error.kind() {
                     io::ErrorKind::WouldBlock => return Ok(false),
                     io::ErrorKind::Interrupted => {}
+                    io::ErrorKind::InvalidData => return Err(self.broken(error)),
                     _ => return Err(self.closed()),
                 },
             }
@@ -228,8 +265,15 @@ impl Candidate {
         (None, error)
     }
 
+    /// What the peer has sent is no TLS, or none that this end takes.
+    fn broken(&mut self, source: io::Error) -> Failure {
+        self.spoke = true;
+        let peer = self.peer();
+        (None, Some(self.error(LinkError::Io { peer, source })))
+    }
+
     /// Goes on with a whole header or payload.
-    fn take(&mut self, own: &Identity) -> Result<Option<Box<Proven>>, Failure> {
+    fn take(&mut self, reception: &Reception<'_>) -> Result<Option<Box<Proven>>, Failure> {
         let bytes = std::mem::take(&mut self.bytes);
         match self.header.take() {
             None => {
@@ -237,7 +281,7 @@ impl Candidate {
                 self.header = Some(header.map_err(|error| (None, Some(self.error(error))))?);
                 Ok(None)
             }
-            Some(_) => self.step(own, &bytes),
+            Some(_) => self.step(reception, &bytes),
         }
     }
 
@@ -253,13 +297,32 @@ impl Candidate {
         Ok(header)
     }
 
-    fn step(&mut self, own: &Identity, payload: &[u8]) -> Result<Option<Box<Proven>>, Failure> {
+    fn step(&mut self, reception: &Reception<'_>, payload: &[u8]) -> Result<Option<Box<Proven>>, Failure> {
+        // The check of keys took it; who has been struck off since then is nobody.
+        let key = self.channel.peer_key();
+        self.key = key.and_then(|key| Some((key, reception.known.role_of(&key)?)));
         let peer = self.peer();
-        let step = self.greeting.take(own, payload, &peer);
+        if self.key.is_none() || self.channel.purpose() != Some(Purpose::Session) {
+            let stranger = SessionError::Unknown { peer };
+            return Err((None, Some(Box::new(stranger))));
+        }
+        let bind = |context: &[u8]| {
+            let tie = self.channel.export(context);
+            tie.map_err(|source| LinkError::Io {
+                peer: peer.clone(),
+                source,
+            })
+        };
+        let far = Far {
+            peer: &peer,
+            key: self.key,
+            bind: &bind,
+        };
+        let step = self.greeting.take(reception.hosts, payload, &far);
         match step.map_err(|error| (None, Some(Box::new(error))))? {
             Step::Answer(tag, payload) => {
                 // A socket that has taken next to nothing yet takes this, or is dead.
-                let sent = self.stream.write_all(&frame(tag, &payload));
+                let sent = (&self.channel).write_all(&frame(tag, &payload));
                 sent.map(|()| None).map_err(|_| self.closed())
             }
             Step::Refuse(tag, payload, error) => Err((Some(frame(tag, &payload)), Some(Box::new(error)))),
@@ -283,16 +346,21 @@ impl Candidate {
 
     fn end(self, end: End) -> Verdict {
         let Candidate {
-            stream,
+            channel,
             address: peer,
             spoke,
             ..
         } = self;
         match end {
-            Ok(proven) => Verdict::Proven(stream, peer, proven),
+            Ok((key, proven)) => Verdict::Proven(Box::new(Arrival {
+                channel,
+                peer,
+                key,
+                proven: *proven,
+            })),
             Err((_, None)) => Verdict::Nothing,
             Err((refusal, Some(error))) => Verdict::Failed(Box::new(Failed {
-                stream,
+                channel,
                 peer,
                 refusal,
                 error: *error,

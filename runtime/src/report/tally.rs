@@ -106,7 +106,9 @@ impl Tally {
 
     /// Adds the client's part of the key exchange.
     pub fn setup(&mut self, setup: &Setup) {
-        self.setup.seconds = setup.time.as_secs_f64();
+        // What an earlier session of the same run had in stock was wiped with it.
+        self.stock = 0;
+        self.setup.seconds += setup.time.as_secs_f64();
         self.setup_traffic(&setup.traffic);
     }
 

@@ -68,10 +68,24 @@ impl<L: Link> ClientSession<L> {
     /// # Errors
     /// If a party is gone, does not agree, or has not the plan that it claims; the other one is told.
     pub fn open(own: &Identity, server: L, helper: L) -> Result<Self, SessionError> {
+        Self::open_patiently(own, server, helper, &mut |_, _| ())
+    }
+
+    /// The same; `waiting` is told of the party at which all places are taken, and of how many wait there
+    /// before this client, as often as the party says so.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_patiently(
+        own: &Identity,
+        server: L,
+        helper: L,
+        waiting: &mut dyn FnMut(Party, u32),
+    ) -> Result<Self, SessionError> {
         let start = Instant::now();
         let mut server = Metered::new(server);
         let mut helper = Metered::new(helper);
-        match shake_hands(own, &mut server, &mut helper) {
+        match shake_hands(own, &mut server, &mut helper, waiting) {
             Ok((agreed, memory, key)) => {
                 let mut traffic = server.take();
                 traffic.merge(&helper.take());
@@ -290,6 +304,7 @@ fn shake_hands<L: Link>(
     own: &Identity,
     server: &mut Metered<L>,
     helper: &mut Metered<L>,
+    waiting: &mut dyn FnMut(Party, u32),
 ) -> Result<(Agreed, u32, StreamKey), SessionError> {
     let session = SessionId::random()?;
     let to_server = own.statement(Party::Server, session);
@@ -302,8 +317,8 @@ fn shake_hands<L: Link>(
     // The client and the server draw no masks together: their secret is for the proof alone.
     introduce(server, own, &to_server)?;
     // The server is ready when it has agreed with the helper, the helper when it has heard of both.
-    let memory = await_welcome(server, &to_server)?.memory();
-    let agreed = await_welcome(helper, &to_helper)?;
+    let memory = await_welcome(server, &to_server, &mut |n| waiting(Party::Server, n))?.memory();
+    let agreed = await_welcome(helper, &to_helper, &mut |n| waiting(Party::Helper, n))?;
     Ok((agreed, memory, secret.stream_key()))
 }
 

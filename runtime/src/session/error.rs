@@ -61,6 +61,25 @@ pub enum SessionError {
         /// Who it claims to be.
         claimed: Party,
     },
+    /// The peer's key is that of another party.
+    #[error(
+        "whoever speaks as the {claimed} has shown the {party}'s key: no party plays two roles; check which          configuration it was started with"
+    )]
+    OtherRole {
+        /// Who it claims to be.
+        claimed: Party,
+        /// Whose key it has.
+        party: Party,
+    },
+    /// The peer's key is nobody's any more.
+    #[error("the key of {peer} was struck off while it said hello")]
+    Unknown {
+        /// Whose key it was.
+        peer: Peer,
+    },
+    /// The plan is no longer offered.
+    #[error("the plan of the session was withdrawn before it began: give the client a plan that is offered")]
+    Withdrawn,
     /// The handshake was cut short.
     #[error("no session could be opened with {peer}")]
     Handshake {
@@ -151,8 +170,8 @@ impl SessionError {
     pub fn reason(&self) -> AbortReason {
         match self {
             SessionError::Versions { .. } | SessionError::Roles { .. } => AbortReason::Misbehaviour,
-            SessionError::Plans { .. } => AbortReason::PlanMismatch,
-            SessionError::Stranger { .. } => AbortReason::Stranger,
+            SessionError::Plans { .. } | SessionError::Withdrawn => AbortReason::PlanMismatch,
+            SessionError::Stranger { .. } | SessionError::OtherRole { .. } | SessionError::Unknown { .. } => AbortReason::Stranger,
             SessionError::HelperUnreachable(_) => AbortReason::HelperUnreachable,
             SessionError::Unpaired { .. } => AbortReason::Unpaired,
             SessionError::LeftAlone { .. } => AbortReason::PeerLost,

@@ -8,8 +8,32 @@ use super::error::SessionError;
 use super::handshake::{Agreed, PairSecret, at, misbehaved, proves, seed, statement};
 use super::numbers::kib;
 use super::statement::{Identity, SessionId, Statement};
+use crate::keys::PublicKey;
 use crate::prg::Seed;
 use crate::wire::{AbortReason, Count, FrameKind, Link, LinkError, Metered, Peer, Tag};
+
+/// Which of the plans that a party holds a hello is about.
+pub trait Hosts {
+    /// This party with the plan of that compilation; if it has none, with another one, by which the opener
+    /// is told what does not fit.
+    fn host(&self, hello: &Statement) -> Identity;
+}
+
+impl Hosts for Identity {
+    fn host(&self, _hello: &Statement) -> Identity {
+        self.clone()
+    }
+}
+
+/// The connection under a handshake, as far as the handshake looks at it.
+pub struct Far<'a> {
+    /// Who is at its other end.
+    pub peer: &'a Peer,
+    /// The key that the opener has shown, and whose it is; none within one process.
+    pub key: Option<(PublicKey, Party)>,
+    /// [`Link::bind`].
+    pub bind: &'a dyn Fn(&[u8]) -> Result<[u8; 32], LinkError>,
+}
 
 /// A handshake as far as it has come at the answerer's end.
 pub struct Greeting {
@@ -31,6 +55,7 @@ enum State {
 
 /// The two ends have agreed.
 struct Met {
+    own: Identity,
     hello: Statement,
     answer: Statement,
     agreed: Agreed,
@@ -56,6 +81,7 @@ pub enum Step {
 pub struct Proven {
     agreed: Agreed,
     secret: PairSecret,
+    identity: Identity,
     own: Statement,
     control: Count,
 }
@@ -96,16 +122,22 @@ impl Greeting {
     ///
     /// # Errors
     /// If it makes no sense, or shows that the opener has not the plan that it claims.
-    pub fn take(&mut self, own: &Identity, payload: &[u8], peer: &Peer) -> Result<Step, SessionError> {
+    pub fn take(&mut self, hosts: &dyn Hosts, payload: &[u8], far: &Far<'_>) -> Result<Step, SessionError> {
         self.count(payload.len());
+        let peer = far.peer;
         let step = match std::mem::replace(&mut self.state, State::Over) {
-            State::Hello => self.meet(own, statement(peer, payload)?)?,
-            State::Half(met, half) => self.join(own, met, &half, seed(payload, peer)?)?,
+            State::Hello => {
+                let hello = statement(peer, payload)?;
+                refuse_other_role(&hello, far)?;
+                self.meet(hosts.host(&hello), hello)?
+            }
+            State::Half(met, half) => self.join(met, &half, &seed(payload, peer)?, far)?,
             State::Proof(met, secret) => {
                 proves(&secret, met.opener(), payload)?;
                 Step::Proven(Proven {
                     agreed: met.agreed,
                     secret,
+                    identity: met.own,
                     own: met.answer,
                     control: self.control,
                 })
@@ -118,7 +150,7 @@ impl Greeting {
         Ok(step)
     }
 
-    fn meet(&mut self, own: &Identity, hello: Statement) -> Result<Step, SessionError> {
+    fn meet(&mut self, own: Identity, hello: Statement) -> Result<Step, SessionError> {
         let answer = own.statement(hello.from.party, hello.session);
         let agreed = match Agreed::new(&hello, &answer) {
             Ok(agreed) => agreed,
@@ -131,6 +163,7 @@ impl Greeting {
         let half = Seed::random()?;
         let payload = half.expose("the peer needs this half").to_vec();
         let met = Met {
+            own,
             hello,
             answer,
             agreed,
@@ -141,15 +174,18 @@ impl Greeting {
 
     fn join(
         &mut self,
-        own: &Identity,
         met: Box<Met>,
         half: &Seed,
-        others: Seed,
+        others: &Seed,
+        far: &Far<'_>,
     ) -> Result<Step, SessionError> {
         let claimed = met.opener();
-        let shared = own.key_with(claimed).ok_or(SessionError::Stranger { claimed })?;
-        let secret = PairSecret::new(&shared, &met.hello, &others, half);
-        let proof = secret.proof(own.party()).as_bytes().to_vec();
+        let key = far.key.map(|(key, _)| key);
+        let shared = met.own.key_with(claimed, key);
+        let shared = shared.ok_or(SessionError::Stranger { claimed })?;
+        let tie = (far.bind)(&met.hello.encode()).map_err(at(far.peer))?;
+        let secret = PairSecret::new(&shared, &met.hello, &tie, [others, half]);
+        let proof = secret.proof(met.own.party()).as_bytes().to_vec();
         self.state = State::Proof(met, secret);
         Ok(Step::Answer(Tag::control(FrameKind::Proof), proof))
     }
@@ -168,6 +204,7 @@ pub struct Greeted<L> {
     pub(super) link: Metered<L>,
     pub(super) agreed: Agreed,
     pub(super) secret: PairSecret,
+    identity: Identity,
     own: Statement,
 }
 
@@ -197,6 +234,7 @@ impl<L: Link> Greeted<L> {
             link: Metered::resume(link, proven.control),
             agreed: proven.agreed,
             secret: proven.secret,
+            identity: proven.identity,
             own,
         }
     }
@@ -229,6 +267,11 @@ impl<L: Link> Greeted<L> {
         self.agreed.opener()
     }
 
+    /// This party with the plan that the session is of.
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
     /// The session that it wants to join.
     pub fn session(&self) -> SessionId {
         self.agreed.session()
@@ -256,7 +299,13 @@ fn greet(link: &mut dyn Link, own: &Identity) -> Result<Proven, SessionError> {
         let (tag, length) = greeting.expects();
         let received = link.receive(tag, length);
         let payload = received.map_err(at(link.peer()))?;
-        match greeting.take(own, &payload, link.peer())? {
+        let far = Far {
+            peer: link.peer(),
+            // Whose key it is only a listener knows, which reads handshakes itself.
+            key: None,
+            bind: &|context| link.bind(context),
+        };
+        match greeting.take(own, &payload, &far)? {
             Step::Answer(tag, payload) => send(link, tag, payload).map_err(at(link.peer()))?,
             Step::Refuse(tag, payload, error) => {
                 // The abort behind it closes politely.
@@ -265,6 +314,15 @@ fn greet(link: &mut dyn Link, own: &Identity) -> Result<Proven, SessionError> {
             }
             Step::Proven(proven) => return Ok(proven),
         }
+    }
+}
+
+/// Whoever has the key of one party plays no other.
+fn refuse_other_role(hello: &Statement, far: &Far<'_>) -> Result<(), SessionError> {
+    let claimed = hello.from.party;
+    match far.key {
+        Some((_, party)) if party != claimed => Err(SessionError::OtherRole { claimed, party }),
+        _ => Ok(()),
     }
 }
 

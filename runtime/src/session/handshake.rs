@@ -50,9 +50,16 @@ impl Agreed {
 pub(super) struct PairSecret(Seed);
 
 impl PairSecret {
-    /// Hashes the key in both plans, both halves, and all that the two have agreed on.
-    pub(super) fn new(shared: &Seed, hello: &Statement, opener: &Seed, answerer: &Seed) -> Self {
-        let parts: [&[u8]; 6] = [
+    /// Hashes the key in both plans, both halves, all that the two have agreed on, and what ties the secret
+    /// to this connection ([`Link::bind`] of the hello).
+    pub(super) fn new(
+        shared: &Seed,
+        hello: &Statement,
+        tie: &[u8; 32],
+        [opener, answerer]: [&Seed; 2],
+    ) -> Self {
+        let parts: [&[u8]; 7] = [
+            tie,
             opener.expose("both halves are hashed into the secret"),
             answerer.expose("both halves are hashed into the secret"),
             &hello.session.0,
@@ -60,7 +67,7 @@ impl PairSecret {
             &hello.from.plan_id.0,
             &[party_byte(hello.from.party), party_byte(hello.to)],
         ];
-        Self(shared.derive("trefoil 1 pair secret", &parts))
+        Self(shared.derive("trefoil 2 pair secret", &parts))
     }
 
     /// The key of the masks that the two draw.
@@ -82,10 +89,33 @@ pub(super) fn say_hello(link: &mut dyn Link, hello: &Statement) -> Result<(), Se
     sent.and_then(|()| link.flush()).map_err(at(link.peer()))
 }
 
-/// Waits until the other end, once introduced, is ready for the session.
-pub(super) fn await_welcome(link: &mut dyn Link, hello: &Statement) -> Result<Agreed, SessionError> {
-    let welcome = link.receive(Tag::control(FrameKind::Welcome), Statement::BYTES);
-    let answer = statement(link.peer(), &welcome.map_err(at(link.peer()))?)?;
+/// Bytes of a place in a queue.
+const PLACE: usize = size_of::<u32>();
+
+/// Says to an opener that it has to wait, and that so many do before it.
+pub(crate) fn say_wait(link: &mut dyn Link, before: u32) -> Result<(), LinkError> {
+    link.send(Tag::control(FrameKind::Wait), before.to_le_bytes().to_vec())?;
+    link.flush()
+}
+
+/// Waits until the other end, once introduced, is ready for the session. As long as it says that all places
+/// are taken, `waiting` is told how many wait before this party.
+pub(super) fn await_welcome(
+    link: &mut dyn Link,
+    hello: &Statement,
+    waiting: &mut dyn FnMut(u32),
+) -> Result<Agreed, SessionError> {
+    let wait = (Tag::control(FrameKind::Wait), PLACE);
+    let welcome = (Tag::control(FrameKind::Welcome), Statement::BYTES);
+    let payload = loop {
+        let received = link.receive_one_of(&[welcome, wait]);
+        let (tag, payload) = received.map_err(at(link.peer()))?;
+        match <[u8; PLACE]>::try_from(payload.as_slice()) {
+            Ok(before) if tag == wait.0 => waiting(u32::from_le_bytes(before)),
+            _ => break payload,
+        }
+    };
+    let answer = statement(link.peer(), &payload)?;
     let agreed = Agreed::new(hello, &answer)?;
     if answer.session != hello.session {
         return Err(misbehaved(
@@ -106,11 +136,12 @@ pub(super) fn introduce(
 ) -> Result<PairSecret, SessionError> {
     let peer = hello.to;
     let shared = own
-        .key_with(peer)
+        .key_with(peer, None)
         .ok_or(SessionError::Stranger { claimed: peer })?;
+    let tie = link.bind(&hello.encode()).map_err(at(link.peer()))?;
     let half = Seed::random()?;
     let others = swap_halves(link, &half, hello)?;
-    let secret = PairSecret::new(&shared, hello, &half, &others);
+    let secret = PairSecret::new(&shared, hello, &tie, [&half, &others]);
 
     let tag = Tag::control(FrameKind::Proof);
     let sent = link.send(tag, secret.proof(own.party()).as_bytes().to_vec());

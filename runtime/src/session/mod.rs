@@ -57,8 +57,9 @@ mod tests;
 
 pub use client::{BatchRun, ClientSession, ImageRun, Preparation};
 pub use error::SessionError;
-pub use greeting::{Greeted, Greeting, Proven, Step};
+pub use greeting::{Far, Greeted, Greeting, Hosts, Proven, Step};
 pub use handshake::Agreed;
+pub(crate) use handshake::say_wait;
 pub use helper::HelperSession;
 pub use numbers::{AnnouncementError, MOST_IN_STOCK};
 pub use pairing::{Pair, Pairing, TurnedOut};

@@ -13,7 +13,7 @@ use super::statement::SessionId;
 use crate::wire::Link;
 
 /// How long a server's connection waits at most: its client has been here before it, since it
-/// introduces itself to the helper first.
+/// introduces itself to the helper first, and waits here while it is in the server's queue.
 const SERVERS_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Connections that wait for the other one of their session.

@@ -11,7 +11,7 @@ use trefoil_ir::mpc::{Party, Phase};
 use super::announce::{Announcement, Span};
 use super::error::{SessionError, failed, lost};
 use super::greeting::Greeted;
-use super::handshake::{Agreed, await_welcome, introduce, say_hello};
+use super::handshake::{Agreed, await_welcome, introduce, say_hello, say_wait};
 use super::numbers::{Numbers, Room};
 use super::statement::{Identity, SessionId};
 use super::{Record, Setup};
@@ -61,7 +61,10 @@ impl<L: Link, H: Link> ServerSession<L, H> {
         E: Error + Send + Sync + 'static,
     {
         let start = Instant::now();
-        let (key, mut helper) = match join_helper(own, client.session(), dial) {
+        let session = client.session();
+        // While all places of the helper are taken the client is to know that somebody is there.
+        let mut waiting = |before| drop(say_wait(&mut client.link, before));
+        let (key, mut helper) = match join_helper(own, session, dial, &mut waiting) {
             Ok(joined) => joined,
             Err(error) => {
                 client.abort(error.reason());
@@ -243,13 +246,14 @@ fn join_helper<H: Link, E>(
     own: &Identity,
     session: SessionId,
     dial: impl FnOnce() -> Result<H, E>,
+    waiting: &mut dyn FnMut(u32),
 ) -> Result<(StreamKey, Metered<H>), SessionError>
 where
     E: Error + Send + Sync + 'static,
 {
     let helper = dial().map_err(|error| SessionError::HelperUnreachable(Box::new(error)))?;
     let mut helper = Metered::new(helper);
-    match key_with(&mut helper, own, session) {
+    match key_with(&mut helper, own, session, waiting) {
         Ok(key) => Ok((key, helper)),
         Err(error) => {
             helper.abort(error.reason());
@@ -263,10 +267,11 @@ fn key_with<H: Link>(
     helper: &mut Metered<H>,
     own: &Identity,
     session: SessionId,
+    waiting: &mut dyn FnMut(u32),
 ) -> Result<StreamKey, SessionError> {
     let hello = own.statement(Party::Helper, session);
     say_hello(helper, &hello)?;
     let secret = introduce(helper, own, &hello)?;
-    await_welcome(helper, &hello)?;
+    await_welcome(helper, &hello, waiting)?;
     Ok(secret.stream_key())
 }

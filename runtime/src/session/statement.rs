@@ -6,10 +6,11 @@ use trefoil_ir::mpc::Party;
 use trefoil_ir::plan::{ClientPlan, Digest, HelperPlan, PlanId, SecretSeed, ServerPlan};
 
 use super::error::SessionError;
+use crate::keys::PublicKey;
 use crate::prg::{EntropyError, Seed};
 
 /// Version of the messages between parties; other versions are refused.
-pub const PROTOCOL_VERSION: u16 = 4;
+pub const PROTOCOL_VERSION: u16 = 5;
 
 const MAGIC: &[u8; 8] = b"TREFOIL\0";
 
@@ -84,6 +85,16 @@ impl Identity {
         self.claim.party
     }
 
+    /// Which compilation its plan is of.
+    pub fn plan_id(&self) -> PlanId {
+        self.claim.plan_id
+    }
+
+    /// Whether both are the same party with the same plan.
+    pub(crate) fn is(&self, other: &Identity) -> bool {
+        self.claim == other.claim
+    }
+
     /// What this party says to `to` in this session.
     pub fn statement(&self, to: Party, session: SessionId) -> Statement {
         Statement {
@@ -95,8 +106,9 @@ impl Identity {
         }
     }
 
-    /// The key that this party shares with `peer` alone; none with itself.
-    pub(super) fn key_with(&self, peer: Party) -> Option<Seed> {
+    /// The key that this party shares with `peer` alone; none with itself. Of clients each has another
+    /// one, and this is the one of the client with this public key.
+    pub(super) fn key_with(&self, peer: Party, _client: Option<PublicKey>) -> Option<Seed> {
         let key = self.keys.iter().find(|(party, _)| *party == peer);
         key.map(|(_, key)| Seed::of_plan(key))
     }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::Recorder;
+use crate::keys::PublicKey;
 use crate::wire::{AbortReason, Header, Link, LinkError, Peer, Tag};
 
 /// A link whose party is traced. Both ends of a connection have to be of this kind: they count
@@ -72,6 +73,14 @@ impl<L: Link> Link for Traced<L> {
 
     fn abort(&mut self, reason: AbortReason) {
         self.link.abort(reason);
+    }
+
+    fn bind(&self, context: &[u8]) -> Result<[u8; 32], LinkError> {
+        self.link.bind(context)
+    }
+
+    fn peer_key(&self) -> Option<PublicKey> {
+        self.link.peer_key()
     }
 
     fn await_request(&mut self, request: bool) {

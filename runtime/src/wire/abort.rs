@@ -61,6 +61,16 @@ reasons! {
     Idle = 14: "the client asked for nothing for longer than it allows: start the client again, with a smaller --batch where its images take long to read, or start it with a higher --idle-time",
     /// The helper serves as many sessions as it may.
     HelperBusy = 15: "the helper serves as many sessions as it may: try again later, or start the helper with a higher --sessions",
+    /// The client's admission has ended.
+    Expired = 17: "this client's admission has ended: have its administrator enter a later date",
+    /// The client has had its inferences of the day.
+    Quota = 18: "this client has had as many inferences as it may on a day: go on tomorrow (UTC), or have its administrator allow more",
+    /// The client has as many sessions as it may.
+    ClientSessions = 19: "this client has as many sessions as it may: end another one first, or have its administrator allow more",
+    /// The client is no longer one.
+    Revoked = 20: "this client's key was struck off its list: ask its administrator",
+    /// Its counters cannot be written.
+    Uncounted = 21: "it cannot count this client's inferences at the moment: tell its administrator, and try again later",
     /// The client asked for nothing while another one waited for its place.
     Displaced = 16: "the client asked for nothing while another one waited for its place: start the client again, or start it with a higher --sessions",
 }

@@ -34,6 +34,9 @@ pub enum Cause {
         /// How long it may then.
         seconds: f64,
     },
+    /// The client's key was struck off, or its admission has ended.
+    #[error("the client was struck off, or its admission has ended")]
+    Revoked,
     /// This party is being stopped.
     #[error("the session was cut off because this party is being stopped")]
     Stopping,
@@ -65,6 +68,7 @@ impl Cause {
             Cause::SessionTime { .. } => AbortReason::SessionTime,
             Cause::Idle { .. } => AbortReason::Idle,
             Cause::Displaced { .. } => AbortReason::Displaced,
+            Cause::Revoked => AbortReason::Revoked,
             Cause::Stopping => AbortReason::Stopping,
             Cause::Lost { .. } | Cause::GaveUp { .. } => AbortReason::PeerLost,
         }

@@ -31,6 +31,8 @@ pub enum FrameKind {
     Contribution,
     /// One end shows that it came to the same key.
     Proof,
+    /// A listening party says that all places are taken, and how many wait for one before this client.
+    Wait,
     /// The client announces inferences that are to be prepared, from the tag's on.
     Prepare,
     /// The client announces prepared inferences that are to be run together, from the tag's on.
@@ -46,7 +48,7 @@ pub enum FrameKind {
 
 impl FrameKind {
     /// All of them.
-    pub const ALL: [FrameKind; 19] = [
+    pub const ALL: [FrameKind; 20] = [
         FrameKind::Message(Stage::MaskedShare),
         FrameKind::Message(Stage::TruncationMask),
         FrameKind::Message(Stage::Deal),
@@ -61,6 +63,7 @@ impl FrameKind {
         FrameKind::Refuse,
         FrameKind::Contribution,
         FrameKind::Proof,
+        FrameKind::Wait,
         FrameKind::Prepare,
         FrameKind::Run,
         FrameKind::Ready,
@@ -91,6 +94,7 @@ impl FrameKind {
             FrameKind::Abort => 0x88,
             FrameKind::Proof => 0x89,
             FrameKind::Run => 0x8a,
+            FrameKind::Wait => 0x8b,
         }
     }
 
@@ -107,6 +111,7 @@ impl FrameKind {
             FrameKind::Refuse => "refuse",
             FrameKind::Contribution => "contribution",
             FrameKind::Proof => "proof",
+            FrameKind::Wait => "wait",
             FrameKind::Prepare => "prepare",
             FrameKind::Run => "run",
             FrameKind::Ready => "ready",

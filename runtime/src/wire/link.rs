@@ -4,6 +4,7 @@ use super::abort::AbortReason;
 use super::error::LinkError;
 use super::frame::{FrameKind, Header, Tag};
 use super::peer::Peer;
+use crate::keys::PublicKey;
 
 /// One end of a connection. Frames arrive in the order in which they were sent.
 ///
@@ -83,6 +84,20 @@ pub trait Link: Send {
             .and_then(|()| self.flush());
     }
 
+    /// What both ends derive from this connection and from `context`, and nobody else: keys that depend
+    /// on it belong to this connection alone. Zeros within one process, where nobody is in between.
+    ///
+    /// # Errors
+    /// If the connection is not encrypted yet.
+    fn bind(&self, _context: &[u8]) -> Result<[u8; 32], LinkError> {
+        Ok([0; 32])
+    }
+
+    /// The key that the peer has shown to have; none within one process.
+    fn peer_key(&self) -> Option<PublicKey> {
+        None
+    }
+
     /// Whether the next frame is a request, for which the peer takes its own time: a link that limits
     /// its waits limits that one otherwise.
     fn await_request(&mut self, _request: bool) {}
@@ -117,6 +132,14 @@ impl<L: Link + ?Sized> Link for Box<L> {
 
     fn abort(&mut self, reason: AbortReason) {
         (**self).abort(reason);
+    }
+
+    fn bind(&self, context: &[u8]) -> Result<[u8; 32], LinkError> {
+        (**self).bind(context)
+    }
+
+    fn peer_key(&self) -> Option<PublicKey> {
+        (**self).peer_key()
     }
 
     fn await_request(&mut self, request: bool) {

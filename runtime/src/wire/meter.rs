@@ -13,6 +13,7 @@ use super::error::LinkError;
 use super::frame::{HEADER_BYTES, Header, Tag};
 use super::link::Link;
 use super::peer::Peer;
+use crate::keys::PublicKey;
 
 /// Messages and their payload.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -202,6 +203,14 @@ impl<L: Link> Link for Metered<L> {
 
     fn abort(&mut self, reason: AbortReason) {
         self.link.abort(reason);
+    }
+
+    fn bind(&self, context: &[u8]) -> Result<[u8; 32], LinkError> {
+        self.link.bind(context)
+    }
+
+    fn peer_key(&self) -> Option<PublicKey> {
+        self.link.peer_key()
     }
 
     fn await_request(&mut self, request: bool) {
