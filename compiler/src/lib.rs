@@ -8,6 +8,7 @@
 
 pub mod budget;
 pub mod cli;
+pub mod deploy;
 pub mod driver;
 pub mod export;
 pub mod import;

@@ -8,6 +8,7 @@
 //! person; [`report`] and [`trace`] say what a run took; [`files`] writes what is private. There is no
 //! ONNX code in this crate.
 
+pub mod accounts;
 pub mod amount;
 pub mod cli;
 pub mod data;
@@ -16,11 +17,13 @@ pub mod files;
 pub mod kernel;
 pub mod keys;
 pub mod net;
+pub mod operations;
 mod pool;
 pub mod prg;
 pub mod protocol;
 pub mod report;
 pub mod session;
+pub mod settings;
 pub mod terminal;
 pub mod trace;
 mod wipe;

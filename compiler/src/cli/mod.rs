@@ -5,6 +5,7 @@ mod calibrate;
 mod check;
 mod compare;
 mod compile;
+mod deploy;
 mod evaluate;
 mod export_onnx;
 mod files;
@@ -77,6 +78,8 @@ enum Command {
     Profile(profile::Arguments),
     /// Compiles an ONNX model into the plans of client, server and helper.
     Compile(Box<compile::Arguments>),
+    /// Makes a folder for each party of plans that are to run on machines of their own.
+    Deploy(Box<deploy::Arguments>),
     /// Runs a model in floats, or a compiled one in fixed point without cryptography.
     Evaluate(evaluate::Arguments),
     /// Compares a compiled model with its floats, layer by layer.
@@ -169,6 +172,7 @@ fn run(command: Command) -> Result<()> {
         Command::Calibrate(arguments) => calibrate::run(*arguments),
         Command::Profile(arguments) => profile::run(arguments),
         Command::Compile(arguments) => compile::run(*arguments),
+        Command::Deploy(arguments) => deploy::run(*arguments),
         Command::Evaluate(arguments) => evaluate::run(arguments),
         Command::Compare(arguments) => compare::run(arguments),
         Command::Sweep(arguments) => sweep::run(*arguments),

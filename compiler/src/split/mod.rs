@@ -5,12 +5,14 @@
 //! owner's secret and, by way of the plan id, to every integer of the plan: no B serves two plans,
 //! or F1 - F2 would be W1 - W2.
 //!
-//! Each two parties get a key that the third lacks, to know each other by.
+//! Each two parties get a key that the third lacks, to know each other by. The client's are those of a run in
+//! one process; those of clients on machines of their own are made when they are deployed.
 
 use trefoil_ir::Tensor;
 use trefoil_ir::mpc::{ConstId, ConstKind};
 use trefoil_ir::plan::{
-    ClientPart, HelperPart, OutputDecoding, PairKeys, Public, SecretSeed, ServerPart, plan_id, weight_seed,
+    ClientPart, HelperPart, LOCAL_CLIENT, OutputDecoding, PairKeys, Public, SecretSeed, ServerPart, plan_id,
+    weight_seed,
 };
 use trefoil_runtime::prg::weight_share;
 
@@ -59,8 +61,8 @@ pub fn split(
                 ..lowered.output.clone()
             },
             preprocess,
-            with_server: keys.client_server.clone(),
-            with_helper: keys.client_helper.clone(),
+            with_server: keys.client_server.for_client(&LOCAL_CLIENT),
+            with_helper: keys.client_helper.for_client(&LOCAL_CLIENT),
         },
         public: Public {
             program: lowered.program.public(),

@@ -62,9 +62,9 @@ pub fn weight_seed(secret: &SecretSeed, id: &PlanId) -> SecretSeed {
 /// A key for each pair of parties, which the third party lacks: with it the two show each other
 /// that they hold these parties' plans of this compilation.
 pub struct PairKeys {
-    /// In the client's plan and the server's.
+    /// In the server's plan; in each client's what [`SecretSeed::for_client`] makes of it.
     pub client_server: SecretSeed,
-    /// In the client's plan and the helper's.
+    /// In the helper's plan; in each client's what [`SecretSeed::for_client`] makes of it.
     pub client_helper: SecretSeed,
     /// In the server's plan and the helper's.
     pub server_helper: SecretSeed,
@@ -78,6 +78,26 @@ impl PairKeys {
             client_helper: bound("trefoil 1 pair client helper", secret, id),
             server_helper: bound("trefoil 1 pair server helper", secret, id),
         }
+    }
+}
+
+/// The public key that stands for the client of a run in one process, where nobody shows a key. It is no
+/// key of anybody's: no signature fits it.
+pub const LOCAL_CLIENT: [u8; 32] = [0; 32];
+
+impl SecretSeed {
+    /// What the client with this public key has of a key that server or helper have for all of them: no
+    /// client can play another one, or read what one says.
+    #[must_use]
+    pub fn for_client(&self, public_key: &[u8; 32]) -> SecretSeed {
+        let key = Zeroizing::new(blake3::derive_key(
+            "trefoil 2 pair of a client",
+            self.expose_to_derive(),
+        ));
+        let mut hash = blake3::keyed_hash(&key, public_key);
+        let seed = SecretSeed::copied(hash.as_bytes());
+        hash.zeroize();
+        seed
     }
 }
 
@@ -122,6 +142,9 @@ mod tests {
             (&a, PlanId([4; 32])),
         ] {
             let keys = PairKeys::new(secret, &id);
+            for key in [&keys.client_server, &keys.client_helper] {
+                seen.extend([LOCAL_CLIENT, [1; 32], [2; 32]].map(|client| key.for_client(&client)));
+            }
             seen.extend([keys.client_server, keys.client_helper, keys.server_helper]);
             seen.push(weight_seed(secret, &id));
         }

@@ -27,6 +27,6 @@ mod seed;
 pub use check::PartError;
 pub use codec::{FORMAT_VERSION, PlanError, Role, decode_role};
 pub use encoding::{EncodeError, InputEncoding, OutputDecoding, Position};
-pub use identity::{Digest, PairKeys, PlanId, plan_id, weight_seed};
+pub use identity::{Digest, LOCAL_CLIENT, PairKeys, PlanId, plan_id, weight_seed};
 pub use parts::{ClientPart, ClientPlan, HelperPart, HelperPlan, Owner, Public, ServerPart, ServerPlan};
 pub use seed::SecretSeed;

@@ -32,9 +32,9 @@ pub struct ClientPart {
     pub output: OutputDecoding,
     /// Preprocessing of images, as the TOML text of its description.
     pub preprocess: Option<String>,
-    /// [`PairKeys::client_server`](super::PairKeys).
+    /// [`PairKeys::client_server`](super::PairKeys), of this client.
     pub with_server: SecretSeed,
-    /// [`PairKeys::client_helper`](super::PairKeys).
+    /// [`PairKeys::client_helper`](super::PairKeys), of this client.
     pub with_helper: SecretSeed,
 }
 
@@ -76,6 +76,24 @@ pub type ClientPlan = Plan<ClientPart>;
 pub type ServerPlan = Plan<ServerPart>;
 /// The helper's plan.
 pub type HelperPlan = Plan<HelperPart>;
+
+impl ClientPlan {
+    /// The same plan for the client with this public key; server's and helper's plan of the same compilation
+    /// have the keys. `None` if one of them is of another compilation.
+    pub fn for_client(
+        &self,
+        server: &ServerPlan,
+        helper: &HelperPlan,
+        public_key: &[u8; 32],
+    ) -> Option<ClientPart> {
+        let is_same = self.digest == server.digest && self.digest == helper.digest;
+        is_same.then(|| ClientPart {
+            with_server: server.part.with_client.for_client(public_key),
+            with_helper: helper.part.with_client.for_client(public_key),
+            ..self.part.clone()
+        })
+    }
+}
 
 impl<P> Plan<P> {
     pub(super) fn new(

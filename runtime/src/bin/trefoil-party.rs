@@ -11,7 +11,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             trefoil_runtime::terminal::error(&error);
-            ExitCode::FAILURE
+            ExitCode::from(error.exit().code())
         }
     }
 }

@@ -1,16 +1,15 @@
 //! The arguments. Names and flags are a contract with scripts.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use trefoil_ir::mpc::time::LinkModel;
 
-use super::log::LogFormat;
 use super::outputs::OutputFiles;
 use super::predictions::Format;
-use crate::amount;
 use crate::session::MOST_IN_STOCK;
+use crate::settings::value::positive;
+use crate::settings::{Settings, SettingsError};
 use crate::terminal::{self, Completions, Man};
 
 /// Secure inference of three parties: the client learns the prediction, and nobody else anything.
@@ -19,7 +18,8 @@ use crate::terminal::{self, Completions, Man};
     name = "trefoil-party",
     version,
     long_version = terminal::long_version(),
-    after_help = "A plan is tried with `local`; in earnest the helper is started first, then the server, then clients.",
+    after_help = "A plan is tried with `local`; in earnest helper and server run `serve`, and clients `client`, each with the folder \
+                  that `trefoil deploy` made for it.",
     after_long_help = ENVIRONMENT
 )]
 pub struct Args {
@@ -33,6 +33,16 @@ Environment:
   TREFOIL_ISA  vector instructions to use at most: scalar, avx2 or avx512; else the best of this CPU
   NO_COLOR     if it is set, no colours";
 
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  every image has its result
+  1  something is wrong here: an input, a plan, a file, or a peer that breaks the protocol
+  2  the command was not understood
+  3  all places are taken, at the server or the helper
+  4  a party refuses this client: its key, its plan, or what it may have
+  5  a party could not be reached, or was lost
+  6  some images have results, and the others have none";
+
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -43,23 +53,30 @@ Examples:
   trefoil-party local --plans plans --data test/ --labels labels.txt --quiet --report measured.json
   trefoil-party local --plans plans --data x.npy --link wan --batch 16")]
     Local(LocalArgs),
-    /// Deals randomness to server and clients.
+    /// Makes a key by which the others know this party, and prints its public half.
     #[command(after_help = "\
 Example:
-  trefoil-party helper --plan helper.plan --listen 127.0.0.1:7002")]
-    Helper(HelperArgs),
-    /// Serves clients with the model's weights.
+  trefoil-party keygen -o party.key")]
+    Keygen(KeygenArgs),
+    /// Runs a server or a helper, as its settings say; SIGHUP reads plans and clients again.
     #[command(after_help = "\
-Example:
-  trefoil-party server --plan server.plan --listen 127.0.0.1:7001 --helper 127.0.0.1:7002")]
-    Server(ServerArgs),
+Examples:
+  trefoil-party serve --config party.toml
+  trefoil-party serve --config party.toml --log-format json --sessions 16")]
+    Serve(Box<ServeArgs>),
     /// Has its images classified.
     #[command(after_help = "\
 Examples:
-  trefoil-party client --plan client.plan --server 127.0.0.1:7001 --helper 127.0.0.1:7002 --data cat.jpg
-  trefoil-party client ... --data images/ --format csv > predictions.csv
-  trefoil-party client ... --data images/ --stock 100 --batch 16 --quiet --output logits.npy")]
-    Client(ClientArgs),
+  trefoil-party client --config party.toml --data cat.jpg
+  trefoil-party client --config party.toml --data images/ --format csv > predictions.csv
+  trefoil-party client --config party.toml --data images/ --stock 100 --batch 16 --quiet --output logits.npy",
+        after_long_help = EXIT_CODES)]
+    Client(Box<ClientArgs>),
+    /// Looks at what a party needs: key, plans, clock, memory, processor, and the way to its peers.
+    #[command(after_help = "\
+Example:
+  trefoil-party doctor --config party.toml")]
+    Doctor(Box<DoctorArgs>),
     /// Prints what a shell needs to complete commands and flags.
     Completions(Completions),
     /// Writes manual pages.
@@ -136,124 +153,83 @@ pub struct LocalArgs {
     pub threads: Option<usize>,
 }
 
-/// What all parties that wait for others have in common.
+/// Where a party's settings come from.
 #[derive(Debug, ClapArgs)]
-pub struct PartyArgs {
-    /// This party's plan.
-    #[arg(long, value_name = "FILE")]
-    pub plan: PathBuf,
-    /// Gives a peer up that is silent for so many seconds, or slower than 8 kB a second beyond them.
-    #[arg(long, value_name = "S", default_value = "60", value_parser = seconds, help_heading = RUN)]
-    pub timeout: Duration,
-    /// Ends a session after so many seconds.
-    #[arg(long, value_name = "S", default_value = "14400", value_parser = seconds, help_heading = RUN)]
-    pub session_time: Duration,
-    /// Computing threads, of which more than 4 a core are not started [default: one a core].
-    #[arg(long, value_name = "N", value_parser = positive, help_heading = RUN)]
-    pub threads: Option<usize>,
+pub struct SettingsArgs {
+    /// The file of settings; a flag or a variable wins over it.
+    #[arg(long, value_name = "party.toml", env = "TREFOIL_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// Those that are given as flags and variables.
+    #[command(flatten)]
+    pub settings: Settings,
 }
 
-/// What listening parties have in common.
+impl SettingsArgs {
+    /// All that is given, wherever.
+    ///
+    /// # Errors
+    /// If the file cannot be used.
+    pub fn all(&self) -> Result<Settings, SettingsError> {
+        let given = self.settings.clone();
+        match &self.config {
+            Some(path) => Ok(given.or(Settings::read(path)?)),
+            None => Ok(given),
+        }
+    }
+}
+
+/// Arguments of `serve`.
 #[derive(Debug, ClapArgs)]
-pub struct ListenArgs {
-    /// Where to listen, on loopback; port 0 takes a free one. The address is printed.
-    #[arg(long, value_name = "ADDR")]
-    pub listen: String,
+pub struct ServeArgs {
+    /// The party's settings.
+    #[command(flatten)]
+    pub party: SettingsArgs,
     /// Serves one session and exits with its status.
     #[arg(long)]
     pub once: bool,
-    /// Serves at most so many sessions at a time.
-    #[arg(long, value_name = "N", default_value = "8", value_parser = positive)]
-    pub sessions: usize,
-    /// Lets sessions go on for so many seconds after a request to stop.
-    #[arg(long, value_name = "S", default_value = "8", value_parser = seconds)]
-    pub grace: Duration,
-    /// How the lines on the standard error are written: time, level, session and peer in each.
-    #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
-    pub log_format: LogFormat,
-}
-
-/// Arguments of `server`.
-#[derive(Debug, ClapArgs)]
-pub struct ServerArgs {
-    /// The party's own.
-    #[command(flatten)]
-    pub party: PartyArgs,
-    /// Where and how it listens.
-    #[command(flatten)]
-    pub listen: ListenArgs,
-    /// Where the helper listens.
-    #[arg(long, value_name = "ADDR")]
-    pub helper: String,
-    /// Memory that the stock and the batch of one session may take, such as 500MB or 2GiB. A single
-    /// image is always served.
-    #[arg(long, value_name = "BYTES", default_value = "1GB", value_parser = amount::bytes)]
-    pub session_memory: u64,
-    /// Ends a session whose client asks for nothing for so many seconds.
-    #[arg(long, value_name = "S", default_value = "30", value_parser = seconds)]
-    pub idle_time: Duration,
-}
-
-/// Arguments of `helper`.
-#[derive(Debug, ClapArgs)]
-pub struct HelperArgs {
-    /// The party's own.
-    #[command(flatten)]
-    pub party: PartyArgs,
-    /// Where and how it listens.
-    #[command(flatten)]
-    pub listen: ListenArgs,
 }
 
 /// Arguments of `client`.
 #[derive(Debug, ClapArgs)]
 pub struct ClientArgs {
-    /// The party's own.
+    /// The party's settings.
     #[command(flatten)]
-    pub party: PartyArgs,
-    /// Where the server listens.
-    #[arg(long, value_name = "ADDR")]
-    pub server: String,
-    /// Where the helper listens.
-    #[arg(long, value_name = "ADDR")]
-    pub helper: String,
-    /// Waits so long for a server or a helper that does not answer yet [default: 10, or --timeout
-    /// where that is less].
-    #[arg(long, value_name = "S", value_parser = seconds, help_heading = RUN)]
-    pub connect_timeout: Option<Duration>,
+    pub party: SettingsArgs,
     /// The images.
     #[command(flatten)]
     pub images: ImageArgs,
 }
 
-/// A value that a flag does not take; the flag is named by clap.
-#[derive(Debug, thiserror::Error)]
-enum ValueError {
-    #[error("give a whole number of 1 or more")]
-    NotPositive,
-    #[error("give a whole number from 1 to {MOST_IN_STOCK}")]
-    NotCountable,
-    #[error("give a number of seconds between 0.001 and 1000000")]
-    NoTime,
+/// Arguments of `doctor`.
+#[derive(Debug, ClapArgs)]
+pub struct DoctorArgs {
+    /// The party's settings.
+    #[command(flatten)]
+    pub party: SettingsArgs,
 }
 
-fn positive(text: &str) -> Result<usize, ValueError> {
-    let number = text.parse().ok();
-    number.filter(|&number| number > 0).ok_or(ValueError::NotPositive)
+/// Arguments of `keygen`.
+#[derive(Debug, ClapArgs)]
+pub struct KeygenArgs {
+    /// Where the secret key goes, readable for you alone. A key that is there is never written over.
+    #[arg(long, short, value_name = "FILE", required_unless_present = "public")]
+    pub output: Option<PathBuf>,
+    /// Makes no key, and prints the public key of this file.
+    #[arg(long, value_name = "FILE", conflicts_with = "output")]
+    pub public: Option<PathBuf>,
 }
 
 /// How many inferences may be in stock.
-fn countable(text: &str) -> Result<u32, ValueError> {
+fn countable(text: &str) -> Result<u32, NotCountable> {
     let number = text.parse().ok();
     let allowed = number.filter(|number| (1..=MOST_IN_STOCK).contains(number));
-    allowed.ok_or(ValueError::NotCountable)
+    allowed.ok_or(NotCountable)
 }
 
-fn seconds(text: &str) -> Result<Duration, ValueError> {
-    let number: Option<f64> = text.parse().ok();
-    let allowed = number.filter(|seconds| (0.001..=1e6).contains(seconds));
-    allowed.map(Duration::from_secs_f64).ok_or(ValueError::NoTime)
-}
+/// No number of inferences; the flag is named by clap.
+#[derive(Debug, thiserror::Error)]
+#[error("give a whole number from 1 to {MOST_IN_STOCK}")]
+struct NotCountable;
 
 #[cfg(test)]
 mod tests {
@@ -274,17 +250,19 @@ mod tests {
             "local --plans d --data x --link wan",
             "local --plans d --data x --output o.npy --logits",
             "local --plans d --data x --output o.npy --logits l.npy",
-            "server --plan p --listen 127.0.0.1:0 --helper 127.0.0.1:7002 --once --timeout 2.5 --threads 1",
-            "helper --plan p --listen 127.0.0.1:0 --once",
-            "helper --plan p --listen 127.0.0.1:0 --session-time 60 --grace 0.5",
-            "server --plan p --listen 127.0.0.1:0 --helper 127.0.0.1:7002 --idle-time 5",
-            "client --plan p --server a:1 --helper b:2 --data x --session-time 1e5",
-            "client --plan p --server a:1 --helper b:2 --data x --labels l --output o --report r --images 1",
+            "serve --config party.toml",
+            "serve --config party.toml --once --timeout 2.5 --threads 1",
+            "serve --role server --plans p --listen 127.0.0.1:0 --helper h:7002 --idle-time 5",
+            "serve --config party.toml --session-time 60 --grace 0.5 --log-format json",
+            "client --config c --data x --session-time 1e5 --retries 0",
+            "client --config c --server a:1 --helper b:2 --data x --labels l --output o --report r --images 1",
+            "keygen -o party.key",
+            "keygen --public party.key",
+            "doctor --config party.toml",
             "local --plans d --data x --stock 4 --batch 2",
-            "client --plan p --server a:1 --helper b:2 --data x --stock 100 --batch 16",
-            "server --plan p --listen 127.0.0.1:0 --helper 127.0.0.1:7002 --session-memory 1.5GB",
-            "server --plan p --listen 127.0.0.1:0 --helper 127.0.0.1:7002 --session-memory 3GiB",
-            "server --plan p --listen 127.0.0.1:0 --helper 127.0.0.1:7002 --log-format json",
+            "client --config c --data x --stock 100 --batch 16",
+            "serve --config c --session-memory 1.5GB",
+            "serve --config c --session-memory 3GiB",
             "local --plans d --data x --top 5 --format jsonl -q --output o.npy --resume",
             "client --plan p --server a:1 --helper b:2 --data x.png --format csv --connect-timeout 0.5",
         ] {
@@ -310,11 +288,14 @@ mod tests {
             "local --plans d --data x --trace",
             "local --plans d --data x --stock 0",
             "local --plans d --data x --batch 65537",
-            "server --plan p --listen a:1 --helper b:2 --session-memory 3GX",
-            "helper --plan p --listen a:1 --timeout nan",
-            "helper --plan p --listen a:1 --timeout 0",
-            "helper --plan p --listen a:1 --idle-time 5",
-            "client --plan p --server a:1 --data x",
+            "serve --config c --session-memory 3GX",
+            "serve --config c --timeout nan",
+            "serve --config c --timeout 0",
+            "serve --config c --log-level loud",
+            "serve --config c --helper-key x",
+            "client --config c",
+            "keygen",
+            "keygen -o a --public b",
             "local --plans d --data x --top 0",
             "local --plans d --data x --format json",
         ] {

@@ -9,12 +9,15 @@ use super::args::ClientArgs;
 use super::error::CliError;
 use super::images::{Job, client_error};
 use super::results::Results;
+use super::serve::door;
 use super::{plans, set_threads};
+use crate::amount::counted;
 use crate::exec;
-use crate::net::connect::CONNECT_PATIENCE;
-use crate::net::{Door, NetError, Stop, TcpLink, connect};
+use crate::keys::SecretKey;
+use crate::net::{Credentials, Door, NetError, Purpose, Stop, TcpLink, connect};
 use crate::report::Tally;
 use crate::session::{ClientSession, Identity, SessionError};
+use crate::settings::{ClientSettings, SettingsError};
 use crate::terminal::{note, print::chain};
 use crate::workers::on_own_threads;
 
@@ -26,13 +29,28 @@ const BUSY_PATIENCE: Duration = Duration::from_secs(20);
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LAST_PAUSE: Duration = Duration::from_secs(2);
 
+/// How long the client waits before it begins a new session in place of one that was lost: first, and at most.
+const FIRST_RETRY: Duration = Duration::from_millis(500);
+const LAST_RETRY: Duration = Duration::from_secs(30);
+
 /// Runs the command.
 ///
 /// # Errors
 /// If anything fails.
 pub fn run(args: &ClientArgs) -> Result<(), CliError> {
-    set_threads(args.party.threads)?;
-    let plan = plans::client(&args.party.plan)?;
+    let settings = args.party.all()?;
+    if let Some(role @ (Party::Server | Party::Helper)) = settings.role {
+        return Err(CliError::Settings(SettingsError::Role {
+            command: "client",
+            role,
+            remedy: "run `trefoil-party serve`",
+        }));
+    }
+    let settings = settings.client()?;
+    let credentials = Credentials::new(&SecretKey::read(&settings.key)?)?;
+    let dial = Dial::new(&settings, &credentials)?;
+    set_threads(settings.threads)?;
+    let plan = plans::client(&settings.plan)?;
     let own = Identity::from(&plan);
     let job = Job::open(&plan, &args.images, 1)?;
     // From here on a signal ends the run while it waits for a place, or between two batches.
@@ -40,11 +58,13 @@ pub fn run(args: &ClientArgs) -> Result<(), CliError> {
     let mut results = Results::begin(&job, &plan)?;
     let mut party = exec::Client::new(plan);
     let mut tally = Tally::default();
-    let dial: Dial = todo!();
-    let outcome = if results.are_complete() {
-        Ok(())
-    } else {
-        on_own_threads(|| {
+    let mut retries = Retries::new(settings.retries);
+    let outcome = loop {
+        if results.are_complete() {
+            break Ok(());
+        }
+        let done = results.done();
+        let outcome = on_own_threads(|| {
             job.run(
                 || dial.session(&own, &stop),
                 &mut party,
@@ -52,9 +72,61 @@ pub fn run(args: &ClientArgs) -> Result<(), CliError> {
                 &mut tally,
                 &stop,
             )
-        })
+        });
+        match outcome {
+            Err(error) if error.may_pass() && !stop.requested() => {
+                if results.done() > done {
+                    retries.begin_anew();
+                }
+                match retries.next() {
+                    Some(pause) => {
+                        note(format_args!(
+                            "{}; a new session goes on behind the {} that have results, in {} seconds",
+                            chain(&error),
+                            counted(results.done(), "image"),
+                            pause.as_secs_f64()
+                        ));
+                        if sleep(pause, &stop).is_err() {
+                            break Err(CliError::Stopped);
+                        }
+                    }
+                    None => break Err(error),
+                }
+            }
+            outcome => break outcome,
+        }
     };
     results.finish(outcome, party.plan(), &tally)
+}
+
+/// How often a lost session is begun anew, and with what pauses.
+struct Retries {
+    most: usize,
+    left: usize,
+    pause: Duration,
+}
+
+impl Retries {
+    fn new(most: usize) -> Self {
+        Self {
+            most,
+            left: most,
+            pause: FIRST_RETRY,
+        }
+    }
+
+    /// A session has brought something.
+    fn begin_anew(&mut self) {
+        *self = Self::new(self.most);
+    }
+
+    /// The pause before the next attempt, if there is one.
+    fn next(&mut self) -> Option<Duration> {
+        self.left = self.left.checked_sub(1)?;
+        let pause = self.pause;
+        self.pause = (pause * 2).min(LAST_RETRY);
+        Some(pause)
+    }
 }
 
 /// How both parties are reached.
@@ -73,6 +145,17 @@ struct Dial {
 const SILENCE: Duration = Duration::from_secs(1);
 
 impl Dial {
+    fn new(settings: &ClientSettings, credentials: &Credentials) -> Result<Self, CliError> {
+        let door = |party, port| door(credentials, party, port, Purpose::Session);
+        Ok(Self {
+            server: door(Party::Server, &settings.server)?,
+            helper: door(Party::Helper, &settings.helper)?,
+            timeout: settings.timeout,
+            session_time: settings.session_time,
+            patience: settings.connect_timeout,
+        })
+    }
+
     /// Opens a session, and asks again for a while if all places are taken. A stop ends the waiting.
     fn session(&self, own: &Identity, stop: &Stop) -> Result<ClientSession<TcpLink>, CliError> {
         let until = Instant::now() + self.timeout.min(BUSY_PATIENCE);
@@ -107,7 +190,9 @@ impl Dial {
         let mut told = None;
         let mut waiting = |party: Party, before: u32| {
             if told != Some((party, before)) {
-                note(format_args!("waiting for a place at the {party}: {before} wait before this client"));
+                note(format_args!(
+                    "waiting for a place at the {party}: {before} wait before this client"
+                ));
             }
             told = Some((party, before));
         };
@@ -192,25 +277,35 @@ fn sleep(time: Duration, stop: &Stop) -> Result<(), CliError> {
 #[cfg(test)]
 mod tests {
     use std::io::Write;
-    use std::net::{TcpListener, TcpStream};
+    use std::net::{SocketAddr, TcpListener, TcpStream};
 
     use super::*;
+    use crate::net::Channel;
+    use crate::net::tls::testing::keys;
     use crate::session::testing::client_plan;
     use crate::wire::{AbortReason, Header, Tag};
 
     /// Answers every connection in this way, and keeps it.
-    fn answering(answer: impl Fn(&mut TcpStream) + Send + 'static) -> SocketAddr {
+    fn answering<K>(answer: impl Fn(TcpStream) -> K + Send + 'static) -> SocketAddr {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         thread::spawn(move || {
             let mut kept = Vec::new();
             for stream in listener.incoming() {
-                let mut stream = stream.unwrap();
-                answer(&mut stream);
-                kept.push(stream);
+                kept.push(answer(stream.unwrap()));
             }
         });
         address
+    }
+
+    /// The server's end of a connection.
+    fn shaken(stream: TcpStream) -> Option<Channel> {
+        let keys = keys();
+        let config = keys.server.answering(keys.known_to(Party::Server)).unwrap();
+        let channel = Channel::answerer(stream, &config).unwrap();
+        let until = Instant::now() + Duration::from_secs(20);
+        channel.shake_hands(until, &|| false).ok()?;
+        Some(channel)
     }
 
     #[test]
@@ -218,15 +313,23 @@ mod tests {
         const LONG: Duration = Duration::from_secs(20);
         let busy = answering(|stream| {
             let tag = Tag::abort(AbortReason::Busy);
+            let channel = shaken(stream)?;
             // Who is told so may have gone.
-            let _ = stream.write_all(&Header { tag, length: 0 }.encode());
+            let _ = (&channel).write_all(&Header { tag, length: 0 }.encode());
+            Some(channel)
         });
-        let mute = answering(|_| ());
+        let mute = answering(shaken);
+        let silent = answering(|stream| stream);
         let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        for (name, address) in [("busy", busy), ("mute", mute), ("nobody", nobody)] {
+        for (name, address) in [
+            ("busy", busy),
+            ("mute", mute),
+            ("silent", silent),
+            ("nobody", nobody),
+        ] {
             let dial = Dial {
-                server: address,
-                helper: address,
+                server: keys().door(&keys().client, Party::Server, address, Purpose::Session),
+                helper: keys().door(&keys().client, Party::Server, address, Purpose::Session),
                 timeout: LONG,
                 session_time: LONG,
                 patience: LONG,

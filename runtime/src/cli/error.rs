@@ -6,10 +6,17 @@ use std::path::PathBuf;
 use trefoil_ir::mpc::Party;
 use trefoil_ir::plan::PlanError;
 
+use super::exit::Exit;
+use crate::accounts::{ClientsError, ClientsFault, LedgerError};
 use crate::data::DataError;
 use crate::kernel::UnknownIsa;
+use crate::keys::KeyError;
 use crate::net::NetError;
+use crate::net::offer::NoPlan;
+use crate::net::tls::TlsError;
+use crate::operations::OperationsError;
 use crate::session::SessionError;
+use crate::settings::SettingsError;
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +37,54 @@ pub enum CliError {
         /// What is wrong with it.
         source: PlanError,
     },
+    /// The doctor has found something.
+    #[error("{} not well: see above", if *bad == 1 { "one thing is".to_owned() } else { format!("{bad} things are") })]
+    Unwell {
+        /// How many things.
+        bad: usize,
+    },
+    /// There is no plan.
+    #[error("there is no plan at `{}`", path.display())]
+    NoPlan {
+        /// Where plans should be.
+        path: PathBuf,
+        /// Why that is wrong.
+        source: NoPlan,
+    },
+    /// The settings.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// An address that is none.
+    #[error("`{address}` is no address of the {party}: write host:port, as in helper.example.org:7002")]
+    Address {
+        /// Whose it should be.
+        party: Party,
+        /// What was given.
+        address: String,
+    },
+    /// The party's own key.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// Encryption cannot be prepared.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The list of clients.
+    #[error(transparent)]
+    ClientsFile(#[from] ClientsError),
+    /// The list of clients, beside the parties' keys.
+    #[error("cannot use the list of clients `{}`", path.display())]
+    Clients {
+        /// The list.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: ClientsFault,
+    },
+    /// The counters that survive a restart.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// What operators look at.
+    #[error(transparent)]
+    Operations(#[from] OperationsError),
     /// Images, labels or results.
     #[error(transparent)]
     Data(#[from] DataError),
@@ -89,6 +144,16 @@ pub enum CliError {
         /// Why it failed.
         source: Box<CliError>,
     },
+    /// The run failed, and what it had come to was printed.
+    #[error("{done} of {total} images have results; the run ended early")]
+    Incomplete {
+        /// Images that have results.
+        done: usize,
+        /// Images there are.
+        total: usize,
+        /// Why it failed.
+        source: Box<CliError>,
+    },
     /// Two files of results are not of one run.
     #[error(
         "`{}` holds {rows} results and `{}` holds {fewer}, which no run leaves behind: give --resume files of one \
@@ -144,6 +209,21 @@ pub enum CliError {
 }
 
 impl CliError {
+    /// The code with which the process ends.
+    pub fn exit(&self) -> Exit {
+        match self {
+            CliError::Interrupted { .. } | CliError::Incomplete { .. } => Exit::Incomplete,
+            CliError::Net(error) => Exit::of_net(error),
+            CliError::Session { source, .. } => Exit::of_session(source),
+            _ => Exit::Wrong,
+        }
+    }
+
+    /// Whether a new session may succeed where this one has failed.
+    pub(super) fn may_pass(&self) -> bool {
+        matches!(self.exit(), Exit::Busy | Exit::Lost)
+    }
+
     /// Whether another party's error says more about the cause.
     pub fn is_consequence(&self) -> bool {
         matches!(self, CliError::Session { source, .. } if source.is_consequence())

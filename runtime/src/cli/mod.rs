@@ -4,15 +4,17 @@
 //! * [`plans`]: plan files, read and checked
 //! * [`images`]: what the client feeds in
 //! * [`results`]: what it makes of what comes out; [`outputs`]: files for it, [`predictions`]: how it is printed
-//! * [`client`], [`listen`], [`local`]: the commands
+//! * [`client`], [`serve`], [`local`], [`doctor`], [`keygen`]: the commands
 //! * `secrecy`: no dump of the memory, and no look into it
 //! * [`log`]: what operators see
 
 pub mod args;
 pub mod client;
+pub mod doctor;
 pub mod error;
+pub mod exit;
 pub mod images;
-pub mod listen;
+pub mod keygen;
 pub mod local;
 pub mod log;
 pub mod outputs;
@@ -20,11 +22,13 @@ pub mod plans;
 pub mod predictions;
 pub mod results;
 mod secrecy;
+pub mod serve;
 
 #[cfg(test)]
 mod tests;
 
 pub use error::CliError;
+pub use exit::Exit;
 
 use std::num::NonZero;
 use std::path::Path;
@@ -52,8 +56,9 @@ fn dispatch(args: Args) -> Result<(), CliError> {
     match args.command {
         Command::Local(args) => local::run(&args),
         Command::Client(args) => client::run(&args),
-        Command::Server(args) => listen::server(&args),
-        Command::Helper(args) => listen::helper(&args),
+        Command::Keygen(args) => keygen::run(&args),
+        Command::Serve(args) => serve::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
         Command::Completions(args) => print(&terminal::completions(&args, Args::command())).map(drop),
         Command::Man(args) => man(&args.folder),
     }

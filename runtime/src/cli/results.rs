@@ -190,6 +190,11 @@ impl<'a> Results<'a> {
                 paths: kept.iter().map(|kept| kept.path.clone()).collect(),
                 source: Box::new(source),
             },
+            None if self.done > 0 && !self.are_complete() => CliError::Incomplete {
+                done: self.done,
+                total: self.job.data.len(),
+                source: Box::new(source),
+            },
             None => source,
         }
     }

@@ -6,11 +6,15 @@ use std::path::Path;
 use clap::Parser;
 use ndarray::{Array1, Array4, s};
 use ndarray_npy::{read_npy, write_npy};
+use trefoil_ir::mpc::Party;
 use trefoil_ir::tail::{Array, DType};
 
 use super::args::Args;
-use super::{CliError, dispatch};
+use super::images::client_error;
+use super::{CliError, Exit, dispatch};
 use crate::data::{DataSet, Origin, ResultsFile, Row};
+use crate::keys::{PublicKey, SecretKey};
+use crate::session::SessionError;
 use crate::session::testing::{SHAPE, client_plan, files};
 use crate::trace::tests::trace_file;
 
@@ -178,14 +182,25 @@ fn an_image_that_cannot_be_used_is_named() {
     assert!(local(folder.path(), "").is_err());
 }
 
+/// Settings of a client whose server and helper nobody runs.
+fn nobody(folder: &Path) -> String {
+    let key = folder.join("client.key");
+    SecretKey::generate().unwrap().write(&key).unwrap();
+    let [server, helper] = [1, 2].map(|byte| PublicKey::from_bytes([byte; 32]));
+    format!(
+        "--key {} --server 127.0.0.1:1 --server-key {server} --helper 127.0.0.1:1 --helper-key {helper}",
+        key.display()
+    )
+}
+
 #[test]
 fn images_are_checked_before_anybody_is_called() {
     let (folder, mut images) = folder(1);
     let path = folder.path().to_str().unwrap();
     let client = |more: &str| {
         let line = format!(
-            "trefoil-party client --plan {path}/client.plan --server 127.0.0.1:1 --helper 127.0.0.1:1 \
-             --data {path}/x.npy {more}"
+            "trefoil-party client --plan {path}/client.plan {} --data {path}/x.npy {more}",
+            nobody(folder.path())
         );
         message(&dispatch(Args::try_parse_from(line.split_whitespace()).unwrap()).unwrap_err())
     };
@@ -360,8 +375,8 @@ fn results_that_lack_nothing_but_their_names_need_no_session() {
     let folder = path.display();
     let both = format!("--output {folder}/o.npy --logits {folder}/l.npy --resume");
     let client = format!(
-        "trefoil-party client --plan {folder}/client.plan --server 127.0.0.1:1 --helper 127.0.0.1:1 \
-         --data {folder}/x.npy {both}"
+        "trefoil-party client --plan {folder}/client.plan {} --data {folder}/x.npy {both}",
+        nobody(path)
     );
     dispatch(Args::try_parse_from(client.split_whitespace()).unwrap()).unwrap();
     assert_eq!(results_in(path), ["l.npy", "o.npy"]);
@@ -414,18 +429,84 @@ fn wrong_files_are_named() {
 }
 
 #[test]
-fn addresses_beyond_loopback_are_refused_before_anything_is_read() {
-    for line in [
-        "server --plan none --listen 0.0.0.0:7001 --helper 127.0.0.1:7002",
-        "server --plan none --listen 127.0.0.1:0 --helper 10.0.0.1:7002",
-        "helper --plan none --listen 0.0.0.0:0",
-        "client --plan none --server 10.0.0.1:1 --helper 127.0.0.1:1 --data none",
+fn what_is_missing_or_no_address_is_refused_before_anything_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().display();
+    let key = SecretKey::generate().unwrap();
+    key.write(&folder.path().join("key")).unwrap();
+    let (one, two) = (PublicKey::from_bytes([1; 32]), PublicKey::from_bytes([2; 32]));
+    let own = key.public();
+    let client = format!("client --key {dir}/key --plan none --data none --server-key {one}");
+    for (line, words) in [
+        (format!("serve --plans none"), "no role is set"),
+        (format!("serve --role client"), "`serve` is not for a client"),
+        (
+            format!("serve --config {dir}/none"),
+            "cannot read the configuration",
+        ),
+        (
+            format!("{client} --server s:1 --helper h --helper-key {two}"),
+            "`h` is no address of the helper",
+        ),
+        (
+            format!("{client} --server s:1 --helper h:2 --helper-key {one}"),
+            "have the same key",
+        ),
+        (
+            format!(
+                "serve --role helper --key {dir}/key --plans none --listen 127.0.0.1:0 --clients none --server-key {own}"
+            ),
+            "have the same key",
+        ),
+        (
+            format!(
+                "serve --role helper --key {dir}/key --plans none --listen 127.0.0.1:0 --clients none --server-key {one}"
+            ),
+            "none",
+        ),
     ] {
-        let words = std::iter::once("trefoil-party").chain(line.split(' '));
-        let error = message(&dispatch(Args::try_parse_from(words).unwrap()).unwrap_err());
-        assert!(
-            error.contains("connections are not encrypted yet"),
-            "{line}: {error}"
-        );
+        let words_of_line = std::iter::once("trefoil-party").chain(line.split(' '));
+        let error = message(&dispatch(Args::try_parse_from(words_of_line).unwrap()).unwrap_err());
+        assert!(error.contains(words), "{line}: {error}");
     }
+}
+
+#[test]
+fn each_failure_has_the_code_that_scripts_know() {
+    use crate::wire::{AbortReason, LinkError, Peer};
+    let session = |source| {
+        let source = SessionError::Told(source);
+        client_error(source).exit()
+    };
+    let peer = Peer::local(Party::Server);
+    let aborted = |reason| {
+        let peer = peer.clone();
+        session(LinkError::PeerAborted { peer, reason })
+    };
+    for (reason, exit) in [
+        (AbortReason::Busy, Exit::Busy),
+        (AbortReason::ClientSessions, Exit::Busy),
+        (AbortReason::Quota, Exit::Refused),
+        (AbortReason::Revoked, Exit::Refused),
+        (AbortReason::PlanMismatch, Exit::Refused),
+        (AbortReason::Stopping, Exit::Lost),
+        (AbortReason::PeerLost, Exit::Lost),
+        (AbortReason::Misbehaviour, Exit::Wrong),
+    ] {
+        assert_eq!(aborted(reason), exit, "{reason}");
+    }
+    let codes: Vec<u8> = [
+        Exit::Wrong,
+        Exit::Busy,
+        Exit::Refused,
+        Exit::Lost,
+        Exit::Incomplete,
+    ]
+    .map(Exit::code)
+    .into();
+    assert_eq!(codes, [1, 3, 4, 5, 6]);
+    assert_eq!(
+        session(LinkError::PeerDisconnected { peer: peer.clone() }),
+        Exit::Lost
+    );
 }

@@ -129,7 +129,14 @@ mod tests {
     fn what_is_no_key_is_refused_by_name() {
         let key = PublicKey::from_bytes([7; 32]).to_string();
         assert_eq!(key.len(), PREFIX.len() + 43);
-        for text in ["", "ed25519:", &key[8..], &key[..50], &format!("{key}="), &format!("{key}A")] {
+        for text in [
+            "",
+            "ed25519:",
+            &key[8..],
+            &key[..50],
+            &format!("{key}="),
+            &format!("{key}A"),
+        ] {
             let error = text.parse::<PublicKey>().unwrap_err();
             assert!(error.to_string().contains("trefoil-party keygen"), "{error}");
         }

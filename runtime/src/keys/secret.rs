@@ -205,8 +205,15 @@ mod tests {
         let text = fs::read(&path).unwrap();
         let mut damaged = text.clone();
         damaged[60] ^= 1;
-        let other = pem_rfc7468::encode_string("PUBLIC KEY", LineEnding::LF, &key.public().to_spki()).unwrap();
-        for bytes in [&b""[..], b"\xff\xfe", &text[..40], other.as_bytes(), &[b'-'; 9000]] {
+        let other =
+            pem_rfc7468::encode_string("PUBLIC KEY", LineEnding::LF, &key.public().to_spki()).unwrap();
+        for bytes in [
+            &b""[..],
+            b"\xff\xfe",
+            &text[..40],
+            other.as_bytes(),
+            &[b'-'; 9000],
+        ] {
             fs::write(&path, bytes).unwrap();
             let error = SecretKey::read(&path).map(drop).unwrap_err();
             assert!(matches!(error, KeyError::NoKey { .. }), "{error}");

@@ -1,5 +1,6 @@
 //! What addresses are.
 
+use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 
 use super::error::NetError;
@@ -10,14 +11,27 @@ use super::error::NetError;
 /// # Errors
 /// If it is no address, or a name that has none.
 pub fn resolve(text: &str) -> Result<SocketAddr, NetError> {
-    let address = text.to_owned();
-    let found = match text.to_socket_addrs() {
-        Ok(found) => found,
-        Err(source) => return Err(NetError::Address { address, source }),
-    };
-    let found: Vec<SocketAddr> = found.collect();
+    look_up(text).map_err(|source| NetError::Address {
+        address: text.to_owned(),
+        source,
+    })
+}
+
+/// The same, with the error of the system: of a name it may be gone the next time.
+pub(super) fn look_up(text: &str) -> io::Result<SocketAddr> {
+    let found: Vec<SocketAddr> = text.to_socket_addrs()?.collect();
     let chosen = found.iter().find(|found| found.is_ipv4()).or(found.first());
-    chosen.copied().ok_or(NetError::NoAddress { address })
+    chosen
+        .copied()
+        .ok_or_else(|| io::ErrorKind::AddrNotAvailable.into())
+}
+
+/// Whether a text has the form of an address: a name or a number, and a port behind a colon.
+pub fn is_address(text: &str) -> bool {
+    let Some((host, port)) = text.rsplit_once(':') else {
+        return false;
+    };
+    !host.is_empty() && port.parse::<u16>().is_ok()
 }
 
 #[cfg(test)]
@@ -26,7 +40,13 @@ mod tests {
 
     #[test]
     fn addresses_are_taken() {
-        for text in ["127.0.0.1:0", "0.0.0.0:7001", "[::1]:7001", "10.0.0.1:80", "localhost:7001"] {
+        for text in [
+            "127.0.0.1:0",
+            "0.0.0.0:7001",
+            "[::1]:7001",
+            "10.0.0.1:80",
+            "localhost:7001",
+        ] {
             assert!(resolve(text).is_ok(), "{text}");
         }
     }

@@ -1,7 +1,7 @@
 //! Opening a connection.
 
 use std::io;
-use std::net::{SocketAddr, TcpStream};
+use std::net::TcpStream;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -10,6 +10,7 @@ use trefoil_ir::mpc::Party;
 
 use rustls::ClientConfig;
 
+use super::address::look_up;
 use super::error::NetError;
 use super::pace::set_intervals;
 use super::tcp::TcpLink;
@@ -26,8 +27,8 @@ const PAUSE: Duration = Duration::from_millis(100);
 pub struct Door {
     /// Which party it is.
     pub party: Party,
-    /// Where it listens.
-    pub address: SocketAddr,
+    /// Where it listens: a name is looked up each time.
+    pub address: String,
     /// The key that it must have, and this party's own
     /// ([`Credentials::opening`](super::tls::Credentials::opening)).
     pub tls: Arc<ClientConfig>,
@@ -49,10 +50,15 @@ pub fn connect(
             Ok(link) => return Ok(link),
             Err(source) => source,
         };
-        let &Door { party, address, .. } = door;
+        let party = door.party;
+        let address = door.address.clone();
         if let Some(fault) = TlsFault::of(&source) {
             let fault = fault.clone();
-            return Err(NetError::Tls { party, address, fault });
+            return Err(NetError::Tls {
+                party,
+                address,
+                fault,
+            });
         }
         if start.elapsed() + PAUSE > patience || stop() {
             return Err(NetError::Connect {
@@ -74,10 +80,11 @@ fn attempt(
     patience: Duration,
     stop: &dyn Fn() -> bool,
 ) -> io::Result<TcpLink> {
-    let stream = TcpStream::connect_timeout(&door.address, patience)?;
+    let address = look_up(&door.address)?;
+    let stream = TcpStream::connect_timeout(&address, patience)?;
     stream.set_nodelay(true)?;
     set_intervals(&stream, timeout)?;
     let channel = Channel::opener(stream, &door.tls)?;
     channel.shake_hands(Instant::now() + timeout, stop)?;
-    TcpLink::new(channel, Some(door.party), door.address, timeout)
+    TcpLink::new(channel, Some(door.party), address, timeout)
 }

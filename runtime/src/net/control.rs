@@ -1,9 +1,10 @@
 //! How a session is told to end, and tells that it waits.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
 
+use crate::accounts::Guest;
 use crate::wire::Cause;
 
 /// A session's place, shared between its thread and the listener's loop.
@@ -12,9 +13,29 @@ pub(super) struct Control {
     cause: OnceLock<Cause>,
     idle: Mutex<Option<Instant>>,
     over: AtomicBool,
+    guest: Option<Arc<Guest>>,
 }
 
 impl Control {
+    /// That of a session of this client's, if it is one's.
+    pub(super) fn of(guest: Option<Arc<Guest>>) -> Self {
+        Self {
+            guest,
+            ..Self::default()
+        }
+    }
+
+    /// Ends the session if its client is one no more.
+    pub(super) fn check_standing(&self, now: SystemTime) {
+        if self
+            .guest
+            .as_ref()
+            .is_some_and(|guest| guest.standing(now).is_err())
+        {
+            self.end(Cause::Revoked);
+        }
+    }
+
     /// Ends the session, unless it is ending already.
     pub(super) fn end(&self, cause: Cause) {
         let _ = self.cause.set(cause);

@@ -19,12 +19,6 @@ pub enum NetError {
         /// What the operating system said.
         source: io::Error,
     },
-    /// A name without an address.
-    #[error("`{address}` has no address: write the number, as in 127.0.0.1:7001")]
-    NoAddress {
-        /// What was given.
-        address: String,
-    },
     /// Nobody answers.
     #[error(
         "cannot connect to the {party} at {address} within {seconds} seconds: check that it runs and listens there"
@@ -33,7 +27,7 @@ pub enum NetError {
         /// Which party was to be reached.
         party: Party,
         /// Where it should listen.
-        address: SocketAddr,
+        address: String,
         /// How long it was tried.
         seconds: f64,
         /// What the operating system said last.
@@ -45,7 +39,7 @@ pub enum NetError {
         /// Which party was to be reached.
         party: Party,
         /// Where it should listen.
-        address: SocketAddr,
+        address: String,
         /// What went wrong.
         #[source]
         fault: TlsFault,

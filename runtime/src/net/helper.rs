@@ -5,17 +5,18 @@ use std::sync::Arc;
 use trefoil_ir::mpc::Party;
 
 use super::control::Control;
+use super::desk::Desk;
 use super::error::NetError;
-use super::journal::{Journal, Topic};
-use super::line::{Line, Whose};
+use super::journal::Journal;
+use super::line::Line;
 use super::listen::Listener;
 use super::options::ServeOptions;
 use super::post::Post;
+use super::probe::{Facts, Probes};
 use super::server::{ORDERLY, withdrawn};
-use super::service::{Room, Service};
+use super::service::{Room, Service, whose};
 use super::stop::Stop;
 use super::tcp::TcpLink;
-use crate::amount::counted;
 use crate::exec;
 use crate::session::{Greeted, HelperSession, Pair, Pairing, SessionError, TurnedOut};
 use crate::workers::on_own_threads;
@@ -38,13 +39,26 @@ pub fn serve(
         tls: post.credentials.answering(Arc::clone(&post.known))?,
         known: &*post.known,
         hosts: &post.plans,
+        vitals: &post.vitals,
+        metrics: &post.metrics,
         stop,
+        probes: Probes::default(),
+        closing: Arc::default(),
+        facts: &|| Facts::of(Party::Helper, post.plans.names(), options.sessions),
         journal: &journal,
         serve: |pair: Pair<TcpLink>, control: &Arc<Control>| {
-            match post.plans.find(pair.client.identity()) {
-                Some(hosted) => session(pair, &hosted.party, options, control, &journal),
-                None => Err(withdrawn([pair.client, pair.server])),
-            }
+            let Some(hosted) = post.plans.find(pair.client.identity()) else {
+                return Err(withdrawn([pair.client, pair.server]));
+            };
+            let whose = whose(&pair.client);
+            let guest = pair.client.link().guest().cloned();
+            let mut desk = Desk::open(Party::Helper, guest, &post.metrics, &journal, whose);
+            let ended = open(pair, options, control).and_then(|session| {
+                desk.set_up(session.setup().time, &session.setup().traffic);
+                on_own_threads(|| session.serve(&mut hosted.party.clone(), &mut desk))
+            });
+            desk.close(&ended);
+            ended
         },
     };
     service.run(Pairing::new(options.pair_timeout, options.unpaired()))
@@ -70,29 +84,17 @@ impl Room for Pairing<TcpLink> {
     }
 }
 
-fn session(
+/// Opens the session of two proven connections; each of them ends the other's waits.
+fn open(
     Pair { mut client, server }: Pair<TcpLink>,
-    party: &exec::Helper,
     options: &ServeOptions,
     control: &Arc<Control>,
-    journal: &Journal<'_>,
-) -> Result<u32, SessionError> {
+) -> Result<HelperSession<TcpLink>, SessionError> {
     let link = client.link_mut();
     link.limit_session(options.session_time);
     // The server limits what the client does between requests, and is seen to be there.
     link.limit_requests(None);
     link.watch(server.link().channel(), Party::Server, ORDERLY);
     link.obey(control);
-    let peer = link.address();
-    let session = HelperSession::open(client, server)?;
-    let whose = Whose {
-        session: Some(session.id()),
-        peer,
-    };
-    journal.say(Topic::Session, whose, || "session begins".to_owned());
-    let images = on_own_threads(|| session.serve(&mut party.clone(), |_| ()))?;
-    journal.say(Topic::Session, whose, || {
-        format!("session ends after {}", counted(images as usize, "image"))
-    });
-    Ok(images)
+    HelperSession::open(client, server)
 }

@@ -6,8 +6,9 @@ use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::line::{Level, Line, Whose};
+use super::line::{Figures, Level, Line, Whose};
 use super::unproven::origin;
+use crate::amount::counted;
 
 /// What a line is about. Each kind has a limit of its own, so that strangers cannot crowd out what is
 /// said of sessions.
@@ -101,6 +102,20 @@ impl<'a> Journal<'a> {
                 level: topic.level(),
                 text: text(),
                 whose,
+                figures: None,
+            });
+        }
+    }
+
+    /// A session has ended well.
+    pub(super) fn sum_up(&self, whose: Whose, figures: Figures) {
+        let may = self.with(|state| state.may(Topic::Session, whose.peer.map(origin), Instant::now()));
+        if may {
+            (self.write)(Line {
+                level: Topic::Session.level(),
+                text: format!("session ends after {}", counted(figures.images as usize, "image")),
+                whose,
+                figures: Some(figures),
             });
         }
     }
@@ -112,7 +127,12 @@ impl<'a> Journal<'a> {
 
     fn write(&self, level: Level, text: String) {
         let whose = Whose::default();
-        (self.write)(Line { level, text, whose });
+        (self.write)(Line {
+            level,
+            text,
+            whose,
+            figures: None,
+        });
     }
 
     /// Says what was left out, if it is time.
@@ -228,7 +248,7 @@ mod tests {
     fn at(address: IpAddr) -> Whose {
         Whose {
             peer: Some(SocketAddr::from((address, 7))),
-            session: None,
+            ..Whose::default()
         }
     }
 

@@ -71,6 +71,11 @@ impl<P> Offer<P> {
         self.read().iter().map(|one| one.identity.plan_id()).collect()
     }
 
+    /// Their ids, as people write them.
+    pub(super) fn names(&self) -> Vec<String> {
+        self.ids().iter().map(ToString::to_string).collect()
+    }
+
     fn read(&self) -> RwLockReadGuard<'_, Vec<Arc<Hosted<P>>>> {
         // The list is replaced in one go.
         self.0.read().unwrap_or_else(PoisonError::into_inner)
@@ -89,6 +94,7 @@ impl<P: Send + Sync> Hosts for Offer<P> {
             .find(|one| one.identity.plan_id() == hello.from.plan_id);
         // Where none fits, the first tells the opener so.
         let one = same.or(plans.first());
-        one.map(|one| one.identity.clone()).expect("there is always a plan on offer")
+        one.map(|one| one.identity.clone())
+            .expect("there is always a plan on offer")
     }
 }

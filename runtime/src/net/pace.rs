@@ -129,7 +129,8 @@ impl Write for Paced {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.patiently(|mut channel| channel.flush().map(|()| 0)).map(drop)
+        self.patiently(|mut channel| channel.flush().map(|()| 0))
+            .map(drop)
     }
 }
 
@@ -300,11 +301,12 @@ mod tests {
     use std::net::TcpListener;
 
     use super::*;
+    use crate::net::tls::testing::keys;
 
     /// What a connection shows once it shows something.
-    fn seen(stream: &TcpStream) -> Glance {
+    fn seen(channel: &Channel) -> Glance {
         loop {
-            match glance(stream) {
+            match glance(channel) {
                 Glance::Quiet => std::thread::sleep(Duration::from_millis(1)),
                 seen => return seen,
             }
@@ -314,13 +316,22 @@ mod tests {
     #[test]
     fn a_part_of_a_header_is_no_leave_to_be_gone_for_ever() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let mut peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        let stream = Arc::new(listener.accept().unwrap().0);
-        peer.write_all(&[0x88; HEADER_BYTES - 1]).unwrap();
-        drop(peer);
-        assert_eq!(seen(&stream), Glance::Begun);
+        let address = listener.local_addr().unwrap();
+        let keys = keys();
+        let config = keys.server.answering(keys.known_to(Party::Server)).unwrap();
+        let channel = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let mut peer = keys.channel(Party::Server, address);
+                peer.write_all(&[0x88; HEADER_BYTES - 1]).unwrap();
+            });
+            let channel = Channel::answerer(listener.accept().unwrap().0, &config).unwrap();
+            let until = Instant::now() + Duration::from_secs(20);
+            channel.shake_hands(until, &|| false).unwrap();
+            Arc::new(channel)
+        });
+        assert_eq!(seen(&channel), Glance::Begun);
         let guard = Guard::default();
-        guard.watch(Arc::clone(&stream), Party::Server, Duration::ZERO);
+        guard.watch(Arc::clone(&channel), Party::Server, Duration::ZERO);
         let look = |guard: &Guard| {
             let mut watch = guard.lock();
             let other = watch.other.as_mut().unwrap();

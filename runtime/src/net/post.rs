@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use super::offer::Offer;
 use super::tls::{Credentials, Known};
+use super::vitals::Vitals;
+use crate::operations::Metrics;
 
-/// A listening party: its key, whom it knows, the plans that it offers.
+/// A listening party: its key, whom it knows, the plans that it offers, and who watches it.
 pub struct Post<P> {
     /// Its own key.
     pub credentials: Credentials,
@@ -13,4 +15,8 @@ pub struct Post<P> {
     pub known: Arc<dyn Known>,
     /// Its plans.
     pub plans: Offer<P>,
+    /// How it is.
+    pub vitals: Arc<Vitals>,
+    /// What it counts.
+    pub metrics: Arc<Metrics>,
 }

@@ -1,22 +1,24 @@
 //! The server: one session per client's connection.
 
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use trefoil_ir::mpc::Party;
 
 use super::connect::{Door, connect};
 use super::control::Control;
+use super::desk::Desk;
 use super::error::NetError;
-use super::journal::{Journal, Topic};
-use super::line::{Line, Whose};
+use super::journal::Journal;
+use super::line::Line;
 use super::listen::Listener;
 use super::options::ServeOptions;
 use super::post::Post;
-use super::service::{Room, Service};
+use super::probe::{Facts, Probe, Probes, pause};
+use super::service::{Room, Service, whose};
 use super::stop::Stop;
 use super::tcp::TcpLink;
-use crate::amount::counted;
 use crate::exec;
 use crate::session::{Greeted, ServerSession, SessionError, TurnedOut};
 use crate::workers::on_own_threads;
@@ -27,13 +29,14 @@ const HELPER_PATIENCE: Duration = Duration::from_secs(5);
 /// How long a session may go on whose other two parties' connections do not end at the same time.
 pub(super) const ORDERLY: Duration = Duration::from_secs(2);
 
-/// Serves clients until a stop is requested, or one session if the options say so.
+/// Serves clients until a stop is requested, or one session if the options say so. The helper is reached in two
+/// ways: to look at it, and for sessions.
 ///
 /// # Errors
 /// If the one session failed. In a series failures are logged, and the next client is served.
 pub fn serve(
     listener: &Listener,
-    helper: &Door,
+    helper: &(Door, Door),
     post: &Post<exec::Server>,
     options: &ServeOptions,
     stop: &Stop,
@@ -46,17 +49,61 @@ pub fn serve(
         tls: post.credentials.answering(Arc::clone(&post.known))?,
         known: &*post.known,
         hosts: &post.plans,
+        vitals: &post.vitals,
+        metrics: &post.metrics,
         stop,
+        probes: Probes::default(),
+        closing: Arc::default(),
+        facts: &|| Facts::of(Party::Server, post.plans.names(), options.sessions),
         journal: &journal,
         serve: |client: Greeted<TcpLink>, control: &Arc<Control>| {
             let Some(hosted) = post.plans.find(client.identity()) else {
                 return Err(withdrawn([client]));
             };
-            let session = open(client, helper, options, control)?;
-            run(session, &hosted.party, &journal)
+            let whose = whose(&client);
+            let guest = client.link().guest().cloned();
+            let mut desk = Desk::open(Party::Server, guest, &post.metrics, &journal, whose);
+            let session = open(client, &helper.1, post, options, control);
+            let ended = session.and_then(|session| {
+                desk.set_up(session.setup().time, &session.setup().traffic);
+                on_own_threads(|| session.serve(&mut hosted.party.clone(), &mut desk))
+            });
+            desk.close(&ended);
+            ended
         },
     };
-    service.run(Alone)
+    let over = Stop::default();
+    thread::scope(|scope| {
+        scope.spawn(|| look_after(&helper.0, post, options, stop, &over));
+        let served = service.run(Alone);
+        over.request();
+        served
+    })
+}
+
+/// How often a server looks whether its helper can be reached, while no session shows it.
+const ROUND: Duration = Duration::from_secs(10);
+
+/// Keeps a connection to the helper open as long as the server runs: each end sees by it that the other is
+/// there, and whoever watches the server that it can serve.
+fn look_after(helper: &Door, post: &Post<exec::Server>, options: &ServeOptions, stop: &Stop, over: &Stop) {
+    let ended = || stop.requested() || over.requested();
+    while !ended() {
+        if let Ok(mut probe) = Probe::open(helper, options.timeout, &ended) {
+            note(post, true);
+            // However it ends, it is looked again.
+            let _ = probe.keep(ROUND, &ended);
+        }
+        if !ended() {
+            note(post, false);
+            pause(Duration::from_secs(1), &ended);
+        }
+    }
+}
+
+fn note(post: &Post<exec::Server>, reached: bool) {
+    post.vitals.set_helper(reached);
+    post.metrics.set_helper_reachable(reached);
 }
 
 /// Nobody waits for anybody.
@@ -93,22 +140,26 @@ pub(super) fn withdrawn(links: impl IntoIterator<Item = Greeted<TcpLink>>) -> Se
 fn open(
     mut client: Greeted<TcpLink>,
     helper: &Door,
+    post: &Post<exec::Server>,
     options: &ServeOptions,
     control: &Arc<Control>,
 ) -> Result<ServerSession<TcpLink, TcpLink>, SessionError> {
+    let own = client.identity().clone();
     let link = client.link_mut();
     link.limit_session(options.session_time);
     link.limit_requests(Some(options.idle_time));
     link.obey(control);
     let channel = Arc::clone(link.channel());
-    let own = client.identity().clone();
-    let client = client.with_memory(options.session_memory);
+    let stock = link.guest().and_then(|guest| guest.stock());
+    let memory = stock.map_or(options.session_memory, |stock| stock.min(options.session_memory));
+    let client = client.with_memory(memory);
     let mut session = ServerSession::open(&own, client, || {
         let ended = || control.ended().is_some();
         let mut link = connect(helper, options.timeout, HELPER_PATIENCE, &ended)?;
         link.obey(control);
         // The client says nothing before its welcome, unless it gives up.
         link.watch(&channel, Party::Client, Duration::ZERO);
+        note(post, true);
         Ok::<_, NetError>(link)
     })?;
     let helper = session.helper_mut();
@@ -116,21 +167,4 @@ fn open(
     let channel = Arc::clone(helper.channel());
     session.link_mut().watch(&channel, Party::Helper, ORDERLY);
     Ok(session)
-}
-
-fn run(
-    mut session: ServerSession<TcpLink, TcpLink>,
-    party: &exec::Server,
-    journal: &Journal<'_>,
-) -> Result<u32, SessionError> {
-    let whose = Whose {
-        session: Some(session.id()),
-        peer: session.link_mut().address(),
-    };
-    journal.say(Topic::Session, whose, || "session begins".to_owned());
-    let images = on_own_threads(|| session.serve(&mut party.clone(), |_| ()))?;
-    journal.say(Topic::Session, whose, || {
-        format!("session ends after {}", counted(images as usize, "image"))
-    });
-    Ok(images)
 }

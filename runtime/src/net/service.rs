@@ -11,21 +11,26 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustls::ServerConfig;
+use trefoil_ir::mpc::Party;
 
 use super::control::Control;
+use super::desk::{reason, word};
 use super::error::NetError;
 use super::journal::{Journal, Topic};
 use super::leaving::Leaving;
 use super::line::Whose;
 use super::listen::{Listener, sentence};
 use super::options::ServeOptions;
+use super::probe::{self, Facts, Probes};
 use super::sessions::{Guests, Seat, Sessions};
 use super::stop::Stop;
 use super::tcp::TcpLink;
-use super::tls::Known;
+use super::tls::{Channel, Known, TlsFault};
 use super::unproven::{Arrival, Failed, Reception, Unproven, Verdict};
+use super::vitals::Vitals;
+use crate::operations::{Metrics, Readiness, Refusal as Word, TlsFailure};
 use crate::session::{Greeted, Hosts, SessionError, TurnedOut};
-use crate::wire::{AbortReason, Cause};
+use crate::wire::{AbortReason, Cause, Link, LinkError};
 
 /// How often the loop looks at clocks and results while there are any.
 const TICK: Duration = Duration::from_millis(10);
@@ -66,8 +71,18 @@ pub(super) struct Service<'a, S> {
     pub(super) known: &'a dyn Known,
     /// Its plans.
     pub(super) hosts: &'a (dyn Hosts + Sync),
+    /// How it is.
+    pub(super) vitals: &'a Vitals,
+    /// What it counts.
+    pub(super) metrics: &'a Metrics,
     /// Ends the service.
     pub(super) stop: &'a Stop,
+    /// Those who look at this party.
+    pub(super) probes: Probes,
+    /// Ends them.
+    pub(super) closing: Arc<Control>,
+    /// What they are told.
+    pub(super) facts: &'a (dyn Fn() -> Facts + Sync),
     /// Takes lines for people to read.
     pub(super) journal: &'a Journal<'a>,
     /// Runs a session, in a thread of its own.
@@ -136,7 +151,10 @@ impl<S> Service<'_, S> {
     {
         let (newcomers, verdicts) = self.look(hall);
         for verdict in verdicts {
-            self.judge(hall, verdict);
+            match verdict {
+                Verdict::Probe(channel, peer, opener) => self.show(scope, channel, peer, opener),
+                other => self.judge(hall, other),
+            }
         }
         let turned = hall.room.clear();
         turned.into_iter().for_each(|one| self.turn_out(hall, one));
@@ -153,6 +171,10 @@ impl<S> Service<'_, S> {
     /// newcomers, and what the others came to.
     fn look<R: Room>(&self, hall: &mut Hall<R>) -> (bool, Vec<Verdict>) {
         let (newcomers, ready) = self.wait(hall);
+        self.vitals.heartbeat().touch();
+        self.vitals.set_starved(hall.closed.is_some());
+        self.metrics.set_unproven(hall.unproven.len());
+        self.metrics.set_waiting(hall.sessions.waiting());
         let reception = Reception {
             hosts: self.hosts,
             known: self.known,
@@ -199,7 +221,7 @@ impl<S> Service<'_, S> {
         // A connection that fails as early as this has nobody to tell.
         if let Ok(Some(dropped)) = hall.unproven.enter(stream, peer, &self.tls) {
             let peer = Some(dropped);
-            self.journal.say(Topic::Shortage, Whose { peer, session: None }, || {
+            self.journal.say(Topic::Shortage, at(peer), || {
                 format!(
                     "{} connections have proved nothing yet: the one from {dropped} was dropped for another",
                     hall.unproven.most()
@@ -222,13 +244,41 @@ impl<S> Service<'_, S> {
     /// Does what follows from a connection's hello and proof.
     fn judge<R: Room>(&self, hall: &mut Hall<R>, verdict: Verdict) {
         match verdict {
-            Verdict::Nothing => {}
+            Verdict::Nothing | Verdict::Probe(..) => {}
             Verdict::Failed(failed) => self.refuse(hall, *failed),
             Verdict::Proven(arrival) => {
                 hall.proven = true;
                 self.receive(hall, *arrival);
             }
         }
+    }
+
+    /// Answers a probe, in a thread of its own, if there is room for one.
+    fn show<'scope>(
+        &'scope self,
+        scope: &'scope Scope<'scope, '_>,
+        channel: Channel,
+        peer: SocketAddr,
+        opener: Party,
+    ) {
+        let Some(place) = self.probes.enter(opener) else {
+            return;
+        };
+        let Ok(mut link) = TcpLink::new(channel, Some(opener), peer, self.options.timeout) else {
+            return;
+        };
+        link.obey(&self.closing);
+        let thread = thread::Builder::new()
+            .stack_size(self.options.stack)
+            .name("probe".to_owned());
+        let facts = self.facts;
+        // Without a thread nobody answers, and the opener looks again later.
+        let _ = thread.spawn_scoped(scope, move || {
+            let _place = place;
+            if let Err(error) = probe::answer(&mut link, opener, facts) {
+                link.abort(error.reason());
+            }
+        });
     }
 
     fn refuse<R: Room>(&self, hall: &mut Hall<R>, failed: Failed) {
@@ -241,12 +291,12 @@ impl<S> Service<'_, S> {
         } = failed;
         hall.leaving
             .dismiss(Arc::new(channel), refusal.as_deref(), error.reason());
+        self.count(&error);
         // Of a single session the first to speak decides, until somebody has proved who it is.
         if self.options.once && spoke && !hall.proven {
             hall.result = Some(Err(error));
         } else {
-            let peer = Some(peer);
-            self.failed(Topic::Stranger, Whose { peer, session: None }, &error);
+            self.failed(Topic::Stranger, at(Some(peer)), &error);
         }
     }
 
@@ -254,13 +304,23 @@ impl<S> Service<'_, S> {
         let Arrival {
             channel,
             peer,
+            key,
             proven,
-            ..
         } = arrival;
+        let guest = match self.known.admit(&key) {
+            Ok(guest) => guest,
+            Err(refusal) => {
+                self.metrics.refused(word(&refusal));
+                hall.leaving.dismiss(Arc::new(channel), None, reason(&refusal));
+                let error = SessionError::Refused(Box::new(refusal));
+                return self.failed(Topic::Failure, at(Some(peer)), &error);
+            }
+        };
         // A connection that fails as early as this has nobody to tell.
-        let Ok(link) = TcpLink::new(channel, Some(proven.opener()), peer, self.options.timeout) else {
+        let Ok(mut link) = TcpLink::new(channel, Some(proven.opener()), peer, self.options.timeout) else {
             return;
         };
+        link.host(guest);
         match hall.room.enter(Greeted::over(link, proven)) {
             Ok(None) => {}
             Ok(Some(guests)) => {
@@ -304,22 +364,19 @@ impl<S> Service<'_, S> {
         S: Fn(R::Guests, &Arc<Control>) -> Ended + Sync,
     {
         let session = guests.client().session();
-        let peer = guests.client().link().address();
+        let whose = whose(guests.client());
         let channels: Vec<_> = guests
             .links()
             .into_iter()
             .map(|link| Arc::clone(link.channel()))
             .collect();
-        let whose = Whose {
-            session: Some(session),
-            peer,
-        };
         let seat = Seat(control);
+        let named = whose.clone();
         let outcomes = outcomes.clone();
         let thread = thread::Builder::new().stack_size(self.options.stack);
         if let Err(error) = thread
             .name(format!("session {session}"))
-            .spawn_scoped(scope, move || self.attend(guests, whose, seat, outcomes))
+            .spawn_scoped(scope, move || self.attend(guests, named, seat, outcomes))
         {
             self.journal.say(Topic::Shortage, whose, || {
                 format!(
@@ -359,12 +416,9 @@ impl<S> Service<'_, S> {
     }
 
     fn no_place<R: Room>(&self, hall: &mut Hall<R>, guests: R::Guests) {
-        let session = guests.client().session();
-        let whose = Whose {
-            session: Some(session),
-            peer: guests.client().link().address(),
-        };
-        let session = session.to_string();
+        let whose = whose(guests.client());
+        let session = guests.client().session().to_string();
+        self.metrics.refused(Word::Busy);
         self.failed(Topic::Failure, whose, &SessionError::NoPlace { session });
         for one in guests.each() {
             hall.leaving
@@ -379,11 +433,7 @@ impl<S> Service<'_, S> {
         if self.options.once && !hall.has_session() {
             hall.result = Some(Err(error));
         } else {
-            let whose = Whose {
-                session: Some(one.session()),
-                peer: one.link().address(),
-            };
-            self.failed(Topic::Failure, whose, &error);
+            self.failed(Topic::Failure, whose(&one), &error);
         }
     }
 
@@ -403,12 +453,14 @@ impl<S> Service<'_, S> {
     /// this party stops: later it is too late, since nobody who comes may keep it from its end.
     fn finish<R: Room>(&self, hall: &mut Hall<R>, results: &Receiver<Ended>) {
         let stopping = hall.result.is_none();
+        self.closing.end(Cause::Stopping);
         hall.dismiss_all();
         let grace = match stopping {
             true => self.options.grace,
             false => Duration::ZERO,
         };
         if stopping {
+            self.vitals.set_draining();
             self.announce_stop(hall.sessions.running());
         }
         let until = Instant::now() + grace;
@@ -418,7 +470,10 @@ impl<S> Service<'_, S> {
             }
             match stopping && hall.sessions.running() > 0 {
                 true => self.turn_away(hall),
-                false => thread::sleep(TICK),
+                false => {
+                    thread::sleep(TICK);
+                    self.vitals.heartbeat().touch();
+                }
             }
             hall.leaving.tidy();
             hall.sessions.tidy();
@@ -436,11 +491,35 @@ impl<S> Service<'_, S> {
                     hall.leaving.dismiss(channel, None, AbortReason::Stopping);
                 }
                 Verdict::Failed(failed) => self.refuse(hall, *failed),
-                Verdict::Nothing => {}
+                Verdict::Nothing | Verdict::Probe(..) => {}
             }
         }
         if newcomers {
             self.accept(hall);
+        }
+    }
+
+    /// Counts how a connection failed that never was anybody's.
+    fn count(&self, error: &SessionError) {
+        match error.link_error() {
+            Some(LinkError::Io { source, .. }) => {
+                if let Some(fault) = TlsFault::of(source) {
+                    self.metrics.tls_failed(fault.word());
+                }
+            }
+            Some(LinkError::Timeout { .. }) => self.metrics.tls_failed(TlsFailure::Timeout),
+            Some(LinkError::PeerDisconnected { .. }) => self.metrics.tls_failed(TlsFailure::Closed),
+            Some(
+                LinkError::PeerMisbehaved { .. }
+                | LinkError::PeerAborted { .. }
+                | LinkError::TooLong { .. }
+                | LinkError::Ended(_),
+            ) => self.metrics.refused(Word::Unproven),
+            None => self.metrics.refused(match error.reason() {
+                AbortReason::PlanMismatch => Word::Plan,
+                AbortReason::Misbehaviour => Word::Version,
+                _ => Word::Unproven,
+            }),
         }
     }
 
@@ -462,7 +541,8 @@ impl<R: Room> Hall<R> {
             self.leaving.dismiss(channel, None, AbortReason::Stopping);
         }
         for channel in self.unproven.close() {
-            self.leaving.dismiss(Arc::new(channel), None, AbortReason::Stopping);
+            self.leaving
+                .dismiss(Arc::new(channel), None, AbortReason::Stopping);
         }
         self.sessions.tidy();
     }
@@ -479,6 +559,24 @@ impl<R: Room> Hall<R> {
             && self.room.is_empty()
             && !self.has_session();
         if quiet { REST } else { TICK }
+    }
+}
+
+/// A line of a peer that is nobody yet.
+fn at(peer: Option<SocketAddr>) -> Whose {
+    Whose {
+        peer,
+        ..Whose::default()
+    }
+}
+
+/// A line of somebody's session.
+pub(super) fn whose(one: &Greeted<TcpLink>) -> Whose {
+    let link = one.link();
+    Whose {
+        session: Some(one.session()),
+        peer: link.address(),
+        client: link.guest().map(|guest| guest.name().into()),
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::control::Control;
 use super::tcp::TcpLink;
@@ -116,6 +116,11 @@ impl<G: Guests> Sessions<G> {
         self.running.len()
     }
 
+    /// How many wait for a place.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
     /// Whether anybody waits for a place.
     pub(super) fn any_waiting(&self) -> bool {
         !self.waiting.is_empty()
@@ -148,6 +153,10 @@ impl<G: Guests> Sessions<G> {
     /// Frees the places of sessions that are over, and has those who idle make room for others.
     pub(super) fn tidy(&mut self) {
         self.running.retain(|control| !control.is_over());
+        let now = SystemTime::now();
+        self.running
+            .iter()
+            .for_each(|control| control.check_standing(now));
         let ending = self.running.iter().filter(|control| control.ended().is_some());
         let free = self.limits.places.saturating_sub(self.running.len()) + ending.count();
         for _ in free..self.waiting.len() {
@@ -169,7 +178,8 @@ impl<G: Guests> Sessions<G> {
             return None;
         }
         let (_, guests) = self.waiting.pop_front()?;
-        let control = Arc::new(Control::default());
+        let guest = guests.client().link().guest().cloned();
+        let control = Arc::new(Control::of(guest));
         self.running.push(Arc::clone(&control));
         Some((guests, control))
     }

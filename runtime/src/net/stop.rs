@@ -1,9 +1,11 @@
-//! A request to stop, made by a signal or by another thread.
+//! Requests to stop, or to read plans and clients again, made by a signal or by another thread.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
 
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use super::error::NetError;
 
@@ -35,5 +37,35 @@ impl Stop {
     /// Whether a stop was asked for.
     pub fn requested(&self) -> bool {
         self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// How often it is looked for a request to reload.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// A request to read plans and clients again.
+#[derive(Clone, Default)]
+pub struct Reload(Arc<AtomicBool>);
+
+impl Reload {
+    /// Made by SIGHUP.
+    ///
+    /// # Errors
+    /// If the operating system does not allow it.
+    pub fn on_signal() -> Result<Self, NetError> {
+        let reload = Self::default();
+        let set = signal_hook::flag::register(SIGHUP, Arc::clone(&reload.0));
+        set.map_err(NetError::Signals)?;
+        Ok(reload)
+    }
+
+    /// Does `act` whenever it is asked for, until `stop` is.
+    pub fn follow(&self, stop: &Stop, mut act: impl FnMut()) {
+        while !stop.requested() {
+            match self.0.swap(false, Ordering::Relaxed) {
+                true => act(),
+                false => thread::sleep(LOOK),
+            }
+        }
     }
 }

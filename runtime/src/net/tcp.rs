@@ -11,6 +11,7 @@ use super::control::Control;
 use super::pace::{Glance, Guard, HEADER_TIME, Paced, glance, keep_alive, set_intervals};
 use super::stop::Stop;
 use super::tls::Channel;
+use crate::accounts::Guest;
 use crate::keys::PublicKey;
 use crate::pool;
 use crate::wire::frame::HEADER_BYTES;
@@ -36,6 +37,8 @@ pub struct TcpLink {
     idle_time: Option<Duration>,
     /// Whether a request is waited for.
     request: bool,
+    /// The client's place, if a client is at the other end; free again when the connection is dropped.
+    guest: Option<Arc<Guest>>,
 }
 
 impl TcpLink {
@@ -70,12 +73,31 @@ impl TcpLink {
             timeout,
             idle_time: Some(timeout),
             request: false,
+            guest: None,
         })
     }
 
     /// The connection itself.
     pub(super) fn channel(&self) -> &Arc<Channel> {
         &self.channel
+    }
+
+    /// From now on a peer may take this long for a message.
+    #[cfg(test)]
+    pub(super) fn set_timeout(&mut self, timeout: Duration) -> io::Result<()> {
+        self.timeout = timeout;
+        self.idle_time = Some(timeout);
+        set_intervals(self.channel.socket(), timeout)
+    }
+
+    /// The client at the other end has this place.
+    pub(super) fn host(&mut self, guest: Option<Guest>) {
+        self.guest = guest.map(Arc::new);
+    }
+
+    /// The place of the client at the other end.
+    pub(super) fn guest(&self) -> Option<&Arc<Guest>> {
+        self.guest.as_ref()
     }
 
     /// The address of the other end.

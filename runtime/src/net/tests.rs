@@ -10,10 +10,18 @@ use std::time::{Duration, Instant};
 
 use trefoil_ir::mpc::{Party, Stage, ValueId};
 
+use super::connect::Door;
 use super::line::Line;
+use super::offer::{Hosted, Offer};
+use super::pace::set_intervals;
+use super::post::Post;
+use super::tls::testing::{Spoken, keys};
+use super::tls::{Channel, Purpose};
+use super::vitals::Vitals;
 use super::{Listener, NetError, ServeOptions, Stop, TcpLink, connect, helper, server};
 use crate::exec;
-use crate::session::testing::{client_plan, helper_plan, image, revealed, server_plan};
+use crate::operations::Metrics;
+use crate::session::testing::{client_identity, client_plan, helper_plan, image, revealed, server_plan};
 use crate::session::{ClientSession, Identity, SessionError, SessionId};
 use crate::wire::{AbortReason, FrameKind, Header, Link, LinkError, Tag};
 
@@ -62,24 +70,20 @@ impl Serving {
     fn helper(number: u8, options: ServeOptions) -> Self {
         Self::start(move |listener, stop, log| {
             let plan = helper_plan(number);
-            let own = Identity::from(&plan);
-            helper::serve(&listener, own, &exec::Helper::new(plan), &options, stop, log)
+            let identity = Identity::from(&plan);
+            let post = post(Party::Helper, identity, exec::Helper::new(plan));
+            helper::serve(&listener, &post, &options, stop, log)
         })
     }
 
     fn server(helper: SocketAddr, options: ServeOptions) -> Self {
         Self::start(move |listener, stop, log| {
             let plan = server_plan(1);
-            let own = Identity::from(&plan);
-            server::serve(
-                &listener,
-                helper,
-                own,
-                &exec::Server::new(plan),
-                &options,
-                stop,
-                log,
-            )
+            let identity = Identity::from(&plan);
+            let post = post(Party::Server, identity, exec::Server::new(plan));
+            let [look, go] = [Purpose::Probe, Purpose::Session]
+                .map(|purpose| keys().door(&keys().server, Party::Helper, helper, purpose));
+            server::serve(&listener, &(look, go), &post, &options, stop, log)
         })
     }
 
@@ -108,14 +112,68 @@ impl Serving {
     }
 }
 
+/// A listening party with one plan, that knows those whom it should.
+fn post<P>(party: Party, identity: Identity, executor: P) -> Post<P> {
+    let hosted = Hosted {
+        identity,
+        party: executor,
+    };
+    Post {
+        credentials: keys().of(party).clone(),
+        known: keys().known_to(party),
+        plans: Offer::new(vec![hosted]).unwrap(),
+        vitals: Arc::new(Vitals::new(party)),
+        metrics: Metrics::new(party),
+    }
+}
+
+/// The client, with the plan that was made for its key.
+fn own(number: u8) -> Identity {
+    client_identity(number, &keys().client.public())
+}
+
+/// How the client reaches a party.
+fn door(party: Party, address: SocketAddr) -> Door {
+    keys().door(&keys().client, party, address, Purpose::Session)
+}
+
+fn reach(door: &Door, timeout: Duration) -> Result<TcpLink, NetError> {
+    connect(door, timeout, SHORT, &|| false)
+}
+
 fn link(party: Party, address: SocketAddr) -> TcpLink {
-    connect(party, address, LONG, SHORT).unwrap()
+    reach(&door(party, address), LONG).unwrap()
+}
+
+/// A party that shakes hands and says nothing, nor does it end.
+fn mute(party: Party) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        let kept: Vec<_> = listener
+            .incoming()
+            .map(|stream| answer(stream.unwrap(), party))
+            .collect();
+        drop(kept);
+    });
+    address
+}
+
+/// The answerer's end of a connection of the client's.
+fn answer(stream: TcpStream, party: Party) -> Option<Spoken> {
+    set_intervals(&stream, LONG).unwrap();
+    stream.set_nodelay(true).unwrap();
+    let config = keys().of(party).answering(keys().known_to(party)).unwrap();
+    let channel = Channel::answerer(stream, &config).unwrap();
+    channel.shake_hands(Instant::now() + LONG, &|| false).ok()?;
+    channel.socket().set_read_timeout(Some(LONG)).unwrap();
+    channel.socket().set_write_timeout(Some(LONG)).unwrap();
+    Some(Spoken(channel))
 }
 
 fn classify(number: u8, server: SocketAddr, helper: SocketAddr) -> Result<(), SessionError> {
-    let plan = client_plan(number);
-    let own = Identity::from(&plan);
-    let mut party = exec::Client::new(plan);
+    let own = own(number);
+    let mut party = exec::Client::new(client_plan(number));
     let (server, helper) = (link(Party::Server, server), link(Party::Helper, helper));
     let mut session = ClientSession::open(&own, server, helper)?;
     for first in 0..3 {
@@ -126,7 +184,7 @@ fn classify(number: u8, server: SocketAddr, helper: SocketAddr) -> Result<(), Se
 
 /// A client's open session.
 fn session(server: SocketAddr, helper: SocketAddr) -> ClientSession<TcpLink> {
-    let own = Identity::from(&client_plan(1));
+    let own = own(1);
     let links = (link(Party::Server, server), link(Party::Helper, helper));
     ClientSession::open(&own, links.0, links.1).unwrap()
 }
@@ -162,13 +220,28 @@ fn what_is_no_client_is_logged_and_disturbs_nobody() {
             .unwrap();
         let mut answer = Vec::new();
         garbage.read_to_end(&mut answer).unwrap();
+        assert_eq!(answer.len(), 7, "an alert and nothing else");
+        // Whoever has a key still has to speak the protocol.
+        let party = if address == server.address {
+            Party::Server
+        } else {
+            Party::Helper
+        };
+        let mut garbage = keys().channel(party, address);
+        garbage
+            .write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            .unwrap();
+        let mut answer = Vec::new();
+        garbage.read_to_end(&mut answer).unwrap();
         assert_eq!(answer.len(), 16, "an abort and nothing else");
         drop(TcpStream::connect(address).unwrap());
     }
     let silent = TcpStream::connect(server.address).unwrap();
     classify(1, server.address, helper.address).unwrap();
-    server.saw("broke the protocol");
-    helper.saw("broke the protocol");
+    for party in [&server, &helper] {
+        party.saw("what came is not encrypted");
+        party.saw("broke the protocol");
+    }
     server.saw("did not send within 0.3 seconds");
     drop(silent);
     classify(1, server.address, helper.address).unwrap();
@@ -179,7 +252,7 @@ fn what_is_no_client_is_logged_and_disturbs_nobody() {
 #[test]
 fn a_hello_in_drops_is_cut_off() {
     let helper = Serving::helper(1, options());
-    let mut slow = TcpStream::connect(helper.address).unwrap();
+    let mut slow = keys().channel(Party::Helper, helper.address);
     let start = Instant::now();
     while slow.write_all(&[0x81]).is_ok() && start.elapsed() < LONG {
         thread::sleep(SHORT / 10);
@@ -193,6 +266,7 @@ fn no_more_sessions_than_allowed() {
     let helper = Serving::helper(1, options());
     let one = ServeOptions {
         sessions: 1,
+        queue: 0,
         ..options()
     };
     let server = Serving::server(helper.address, one);
@@ -311,15 +385,11 @@ fn the_client_alone_is_turned_out() {
     };
     let helper = Serving::helper(1, patience);
     // The server is no server: it takes the connection and says nothing.
-    let mute = TcpListener::bind("127.0.0.1:0").unwrap();
-    let client = client_plan(1);
     let links = (
-        connect(Party::Server, mute.local_addr().unwrap(), SHORT * 3, SHORT).unwrap(),
+        reach(&door(Party::Server, mute(Party::Server)), SHORT * 3).unwrap(),
         link(Party::Helper, helper.address),
     );
-    let error = ClientSession::open(&Identity::from(&client), links.0, links.1)
-        .err()
-        .unwrap();
+    let error = ClientSession::open(&own(1), links.0, links.1).err().unwrap();
     let error = error.link_error().unwrap();
     assert!(matches!(error, LinkError::Timeout { .. }), "{error}");
     let error = super::listen::sentence(&helper.thread.join().unwrap().unwrap_err());
@@ -329,11 +399,16 @@ fn the_client_alone_is_turned_out() {
     );
 }
 
-/// Two ends of a TCP connection, the second bare.
-fn bare(timeout: Duration) -> (TcpLink, TcpStream) {
+/// Two ends of a connection, the second without a link.
+fn bare(timeout: Duration) -> (TcpLink, Spoken) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let link = connect(Party::Helper, listener.local_addr().unwrap(), timeout, SHORT).unwrap();
-    (link, listener.accept().unwrap().0)
+    let door = door(Party::Helper, listener.local_addr().unwrap());
+    thread::scope(|scope| {
+        let answered = scope.spawn(|| answer(listener.accept().unwrap().0, Party::Helper));
+        let mut link = reach(&door, LONG).unwrap();
+        link.set_timeout(timeout).unwrap();
+        (link, answered.join().unwrap().unwrap())
+    })
 }
 
 const DEAL: Tag = Tag::message(0, ValueId(1), Stage::Deal);
@@ -374,7 +449,7 @@ fn silence_ends_at_the_timeout_and_names_the_remedy() {
     let expected = format!(
         "the helper at {} did not send within 0.05 seconds: check that it still runs, \
          or raise --timeout where it has more to compute",
-        peer.local_addr().unwrap()
+        peer.0.socket().local_addr().unwrap()
     );
     assert_eq!(error, expected);
 }
@@ -421,8 +496,8 @@ fn a_client_that_wants_too_large_a_stock_is_told_and_the_next_is_served() {
         ..options()
     };
     let server = Serving::server(helper.address, small);
+    let own = own(1);
     let plan = client_plan(1);
-    let own = Identity::from(&plan);
     let (to_server, to_helper) = (
         link(Party::Server, server.address),
         link(Party::Helper, helper.address),
@@ -456,7 +531,7 @@ fn frames_are_flushed_before_a_receive() {
 
 #[test]
 fn nobody_at_the_address_is_said_in_time() {
-    let error = connect(Party::Helper, nobody(), LONG, SHORT).err().unwrap();
+    let error = reach(&door(Party::Helper, nobody()), LONG).err().unwrap();
     assert!(
         matches!(
             error,

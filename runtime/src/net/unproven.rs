@@ -35,6 +35,8 @@ pub(super) enum Verdict {
     Nothing,
     /// Its opener holds its plan.
     Proven(Box<Arrival>),
+    /// Its opener wants to look, and may.
+    Probe(Channel, SocketAddr, Party),
     /// It failed, or said what it must not.
     Failed(Box<Failed>),
 }
@@ -125,6 +127,11 @@ impl Unproven {
         Some(self.pool.remove(victim).address)
     }
 
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.pool.len()
+    }
+
     /// Whether there is none.
     pub(super) fn is_empty(&self) -> bool {
         self.pool.is_empty()
@@ -142,7 +149,11 @@ impl Unproven {
         let mut ends = Vec::new();
         let time = self.time;
         let over = self.pool.extract_if(.., |one| {
-            let mut end = ready.next().unwrap_or(false).then(|| one.read(reception)).flatten();
+            let mut end = ready
+                .next()
+                .unwrap_or(false)
+                .then(|| one.read(reception))
+                .flatten();
             if end.is_none() && one.since.elapsed() >= time {
                 end = Some(Err((None, one.late(time))));
             }
@@ -193,7 +204,15 @@ struct Candidate {
 type Failure = (Option<Vec<u8>>, Option<Box<SessionError>>);
 
 /// How the reading of a connection ended.
-type End = Result<(PublicKey, Box<Proven>), Failure>;
+type End = Result<Came, Failure>;
+
+/// What a connection is, once it is somebody's.
+enum Came {
+    /// One of a session.
+    Proven(PublicKey, Box<Proven>),
+    /// One to look through.
+    Probe(Party),
+}
 
 impl Candidate {
     fn new(channel: Channel, address: SocketAddr) -> Self {
@@ -221,20 +240,32 @@ impl Candidate {
         loop {
             match self.fill() {
                 Ok(true) => {}
-                Ok(false) => return None,
+                Ok(false) => return self.look(reception),
                 Err(failure) => return Some(Err(failure)),
             }
             match self.take(reception) {
                 Ok(None) => {}
-                Ok(Some(proven)) => return self.key.map(|(key, _)| Ok((key, proven))),
+                Ok(Some(proven)) => return self.key.map(|(key, _)| Ok(Came::Proven(key, proven))),
                 Err(failure) => return Some(Err(failure)),
             }
         }
     }
 
+    /// Whether this is one to look through, on which nothing is read here.
+    fn look(&self, reception: &Reception<'_>) -> Option<End> {
+        if self.channel.purpose() != Some(Purpose::Probe) || !self.channel.is_open() {
+            return None;
+        }
+        let key = self.channel.peer_key()?;
+        Some(Ok(Came::Probe(reception.known.role_of(&key)?)))
+    }
+
     /// Reads on in the header or payload that is coming and no further, since what follows the proof
     /// is another's to read; whether it is whole.
     fn fill(&mut self) -> Result<bool, Failure> {
+        if self.header.is_none() && self.bytes.is_empty() && !self.shake()? {
+            return Ok(false);
+        }
         let whole = self.header.map_or(HEADER_BYTES, |header| header.length as usize);
         while self.bytes.len() < whole {
             let mut buffer = [0; 256];
@@ -254,6 +285,16 @@ impl Candidate {
             }
         }
         Ok(true)
+    }
+
+    /// Goes on with the handshake; whether it is over, and the connection one of a session.
+    fn shake(&mut self) -> Result<bool, Failure> {
+        match self.channel.shake_on() {
+            Ok(true) => Ok(self.channel.purpose() != Some(Purpose::Probe)),
+            Ok(false) => Ok(false),
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => Err(self.broken(error)),
+            Err(_) => Err(self.closed()),
+        }
     }
 
     /// The peer has closed the connection.
@@ -352,7 +393,8 @@ impl Candidate {
             ..
         } = self;
         match end {
-            Ok((key, proven)) => Verdict::Proven(Box::new(Arrival {
+            Ok(Came::Probe(opener)) => Verdict::Probe(channel, peer, opener),
+            Ok(Came::Proven(key, proven)) => Verdict::Proven(Box::new(Arrival {
                 channel,
                 peer,
                 key,

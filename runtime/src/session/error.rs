@@ -5,6 +5,8 @@ use std::error::Error;
 use trefoil_ir::mpc::{Party, Phase};
 
 use super::numbers::AnnouncementError;
+use super::oversee::Denied;
+use crate::accounts::Refusal;
 use crate::exec::ExecError;
 use crate::prg::EntropyError;
 use crate::wire::{AbortReason, LinkError, Peer};
@@ -77,6 +79,12 @@ pub enum SessionError {
         /// Whose key it was.
         peer: Peer,
     },
+    /// The client is none, or has what it may have.
+    #[error("a client was turned away")]
+    Refused(#[source] Box<Refusal>),
+    /// The client may not have what it wants.
+    #[error(transparent)]
+    Denied(#[from] Denied),
     /// The plan is no longer offered.
     #[error("the plan of the session was withdrawn before it began: give the client a plan that is offered")]
     Withdrawn,
@@ -171,7 +179,9 @@ impl SessionError {
         match self {
             SessionError::Versions { .. } | SessionError::Roles { .. } => AbortReason::Misbehaviour,
             SessionError::Plans { .. } | SessionError::Withdrawn => AbortReason::PlanMismatch,
-            SessionError::Stranger { .. } | SessionError::OtherRole { .. } | SessionError::Unknown { .. } => AbortReason::Stranger,
+            SessionError::Stranger { .. } | SessionError::OtherRole { .. } | SessionError::Unknown { .. } => {
+                AbortReason::Stranger
+            }
             SessionError::HelperUnreachable(_) => AbortReason::HelperUnreachable,
             SessionError::Unpaired { .. } => AbortReason::Unpaired,
             SessionError::LeftAlone { .. } => AbortReason::PeerLost,
@@ -182,6 +192,8 @@ impl SessionError {
             | SessionError::Told(source) => source.reason(),
             SessionError::Exec { .. } => self.link_error().map_or(AbortReason::Internal, LinkError::reason),
             SessionError::Announcement(error) => error.reason(),
+            SessionError::Denied(denied) => denied.reason,
+            SessionError::Refused(_) => AbortReason::Stranger,
             SessionError::Entropy(_) | SessionError::Panicked => AbortReason::Internal,
         }
     }

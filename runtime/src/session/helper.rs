@@ -12,6 +12,7 @@ use super::error::{SessionError, failed, lost};
 use super::greeting::Greeted;
 use super::handshake::Agreed;
 use super::numbers::Numbers;
+use super::oversee::Overseer;
 use super::server::{ready, tell};
 use super::statement::SessionId;
 use super::{Record, Setup};
@@ -74,7 +75,7 @@ impl<L: Link> HelperSession<L> {
         &self.server_setup
     }
 
-    /// Deals for images until the client ends the session; `record` is called after each stock.
+    /// Deals for images until the client ends the session; `overseer` is asked before each stock, and told of it after.
     /// Returns how many images were run.
     ///
     /// # Errors
@@ -82,11 +83,11 @@ impl<L: Link> HelperSession<L> {
     pub fn serve(
         mut self,
         party: &mut exec::Helper,
-        mut record: impl FnMut(Record),
+        mut overseer: impl Overseer,
     ) -> Result<u32, SessionError> {
         let mut numbers = Numbers::default();
         loop {
-            match self.follow(party, &mut numbers, &mut record) {
+            match self.follow(party, &mut numbers, &mut overseer) {
                 Ok(true) => {}
                 Ok(false) => return Ok(numbers.run_so_far()),
                 Err(error) => {
@@ -103,12 +104,16 @@ impl<L: Link> HelperSession<L> {
         &mut self,
         party: &mut exec::Helper,
         numbers: &mut Numbers,
-        record: &mut impl FnMut(Record),
+        overseer: &mut impl Overseer,
     ) -> Result<bool, SessionError> {
         let announcement = Announcement::receive(&mut self.client);
         match announcement.map_err(lost(numbers.run_so_far()))? {
             Announcement::End => return Ok(false),
-            Announcement::Prepare(span) => record(self.prepare(party, numbers.prepare(span)?)?),
+            Announcement::Prepare(span) => {
+                overseer.allow(Phase::Offline, span.count)?;
+                let done = self.prepare(party, numbers.prepare(span)?)?;
+                overseer.done(done);
+            }
             // Nothing to be done: the answer tells the client that the helper is there.
             Announcement::Run(span) => {
                 let inferences = numbers.run(span)?;

@@ -13,6 +13,7 @@ use super::error::{SessionError, failed, lost};
 use super::greeting::Greeted;
 use super::handshake::{Agreed, await_welcome, introduce, say_hello, say_wait};
 use super::numbers::{Numbers, Room};
+use super::oversee::Overseer;
 use super::statement::{Identity, SessionId};
 use super::{Record, Setup};
 use crate::exec::{self, Measured, ServerStock};
@@ -111,7 +112,7 @@ impl<L: Link, H: Link> ServerSession<L, H> {
         &self.setup
     }
 
-    /// Serves images until the client ends the session; `record` is called after each stock and each
+    /// Serves images until the client ends the session; `overseer` is asked before each stock and each
     /// batch. Returns how many images were run.
     ///
     /// # Errors
@@ -120,7 +121,7 @@ impl<L: Link, H: Link> ServerSession<L, H> {
     pub fn serve(
         mut self,
         party: &mut exec::Server,
-        mut record: impl FnMut(Record),
+        mut overseer: impl Overseer,
     ) -> Result<u32, SessionError> {
         let predicted = Memory::predict(party.plan().program()).server;
         let mut shelf = Shelf {
@@ -129,8 +130,10 @@ impl<L: Link, H: Link> ServerSession<L, H> {
             room: Room::new(self.memory, &predicted),
         };
         loop {
-            match self.follow(party, &mut shelf) {
-                Ok(Some(done)) => record(done),
+            let followed = self.follow(party, &mut shelf, &mut overseer);
+            overseer.stock(shelf.numbers.stock(), shelf.bytes());
+            match followed {
+                Ok(Some(done)) => overseer.done(done),
                 Ok(None) => return Ok(shelf.numbers.run_so_far()),
                 Err(error) => {
                     tell(&mut self.helper, error.reason());
@@ -146,11 +149,18 @@ impl<L: Link, H: Link> ServerSession<L, H> {
         &mut self,
         party: &mut exec::Server,
         shelf: &mut Shelf,
+        overseer: &mut impl Overseer,
     ) -> Result<Option<Record>, SessionError> {
         let announcement = Announcement::receive(&mut self.client);
         match announcement.map_err(lost(shelf.numbers.run_so_far()))? {
-            Announcement::Prepare(span) => self.prepare(party, shelf, span).map(Some),
-            Announcement::Run(span) => self.run(party, shelf, span).map(Some),
+            Announcement::Prepare(span) => {
+                overseer.allow(Phase::Offline, span.count)?;
+                self.prepare(party, shelf, span).map(Some)
+            }
+            Announcement::Run(span) => {
+                overseer.allow(Phase::Online, span.count)?;
+                self.run(party, shelf, span).map(Some)
+            }
             Announcement::End => Ok(None),
         }
     }

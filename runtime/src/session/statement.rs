@@ -3,7 +3,7 @@
 use std::fmt;
 
 use trefoil_ir::mpc::Party;
-use trefoil_ir::plan::{ClientPlan, Digest, HelperPlan, PlanId, SecretSeed, ServerPlan};
+use trefoil_ir::plan::{ClientPlan, Digest, HelperPlan, LOCAL_CLIENT, PlanId, SecretSeed, ServerPlan};
 
 use super::error::SessionError;
 use crate::keys::PublicKey;
@@ -108,9 +108,15 @@ impl Identity {
 
     /// The key that this party shares with `peer` alone; none with itself. Of clients each has another
     /// one, and this is the one of the client with this public key.
-    pub(super) fn key_with(&self, peer: Party, _client: Option<PublicKey>) -> Option<Seed> {
-        let key = self.keys.iter().find(|(party, _)| *party == peer);
-        key.map(|(_, key)| Seed::of_plan(key))
+    pub(super) fn key_with(&self, peer: Party, client: Option<PublicKey>) -> Option<Seed> {
+        let (_, key) = self.keys.iter().find(|(party, _)| *party == peer)?;
+        Some(match peer {
+            Party::Client => {
+                let client = client.map_or(LOCAL_CLIENT, |client| *client.as_bytes());
+                Seed::of_plan(&key.for_client(&client))
+            }
+            Party::Server | Party::Helper => Seed::of_plan(key),
+        })
     }
 }
 
@@ -291,7 +297,7 @@ mod tests {
         };
         assert_eq!(
             message(|s| s.version = 9),
-            "the client speaks version 4 of the protocol and the server version 9: \
+            "the client speaks version 5 of the protocol and the server version 9: \
              install the same version of this program at all parties"
         );
         assert_eq!(

@@ -1,13 +1,16 @@
 //! The smallest plans that there are, for tests: the image goes to the server masked, and comes
 //! back.
 
-use trefoil_ir::mpc::{Program, op};
+use trefoil_ir::mpc::{Party, Program, op};
 use trefoil_ir::plan::{
-    ClientPart, ClientPlan, HelperPart, HelperPlan, InputEncoding, OutputDecoding, PairKeys, PlanId, Public,
-    SecretSeed, ServerPart, ServerPlan,
+    ClientPart, ClientPlan, HelperPart, HelperPlan, InputEncoding, LOCAL_CLIENT, OutputDecoding, PairKeys,
+    PlanId, Public, SecretSeed, ServerPart, ServerPlan,
 };
 use trefoil_ir::tail::Tail;
 use trefoil_ir::{Patch, Shape};
+
+use super::Identity;
+use crate::keys::PublicKey;
 
 /// Shape of the image and of the output.
 pub(crate) const SHAPE: Shape = Shape::new(2, 3, 3);
@@ -63,8 +66,8 @@ fn files_of(number: u8, program: Program) -> Files {
             classes: vec![],
         },
         preprocess: None,
-        with_server: keys.client_server.clone(),
-        with_helper: keys.client_helper.clone(),
+        with_server: keys.client_server.for_client(&LOCAL_CLIENT),
+        with_helper: keys.client_helper.for_client(&LOCAL_CLIENT),
     };
     let server = ServerPart {
         constants: vec![],
@@ -86,6 +89,19 @@ fn files_of(number: u8, program: Program) -> Files {
 /// The client's plan of compilation `number`.
 pub(crate) fn client_plan(number: u8) -> ClientPlan {
     ClientPlan::decode(&files(number).client).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// Who the client with this key is, with the plan of compilation `number` that was made for it.
+pub(crate) fn client_identity(number: u8, key: &PublicKey) -> Identity {
+    let (server, helper) = (server_plan(number), helper_plan(number));
+    let plan = client_plan(number);
+    let mut own = Identity::from(&plan);
+    let part = plan.for_client(&server, &helper, key.as_bytes()).unwrap();
+    own.keys = [
+        (Party::Server, part.with_server),
+        (Party::Helper, part.with_helper),
+    ];
+    own
 }
 
 /// The server's.

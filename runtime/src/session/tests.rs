@@ -236,7 +236,7 @@ fn an_unreachable_helper_is_said_to_the_client() {
     let (mut client, server) = ends(Client, Server);
     let entering = thread::spawn(move || {
         let hello = enter(&mut client, &Identity::from(&client_plan(1))).unwrap();
-        await_welcome(&mut client, &hello).unwrap_err()
+        await_welcome(&mut client, &hello, &mut |_| ()).unwrap_err()
     });
     let dial = || Err::<MemoryLink, _>(io::Error::other("nobody listens"));
     let identity = Identity::from(&server_plan(1));

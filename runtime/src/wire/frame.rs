@@ -42,13 +42,17 @@ pub enum FrameKind {
     Ready,
     /// The client has no further image.
     End,
+    /// The opener of a probe sends bytes, and wants as many as the tag's `inference` says.
+    Probe,
+    /// What it wanted.
+    Probed,
     /// One end gives up; the reason stands in the tag's `step`.
     Abort,
 }
 
 impl FrameKind {
     /// All of them.
-    pub const ALL: [FrameKind; 20] = [
+    pub const ALL: [FrameKind; 22] = [
         FrameKind::Message(Stage::MaskedShare),
         FrameKind::Message(Stage::TruncationMask),
         FrameKind::Message(Stage::Deal),
@@ -68,6 +72,8 @@ impl FrameKind {
         FrameKind::Run,
         FrameKind::Ready,
         FrameKind::End,
+        FrameKind::Probe,
+        FrameKind::Probed,
         FrameKind::Abort,
     ];
 
@@ -95,6 +101,8 @@ impl FrameKind {
             FrameKind::Proof => 0x89,
             FrameKind::Run => 0x8a,
             FrameKind::Wait => 0x8b,
+            FrameKind::Probe => 0x8c,
+            FrameKind::Probed => 0x8d,
         }
     }
 
@@ -112,6 +120,8 @@ impl FrameKind {
             FrameKind::Contribution => "contribution",
             FrameKind::Proof => "proof",
             FrameKind::Wait => "wait",
+            FrameKind::Probe => "probe",
+            FrameKind::Probed => "probed",
             FrameKind::Prepare => "prepare",
             FrameKind::Run => "run",
             FrameKind::Ready => "ready",

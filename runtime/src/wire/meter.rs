@@ -55,6 +55,13 @@ impl Traffic {
         (messages + self.control.messages) * HEADER_BYTES as u64
     }
 
+    /// Bytes of payload that were sent and received, those of control frames counted as sent.
+    pub fn bytes_each_way(&self) -> [u64; 2] {
+        let sum =
+            |counts: &BTreeMap<(u32, Stage), Count>| counts.values().map(|count| count.bytes).sum::<u64>();
+        [sum(&self.sent) + self.control.bytes, sum(&self.received)]
+    }
+
     /// Bytes of payload of one step.
     pub fn step_bytes(&self, step: u32) -> Bytes {
         let mut bytes = Bytes::default();

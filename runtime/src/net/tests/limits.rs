@@ -8,6 +8,7 @@ use super::*;
 use crate::net::control::Control;
 use crate::net::journal::Journal;
 use crate::net::pace::FLOOR;
+use crate::net::probe::{Facts, Probes};
 use crate::net::service::Service;
 use crate::session::{Pair, Pairing, Statement};
 use crate::wire::Cause;
@@ -32,7 +33,8 @@ fn connections_without_a_proof_keep_nobody_out() {
     let strangers = [server.address, helper.address].map(|address| {
         let begun = |_| {
             let mut stranger = TcpStream::connect(address).unwrap();
-            stranger.write_all(&[0x81]).unwrap();
+            // The first byte of a handshake.
+            stranger.write_all(&[0x16]).unwrap();
             stranger
         };
         (0..40).map(begun).collect::<Vec<_>>()
@@ -66,14 +68,13 @@ fn a_hello_that_fits_is_kept_before_silence() {
     };
     let helper = Serving::helper(1, few);
     let hello = |number| {
-        let statement =
-            Identity::from(&client_plan(number)).statement(Party::Helper, SessionId::random().unwrap());
+        let statement = own(number).statement(Party::Helper, SessionId::random().unwrap());
         let payload = statement.encode();
         let header = Header {
             tag: Tag::control(FrameKind::Hello),
             length: payload.len() as u32,
         };
-        let mut stream = TcpStream::connect(helper.address).unwrap();
+        let mut stream = keys().channel(Party::Helper, helper.address);
         stream.write_all(&header.encode()).unwrap();
         stream.write_all(&payload).unwrap();
         stream
@@ -148,13 +149,14 @@ fn a_client_that_idles_while_another_waits_is_told_which_places_to_raise() {
         idle_time: LONG,
         ..options()
     };
-    let helper = Serving::helper(1, options());
+    let patient = ServeOptions {
+        pair_timeout: LONG,
+        ..options()
+    };
+    let helper = Serving::helper(1, patient);
     let server = Serving::server(helper.address, one);
     let mut idle = session(server.address, helper.address);
-    let start = Instant::now();
-    while let Err(error) = classify(1, server.address, helper.address) {
-        assert!(error.is_busy() && start.elapsed() < LONG, "{error}");
-    }
+    classify(1, server.address, helper.address).unwrap();
     let error = idle
         .prepare(&mut exec::Client::new(client_plan(1)), 1)
         .err()
@@ -209,7 +211,7 @@ fn the_clients_own_limit_of_a_session() {
 }
 
 /// Sends these bytes a piece at a time until nobody reads any more.
-fn trickle(mut peer: TcpStream, bytes: Vec<u8>, piece: usize, pause: Duration) -> JoinHandle<()> {
+fn trickle(mut peer: Spoken, bytes: Vec<u8>, piece: usize, pause: Duration) -> JoinHandle<()> {
     thread::spawn(move || {
         for piece in bytes.chunks(piece) {
             if peer.write_all(piece).is_err() {
@@ -307,9 +309,8 @@ fn half_a_session_leaves_the_helper_when_it_goes() {
     };
     let helper = Serving::helper(1, patient);
     // A server that is none takes the connection and says nothing.
-    let mute = TcpListener::bind("127.0.0.1:0").unwrap();
-    let server = connect(Party::Server, mute.local_addr().unwrap(), SHORT, SHORT).unwrap();
-    let own = Identity::from(&client_plan(1));
+    let server = reach(&door(Party::Server, mute(Party::Server)), SHORT).unwrap();
+    let own = own(1);
     let opened = ClientSession::open(&own, server, link(Party::Helper, helper.address));
     assert!(opened.is_err());
     helper.saw("had not come to the helper when the client left it");
@@ -323,7 +324,7 @@ fn the_log_has_an_end() {
         let mut stranger = TcpStream::connect(helper.address).unwrap();
         stranger.write_all(&[0xff; 16]).unwrap();
     }
-    helper.saw("broke the protocol");
+    helper.saw("what came is not encrypted");
     let lines = Arc::clone(&helper.lines);
     thread::sleep(SHORT);
     helper.stop().unwrap();
@@ -379,11 +380,11 @@ fn the_one_session_goes_on_when_somebody_else_is_turned_out() {
     let mute = TcpListener::bind("127.0.0.1:0").unwrap();
     let (nowhere, address) = (mute.local_addr().unwrap(), helper.address);
     let half = thread::spawn(move || {
-        let own = Identity::from(&client_plan(1));
+        let own = own(1);
         let links = (link(Party::Server, nowhere), link(Party::Helper, address));
         ClientSession::open(&own, links.0, links.1).map(drop)
     });
-    let mut other = mute.accept().unwrap().0;
+    let mut other = answer(mute.accept().unwrap().0, Party::Server).unwrap();
     // It introduces itself to the helper before it answers this.
     other.read_exact(&mut [0; 16 + Statement::BYTES]).unwrap();
     let header = Header {
@@ -408,12 +409,19 @@ fn the_one_session_goes_on_when_somebody_else_is_turned_out() {
 /// A helper with a defect.
 fn defective(options: ServeOptions) -> Serving {
     Serving::start(move |listener, stop, log| {
-        let own = Identity::from(&helper_plan(1));
+        let post = post(Party::Helper, Identity::from(&helper_plan(1)), ());
         let serve = |_: Pair<TcpLink>, _: &Arc<Control>| -> Result<u32, SessionError> { panic!("a defect") };
         let service = Service {
             listener: &listener,
             options: &options,
-            own: &own,
+            tls: post.credentials.answering(Arc::clone(&post.known))?,
+            known: &*post.known,
+            hosts: &post.plans,
+            vitals: &post.vitals,
+            metrics: &post.metrics,
+            probes: Probes::default(),
+            closing: Arc::default(),
+            facts: &|| Facts::of(Party::Helper, vec![], 1),
             stop,
             journal: &Journal::new(log),
             serve,

@@ -96,6 +96,23 @@ impl Channel {
         Ok(())
     }
 
+    /// Goes on with the handshake as far as it goes without waiting, on a socket that does not wait; whether it
+    /// is over.
+    ///
+    /// # Errors
+    /// If it fails.
+    pub fn shake_on(&self) -> io::Result<bool> {
+        let mut state = self.lock();
+        while state.tls.is_handshaking() {
+            match state.receive(&self.socket) {
+                Ok(()) => {}
+                Err(error) if is_interval(&error) => return Ok(false),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(true)
+    }
+
     /// Whether the handshake is over.
     pub fn is_open(&self) -> bool {
         !self.lock().tls.is_handshaking()
@@ -105,7 +122,9 @@ impl Channel {
     pub fn purpose(&self) -> Option<Purpose> {
         let state = self.lock();
         let protocol = state.tls.alpn_protocol()?;
-        Purpose::ALL.into_iter().find(|purpose| purpose.protocol() == protocol)
+        Purpose::ALL
+            .into_iter()
+            .find(|purpose| purpose.protocol() == protocol)
     }
 
     /// The key that the other end has shown to have, once the handshake is over.
@@ -256,9 +275,8 @@ impl State {
                     return Err(TlsFault::from(error).into());
                 }
             };
-            if self.tls.wants_write() {
-                self.send(socket.socket())?;
-            }
+            // What cannot be sent is no reason not to read: it may be told why.
+            let _ = self.send(socket.socket());
             if opened.plaintext_bytes_to_read() > 0 || self.filled.is_empty() {
                 return Ok(());
             }

@@ -6,6 +6,7 @@ use std::io;
 use rustls::{AlertDescription, CertificateError, Error, InvalidMessage};
 
 use crate::keys::PublicKey;
+use crate::operations::TlsFailure;
 
 /// The library refuses a key or a configuration.
 #[derive(Debug, thiserror::Error)]
@@ -35,7 +36,9 @@ pub enum TlsFault {
     )]
     Rejected,
     /// The other end speaks TLS, but no protocol of this program.
-    #[error("it speaks none of this version's protocols: check the address, and run the same version at all ends")]
+    #[error(
+        "it speaks none of this version's protocols: check the address, and run the same version at all ends"
+    )]
     NoProtocol,
     /// Something else is wrong with what came.
     #[error("what came was damaged or made up on the way, or the other end is no such party: {0}")]
@@ -71,9 +74,9 @@ impl From<Error> for TlsFault {
     fn from(error: Error) -> Self {
         use AlertDescription as Alert;
         match error {
-            Error::InvalidMessage(InvalidMessage::InvalidContentType | InvalidMessage::UnknownProtocolVersion) => {
-                TlsFault::NotTls
-            }
+            Error::InvalidMessage(
+                InvalidMessage::InvalidContentType | InvalidMessage::UnknownProtocolVersion,
+            ) => TlsFault::NotTls,
             Error::InvalidCertificate(CertificateError::Other(other)) => {
                 let unknown = other.0.downcast_ref::<UnknownKey>();
                 TlsFault::Unknown(unknown.and_then(|unknown| unknown.shown))
@@ -94,6 +97,16 @@ impl From<TlsFault> for io::Error {
 }
 
 impl TlsFault {
+    /// What it is counted as, where a connection is answered.
+    pub(crate) fn word(&self) -> TlsFailure {
+        match self {
+            TlsFault::NotTls => TlsFailure::NotTls,
+            TlsFault::Unknown(_) => TlsFailure::UnknownKey,
+            TlsFault::Rejected => TlsFailure::Rejected,
+            TlsFault::NoProtocol | TlsFault::Broken(_) => TlsFailure::Protocol,
+        }
+    }
+
     /// The fault behind an error of reading or writing, if one is.
     pub(crate) fn of(error: &io::Error) -> Option<&Self> {
         error.get_ref().and_then(|inner| inner.downcast_ref())

@@ -31,6 +31,7 @@ use rustls::version::TLS13;
 use rustls::{ClientConfig, ServerConfig};
 use trefoil_ir::mpc::Party;
 
+use crate::accounts::{Guest, Refusal};
 use crate::keys::{PublicKey, SecretKey};
 use verify::{Openers, Pinned};
 
@@ -64,6 +65,12 @@ impl Purpose {
 pub trait Known: Send + Sync {
     /// Whose key this is; none if it is nobody's.
     fn role_of(&self, key: &PublicKey) -> Option<Party>;
+
+    /// Takes one of the places of a client, within its limits; other parties have none.
+    ///
+    /// # Errors
+    /// If there is no such client, or it has what it may have.
+    fn admit(&self, key: &PublicKey) -> Result<Option<Guest>, Refusal>;
 }
 
 /// A party's own key, ready to open and to answer connections with.

@@ -70,10 +70,14 @@ fn read_whole(mut channel: &Channel, mut bytes: &mut [u8]) -> io::Result<()> {
 }
 
 /// Passes everything on, both ways, after `change` has seen it.
-fn relay(change: impl Fn(usize, &mut Vec<u8>) + Send + Sync + 'static) -> impl FnOnce(TcpStream, TcpStream) + Send {
+fn relay(
+    change: impl Fn(usize, &mut Vec<u8>) + Send + Sync + 'static,
+) -> impl FnOnce(TcpStream, TcpStream) + Send {
     move |front, back| {
         let change = Arc::new(change);
-        let pass = |mut from: TcpStream, mut to: TcpStream, change: Arc<dyn Fn(usize, &mut Vec<u8>) + Send + Sync>| {
+        let pass = |mut from: TcpStream,
+                    mut to: TcpStream,
+                    change: Arc<dyn Fn(usize, &mut Vec<u8>) + Send + Sync>| {
             move || {
                 let mut at = 0;
                 let mut buffer = [0; 4096];
@@ -110,7 +114,9 @@ fn answers(keys: &Keys, party: Party) -> Arc<ServerConfig> {
 
 fn fault(result: io::Result<Channel>) -> TlsFault {
     let error = result.map(drop).unwrap_err();
-    TlsFault::of(&error).cloned().unwrap_or_else(|| panic!("{error:?}"))
+    TlsFault::of(&error)
+        .cloned()
+        .unwrap_or_else(|| panic!("{error:?}"))
 }
 
 #[test]
@@ -133,7 +139,10 @@ fn both_ends_know_each_other_and_derive_the_same() {
         &answers(keys, Party::Server),
         faithfully(),
     );
-    assert_ne!(opened.export(b"x").unwrap(), another.unwrap().export(b"x").unwrap());
+    assert_ne!(
+        opened.export(b"x").unwrap(),
+        another.unwrap().export(b"x").unwrap()
+    );
 }
 
 #[test]
@@ -145,7 +154,9 @@ fn large_messages_pass_in_both_directions() {
         faithfully(),
     );
     let (opened, answered) = (opened.unwrap(), answered.unwrap());
-    let message: Vec<u8> = (0..3_000_000u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    let message: Vec<u8> = (0..3_000_000u32)
+        .map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8)
+        .collect();
     for (from, to) in [(&opened, &answered), (&answered, &opened)] {
         from.widen();
         to.widen();
@@ -243,7 +254,7 @@ fn whoever_shows_a_key_must_have_it() {
 #[test]
 fn a_changed_byte_anywhere_ends_the_connection() {
     let keys = keys();
-    for at in [0, 3, 6, 11, 50, 300, 1000, 1250, 1300, 1500] {
+    for at in [0usize, 3, 6, 11, 50, 300, 1000, 1250, 1300, 1500] {
         let change = relay(move |begin, bytes| {
             if let Some(byte) = at.checked_sub(begin).and_then(|at| bytes.get_mut(at)) {
                 *byte ^= 0x10;
@@ -280,7 +291,11 @@ fn no_other_key_exchange_is_agreed_on() {
         Arc::new(config)
     };
     // As a check of the test itself, what is right is taken.
-    let (opened, _) = meet(&open(provider(false)), &answers(keys, Party::Server), faithfully());
+    let (opened, _) = meet(
+        &open(provider(false)),
+        &answers(keys, Party::Server),
+        faithfully(),
+    );
     assert!(opened.is_ok());
     let (opened, answered) = meet(&open(provider(true)), &answers(keys, Party::Server), faithfully());
     assert!(opened.is_err() && answered.is_err());

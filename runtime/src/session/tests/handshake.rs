@@ -146,14 +146,15 @@ fn all_that_the_ends_agreed_on_is_in_the_pairs_secret() {
     let changed = |change: &dyn Fn(&mut Statement)| {
         let mut hello = hello;
         change(&mut hello);
-        PairSecret::new(&seed(1), &hello, &seed(2), &seed(3))
+        PairSecret::new(&seed(1), &hello, &[4; 32], [&seed(2), &seed(3)])
     };
     let secrets = [
-        PairSecret::new(&seed(1), &hello, &seed(2), &seed(3)),
-        PairSecret::new(&seed(9), &hello, &seed(2), &seed(3)),
-        PairSecret::new(&seed(1), &hello, &seed(9), &seed(3)),
-        PairSecret::new(&seed(1), &hello, &seed(2), &seed(9)),
-        PairSecret::new(&seed(1), &hello, &seed(3), &seed(2)),
+        PairSecret::new(&seed(1), &hello, &[4; 32], [&seed(2), &seed(3)]),
+        PairSecret::new(&seed(9), &hello, &[4; 32], [&seed(2), &seed(3)]),
+        PairSecret::new(&seed(1), &hello, &[4; 32], [&seed(9), &seed(3)]),
+        PairSecret::new(&seed(1), &hello, &[4; 32], [&seed(2), &seed(9)]),
+        PairSecret::new(&seed(1), &hello, &[4; 32], [&seed(3), &seed(2)]),
+        PairSecret::new(&seed(1), &hello, &[5; 32], [&seed(2), &seed(3)]),
         changed(&|hello| hello.session.0[15] ^= 1),
         changed(&|hello| hello.from.digest.0[31] ^= 1),
         changed(&|hello| hello.from.plan_id.0[31] ^= 1),

@@ -293,8 +293,8 @@ fn attack(client: impl FnOnce(&mut Hostile) + Send) -> [SessionError; 2] {
         say_hello(&mut helper, &to_helper).unwrap();
         introduce(&mut helper, &own, &to_helper).unwrap();
         introduce(&mut server, &own, &to_server).unwrap();
-        await_welcome(&mut server, &to_server).unwrap();
-        await_welcome(&mut helper, &to_helper).unwrap();
+        await_welcome(&mut server, &to_server, &mut |_| ()).unwrap();
+        await_welcome(&mut helper, &to_helper, &mut |_| ()).unwrap();
         let mut hostile = Hostile { server, helper };
         client(&mut hostile);
         [
