@@ -7,4 +7,5 @@ pub(crate) mod folder;
 pub(crate) mod onnx;
 pub(crate) mod parties;
 pub(crate) mod python;
+pub(crate) mod ring;
 pub(crate) mod trace;
