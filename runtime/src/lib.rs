@@ -5,8 +5,9 @@
 //! computes and sends; [`exec`] walks a plan with it; [`session`] agrees on keys of masks; [`keys`] are
 //! what parties and clients know each other by; [`net`] alone knows sockets; [`cli`] is the command line of `trefoil-party`. [`data`] reads images and labels,
 //! for the compiler too; [`terminal`] and [`amount`] are what both commands have in common before a
-//! person; [`report`] and [`trace`] say what a run took; [`files`] writes what is private. There is no
-//! ONNX code in this crate.
+//! person; [`report`] and [`trace`] say what a run took; [`files`] writes what is private;
+//! [`operations`] is what an operator's monitoring looks at, at a socket of its own.
+//! There is no ONNX code in this crate.
 
 pub mod accounts;
 pub mod amount;
