@@ -4,6 +4,7 @@
 pub(crate) mod commands;
 pub(crate) mod compiled;
 pub(crate) mod folder;
+pub(crate) mod hosts;
 pub(crate) mod onnx;
 pub(crate) mod parties;
 pub(crate) mod python;
