@@ -3,11 +3,11 @@
 //! From the inside out: [`kernel`] (integer convolutions), [`prg`] (mask streams) and
 //! [`wire`] (payloads and links) know nothing of each other; [`protocol`] says what each party
 //! computes and sends; [`exec`] walks a plan with it; [`session`] agrees on keys of masks; [`keys`] are
-//! what parties and clients know each other by; [`net`] alone knows sockets; [`cli`] is the command line of `trefoil-party`. [`data`] reads images and labels,
-//! for the compiler too; [`terminal`] and [`amount`] are what both commands have in common before a
-//! person; [`report`] and [`trace`] say what a run took; [`files`] writes what is private;
-//! [`operations`] is what an operator's monitoring looks at, at a socket of its own.
-//! There is no ONNX code in this crate.
+//! what parties and clients know each other by; [`accounts`] says who may be a client, and
+//! how much; [`net`] alone knows sockets; [`cli`] is the command line of `trefoil-party`. [`data`] reads
+//! images and labels, for the compiler too; [`terminal`] and [`amount`] are what both commands have in common before a
+//! person; [`report`] and [`trace`] say what a run took; [`files`] writes what is private. There is no
+//! ONNX code in this crate.
 
 pub mod accounts;
 pub mod amount;

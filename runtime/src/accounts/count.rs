@@ -7,10 +7,10 @@
 //! 2. **A day up to [`NEAR`] ahead of the clock counts on** until the clock has caught up with it, as
 //!    when a clock is set right around midnight.
 //! 3. **A day further ahead was written under a clock that was wrong.** What was counted stays counted,
-//!    but the day becomes the clock's, and the midnight that ends it begins the quota anew. So nobody is
-//!    locked out until 2099. A clock that jumps to and fro between such days still refills nothing: only
-//!    the day after the one last counted does. It refills again a day that the clock, set back that
-//!    far, passes again midnight by midnight.
+//!    but the day becomes the clock's, and the next midnight that this process sees begins the quota
+//!    anew. So nobody is locked out until 2099. A clock that jumps to and fro between such days still
+//!    refills nothing: only the day after the one last counted does. It refills again a day that the
+//!    clock, set back that far, passes again midnight by midnight.
 //!
 //! Whoever sets the clock of a party forward day by day gives a quota each time: a ledger knows no other
 //! time than the clock's.

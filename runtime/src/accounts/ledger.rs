@@ -153,17 +153,31 @@ pub(super) struct Tally {
 #[derive(Debug)]
 struct State {
     count: Count,
-    /// Up to where the disk backs the count of this day.
-    backed: u64,
+    /// What the disk says.
+    disk: Count,
+}
+
+impl State {
+    /// The count at a time. It is kept, whether or not anything is counted: a midnight must have been
+    /// seen to end a day.
+    fn at(&mut self, now: SystemTime) -> Count {
+        self.count = self.count.on(day_of(now));
+        self.count
+    }
+
+    /// Up to where the disk backs the count.
+    fn backed(&self) -> u64 {
+        let is_same = self.disk.day == self.count.day;
+        if is_same { self.disk.used } else { 0 }
+    }
 }
 
 impl Tally {
     /// Of a key of which the disk says this.
-    fn new(key: PublicKey, count: Count) -> Self {
-        let backed = count.used;
+    fn new(key: PublicKey, disk: Count) -> Self {
         Self {
             key,
-            state: Mutex::new(State { count, backed }),
+            state: Mutex::new(State { count: disk, disk }),
             turn: Mutex::new(()),
         }
     }
@@ -174,12 +188,12 @@ impl Tally {
 
     /// Inferences of the day.
     pub(super) fn used(&self, now: SystemTime) -> u64 {
-        lock(&self.state).count.on(day_of(now)).used
+        lock(&self.state).at(now).used
     }
 
     /// Whether the day has any left.
     pub(super) fn check(&self, quota: Option<u64>, now: SystemTime) -> Result<(), Shortfall> {
-        let count = lock(&self.state).count.on(day_of(now));
+        let count = lock(&self.state).at(now);
         within(count, 1, quota, now).map(drop)
     }
 
@@ -192,19 +206,17 @@ impl Tally {
         by: Backing,
     ) -> Result<bool, Shortfall> {
         let mut state = lock(&self.state);
-        let next = state.on(now);
-        let used = within(next.count, wanted, quota, now)?;
-        let is_backed = used <= next.backed || by == Backing::None;
+        let used = within(state.at(now), wanted, quota, now)?;
+        let is_backed = used <= state.backed() || by == Backing::None;
         if is_backed {
-            let count = Count { used, ..next.count };
-            *state = State { count, ..next };
+            state.count.used = used;
         }
         Ok(is_backed)
     }
 
     /// What is to be on the disk before that many are counted.
     fn lease(&self, wanted: u64, quota: Option<u64>, now: SystemTime) -> Count {
-        let count = lock(&self.state).on(now).count;
+        let count = lock(&self.state).at(now);
         let used = count.used.saturating_add(wanted);
         let more = quota.map_or(LEASE, |quota| (quota / 100).clamp(1, LEASE));
         Count {
@@ -215,35 +227,15 @@ impl Tally {
 
     /// The disk says so now.
     fn leased(&self, lease: Count) {
-        let mut state = lock(&self.state);
-        let count = state.count.on(lease.day);
-        // The day changes in turn only, hence not since the lease was asked for.
-        if count.day == lease.day {
-            *state = State {
-                count,
-                backed: lease.used,
-            };
-        }
+        lock(&self.state).disk = lease;
     }
 
     /// Ends the lease; what the disk shall say instead, if that is something else.
     fn settle(&self) -> Option<(PublicKey, Count)> {
         let mut state = lock(&self.state);
-        let is_exact = state.backed == state.count.used;
-        state.backed = state.count.used;
+        let is_exact = state.disk == state.count;
+        state.disk = state.count;
         (!is_exact).then_some((self.key, state.count))
-    }
-}
-
-impl State {
-    /// As it stands at a time: another day is not backed yet.
-    fn on(&self, now: SystemTime) -> Self {
-        let count = self.count.on(day_of(now));
-        let is_same = count.day == self.count.day;
-        Self {
-            count,
-            backed: if is_same { self.backed } else { 0 },
-        }
     }
 }
 

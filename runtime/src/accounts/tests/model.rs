@@ -52,12 +52,14 @@ fn event() -> impl Strategy<Value = Event> {
     ]
 }
 
-/// What a client got since the latest day began, and what crashes may have cost it at most.
+/// What a client got in a day, and what crashes may have cost it at most.
 #[derive(Clone, Copy, Debug, Default)]
 struct Had {
     day: u64,
     got: u64,
     lost: u64,
+    /// Whether the file knows of the day.
+    kept: bool,
 }
 
 fn open(folder: &Path, quotas: &[Option<u64>]) -> Accounts {
@@ -77,26 +79,31 @@ fn run(first: [Option<u64>; 3], events: Vec<Event>) -> Result<(), TestCaseError>
     let mut quotas = first;
     let mut accounts = open(folder.path(), &quotas);
     let (mut latest, mut today) = (0, 0);
-    let mut had = [Had::default(); 3];
+    // Day by day, of each client.
+    let mut days = [(); 3].map(|()| {
+        vec![Had {
+            kept: true,
+            ..Had::default()
+        }]
+    });
     for event in events {
         match event {
             Event::Take { client, inferences } => {
-                let had = &mut had[client];
-                if had.day < latest && today == latest {
-                    *had = Had {
-                        day: latest,
+                for days in days.iter_mut().filter(|days| days[days.len() - 1].day < today) {
+                    days.push(Had {
+                        day: today,
                         ..Had::default()
-                    };
+                    });
                 }
+                let had = days[client].last_mut().unwrap();
                 let now = at(today, 5);
                 let guest = accounts.enter(&key(client as u8), now);
                 let taken = guest.and_then(|guest| guest.take(inferences, now));
                 let after = had.got + u64::from(inferences);
                 match (&taken, quotas[client]) {
-                    (Ok(()), None) => had.got = after,
-                    (Ok(()), Some(quota)) => {
-                        prop_assert!(after <= quota, "{after} of {quota}");
-                        had.got = after;
+                    (Ok(()), quota) => {
+                        prop_assert!(quota.is_none_or(|quota| after <= quota), "{after} of {quota:?}");
+                        (had.got, had.kept) = (after, true);
                     }
                     (Err(Refusal::Quota { left, .. }), Some(quota)) => {
                         let least = quota.saturating_sub(had.got + had.lost);
@@ -124,13 +131,15 @@ fn run(first: [Option<u64>; 3], events: Vec<Event>) -> Result<(), TestCaseError>
                 drop(accounts);
                 folder = copy;
                 accounts = open(folder.path(), &quotas);
-                for had in &mut had {
-                    had.lost += 64;
+                for days in &mut days {
+                    days.retain(|had| had.kept);
+                    days.last_mut().unwrap().lost += 64;
                 }
             }
             Event::End => {
                 accounts.close().unwrap();
                 drop(accounts);
+                days.iter_mut().flatten().for_each(|had| had.kept = true);
                 accounts = open(folder.path(), &quotas);
             }
             Event::Reload { quotas: others } => {
@@ -143,7 +152,7 @@ fn run(first: [Option<u64>; 3], events: Vec<Event>) -> Result<(), TestCaseError>
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig::with_cases(20))]
     #[test]
     fn nobody_gets_more_and_nobody_loses_more_than_a_lease(
         first in quotas(),
