@@ -80,6 +80,20 @@ impl Line {
         self
     }
 
+    /// More arguments, separated by blanks.
+    #[must_use]
+    pub fn words(mut self, arguments: &str) -> Self {
+        self.words.extend(arguments.split_whitespace().map(str::to_owned));
+        self
+    }
+
+    /// One more path, without a flag.
+    #[must_use]
+    pub fn operand(mut self, path: &Path) -> Self {
+        self.words.push(path.display().to_string());
+        self
+    }
+
     /// The line as one would type it, a flag a line where it would be too long.
     fn typed(&self) -> String {
         let mut text = self

@@ -1,5 +1,6 @@
-//! The whole of Trefoil in one minute, on handwritten digits: compiles a small ResNet, starts
-//! server and helper as processes, has a client's images classified, and shows what came of it.
+//! The whole of Trefoil in one minute, on handwritten digits: compiles a small ResNet, makes a
+//! folder with keys for each party, starts server and helper as processes, has a client's images classified over
+//! TLS, and shows what came of it.
 //! Every step is a command that you could type; each is printed before it runs.
 //!
 //! ```text
@@ -45,7 +46,9 @@ fn run() -> Result<()> {
     compile(&binaries, root, &plans)?;
     let clear = evaluate(&binaries, root)?;
     let report = folder.path().join("report.json");
-    let predictions = three_processes(&binaries, root, &plans, &report)?;
+    let deployment = folder.path().join("deployment");
+    deploy(&binaries, root, &plans, &deployment)?;
+    let predictions = three_processes(&binaries, root, &deployment, &report)?;
     let labels = read_labels(&root.join(LABELS))?;
     let report = fs::read_to_string(&report).context("the client's report cannot be read")?;
     let report = serde_json::from_str(&report).context("the client's report is damaged")?;
@@ -89,28 +92,37 @@ fn evaluate(binaries: &Binaries, root: &Path) -> Result<String> {
         .to_owned())
 }
 
-/// Three parties, each a process with its own plan, speak over TCP; returns file and class of each
-/// image, as the client prints them.
+/// The owner makes a folder for each party: its plan, its settings, its key.
+fn deploy(binaries: &Binaries, root: &Path, plans: &Path, folder: &Path) -> Result<()> {
+    let line = Line::new(&binaries.compiler, "deploy").operand(plans);
+    let line = line.words("--server 127.0.0.1:7001 --helper 127.0.0.1:7002 --client alice");
+    print!("{}", line.path("-o", folder).run(root)?);
+    Ok(())
+}
+
+/// Three parties, each a process with its own folder, speak over TLS; returns file and class of each
+/// image, as the client prints them. Ports are whatever is free, which settings of a file yield to.
 fn three_processes(
     binaries: &Binaries,
     root: &Path,
-    plans: &Path,
+    folder: &Path,
     report: &Path,
 ) -> Result<Vec<(String, usize)>> {
-    let party = |arguments: &str| Line::new(&binaries.party, arguments);
-    let helper = party("helper --listen 127.0.0.1:0 --once").path("--plan", &plans.join("helper.plan"));
-    let helper = helper.serve(root, "helper")?;
-    let server = format!("server --listen 127.0.0.1:0 --helper {} --once", helper.address());
-    let server = party(&server)
-        .path("--plan", &plans.join("server.plan"))
-        .serve(root, "server")?;
-    let client = format!(
-        "client --server {} --helper {} --data {IMAGES} --labels {LABELS}",
-        server.address(),
-        helper.address()
-    );
-    let client = party(&client)
-        .path("--plan", &plans.join("client.plan"))
+    const FREE: &str = "--listen 127.0.0.1:0 --operations 127.0.0.1:0 --once";
+    let party = |command: &str, role: &str| {
+        let config = folder.join(role).join("party.toml");
+        Line::new(&binaries.party, command).path("--config", &config)
+    };
+    let helper = party("serve", "helper").words(FREE).serve(root, "helper")?;
+    let to_helper = format!("--helper {}", helper.address());
+    let server = party("serve", "server").words(&to_helper).words(FREE);
+    let server = server.serve(root, "server")?;
+    let to_both = format!("--server {} {to_helper}", server.address());
+    let doctor = party("doctor", "clients/alice").words(&to_both);
+    print!("{}", doctor.run(root)?);
+    let client = party("client", "clients/alice").words(&to_both);
+    let client = client
+        .words(&format!("--data {IMAGES} --labels {LABELS}"))
         .path("--report", report);
     let output = client.run(root)?;
     server.finish()?;

@@ -13,6 +13,7 @@ use ndarray::Array4;
 use support::commands::{Ended, LIMIT, REFUSAL_LIMIT, Running, party_beside, run};
 use support::folder::digits;
 use support::onnx::{self, Rng};
+use support::ring::Ring;
 use tempfile::TempDir;
 use trefoil_ir::Shape;
 use trefoil_ir::plan::Owner;
@@ -540,30 +541,15 @@ fn plans_of_other_parties_and_other_compilations() {
 #[test]
 fn a_client_of_another_compilation_is_refused_by_all() {
     let (one, other) = (compiled(), compiled());
-    let party = |command: &str, plan: PathBuf| {
-        let mut party = Command::new(party_beside(TREFOIL));
-        party.arg(command).arg("--plan").arg(plan);
-        party
-    };
-    let mut helper = Running::start(party("helper", one.path().join("helper.plan")).args([
-        "--listen",
-        "127.0.0.1:0",
-        "--once",
-    ]));
+    let ring = Ring::new(one.path(), &["alice"]);
+    let program = party_beside(TREFOIL);
+    let mut helper = Running::start(ring.helper(&program).arg("--once"));
     let helper_address = helper.address();
-    let mut server = Running::start(party("server", one.path().join("server.plan")).args([
-        "--listen",
-        "127.0.0.1:0",
-        "--once",
-        "--helper",
-        &helper_address,
-    ]));
+    let mut server = Running::start(ring.server(&program, &helper_address).arg("--once"));
     let server_address = server.address();
-    let mut client = party("client", other.path().join("client.plan"));
-    client
-        .args(["--server", &server_address, "--helper", &helper_address])
-        .arg("--data")
-        .arg(digits("test_x.npy"));
+    let mut client = ring.client(&program, "alice", &server_address, &helper_address);
+    client.arg("--plan").arg(other.path().join("client.plan"));
+    client.arg("--data").arg(digits("test_x.npy"));
     for ended in [
         run(&mut client, REFUSAL_LIMIT),
         server.wait(REFUSAL_LIMIT),

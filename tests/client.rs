@@ -13,6 +13,7 @@ use serde_json::Value;
 use support::commands::{Ended, LIMIT, REFUSAL_LIMIT, Running, party_beside, run};
 use support::compiled::{deviation, distance};
 use support::folder::{digits, read_floats};
+use support::ring::Ring;
 use tempfile::TempDir;
 
 const TREFOIL: &str = env!("CARGO_BIN_EXE_trefoil");
@@ -146,35 +147,39 @@ fn closed_pipes_are_no_failure() {
 
 /// A server and a helper that serve until they are told to stop.
 struct Parties {
+    ring: Ring,
+    program: PathBuf,
     helper: Running,
     helper_address: String,
 }
 
 impl Parties {
     fn new(plans: &Path) -> Self {
-        let mut helper = party("helper");
-        helper.arg("--plan").arg(plans.join("helper.plan"));
-        let mut helper = Running::start(helper.args(["--listen", "127.0.0.1:0"]));
+        let ring = Ring::new(plans, &["alice"]);
+        let program = party_beside(TREFOIL);
+        let mut helper = Running::start(&mut ring.helper(&program));
         let helper_address = helper.address();
         Self {
+            ring,
+            program,
             helper,
             helper_address,
         }
     }
 
-    fn server(&self, plans: &Path, flags: &[&str]) -> (Running, String) {
-        let mut server = party("server");
-        server.arg("--plan").arg(plans.join("server.plan")).args(flags);
-        server.args(["--listen", "127.0.0.1:0", "--helper", &self.helper_address]);
-        let mut server = Running::start(&mut server);
+    fn server(&self, flags: &[&str]) -> (Running, String) {
+        let mut server = self.ring.server(&self.program, &self.helper_address);
+        let mut server = Running::start(server.args(flags));
         let address = server.address();
         (server, address)
     }
 
-    fn client(&self, plans: &Path, server: &str) -> Command {
-        let mut client = party("client");
-        client.arg("--plan").arg(plans.join("client.plan"));
-        client.args(["--server", server, "--helper", &self.helper_address]);
+    /// A client that gives up when its session is lost.
+    fn client(&self, server: &str) -> Command {
+        let mut client = self
+            .ring
+            .client(&self.program, "alice", server, &self.helper_address);
+        client.args(["--retries", "0"]);
         client
     }
 }
@@ -207,12 +212,12 @@ fn what_was_computed_before_the_server_died_is_kept_and_gone_on_from() {
     let (data, output, report) = (many(plans), plans.join("o.npy"), plans.join("r.json"));
     let parties = Parties::new(plans);
     let client = |server: &str, flags: &[&str]| {
-        let mut client = parties.client(plans, server);
+        let mut client = parties.client(server);
         client.arg("--data").arg(&data).arg("--output").arg(&output);
         client.arg("--report").arg(&report).args(flags);
         client
     };
-    let (server, address) = parties.server(plans, &[]);
+    let (server, address) = parties.server(&[]);
     let mut first = Running::start(&mut client(&address, &[]));
     first.line("20 ");
     server.signal("KILL");
@@ -231,7 +236,7 @@ fn what_was_computed_before_the_server_died_is_kept_and_gone_on_from() {
     assert!(measured["error"].is_string());
     assert_eq!(measured["images"], kept);
 
-    let (_server, address) = parties.server(plans, &[]);
+    let (_server, address) = parties.server(&[]);
     let told = run(&mut client(&address, &[]), REFUSAL_LIMIT).refused();
     assert!(
         told.contains(&format!("holds {kept} results")) && told.contains("--resume"),
@@ -326,16 +331,9 @@ fn a_client_says_for_whom_it_waits() {
         .local_addr()
         .unwrap()
         .to_string();
-    let mut client = party("client");
-    client.arg("--plan").arg(folder.path().join("client.plan"));
-    client.args([
-        "--server",
-        &address,
-        "--helper",
-        &address,
-        "--connect-timeout",
-        "1.5",
-    ]);
+    let ring = Ring::new(folder.path(), &["alice"]);
+    let mut client = ring.client(&party_beside(TREFOIL), "alice", &address, &address);
+    client.args(["--connect-timeout", "1.5", "--retries", "0"]);
     client.arg("--data").arg(digits("test_x.npy"));
     let told = run(&mut client, REFUSAL_LIMIT).refused();
     assert!(
@@ -350,16 +348,9 @@ fn a_client_says_for_whom_it_waits() {
 fn every_log_line_has_time_level_session_and_peer() {
     let folder = compiled();
     let plans = folder.path();
-    let mut helper = party("helper");
-    helper.arg("--plan").arg(plans.join("helper.plan"));
-    let mut helper = Running::start(helper.args(["--listen", "127.0.0.1:0"]));
-    let helper_address = helper.address();
-    let parties = Parties {
-        helper,
-        helper_address,
-    };
-    let (server, address) = parties.server(plans, &["--log-format", "json"]);
-    let mut client = parties.client(plans, &address);
+    let parties = Parties::new(plans);
+    let (server, address) = parties.server(&["--log-format", "json"]);
+    let mut client = parties.client(&address);
     client.args(["--images", "1", "--data"]).arg(digits("test_x.npy"));
     run(&mut client, LIMIT).succeeded();
     server.signal("TERM");
@@ -407,7 +398,7 @@ fn every_log_line_has_time_level_session_and_peer() {
         assert!(rest.trim_start().starts_with("INFO "), "{line}");
     }
     assert!(
-        lines[1].contains(&format!("session={session} peer=127.0.0.1:")),
+        lines[1].contains(&format!("session={session} client=alice peer=127.0.0.1:")),
         "{}",
         lines[1]
     );

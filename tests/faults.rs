@@ -9,6 +9,9 @@ mod commands;
 mod faulty;
 #[path = "support/plans.rs"]
 mod plans;
+#[path = "support/ring.rs"]
+#[allow(dead_code)] // the end-to-end tests need more of it
+mod ring;
 
 use std::convert::Infallible;
 use std::io::{Read, Write};
@@ -23,10 +26,12 @@ use std::time::{Duration, Instant};
 use commands::{LIMIT, REFUSAL_LIMIT, Running, run};
 use faulty::{Failure, Fault, FaultyLink};
 use plans::{IMAGE, Plans};
+use ring::Ring;
 use tempfile::TempDir;
 use trefoil_ir::mpc::Party;
 use trefoil_ir::plan::{ClientPlan, HelperPlan, ServerPlan};
 use trefoil_runtime::exec;
+use trefoil_runtime::keys::SecretKey;
 use trefoil_runtime::session::{
     ClientSession, Greeted, HelperSession, Identity, ServerSession, SessionError,
 };
@@ -175,62 +180,73 @@ fn a_party_that_falls_silent() {
     fail_everywhere(Fault::Silence, 3, Some(Duration::from_millis(100)));
 }
 
-/// A folder with plans and images, and the parties that use it.
+/// A folder with plans, keys and images, and the parties that use it.
 struct Site {
     folder: TempDir,
+    ring: Ring,
+}
+
+fn program() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_trefoil-party"))
 }
 
 impl Site {
     fn new(secret: u8) -> Self {
+        Self::with_clients(secret, &["client"])
+    }
+
+    fn with_clients(secret: u8, clients: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         Plans::new(secret).write(folder.path());
         let [c, h, w] = IMAGE;
         let images =
             ndarray::Array4::from_shape_fn((4, c, h, w), |(n, c, h, w)| (n + c + h * w) as f32 / 8.0 - 1.0);
         ndarray_npy::write_npy(folder.path().join("x.npy"), &images).unwrap();
-        Self { folder }
+        let ring = Ring::new(folder.path(), clients);
+        Self { folder, ring }
     }
 
     fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    fn party(&self, command: &str) -> Command {
-        let mut party = Command::new(env!("CARGO_BIN_EXE_trefoil-party"));
-        party
-            .arg(command)
-            .arg("--plan")
-            .arg(self.path(&format!("{command}.plan")));
-        party
-    }
-
     fn helper(&self, flags: &[&str]) -> (Running, String) {
-        let mut helper = Running::start(self.party("helper").args(["--listen", "127.0.0.1:0"]).args(flags));
+        let mut helper = Running::start(self.ring.helper(program()).args(flags));
         let address = helper.address();
         (helper, address)
     }
 
     fn server(&self, helper: &str, flags: &[&str]) -> (Running, String) {
-        let command = &mut self.party("server");
-        let mut server = Running::start(
-            command
-                .args(["--listen", "127.0.0.1:0", "--helper", helper])
-                .args(flags),
-        );
+        let mut server = Running::start(self.ring.server(program(), helper).args(flags));
         let address = server.address();
         (server, address)
     }
 
+    /// A client that gives up when its session is lost.
     fn client(&self, server: &str, helper: &str) -> Command {
         self.client_of("x.npy", server, helper)
     }
 
     fn client_of(&self, images: &str, server: &str, helper: &str) -> Command {
-        let mut client = self.party("client");
+        let mut client = self.named("client", images, server, helper);
+        client.args(["--retries", "0"]);
         client
-            .args(["--server", server, "--helper", helper, "--data"])
-            .arg(self.path(images));
+    }
+
+    fn named(&self, name: &str, images: &str, server: &str, helper: &str) -> Command {
+        let mut client = self.ring.client(program(), name, server, helper);
+        client.arg("--data").arg(self.path(images));
         client
+    }
+
+    /// Changes the list of clients, and has a party read it.
+    fn relist(&self, party: &Running, change: impl Fn(String) -> String) {
+        let path = self.path("clients.toml");
+        let text = change(std::fs::read_to_string(&path).unwrap());
+        std::fs::write(&path, text).unwrap();
+        party.signal("HUP");
+        // It looks for the signal ten times a second.
+        thread::sleep(Duration::from_millis(500));
     }
 
     /// A client with so many images that it will not come to their end; its session has begun.
@@ -314,7 +330,7 @@ fn wrong_addresses() {
         for (server, helper, word) in [
             (&nowhere, &helper_address, "cannot connect to the server"),
             (&server_address, &nowhere, "cannot connect to the helper"),
-            (&helper_address, &server_address, "check the addresses"),
+            (&helper_address, &server_address, "it has the key"),
         ] {
             let site = &site;
             scope.spawn(move || {
@@ -351,19 +367,20 @@ fn peers_that_say_nothing() {
     let (_socket, silent) = silent_listener();
     let start = Instant::now();
     let mut client = site.client(&silent, &helper_address);
-    let message = run(client.args(["--timeout", "1"]), REFUSAL_LIMIT).refused();
-    assert!(message.contains("did not send within 1 seconds"), "{message}");
+    client.args(["--timeout", "1", "--connect-timeout", "1"]);
+    let message = run(&mut client, REFUSAL_LIMIT).refused_with(5);
+    assert!(message.contains("cannot connect to the server"), "{message}");
     assert!(start.elapsed() < Duration::from_secs(10));
     // A server gives up a client that begins and does not go on.
     let (server, address) = site.server(&helper_address, &["--once", "--timeout", "1"]);
     let mut stream = TcpStream::connect(address).unwrap();
-    stream.write_all(&[0x81]).unwrap();
+    // What is no beginning of a handshake is told so at once.
+    stream.write_all(&[0x81; 16]).unwrap();
     let message = server.wait(REFUSAL_LIMIT).refused();
-    assert!(message.contains("did not send within"), "{message}");
-    // It has said why.
+    assert!(message.contains("what came is not encrypted"), "{message}");
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).unwrap();
-    assert_eq!(answer.first(), Some(&0x88), "an abort");
+    assert_eq!(answer.first(), Some(&0x15), "an alert");
 }
 
 #[test]
@@ -371,7 +388,13 @@ fn plans_of_another_compilation_are_refused_and_the_next_client_is_served() {
     let (site, other) = (Site::new(1), Site::new(2));
     let (_helper, helper_address) = site.helper(&[]);
     let (mut server, server_address) = site.server(&helper_address, &[]);
-    let message = run(&mut other.client(&server_address, &helper_address), REFUSAL_LIMIT).refused();
+    // The same keys, and plans of another compilation.
+    for name in ["client.plan", "server.plan", "helper.plan"] {
+        std::fs::copy(other.path(name), site.path(&format!("other.{name}"))).unwrap();
+    }
+    let mut stranger = site.client(&server_address, &helper_address);
+    stranger.arg("--plan").arg(site.path("other.client.plan"));
+    let message = run(&mut stranger, REFUSAL_LIMIT).refused_with(4);
     assert!(message.contains("not of the same compilation"), "{message}");
     assert!(server.is_alive());
     run(&mut site.client(&server_address, &helper_address), LIMIT).succeeded();
@@ -395,17 +418,24 @@ fn many_clients_at_once() {
 fn a_second_client_of_a_server_that_serves_one_is_told_so() {
     let site = Site::new(1);
     let (_helper, helper_address) = site.helper(&[]);
-    let (_server, server_address) = site.server(&helper_address, &["--sessions", "1"]);
+    let (server, server_address) = site.server(&helper_address, &["--sessions", "1", "--queue", "0"]);
     let first = site.long(&server_address, &helper_address);
     // It asks again, and gives up in the end.
     let mut second = site.client(&server_address, &helper_address);
-    let message = run(second.args(["--timeout", "2"]), REFUSAL_LIMIT).refused();
+    let message = run(second.args(["--timeout", "2"]), REFUSAL_LIMIT).refused_with(3);
     assert!(message.contains("as many sessions as it may"), "{message}");
-    // With more patience it has the place when the first one leaves.
+    drop((first, server));
+    // Where there is a queue it waits, is told so, and has the place when the first one leaves.
+    let (_server, server_address) = site.server(&helper_address, &["--sessions", "1"]);
+    let first = site.long(&server_address, &helper_address);
     let second = Running::start(&mut site.client(&server_address, &helper_address));
-    thread::sleep(Duration::from_millis(200));
+    thread::sleep(Duration::from_millis(2500));
     first.signal("KILL");
-    second.wait(LIMIT).succeeded();
+    let told = second.wait(LIMIT).succeeded().stderr;
+    assert!(
+        told.contains("waiting for a place at the server: 0 wait before"),
+        "{told}"
+    );
 }
 
 #[test]
@@ -481,20 +511,239 @@ fn the_one_session_of_once_decides_the_exit() {
 #[test]
 fn files_that_are_missing_are_named() {
     let site = Site::new(1);
-    for command in ["server", "helper"] {
-        let mut party = Command::new(env!("CARGO_BIN_EXE_trefoil-party"));
-        party
-            .arg(command)
-            .args(["--plan", "/none/p.plan", "--listen", "127.0.0.1:0"]);
-        if command == "server" {
-            party.args(["--helper", "127.0.0.1:1"]);
-        }
-        let message = run(&mut party, REFUSAL_LIMIT).refused();
+    for mut party in [
+        site.ring.server(program(), "127.0.0.1:1"),
+        site.ring.helper(program()),
+    ] {
+        party.args(["--plans", "/none/p.plan"]);
+        let message = run(&mut party, REFUSAL_LIMIT).refused_with(1);
         assert!(message.contains("/none/p.plan"), "{message}");
     }
-    let mut client = site.party("client");
-    client
-        .args(["--server", "127.0.0.1:1", "--helper", "127.0.0.1:1", "--data"])
-        .arg(Path::new("/none/x.npy"));
-    assert!(run(&mut client, REFUSAL_LIMIT).refused().contains("/none/x.npy"));
+    let mut client = site
+        .ring
+        .client(program(), "client", "127.0.0.1:1", "127.0.0.1:1");
+    client.arg("--data").arg(Path::new("/none/x.npy"));
+    assert!(
+        run(&mut client, REFUSAL_LIMIT)
+            .refused_with(1)
+            .contains("/none/x.npy")
+    );
+}
+
+/// Whoever has a plan and no key, a key and no plan, or another's key, gets nothing, and is told what is wrong.
+#[test]
+fn keys_and_plans_that_do_not_belong_together() {
+    let site = Site::with_clients(1, &["client", "other"]);
+    let (_helper, helper_address) = site.helper(&[]);
+    let (mut server, server_address) = site.server(&helper_address, &[]);
+    let client = || site.client(&server_address, &helper_address);
+    // A stolen plan with a key that nobody knows.
+    let fresh = SecretKey::generate().unwrap();
+    fresh.write(&site.path("fresh.key")).unwrap();
+    let message = run(client().arg("--key").arg(site.path("fresh.key")), REFUSAL_LIMIT).refused_with(4);
+    assert!(message.contains("does not take this party's key"), "{message}");
+    // A stolen plan with the key of another client.
+    let message = run(client().arg("--key").arg(site.path("other.key")), REFUSAL_LIMIT).refused();
+    assert!(
+        message.contains("does not hold the helper's plan") || message.contains("did not prove"),
+        "{message}"
+    );
+    // A stolen key with the plan of another client, and with the one that all have.
+    for plan in [site.ring.plan("other"), site.path("client.plan")] {
+        let message = run(client().arg("--plan").arg(plan), REFUSAL_LIMIT).refused();
+        assert!(message.contains("plan"), "{message}");
+    }
+    // The server has another key than the one that the client was told of.
+    let other = fresh.public().to_string();
+    let message = run(client().args(["--server-key", &other]), REFUSAL_LIMIT).refused_with(1);
+    assert!(
+        message.contains(&site.ring.server.to_string()) && message.contains("the server at"),
+        "{message}"
+    );
+    // The server's key is no client's, and the server's own is not its helper's.
+    let message = run(client().arg("--key").arg(site.path("server.key")), REFUSAL_LIMIT).refused();
+    assert!(
+        message.contains("does not take this party's key") || message.contains("key"),
+        "{message}"
+    );
+    let mut two = site.ring.helper(program());
+    two.arg("--key").arg(site.path("server.key"));
+    let message = run(&mut two, REFUSAL_LIMIT).refused_with(1);
+    assert!(message.contains("have the same key"), "{message}");
+    let mut two = site.ring.helper(program());
+    two.arg("--key").arg(site.path("client.key"));
+    let message = run(&mut two, REFUSAL_LIMIT).refused_with(1);
+    assert!(message.contains("client"), "{message}");
+    assert!(server.is_alive());
+    run(&mut client(), LIMIT).succeeded();
+}
+
+#[test]
+fn a_client_that_is_struck_off_amid_a_session_is_cut_off_and_others_are_not() {
+    let site = Site::with_clients(1, &["client", "other"]);
+    let (_helper, helper_address) = site.helper(&[]);
+    let (server, server_address) = site.server(&helper_address, &[]);
+    let client = site.long(&server_address, &helper_address);
+    site.relist(&server, |text| {
+        let second = text.rfind("[[client]]").unwrap();
+        let first = text.find("[[client]]").unwrap();
+        text[..first].to_owned() + &text[second..]
+    });
+    let message = client.wait(REFUSAL_LIMIT).refused_with(6);
+    assert!(message.contains("struck off"), "{message}");
+    let message = run(&mut site.client(&server_address, &helper_address), REFUSAL_LIMIT).refused_with(4);
+    assert!(message.contains("does not take this party's key"), "{message}");
+    run(
+        &mut site.named("other", "x.npy", &server_address, &helper_address),
+        LIMIT,
+    )
+    .succeeded();
+    // A list that makes no sense changes nothing.
+    site.relist(&server, |text| text + "[[client]]\n");
+    run(
+        &mut site.named("other", "x.npy", &server_address, &helper_address),
+        LIMIT,
+    )
+    .succeeded();
+    server.signal("TERM");
+    let log = server.wait(REFUSAL_LIMIT).succeeded().stderr;
+    assert!(
+        log.contains("reloaded: 1 clients") && log.contains("nothing was reloaded"),
+        "{log}"
+    );
+}
+
+#[test]
+fn quotas_hold_over_restarts() {
+    let site = Site::new(1);
+    let list = site.path("clients.toml");
+    let text = std::fs::read_to_string(&list).unwrap();
+    let key = text.lines().find(|line| line.starts_with("key = ")).unwrap();
+    std::fs::write(
+        &list,
+        text.replacen(key, &format!("{key}\ninferences-per-day = 6"), 1),
+    )
+    .unwrap();
+    let state = site.path("state").display().to_string();
+    let (_helper, helper_address) = site.helper(&[]);
+    let start = || site.server(&helper_address, &["--state", &state]);
+    let (server, address) = start();
+    run(&mut site.client(&address, &helper_address), LIMIT).succeeded();
+    server.signal("TERM");
+    server.wait(REFUSAL_LIMIT).succeeded();
+    // Two are left of six, and four are wanted.
+    let (server, address) = start();
+    let message = run(&mut site.client(&address, &helper_address), REFUSAL_LIMIT).refused_with(6);
+    assert!(
+        message.contains("as many inferences as it may on a day"),
+        "{message}"
+    );
+    server.signal("KILL");
+    drop(server);
+    let (_server, address) = start();
+    let message = run(&mut site.client(&address, &helper_address), REFUSAL_LIMIT).refused_with(4);
+    assert!(
+        message.contains("as many inferences as it may on a day"),
+        "{message}"
+    );
+}
+
+#[test]
+fn an_admission_that_has_ended() {
+    let site = Site::new(1);
+    let list = site.path("clients.toml");
+    let text = std::fs::read_to_string(&list).unwrap();
+    let key = text.lines().find(|line| line.starts_with("key = ")).unwrap();
+    std::fs::write(
+        &list,
+        text.replacen(key, &format!("{key}\nexpires = 2020-01-01"), 1),
+    )
+    .unwrap();
+    let (_helper, helper_address) = site.helper(&[]);
+    let (_server, address) = site.server(&helper_address, &[]);
+    let message = run(&mut site.client(&address, &helper_address), REFUSAL_LIMIT).refused_with(4);
+    assert!(message.contains("admission has ended"), "{message}");
+}
+
+/// Plans come and go with SIGHUP; sessions of several run side by side.
+#[test]
+fn plans_are_added_and_withdrawn_without_a_restart() {
+    let (site, other) = (Site::new(1), Site::new(2));
+    for (party, plan) in [("server", "server.plan"), ("helper", "helper.plan")] {
+        let folder = site.path(&format!("{party}.plans"));
+        std::fs::create_dir(&folder).unwrap();
+        std::fs::copy(site.path(plan), folder.join("1.plan")).unwrap();
+    }
+    let folder = |party: &str| site.path(&format!("{party}.plans")).display().to_string();
+    let (helper, helper_address) = site.helper(&["--plans", &folder("helper")]);
+    let (server, address) = site.server(&helper_address, &["--plans", &folder("server")]);
+    // The second model, for the same key.
+    let key = SecretKey::read(&site.path("client.key")).unwrap().public();
+    other.ring.personalise("second", &key);
+    let second = || {
+        let mut client = site.client(&address, &helper_address);
+        client.arg("--plan").arg(other.ring.plan("second"));
+        client
+    };
+    run(&mut second(), REFUSAL_LIMIT).refused_with(4);
+    for party in ["server", "helper"] {
+        let plan = format!("{party}.plan");
+        std::fs::copy(other.path(&plan), Path::new(&folder(party)).join("2.plan")).unwrap();
+    }
+    let reload = || {
+        for party in [&server, &helper] {
+            party.signal("HUP");
+        }
+        thread::sleep(Duration::from_millis(700));
+    };
+    reload();
+    run(&mut second(), LIMIT).succeeded();
+    run(&mut site.client(&address, &helper_address), LIMIT).succeeded();
+    for party in ["server", "helper"] {
+        std::fs::remove_file(Path::new(&folder(party)).join("1.plan")).unwrap();
+    }
+    reload();
+    run(&mut site.client(&address, &helper_address), REFUSAL_LIMIT).refused_with(4);
+    run(&mut second(), LIMIT).succeeded();
+}
+
+/// The server is killed and another one started in its place: the client goes on in a new session behind the last
+/// image that has a result. None is lost, none is answered twice.
+#[test]
+fn a_client_goes_on_when_its_server_comes_back() {
+    let site = Site::new(1);
+    let (_helper, helper_address) = site.helper(&[]);
+    let (server, address) = site.server(&helper_address, &[]);
+    let [c, h, w] = IMAGE;
+    let images = ndarray::Array4::from_shape_fn((400, c, h, w), |(n, ..)| n as f32 / 400.0 - 0.5);
+    ndarray_npy::write_npy(site.path("many.npy"), &images).unwrap();
+    let mut client = site.named("client", "many.npy", &address, &helper_address);
+    client.arg("--output").arg(site.path("o.npy"));
+    let mut client = Running::start(&mut client);
+    for _ in 0..5 {
+        client.line("");
+    }
+    server.signal("KILL");
+    drop(server);
+    let _server = {
+        let mut again = site.ring.server(program(), &helper_address);
+        again.args(["--listen", &address]);
+        let mut again = Running::start(&mut again);
+        assert_eq!(again.address(), address);
+        again
+    };
+    let ended = client.wait(LIMIT).succeeded();
+    assert!(
+        ended.stderr.contains("a new session goes on behind the"),
+        "{}",
+        ended.stderr
+    );
+    let rows = ended
+        .stdout
+        .lines()
+        .filter(|line| line.starts_with(|c: char| c.is_ascii_digit()))
+        .count();
+    assert_eq!(rows, 400, "{}", ended.stdout);
+    let output: ndarray::ArrayD<f32> = ndarray_npy::read_npy(site.path("o.npy")).unwrap();
+    assert_eq!(output.shape()[0], 400);
 }

@@ -14,6 +14,9 @@ mod hostile;
 #[path = "support/plans.rs"]
 #[allow(dead_code)] // the end-to-end tests need more of it
 mod plans;
+#[path = "support/ring.rs"]
+#[allow(dead_code)] // the end-to-end tests need more of it
+mod ring;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -26,7 +29,9 @@ use std::time::{Duration, Instant};
 use commands::{LIMIT, REFUSAL_LIMIT, Running};
 use hostile::{Attack, Target};
 use plans::{IMAGE, Plans};
+use ring::Ring;
 use tempfile::TempDir;
+use trefoil_runtime::keys::SecretKey;
 
 /// True clients that come during an attack, at least.
 const CANARIES: usize = 4;
@@ -102,8 +107,11 @@ fn party(folder: &Path, start: Start) -> Command {
 fn can_limit_threads(folder: &Path) -> Result<(), String> {
     let copied = fs::copy(program(), folder.join("trefoil-party"));
     let open = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).is_ok();
-    let readable = ["server.plan", "helper.plan"].map(|name| open(&folder.join(name), 0o644));
-    let ready = copied.is_ok() && open(folder, 0o755) && readable == [true; 2];
+    let readable = ["server.plan", "helper.plan", "clients.toml"].map(|name| open(&folder.join(name), 0o644));
+    // Keys are for their owner alone.
+    let owned = ["server.key", "helper.key"]
+        .map(|name| std::os::unix::fs::chown(folder.join(name), Some(65534), Some(65534)).is_ok());
+    let ready = copied.is_ok() && open(folder, 0o755) && readable == [true; 3] && owned == [true; 2];
     let mut command = party(folder, Start::Threads(60));
     let ran = command.arg("--version").output();
     match ready && ran.is_ok_and(|output| output.status.success()) {
@@ -123,29 +131,29 @@ fn peak(process: &Running) -> u64 {
 
 /// Attacks a server and a helper while true clients come, one after the other.
 fn row(name: &'static str, start: Start, flags: &[&str], attack: Attack) -> Option<Row> {
-    let (folder, plans) = folder();
+    let (folder, _plans) = folder();
     let folder = folder.path();
+    let ring = Ring::new(folder, &["canary", "enemy"]);
     if matches!(start, Start::Threads(_)) {
         trefoil_tests::needed(can_limit_threads(folder))?;
     }
-    let listening = |command: &str, more: &[&str]| {
+    // The ring's command, run by whatever sets limits.
+    let listening = |like: &Command| {
         let mut process = party(folder, start);
-        process
-            .arg(command)
-            .arg("--plan")
-            .arg(folder.join(format!("{command}.plan")));
-        process.args(["--listen", "127.0.0.1:0", "--grace", "1"]);
-        process.args(flags).args(more);
+        process.args(like.get_args()).args(["--grace", "1"]).args(flags);
         let mut process = Running::start(&mut process);
         let address = process.address();
         (process, address)
     };
-    let (helper, helper_address) = listening("helper", &[]);
-    let (server, server_address) = listening("server", &["--helper", &helper_address]);
+    let (helper, helper_address) = listening(&ring.helper(&program()));
+    let (server, server_address) = listening(&ring.server(&program(), &helper_address));
     let target = Target {
         server: server_address.parse().unwrap(),
         helper: helper_address.parse().unwrap(),
-        plan: Arc::new(plans.client),
+        plan: Arc::new(fs::read(ring.plan("enemy")).unwrap()),
+        key: SecretKey::read(&folder.join("enemy.key")).unwrap(),
+        server_key: ring.server,
+        helper_key: ring.helper,
         stop: Arc::default(),
     };
     let attackers = attack(&target);
@@ -160,9 +168,7 @@ fn row(name: &'static str, start: Start, flags: &[&str], attack: Attack) -> Opti
     };
     let begin = Instant::now();
     while row.tried < CANARIES || begin.elapsed() < seconds() {
-        let mut client = Command::new(program());
-        client.args(["client", "--server", &server_address, "--helper", &helper_address]);
-        client.arg("--plan").arg(folder.join("client.plan"));
+        let mut client = ring.client(&program(), "canary", &server_address, &helper_address);
         client.arg("--data").arg(folder.join("x.npy"));
         let start = Instant::now();
         let ended = Running::start(&mut client).wait(LIMIT);
@@ -213,7 +219,7 @@ impl Row {
 /// An attack, and how the parties are started.
 type Case = (&'static str, Start, &'static [&'static str], Attack);
 
-const CASES: [Case; 12] = [
+const CASES: [Case; 14] = [
     (
         "8 and 16 connections of a byte",
         Start::Plain,
@@ -245,6 +251,18 @@ const CASES: [Case; 12] = [
         Start::Threads(60),
         &["--threads", "2"],
         hostile::silent,
+    ),
+    (
+        "32 handshakes that stop half-way",
+        Start::Plain,
+        &[],
+        hostile::half_handshakes,
+    ),
+    (
+        "handshakes with unknown keys",
+        Start::Plain,
+        &[],
+        hostile::unknown_keys,
     ),
 ];
 
@@ -313,6 +331,16 @@ fn few_descriptors() {
 #[test]
 fn few_threads() {
     check(11);
+}
+
+#[test]
+fn handshakes_that_stop_half_way() {
+    check(12);
+}
+
+#[test]
+fn handshakes_with_unknown_keys() {
+    check(13);
 }
 
 #[test]

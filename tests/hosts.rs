@@ -56,8 +56,12 @@ impl Site {
         };
         let mut deploy = Command::new(TREFOIL);
         deploy.arg("deploy").arg(site.path("plans"));
-        deploy.arg("--server").arg(format!("{}:7001", site.server.address));
-        deploy.arg("--helper").arg(format!("{}:7002", site.helper.address));
+        deploy
+            .arg("--server")
+            .arg(format!("{}:7001", site.server.address));
+        deploy
+            .arg("--helper")
+            .arg(format!("{}:7002", site.helper.address));
         deploy.args(["--client", "alice", "--client", "bob", "-o"]);
         let told = run(deploy.arg(site.path("d")), LIMIT).succeeded().stdout;
         assert_eq!(told.lines().count(), 3, "{told}");
@@ -73,9 +77,15 @@ impl Site {
     }
 
     fn serve(&self, role: &str, flags: &[&str]) -> Running {
-        let host = if role == "server" { &self.server } else { &self.helper };
+        let host = if role == "server" {
+            &self.server
+        } else {
+            &self.helper
+        };
         let mut command = self.party(host);
-        command.args(["serve", "--config"]).arg(self.path(&format!("d/{role}/party.toml")));
+        command
+            .args(["serve", "--config"])
+            .arg(self.path(&format!("d/{role}/party.toml")));
         let mut party = Running::start(command.args(flags));
         let address = party.address();
         assert!(address.starts_with("0.0.0.0:700"), "{address}");
@@ -90,8 +100,14 @@ impl Site {
     fn client(&self, name: &str, images: usize, results: &str, flags: &[&str]) -> Command {
         let host = if name == "alice" { &self.alice } else { &self.bob };
         let mut command = self.party(host);
-        command.args(["client", "--config"]).arg(self.path(&format!("d/clients/{name}/party.toml")));
-        command.arg("--data").arg(digits("test_x.npy")).arg("--images").arg(images.to_string());
+        command
+            .args(["client", "--config"])
+            .arg(self.path(&format!("d/clients/{name}/party.toml")));
+        command
+            .arg("--data")
+            .arg(digits("test_x.npy"))
+            .arg("--images")
+            .arg(images.to_string());
         command.arg("--output").arg(self.path(&format!("{results}.npy")));
         command.arg("--report").arg(self.path(&format!("{results}.json")));
         command.args(flags);
@@ -110,8 +126,16 @@ impl Site {
     fn local(&self, images: usize) -> Vec<f32> {
         let mut command = Command::new(party_beside(TREFOIL));
         command.arg("local").arg("--plans").arg(self.path("plans"));
-        command.arg("--data").arg(digits("test_x.npy")).arg("--images").arg(images.to_string());
-        command.arg("--output").arg(self.path("local.npy")).arg("--report").arg(self.path("local.json"));
+        command
+            .arg("--data")
+            .arg(digits("test_x.npy"))
+            .arg("--images")
+            .arg(images.to_string());
+        command
+            .arg("--output")
+            .arg(self.path("local.npy"))
+            .arg("--report")
+            .arg(self.path("local.json"));
         run(&mut command, LIMIT).succeeded();
         self.logits("local")
     }
@@ -150,12 +174,17 @@ fn two_clients_of_three_hosts_get_what_one_process_computes() {
     let (server, helper) = site.both(&[]);
     let doctor = |host: &Host, who: &str| {
         let mut command = site.party(host);
-        command.args(["doctor", "--config"]).arg(site.path(&format!("d/{who}/party.toml")));
+        command
+            .args(["doctor", "--config"])
+            .arg(site.path(&format!("d/{who}/party.toml")));
         run(&mut command, LIMIT).succeeded().stdout
     };
     assert!(doctor(&site.server, "server").contains("ok    helper"));
     let seen = doctor(&site.alice, "clients/alice");
-    assert!(seen.contains("ok    server") && seen.contains("ok    helper") && seen.contains("ok    an image"), "{seen}");
+    assert!(
+        seen.contains("ok    server") && seen.contains("ok    helper") && seen.contains("ok    an image"),
+        "{seen}"
+    );
     let clients = ["alice", "bob"].map(|name| Running::start(&mut site.client(name, 25, name, &[])));
     for client in clients {
         client.wait(LIMIT).succeeded();
@@ -168,7 +197,10 @@ fn two_clients_of_three_hosts_get_what_one_process_computes() {
         }
     }
     for log in [stop(server), stop(helper)] {
-        assert!(log.contains("client=alice") && log.contains("client=bob"), "{log}");
+        assert!(
+            log.contains("client=alice") && log.contains("client=bob"),
+            "{log}"
+        );
         assert_eq!(log.matches("session ends after 25 images").count(), 2, "{log}");
     }
 }
@@ -185,7 +217,11 @@ fn a_client_survives_its_server() {
     drop(server);
     let server = site.serve("server", &[]);
     let ended = alice.wait(LIMIT).succeeded();
-    assert!(ended.stderr.contains("a new session goes on behind"), "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains("a new session goes on behind"),
+        "{}",
+        ended.stderr
+    );
     assert_same(&site.logits("alice"), &site.local(MANY));
     let log = stop(server);
     assert!(log.contains("session ends after"), "{log}");
@@ -206,11 +242,21 @@ fn a_cable_that_is_cut() {
     // The other client is served as if nothing were.
     run(&mut site.client("bob", 5, "bob", &flags), LIMIT).succeeded();
     let told = failed(alice.wait(LIMIT), 6);
-    assert!(told.contains("did not send") || told.contains("did not read"), "{told}");
-    assert!(told.contains("the server at") || told.contains("the helper at"), "{told}");
+    assert!(
+        told.contains("did not send") || told.contains("did not read"),
+        "{told}"
+    );
+    assert!(
+        told.contains("the server at") || told.contains("the helper at"),
+        "{told}"
+    );
     assert!(start.elapsed() < Duration::from_secs(30), "{:?}", start.elapsed());
     site.alice.connect(true);
-    run(site.client("alice", MANY, "alice", &["--resume"]).arg("--quiet"), LIMIT).succeeded();
+    run(
+        site.client("alice", MANY, "alice", &["--resume"]).arg("--quiet"),
+        LIMIT,
+    )
+    .succeeded();
     assert_same(&site.logits("alice"), &site.local(MANY));
     stop(server);
     stop(helper);
@@ -242,7 +288,9 @@ fn a_party_that_stands_still() {
 fn packets_that_are_lost() {
     let Some(site) = Site::new() else { return };
     for host in [&site.server, &site.helper, &site.alice] {
-        let disturbed = host.disturb().map_err(|error| format!("delay and loss need tc with netem: {error}"));
+        let disturbed = host
+            .disturb()
+            .map_err(|error| format!("delay and loss need tc with netem: {error}"));
         if trefoil_tests::needed(disturbed).is_none() {
             return;
         }
@@ -260,9 +308,14 @@ fn a_disk_that_is_full() {
     let Some(site) = Site::new() else { return };
     let state = site.path("d/server/state");
     fs::create_dir(&state).unwrap();
-    let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=1m,mode=0700", "tmpfs"]).arg(&state).status();
+    let mounted = Command::new("mount")
+        .args(["-t", "tmpfs", "-o", "size=1m,mode=0700", "tmpfs"])
+        .arg(&state)
+        .status();
     let mounted = mounted.is_ok_and(|status| status.success());
-    let needed = mounted.then_some(()).ok_or("a full disk is made by mount, as root".to_owned());
+    let needed = mounted
+        .then_some(())
+        .ok_or("a full disk is made by mount, as root".to_owned());
     if trefoil_tests::needed(needed).is_none() {
         return;
     }
@@ -270,12 +323,19 @@ fn a_disk_that_is_full() {
     let list = site.path("d/server/clients.toml");
     let text = fs::read_to_string(&list).unwrap();
     let key = text.lines().find(|line| line.starts_with("key = ")).unwrap();
-    fs::write(&list, text.replacen(key, &format!("{key}\ninferences-per-day = 10000"), 1)).unwrap();
+    fs::write(
+        &list,
+        text.replacen(key, &format!("{key}\ninferences-per-day = 10000"), 1),
+    )
+    .unwrap();
     let (server, helper) = site.both(&[]);
     run(&mut site.client("alice", 3, "alice", &[]), LIMIT).succeeded();
     // All that is left of the disk is taken, and a day's counts have to be written.
     let _ = fs::write(state.join("ballast"), vec![1; 2 << 20]);
-    let ended = run(&mut site.client("alice", MANY, "alice", &["--retries", "0"]), LIMIT);
+    let ended = run(
+        &mut site.client("alice", MANY, "alice", &["--retries", "0"]),
+        LIMIT,
+    );
     if ended.code != Some(0) {
         assert!(ended.stderr.contains("cannot count"), "{}", ended.stderr);
     }

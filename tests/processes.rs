@@ -11,6 +11,7 @@ use serde_json::Value;
 use support::commands::{Ended, LIMIT, Running, party_beside, run};
 use support::compiled::{deviation, distance, top1};
 use support::folder::{digits, read_floats};
+use support::ring::Ring;
 use support::trace;
 use tempfile::TempDir;
 use trefoil_ir::mpc::Program;
@@ -117,18 +118,14 @@ fn assert_close(a: &[f32], b: &[f32]) {
 /// Helper, server and client as three processes over loopback, the client with these flags. All of
 /// them end well.
 fn three_processes(folder: &Path, name: &str, flags: &[&str]) -> Results {
-    let plan = |name: &str| folder.join(name);
-    let once = ["--listen", "127.0.0.1:0", "--once"];
-    let mut helper = party("helper");
-    let mut helper = Running::start(helper.arg("--plan").arg(plan("helper.plan")).args(once));
+    let ring = Ring::new(folder, &["alice"]);
+    let program = party_beside(TREFOIL);
+    let mut helper = Running::start(ring.helper(&program).arg("--once"));
     let helper_address = helper.address();
-    let mut server = party("server");
-    server.arg("--plan").arg(plan("server.plan")).args(once);
-    let mut server = Running::start(server.args(["--helper", &helper_address]));
+    let mut server = Running::start(ring.server(&program, &helper_address).arg("--once"));
     let server_address = server.address();
-    let mut client = party("client");
-    client.arg("--plan").arg(plan("client.plan")).args(flags);
-    client.args(["--server", &server_address, "--helper", &helper_address]);
+    let mut client = ring.client(&program, "alice", &server_address, &helper_address);
+    client.args(flags);
     let results = classify(&mut client, folder, name);
     for party in [server, helper] {
         let ended = party.wait(LIMIT).succeeded();
@@ -207,20 +204,16 @@ fn stocks_and_batches_compute_what_single_images_do() {
 #[test]
 fn a_stock_beyond_the_servers_memory_is_refused_and_the_client_told_why() {
     let folder = compiled();
-    let plan = |name: &str| folder.path().join(name);
-    let listen = ["--listen", "127.0.0.1:0"];
-    let mut helper = party("helper");
-    let mut helper = Running::start(helper.arg("--plan").arg(plan("helper.plan")).args(listen));
+    let ring = Ring::new(folder.path(), &["alice"]);
+    let program = party_beside(TREFOIL);
+    let mut helper = Running::start(&mut ring.helper(&program));
     let helper_address = helper.address();
-    let mut server = party("server");
-    server.arg("--plan").arg(plan("server.plan")).args(listen);
-    server.args(["--helper", &helper_address, "--session-memory", "1MB"]);
-    let mut server = Running::start(&mut server);
+    let mut server = ring.server(&program, &helper_address);
+    let mut server = Running::start(server.args(["--session-memory", "1MB"]));
     let server_address = server.address();
     let client = |flags: &[&str]| {
-        let mut client = party("client");
-        client.arg("--plan").arg(plan("client.plan")).args(flags);
-        client.args(["--server", &server_address, "--helper", &helper_address]);
+        let mut client = ring.client(&program, "alice", &server_address, &helper_address);
+        client.args(flags);
         client
             .args(["--images", "200", "--data"])
             .arg(digits("test_x.npy"));

@@ -9,6 +9,10 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
+use tempfile::TempDir;
+use trefoil_ir::plan::{ClientPlan, HelperPlan, Public, ServerPlan};
+use trefoil_runtime::accounts::{Client, Clients};
+use trefoil_runtime::keys::{PublicKey, SecretKey};
 
 use super::networks::Network;
 
@@ -119,29 +123,29 @@ fn read_report(report: &Value) -> Result<LocalRun> {
 /// # Errors
 /// If a party fails.
 pub(crate) fn peak_memory(party: &Path, network: &Network) -> Result<[Option<u64>; 3]> {
-    let plan = |role: &str| network.plans.join(format!("{role}.plan"));
-    let command = |role: &str| {
-        let mut command = Command::new(party);
-        command.arg(role).arg("--plan").arg(plan(role));
-        command
-    };
-    let mut helper = command("helper");
-    helper.args(["--listen", "127.0.0.1:0", "--once"]);
+    let keys = Keys::new(network)?;
+    let mut helper = keys.serve(party, "helper");
+    helper.arg("--server-key").arg(keys.server.to_string());
     let mut helper = Process::start(helper, "helper")?;
     let helper_address = helper.address()?;
-    let mut server = command("server");
-    server.args(["--listen", "127.0.0.1:0", "--once", "--helper", &helper_address]);
+    let mut server = keys.serve(party, "server");
+    server
+        .args(["--helper", &helper_address, "--helper-key"])
+        .arg(keys.helper.to_string());
     let mut server = Process::start(server, "server")?;
     let server_address = server.address()?;
-    let mut client = command("client");
-    client.args([
-        "--server",
-        &server_address,
-        "--helper",
-        &helper_address,
-        "--images",
-        "1",
-    ]);
+    let file = |name: &str| keys.folder.path().join(name);
+    let mut client = Command::new(party);
+    client
+        .args(["client", "--images", "1", "--key"])
+        .arg(file("client.key"));
+    client.arg("--plan").arg(file("client.plan"));
+    client
+        .args(["--server", &server_address, "--server-key"])
+        .arg(keys.server.to_string());
+    client
+        .args(["--helper", &helper_address, "--helper-key"])
+        .arg(keys.helper.to_string());
     client.arg("--data").arg(&network.input);
     let mut parties = [Process::start(client, "client")?, server, helper];
     // The figure dies with the process, so all are asked again and again until all have ended.
@@ -153,6 +157,63 @@ pub(crate) fn peak_memory(party: &Path, network: &Network) -> Result<[Option<u64
         party.check()?;
     }
     Ok(parties.each_ref().map(|party| party.peak))
+}
+
+/// Keys for three parties, and the client's plan for its own.
+struct Keys {
+    folder: TempDir,
+    plans: PathBuf,
+    server: PublicKey,
+    helper: PublicKey,
+}
+
+impl Keys {
+    fn new(network: &Network) -> Result<Self> {
+        let folder = tempfile::tempdir().context("no temporary folder can be made")?;
+        let key = |name: &str| -> Result<PublicKey> {
+            let key = SecretKey::generate()?;
+            key.write(&folder.path().join(format!("{name}.key")))?;
+            Ok(key.public())
+        };
+        let (server, helper, client) = (key("server")?, key("helper")?, key("client")?);
+        let read = |role: &str| std::fs::read(network.plans.join(format!("{role}.plan")));
+        let plan = ClientPlan::decode(&read("client")?)?;
+        let (server_plan, helper_plan) = (
+            ServerPlan::decode(&read("server")?)?,
+            HelperPlan::decode(&read("helper")?)?,
+        );
+        let part = plan.for_client(&server_plan, &helper_plan, client.as_bytes());
+        let part = part.context("the plans are not of one compilation")?;
+        let public = Public {
+            program: (**plan.program()).clone(),
+            plan_id: plan.plan_id(),
+        };
+        std::fs::write(
+            folder.path().join("client.plan"),
+            ClientPlan::encode(&public, &part),
+        )?;
+        let clients = Clients::new([Client::new("client", client)])?;
+        std::fs::write(folder.path().join("clients.toml"), clients.to_toml())?;
+        Ok(Self {
+            folder,
+            plans: network.plans.clone(),
+            server,
+            helper,
+        })
+    }
+
+    /// `serve` of one session.
+    fn serve(&self, party: &Path, role: &str) -> Command {
+        let file = |name: &str| self.folder.path().join(name);
+        let mut command = Command::new(party);
+        command.args(["serve", "--once", "--listen", "127.0.0.1:0", "--role", role]);
+        command.arg("--key").arg(file(&format!("{role}.key")));
+        command
+            .arg("--plans")
+            .arg(self.plans.join(format!("{role}.plan")));
+        command.arg("--clients").arg(file("clients.toml"));
+        command
+    }
 }
 
 /// A party as a process, which ends with this value.

@@ -123,13 +123,21 @@ impl Kind for TcpLink {
     fn pair(left: Party, right: Party) -> (Self, Self) {
         let (one, other, address) = sockets();
         let key = || SecretKey::generate().expect("the system gives random bytes");
-        let made = |key: &SecretKey| Credentials::new(key).map_err(NetError::from).expect("a key is one");
+        let made = |key: &SecretKey| {
+            Credentials::new(key)
+                .map_err(NetError::from)
+                .expect("a key is one")
+        };
         let (opener, answerer) = (made(&key()), made(&key()));
-        let open = opener.opening(answerer.public(), Purpose::Session).expect("as always");
+        let open = opener
+            .opening(answerer.public(), Purpose::Session)
+            .expect("as always");
         let answer = answerer.answering(Arc::new(Everybody)).expect("as always");
         let link = |channel: io::Result<Channel>, party| {
             let channel = channel.expect("a socket can be used");
-            channel.shake_hands(Instant::now() + PATIENCE, &|| false).expect("both ends are right");
+            channel
+                .shake_hands(Instant::now() + PATIENCE, &|| false)
+                .expect("both ends are right");
             TcpLink::new(channel, Some(party), address, PATIENCE).expect("a socket can be used")
         };
         thread::scope(|scope| {
@@ -194,7 +202,11 @@ fn inference<K: Kind>(network: &Network) -> f64 {
     let (client_server, server_client) = K::pair(Party::Client, Party::Server);
     let (client_helper, helper_client) = K::pair(Party::Client, Party::Helper);
     let (server_helper, helper_server) = K::pair(Party::Server, Party::Helper);
-    let pool = || rayon::ThreadPoolBuilder::new().build().expect("threads can be had");
+    let pool = || {
+        rayon::ThreadPoolBuilder::new()
+            .build()
+            .expect("threads can be had")
+    };
     thread::scope(|scope| {
         scope.spawn(|| {
             let plan = ServerPlan::decode(&network.server).unwrap_or_else(|error| panic!("{error}"));
@@ -202,16 +214,23 @@ fn inference<K: Kind>(network: &Network) -> f64 {
             let dial = || Ok::<_, std::convert::Infallible>(server_helper);
             let session = ServerSession::accept(&own, server_client, dial).expect("the plans fit");
             let mut party = exec::Server::new(plan);
-            pool().install(|| session.serve(&mut party, |_| ())).expect("nobody fails");
+            pool()
+                .install(|| session.serve(&mut party, |_| ()))
+                .expect("nobody fails");
         });
         scope.spawn(|| {
             let plan = HelperPlan::decode(&network.helper).unwrap_or_else(|error| panic!("{error}"));
             let own = Identity::from(&plan);
-            let ends = (Greeted::new(helper_client, &own), Greeted::new(helper_server, &own));
+            let ends = (
+                Greeted::new(helper_client, &own),
+                Greeted::new(helper_server, &own),
+            );
             let (client, server) = (ends.0.expect("the plans fit"), ends.1.expect("the plans fit"));
             let session = HelperSession::open(client, server).expect("both are there");
             let mut party = exec::Helper::new(plan);
-            pool().install(|| session.serve(&mut party, |_| ())).expect("nobody fails");
+            pool()
+                .install(|| session.serve(&mut party, |_| ()))
+                .expect("nobody fails");
         });
         let plan = ClientPlan::decode(&network.client).unwrap_or_else(|error| panic!("{error}"));
         let own = Identity::from(&plan);
@@ -238,7 +257,10 @@ fn median(mut values: Vec<f64>) -> f64 {
 }
 
 fn main() {
-    let turns = std::env::var("TREFOIL_BENCH_TURNS").ok().and_then(|text| text.parse().ok()).unwrap_or(7);
+    let turns = std::env::var("TREFOIL_BENCH_TURNS")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(7);
     println!("| messages | {} MB/s | {} MB/s |", Bare::NAME, TcpLink::NAME);
     println!("| --- | --- | --- |");
     for size in [1 << 12, 1 << 16, 1 << 20] {

@@ -40,12 +40,19 @@ impl Ended {
         let problem = match self.code {
             None => "it was ended by a signal",
             Some(0) => "it succeeded",
-            Some(1 | 2) if self.stderr.contains("panicked") => "it panicked",
-            Some(1 | 2) if !sentence => "it printed no error sentence",
-            Some(1 | 2) => return None,
-            Some(_) => "its exit code is neither 1 nor 2",
+            Some(1..=6) if self.stderr.contains("panicked") => "it panicked",
+            Some(1..=6) if !sentence => "it printed no error sentence",
+            Some(1..=6) => return None,
+            Some(_) => "its exit code is none of 1 to 6",
         };
         Some(format!("{problem}: {}", self.stderr))
+    }
+
+    /// Demands a refusal with this exit code; returns its words.
+    #[track_caller]
+    pub(crate) fn refused_with(self, code: i32) -> String {
+        assert_eq!(self.code, Some(code), "{}", self.stderr);
+        self.refused()
     }
 
     /// Demands a refusal; returns its words.

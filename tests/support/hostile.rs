@@ -2,7 +2,7 @@
 //! told to stop.
 
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 
 use trefoil_ir::mpc::Party;
 use trefoil_ir::plan::ClientPlan;
-use trefoil_runtime::net::TcpLink;
+use trefoil_runtime::keys::{PublicKey, SecretKey};
+use trefoil_runtime::net::{Channel, Credentials, Purpose, TcpLink};
 use trefoil_runtime::session::{ClientSession, Identity};
 use trefoil_runtime::wire::{FrameKind, Header, Link, LinkError, Peer, Tag};
 
@@ -21,6 +22,11 @@ pub(crate) struct Target {
     pub(crate) helper: SocketAddr,
     /// A client's plan, which a stranger would lack.
     pub(crate) plan: Arc<Vec<u8>>,
+    /// Its key, which a stranger would lack, too.
+    pub(crate) key: SecretKey,
+    /// The keys of server and helper, which everybody may know.
+    pub(crate) server_key: PublicKey,
+    pub(crate) helper_key: PublicKey,
     pub(crate) stop: Arc<AtomicBool>,
 }
 
@@ -66,6 +72,32 @@ impl Target {
     }
 }
 
+impl Target {
+    /// The key of whoever listens there.
+    fn key_at(&self, address: SocketAddr) -> PublicKey {
+        if address == self.server {
+            self.server_key
+        } else {
+            self.helper_key
+        }
+    }
+
+    /// An encrypted connection of whoever has this key. The server's key is expected at any other address.
+    fn channel(&self, key: &SecretKey, address: SocketAddr) -> Option<Channel> {
+        let credentials = Credentials::new(key).ok()?;
+        let config = credentials.opening(self.key_at(address), Purpose::Session).ok()?;
+        let channel = Channel::opener(open(address).ok()?, &config).ok()?;
+        channel
+            .shake_hands(Instant::now() + PATIENCE, &|| !self.goes_on())
+            .ok()?;
+        Some(channel)
+    }
+
+    fn link(&self, party: Party, address: SocketAddr) -> Option<TcpLink> {
+        TcpLink::new(self.channel(&self.key, address)?, Some(party), address, PATIENCE).ok()
+    }
+}
+
 fn open(address: SocketAddr) -> io::Result<TcpStream> {
     let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
     stream.set_read_timeout(Some(Duration::from_millis(100)))?;
@@ -73,7 +105,7 @@ fn open(address: SocketAddr) -> io::Result<TcpStream> {
 }
 
 /// Keeps a connection until the other end closes it, or it is over.
-fn hold(target: &Target, mut stream: &TcpStream) {
+fn hold(target: &Target, mut stream: impl Read) {
     while target.goes_on() {
         match stream.read(&mut [0; 1024]) {
             Ok(0) => return,
@@ -96,7 +128,7 @@ pub(crate) fn one_byte(target: &Target) -> Vec<JoinHandle<()>> {
     let begin = |address| {
         move |target: &Target| match open(address) {
             Ok(mut stream) => {
-                let _ = stream.write_all(&[0x81]);
+                let _ = stream.write_all(&[0x16]);
                 hold(target, &stream);
             }
             Err(_) => target.pause(Duration::from_millis(50)),
@@ -160,13 +192,51 @@ pub(crate) fn noise(target: &Target) -> Vec<JoinHandle<()>> {
     threads.into_iter().flatten().collect()
 }
 
-/// A hello a byte at a time.
+/// Handshakes that are begun and not gone on with: the listener has done its part of them.
+pub(crate) fn half_handshakes(target: &Target) -> Vec<JoinHandle<()>> {
+    let begin = |address| {
+        move |target: &Target| {
+            let key = SecretKey::generate().expect("the system gives random bytes");
+            let config =
+                Credentials::new(&key).and_then(|own| own.opening(target.key_at(address), Purpose::Session));
+            let (Ok(config), Ok(stream)) = (config, open(address)) else {
+                return target.pause(Duration::from_millis(50));
+            };
+            let Ok(channel) = Channel::opener(stream, &config) else {
+                return;
+            };
+            // The first message goes out, and nothing is read of the answer.
+            let _ = channel.shake_hands(Instant::now(), &|| true);
+            hold(target, channel.socket());
+        }
+    };
+    let threads = target.both().map(|address| target.repeat(16, begin(address)));
+    threads.into_iter().flatten().collect()
+}
+
+/// Handshakes with keys that nobody knows, one after the other.
+pub(crate) fn unknown_keys(target: &Target) -> Vec<JoinHandle<()>> {
+    let knock = |address| {
+        move |target: &Target| {
+            let key = SecretKey::generate().expect("the system gives random bytes");
+            match target.channel(&key, address) {
+                Some(channel) => hold(target, &channel),
+                None => target.pause(Duration::from_millis(20)),
+            }
+        }
+    };
+    let threads = target.both().map(|address| target.repeat(4, knock(address)));
+    threads.into_iter().flatten().collect()
+}
+
+/// A hello a byte at a time, by a client.
 pub(crate) fn slow_hello(target: &Target) -> Vec<JoinHandle<()>> {
     let drip = |address| {
         move |target: &Target| {
-            let Ok(mut stream) = open(address) else {
+            let Some(channel) = target.channel(&target.key, address) else {
                 return target.pause(Duration::from_millis(50));
             };
+            let mut stream = &channel;
             let tag = Tag::control(FrameKind::Hello);
             let length = 96;
             for byte in (Header { tag, length }).encode() {
@@ -227,10 +297,6 @@ impl Link for Cut {
     }
 }
 
-fn link(party: Party, address: SocketAddr) -> Option<TcpLink> {
-    TcpLink::new(open(address).ok()?, Some(party), address, PATIENCE).ok()
-}
-
 /// Handshakes by the holder of a plan that end after each frame.
 pub(crate) fn cut_off(target: &Target) -> Vec<JoinHandle<()>> {
     let own = target.identity();
@@ -242,8 +308,8 @@ pub(crate) fn cut_off(target: &Target) -> Vec<JoinHandle<()>> {
                 }
                 let left = |cut| if cut { frames } else { usize::MAX };
                 let (Some(server), Some(helper)) = (
-                    link(Party::Server, target.server),
-                    link(Party::Helper, target.helper),
+                    target.link(Party::Server, target.server),
+                    target.link(Party::Helper, target.helper),
                 ) else {
                     continue;
                 };
@@ -257,27 +323,31 @@ pub(crate) fn cut_off(target: &Target) -> Vec<JoinHandle<()>> {
 
 /// A session that was opened as it should be, and its bare connections.
 struct Opened {
-    _session: ClientSession<TcpLink>,
-    server: TcpStream,
-    helper: TcpStream,
+    session: ClientSession<TcpLink>,
+}
+
+impl Opened {
+    /// Says this to the server, or the helper, as it stands.
+    fn say(&mut self, at_server: bool, bytes: &[u8]) -> io::Result<()> {
+        let [server, helper] = self.session.links_mut();
+        let channel = if at_server { server } else { helper }.channel().clone();
+        (&*channel).write_all(bytes)?;
+        (&*channel).flush()
+    }
+
+    /// What comes from the server, or the helper.
+    fn channel(&mut self, at_server: bool) -> Arc<Channel> {
+        let [server, helper] = self.session.links_mut();
+        if at_server { server } else { helper }.channel().clone()
+    }
 }
 
 /// Opens a session, if there is a place.
 fn session(target: &Target, own: &Identity) -> Option<Opened> {
-    let (server, helper) = (open(target.server).ok()?, open(target.helper).ok()?);
-    let link = |stream: &TcpStream, party, address| {
-        TcpLink::new(stream.try_clone().ok()?, Some(party), address, PATIENCE).ok()
-    };
-    let links = (
-        link(&server, Party::Server, target.server)?,
-        link(&helper, Party::Helper, target.helper)?,
-    );
-    let session = ClientSession::open(own, links.0, links.1).ok()?;
-    Some(Opened {
-        _session: session,
-        server,
-        helper,
-    })
+    let server = target.link(Party::Server, target.server)?;
+    let helper = target.link(Party::Helper, target.helper)?;
+    let session = ClientSession::open(own, server, helper).ok()?;
+    Some(Opened { session })
 }
 
 /// So many clients that open sessions and then do this with them, again and again.
@@ -295,7 +365,9 @@ fn clients(
 
 /// All places taken by clients that ask for nothing.
 pub(crate) fn idle_clients(target: &Target) -> Vec<JoinHandle<()>> {
-    clients(target, 8, |target, opened| hold(target, &opened.server))
+    clients(target, 8, |target, mut opened| {
+        hold(target, &*opened.channel(true))
+    })
 }
 
 /// All places taken by clients that ask for something a byte at a time.
@@ -303,7 +375,7 @@ pub(crate) fn slow_requests(target: &Target) -> Vec<JoinHandle<()>> {
     clients(target, 8, |target, mut opened| {
         let tag = Tag::of_inference(0, FrameKind::Prepare);
         for byte in (Header { tag, length: 4 }).encode() {
-            if !target.goes_on() || opened.server.write_all(&[byte]).is_err() {
+            if !target.goes_on() || opened.say(true, &[byte]).is_err() {
                 return;
             }
             target.pause(Duration::from_secs(2));
@@ -311,43 +383,38 @@ pub(crate) fn slow_requests(target: &Target) -> Vec<JoinHandle<()>> {
     })
 }
 
-fn announce(stream: &mut TcpStream, kind: FrameKind, count: u32) -> io::Result<()> {
+fn announcement(kind: FrameKind, count: u32) -> Vec<u8> {
     let tag = Tag::of_inference(0, kind);
-    stream.write_all(&Header { tag, length: 4 }.encode())?;
-    stream.write_all(&count.to_le_bytes())
+    let mut bytes = Header { tag, length: 4 }.encode().to_vec();
+    bytes.extend(count.to_le_bytes());
+    bytes
 }
 
 /// Clients that keep the helper in the belief that they are at work with the server, for as many
 /// inferences as there can be, and leave the server.
 pub(crate) fn patience(target: &Target) -> Vec<JoinHandle<()>> {
-    clients(target, 8, |target, opened| {
-        let Opened {
-            _session: session,
-            server,
-            mut helper,
-        } = opened;
+    clients(target, 8, |target, mut opened| {
         let count = 200;
-        let prepared = announce(&mut helper, FrameKind::Prepare, count);
-        let ran = prepared.and_then(|()| announce(&mut helper, FrameKind::Run, count));
+        let prepared = opened.say(false, &announcement(FrameKind::Prepare, count));
+        let ran = prepared.and_then(|()| opened.say(false, &announcement(FrameKind::Run, count)));
         if ran.is_ok() {
             // The server sees the end of it.
-            let _ = server.shutdown(std::net::Shutdown::Both);
-            hold(target, &helper);
+            let _ = opened.channel(true).socket().shutdown(std::net::Shutdown::Both);
+            hold(target, &*opened.channel(false));
         }
-        drop(session);
     })
 }
 
 /// Halves of sessions: clients that come to the helper and never to the server.
 pub(crate) fn halves(target: &Target) -> Vec<JoinHandle<()>> {
     let own = target.identity();
-    let mute = Arc::new(TcpListener::bind("127.0.0.1:0").expect("loopback can be listened on"));
     target.repeat(16, move |target| {
-        let nowhere = mute.local_addr().expect("it is bound");
-        if let (Some(server), Some(helper)) =
-            (link(Party::Server, nowhere), link(Party::Helper, target.helper))
-        {
-            let _ = ClientSession::open(&own, server, helper);
+        if let (Some(server), Some(helper)) = (
+            target.link(Party::Server, target.server),
+            target.link(Party::Helper, target.helper),
+        ) {
+            // The server never hears of it.
+            let _ = ClientSession::open(&own, Cut::after(0, server), Cut::after(usize::MAX, helper));
         }
     })
 }

@@ -33,9 +33,13 @@ impl Network {
             hosts: Vec::new(),
         };
         let needs = "network namespaces need root and iproute2";
-        network.ip(&["netns", "add", &network.switch()]).map_err(|error| format!("{needs}: {error}"))?;
+        network
+            .ip(&["netns", "add", &network.switch()])
+            .map_err(|error| format!("{needs}: {error}"))?;
         let bridge = ["-n", &network.switch(), "link", "add", "br0", "type", "bridge"];
-        network.ip(&bridge).map_err(|error| format!("{needs}, and bridges: {error}"))?;
+        network
+            .ip(&bridge)
+            .map_err(|error| format!("{needs}, and bridges: {error}"))?;
         network.ip(&["-n", &network.switch(), "link", "set", "br0", "up"])?;
         Ok(network)
     }
@@ -56,9 +60,19 @@ impl Network {
         let (space, switch, port) = (&*host.namespace, &*host.switch, &*host.port);
         self.ip(&["netns", "add", space])?;
         self.hosts.push(host.namespace.clone());
-        self.ip(&["-n", switch, "link", "add", port, "type", "veth", "peer", "name", "eth0", "netns", space])?;
+        self.ip(&[
+            "-n", switch, "link", "add", port, "type", "veth", "peer", "name", "eth0", "netns", space,
+        ])?;
         self.ip(&["-n", switch, "link", "set", port, "master", "br0", "up"])?;
-        self.ip(&["-n", space, "addr", "add", &format!("{}/24", host.address), "dev", "eth0"])?;
+        self.ip(&[
+            "-n",
+            space,
+            "addr",
+            "add",
+            &format!("{}/24", host.address),
+            "dev",
+            "eth0",
+        ])?;
         for link in ["eth0", "lo"] {
             self.ip(&["-n", space, "link", "set", link, "up"])?;
         }
@@ -74,7 +88,11 @@ fn ip(words: &[&str]) -> Result<(), String> {
     let output = Command::new("ip").args(words).output();
     match output {
         Ok(Output { status, .. }) if status.success() => Ok(()),
-        Ok(Output { stderr, .. }) => Err(format!("ip {}: {}", words.join(" "), String::from_utf8_lossy(&stderr).trim())),
+        Ok(Output { stderr, .. }) => Err(format!(
+            "ip {}: {}",
+            words.join(" "),
+            String::from_utf8_lossy(&stderr).trim()
+        )),
         Err(error) => Err(format!("ip: {error}")),
     }
 }
@@ -95,7 +113,20 @@ impl Host {
 
     /// Loses one packet in a hundred, and delays each by 50 ms on its way out.
     pub(crate) fn disturb(&self) -> Result<(), String> {
-        let words = ["-n", &self.namespace, "qdisc", "add", "dev", "eth0", "root", "netem", "delay", "50ms", "loss", "1%"];
+        let words = [
+            "-n",
+            &self.namespace,
+            "qdisc",
+            "add",
+            "dev",
+            "eth0",
+            "root",
+            "netem",
+            "delay",
+            "50ms",
+            "loss",
+            "1%",
+        ];
         match Command::new("tc").args(words).output() {
             Ok(output) if output.status.success() => Ok(()),
             Ok(output) => Err(String::from_utf8_lossy(&output.stderr).trim().to_owned()),

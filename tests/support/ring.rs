@@ -33,7 +33,9 @@ impl Ring {
                 ..Client::new(*name, public)
             }
         });
-        let text = Clients::new(listed).expect("names and keys are distinct").to_toml();
+        let text = Clients::new(listed)
+            .expect("names and keys are distinct")
+            .to_toml();
         fs::write(folder.join("clients.toml"), text).expect("the folder is writable");
         ring
     }
@@ -73,7 +75,9 @@ impl Ring {
     /// `serve` as the server, on a free port, with the helper at this address.
     pub(crate) fn server(&self, program: &Path, helper: &str) -> Command {
         let mut command = self.serve(program, "server");
-        command.args(["--helper", helper, "--helper-key"]).arg(self.helper.to_string());
+        command
+            .args(["--helper", helper, "--helper-key"])
+            .arg(self.helper.to_string());
         command
     }
 
@@ -90,10 +94,17 @@ impl Ring {
     /// `client` as this client.
     pub(crate) fn client(&self, program: &Path, name: &str, server: &str, helper: &str) -> Command {
         let mut command = bare(program);
-        command.arg("client").arg("--key").arg(self.folder.join(format!("{name}.key")));
+        command
+            .arg("client")
+            .arg("--key")
+            .arg(self.folder.join(format!("{name}.key")));
         command.arg("--plan").arg(self.plan(name));
-        command.args(["--server", server, "--server-key"]).arg(self.server.to_string());
-        command.args(["--helper", helper, "--helper-key"]).arg(self.helper.to_string());
+        command
+            .args(["--server", server, "--server-key"])
+            .arg(self.server.to_string());
+        command
+            .args(["--helper", helper, "--helper-key"])
+            .arg(self.helper.to_string());
         command
     }
 }

@@ -17,8 +17,10 @@ use crate::deploy::{Plans, Written, deploy};
 #[command(after_help = "\
 Examples:
   trefoil deploy plans --server s.example.org:7001 --helper h.example.net:7002 --client alice -o deployment
-  trefoil deploy plans --client bob=ed25519:... -o deployment      another client of the same deployment
-  trefoil deploy plans2 -o deployment                              another model for the same parties")]
+  trefoil deploy plans --client bob -o deployment
+  trefoil deploy plans2 -o deployment
+
+The second adds a client to a deployment, and the third a model.")]
 pub(super) struct Arguments {
     /// The folder of plans that `trefoil compile` wrote.
     plans: PathBuf,

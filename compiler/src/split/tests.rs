@@ -2,7 +2,7 @@
 
 use trefoil_ir::Shape;
 use trefoil_ir::nn::eval::FeatureMap;
-use trefoil_ir::plan::{ClientPlan, HelperPlan, ServerPlan};
+use trefoil_ir::plan::{ClientPlan, HelperPlan, LOCAL_CLIENT, ServerPlan};
 
 use super::*;
 use crate::lower::{LowerOptions, lower};
@@ -66,8 +66,9 @@ fn each_two_parties_share_a_key_that_the_third_lacks() {
         helper,
         ..
     } = plans(1);
-    assert!(client.with_server == server.with_client);
-    assert!(client.with_helper == helper.with_client);
+    let of_local = |key: &SecretSeed| key.for_client(&LOCAL_CLIENT);
+    assert!(client.with_server == of_local(&server.with_client));
+    assert!(client.with_helper == of_local(&helper.with_client));
     assert!(server.with_helper == helper.with_server);
     assert!(client.with_server != client.with_helper);
     assert!(client.with_server != server.with_helper);

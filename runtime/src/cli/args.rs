@@ -18,6 +18,8 @@ use crate::terminal::{self, Completions, Man};
     name = "trefoil-party",
     version,
     long_version = terminal::long_version(),
+    // Of a flag that is given twice the last counts, as scripts that add to a command expect.
+    args_override_self = true,
     after_help = "A plan is tried with `local`; in earnest helper and server run `serve`, and clients `client`, each with the folder \
                   that `trefoil deploy` made for it.",
     after_long_help = ENVIRONMENT

@@ -78,7 +78,7 @@ impl TcpLink {
     }
 
     /// The connection itself.
-    pub(super) fn channel(&self) -> &Arc<Channel> {
+    pub fn channel(&self) -> &Arc<Channel> {
         &self.channel
     }
 
