@@ -59,13 +59,13 @@ impl PairSecret {
         [opener, answerer]: [&Seed; 2],
     ) -> Self {
         let parts: [&[u8]; 7] = [
-            tie,
             opener.expose("both halves are hashed into the secret"),
             answerer.expose("both halves are hashed into the secret"),
             &hello.session.0,
             &hello.from.digest.0,
             &hello.from.plan_id.0,
             &[party_byte(hello.from.party), party_byte(hello.to)],
+            tie,
         ];
         Self(shared.derive("trefoil 2 pair secret", &parts))
     }
