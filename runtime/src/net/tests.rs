@@ -249,6 +249,25 @@ fn what_is_no_client_is_logged_and_disturbs_nobody() {
     helper.stop().unwrap();
 }
 
+/// Whoever has the server's key, and a client's plan besides, is no client.
+#[test]
+fn a_party_plays_no_other() {
+    let helper = Serving::helper(1, options());
+    let door = keys().door(&keys().server, Party::Helper, helper.address, Purpose::Session);
+    let server = reach(&self::door(Party::Server, mute(Party::Server)), LONG).unwrap();
+    let error = ClientSession::open(&own(1), server, reach(&door, LONG).unwrap())
+        .err()
+        .unwrap();
+    let reason = AbortReason::Stranger;
+    let link = error.link_error().unwrap();
+    assert!(
+        matches!(link, LinkError::PeerAborted { reason: r, .. } if *r == reason),
+        "{link}"
+    );
+    helper.saw("whoever speaks as the client has shown the server's key");
+    helper.stop().unwrap();
+}
+
 #[test]
 fn a_hello_in_drops_is_cut_off() {
     let helper = Serving::helper(1, options());
