@@ -40,7 +40,7 @@ pub(super) struct Arguments {
     #[arg(long = "client", value_name = "NAME[=KEY]", value_parser = client, help_heading = PARTIES)]
     clients: Vec<(String, Option<PublicKey>)>,
     /// The folder of the deployment: a new one, or one that is to be added to.
-    #[arg(short, long, value_name = "DIR", help_heading = OUTPUT)]
+    #[arg(short, long = "out", value_name = "DIR", help_heading = OUTPUT)]
     output: PathBuf,
 }
 

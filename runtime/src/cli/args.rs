@@ -70,7 +70,7 @@ Examples:
     #[command(after_help = "\
 Examples:
   trefoil-party client --config party.toml --data cat.jpg
-  trefoil-party client --config party.toml --data images/ --format csv > predictions.csv
+  trefoil-party client --config party.toml --data images/ --format csv
   trefoil-party client --config party.toml --data images/ --stock 100 --batch 16 --quiet --output logits.npy",
         after_long_help = EXIT_CODES)]
     Client(Box<ClientArgs>),
@@ -214,7 +214,7 @@ pub struct DoctorArgs {
 #[derive(Debug, ClapArgs)]
 pub struct KeygenArgs {
     /// Where the secret key goes, readable for you alone. A key that is there is never written over.
-    #[arg(long, short, value_name = "FILE", required_unless_present = "public")]
+    #[arg(long = "out", short, value_name = "FILE", required_unless_present = "public")]
     pub output: Option<PathBuf>,
     /// Makes no key, and prints the public key of this file.
     #[arg(long, value_name = "FILE", conflicts_with = "output")]

@@ -170,3 +170,29 @@ fn all_that_the_ends_agreed_on_is_in_the_pairs_secret() {
     seen.dedup();
     assert_eq!(seen.len(), 2 * secrets.len());
 }
+
+/// A client that is killed at any frame and started again, with the same plan: no session of server or helper
+/// has ever the keys of an earlier one, even under the same session id, since nothing of a session is kept.
+#[test]
+fn whoever_is_killed_and_starts_again_comes_to_other_masks() {
+    let mut seen = std::collections::BTreeSet::new();
+    let session = SessionId([9; 16]);
+    for frames in 0..6 {
+        for [opener, answerer] in pairs_of_parties() {
+            let (left, right) = ends(opener.party(), answerer.party());
+            let hello = opener.statement(answerer.party(), session);
+            let answering = thread::spawn(move || Greeted::new(right, &answerer).map(|one| one.secret.stream_key()));
+            let mut link = Dying::after(frames, left);
+            let said = say_hello(&mut link, &hello);
+            let opened = said.and_then(|()| introduce(&mut link, &opener, &hello));
+            drop(link);
+            let keys = [opened.map(|secret| secret.stream_key()), answering.join().unwrap()];
+            let words: Vec<u64> = keys.iter().flatten().map(first_word).collect();
+            // Where both ends came to a key, it is the same one; each belongs to this attempt alone.
+            assert!(words.windows(2).all(|pair| pair[0] == pair[1]));
+            let own: std::collections::BTreeSet<u64> = words.into_iter().collect();
+            assert!(own.iter().all(|word| seen.insert(*word)), "frame {frames}");
+        }
+    }
+    assert!(seen.len() >= 3, "{}", seen.len());
+}
