@@ -6,8 +6,8 @@ use std::path::Path;
 use trefoil_ir::Tensor;
 use trefoil_ir::mpc::{ConstId, ConstKind, Program, ValueId};
 use trefoil_ir::plan::{
-    ClientPart, ClientPlan, HelperPart, HelperPlan, InputEncoding, OutputDecoding, PairKeys, Public,
-    SecretSeed, ServerPart, ServerPlan, plan_id, weight_seed,
+    ClientPart, ClientPlan, HelperPart, HelperPlan, InputEncoding, LOCAL_CLIENT, OutputDecoding, PairKeys,
+    Public, SecretSeed, ServerPart, ServerPlan, plan_id, weight_seed,
 };
 use trefoil_ir::tail::Tail;
 use trefoil_ir::text::TensorStore;
@@ -85,8 +85,8 @@ impl Plans {
                 classes: vec![],
             },
             preprocess: None,
-            with_server: keys.client_server.clone(),
-            with_helper: keys.client_helper.clone(),
+            with_server: keys.client_server.for_client(&LOCAL_CLIENT),
+            with_helper: keys.client_helper.for_client(&LOCAL_CLIENT),
         };
         let server = ServerPart {
             constants,

@@ -4,8 +4,8 @@ use trefoil_ir::geometry::{Shuffle, ShuffleMode};
 use trefoil_ir::mpc::patch_sums::SumList;
 use trefoil_ir::mpc::{ConstKind, Kind, Op, Program, ValueId, op};
 use trefoil_ir::plan::{
-    ClientPart, ClientPlan, HelperPart, HelperPlan, InputEncoding, OutputDecoding, PairKeys, Public,
-    SecretSeed, ServerPart, ServerPlan, plan_id, weight_seed,
+    ClientPart, ClientPlan, HelperPart, HelperPlan, InputEncoding, LOCAL_CLIENT, OutputDecoding, PairKeys,
+    Public, SecretSeed, ServerPart, ServerPlan, plan_id, weight_seed,
 };
 use trefoil_ir::tail::Tail;
 use trefoil_ir::{Patch, Shape, Tensor, Window};
@@ -171,8 +171,8 @@ pub(in crate::exec) fn plans(build: &Build) -> Plans {
             classes: vec![],
         },
         preprocess: None,
-        with_server: keys.client_server.clone(),
-        with_helper: keys.client_helper.clone(),
+        with_server: keys.client_server.for_client(&LOCAL_CLIENT),
+        with_helper: keys.client_helper.for_client(&LOCAL_CLIENT),
     };
     let server = ServerPart {
         constants: build.constants.clone(),

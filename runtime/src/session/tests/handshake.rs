@@ -181,12 +181,16 @@ fn whoever_is_killed_and_starts_again_comes_to_other_masks() {
         for [opener, answerer] in pairs_of_parties() {
             let (left, right) = ends(opener.party(), answerer.party());
             let hello = opener.statement(answerer.party(), session);
-            let answering = thread::spawn(move || Greeted::new(right, &answerer).map(|one| one.secret.stream_key()));
+            let answering =
+                thread::spawn(move || Greeted::new(right, &answerer).map(|one| one.secret.stream_key()));
             let mut link = Dying::after(frames, left);
             let said = say_hello(&mut link, &hello);
             let opened = said.and_then(|()| introduce(&mut link, &opener, &hello));
             drop(link);
-            let keys = [opened.map(|secret| secret.stream_key()), answering.join().unwrap()];
+            let keys = [
+                opened.map(|secret| secret.stream_key()),
+                answering.join().unwrap(),
+            ];
             let words: Vec<u64> = keys.iter().flatten().map(first_word).collect();
             // Where both ends came to a key, it is the same one; each belongs to this attempt alone.
             assert!(words.windows(2).all(|pair| pair[0] == pair[1]));
