@@ -79,6 +79,11 @@ Examples:
 Example:
   trefoil-party doctor --config party.toml")]
     Doctor(Box<DoctorArgs>),
+    /// Puts the traces of a session together that its parties have each written with --trace.
+    #[command(after_help = "\
+Example:
+  trefoil-party timeline 5e55.client.json 5e55.server.json 5e55.helper.json -o 5e55.json")]
+    Timeline(TimelineArgs),
     /// Prints what a shell needs to complete commands and flags.
     Completions(Completions),
     /// Writes manual pages.
@@ -208,6 +213,17 @@ pub struct DoctorArgs {
     /// The party's settings.
     #[command(flatten)]
     pub party: SettingsArgs,
+}
+
+/// Arguments of `timeline`.
+#[derive(Debug, ClapArgs)]
+pub struct TimelineArgs {
+    /// One file of each party, the client's among them.
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// Where it goes, for ui.perfetto.dev or chrome://tracing.
+    #[arg(long = "out", short, value_name = "T.json")]
+    pub output: PathBuf,
 }
 
 /// Arguments of `keygen`.

@@ -19,6 +19,7 @@ use crate::report::Tally;
 use crate::session::{ClientSession, Identity, SessionError};
 use crate::settings::{ClientSettings, SettingsError};
 use crate::terminal::{note, print::chain};
+use crate::trace::Tracer;
 use crate::workers::on_own_threads;
 
 /// For how long a party is asked again whose places are all taken.
@@ -64,15 +65,29 @@ pub fn run(args: &ClientArgs) -> Result<(), CliError> {
             break Ok(());
         }
         let done = results.done();
+        let tracer = settings.trace.as_deref().map(|folder| Tracer::begin(folder, Party::Client));
+        let recorder = tracer.as_ref().map(Tracer::recorder);
+        party.set_watch(Tracer::watch(recorder.as_ref()));
+        let mut id = None;
         let outcome = on_own_threads(|| {
             job.run(
-                || dial.session(&own, &stop),
+                || {
+                    let mut session = dial.session(&own, &stop)?;
+                    session.links_mut().into_iter().for_each(|link| link.trace(recorder.as_ref()));
+                    id = Some(session.id());
+                    Ok(session)
+                },
                 &mut party,
                 &mut results,
                 &mut tally,
                 &stop,
             )
         });
+        if let (Some(tracer), Some(id)) = (tracer, id)
+            && let Err(error) = tracer.write(id, party.plan().program())
+        {
+            note(format_args!("the session's trace cannot be written: {error}"));
+        }
         match outcome {
             Err(error) if error.may_pass() && !stop.requested() => {
                 if results.done() > done {

@@ -17,6 +17,7 @@ use crate::net::tls::TlsError;
 use crate::operations::OperationsError;
 use crate::session::SessionError;
 use crate::settings::SettingsError;
+use crate::trace::MergeError;
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +38,17 @@ pub enum CliError {
         /// What is wrong with it.
         source: PlanError,
     },
+    /// A trace cannot be read.
+    #[error("cannot read the trace `{}`: check that it exists and that you may read it", path.display())]
+    ReadTrace {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// Traces that do not belong together.
+    #[error(transparent)]
+    Timeline(#[from] MergeError),
     /// The doctor has found something.
     #[error("{} not well: see above", if *bad == 1 { "one thing is".to_owned() } else { format!("{bad} things are") })]
     Unwell {

@@ -4,7 +4,7 @@
 //! * [`plans`]: plan files, read and checked
 //! * [`images`]: what the client feeds in
 //! * [`results`]: what it makes of what comes out; [`outputs`]: files for it, [`predictions`]: how it is printed
-//! * [`client`], [`serve`], [`local`], [`doctor`], [`keygen`]: the commands
+//! * [`client`], [`serve`], [`local`], [`doctor`], [`keygen`], [`timeline`]: the commands
 //! * `secrecy`: no dump of the memory, and no look into it
 //! * [`log`]: what operators see
 
@@ -23,6 +23,7 @@ pub mod predictions;
 pub mod results;
 mod secrecy;
 pub mod serve;
+pub mod timeline;
 
 #[cfg(test)]
 mod tests;
@@ -59,6 +60,7 @@ fn dispatch(args: Args) -> Result<(), CliError> {
         Command::Keygen(args) => keygen::run(&args),
         Command::Serve(args) => serve::run(&args),
         Command::Doctor(args) => doctor::run(&args),
+        Command::Timeline(args) => timeline::run(&args),
         Command::Completions(args) => print(&terminal::completions(&args, Args::command())).map(drop),
         Command::Man(args) => man(&args.folder),
     }

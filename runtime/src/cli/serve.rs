@@ -221,6 +221,7 @@ impl<'a> Start<'a> {
             plans,
             vitals: Arc::clone(&self.vitals),
             metrics: Arc::clone(&self.metrics),
+            trace: self.hall.trace.clone(),
         })
     }
 

@@ -53,6 +53,11 @@ impl Client {
         self
     }
 
+    /// The same, in place.
+    pub fn set_watch(&mut self, watch: StopWatch) {
+        self.watch = watch;
+    }
+
     /// The client's plan, which it runs.
     pub fn plan(&self) -> &ClientPlan {
         &self.plan

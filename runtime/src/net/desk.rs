@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use trefoil_ir::mpc::{Party, Phase};
+use trefoil_ir::mpc::{Party, Phase, Program};
 
 use super::journal::{Journal, Topic};
 use super::line::{Figures, Whose};
@@ -12,6 +12,7 @@ use crate::operations::{
     ClientMetrics, Direction, InferencePhase, Metrics, Outcome, RunningSession, SessionPhase,
 };
 use crate::session::{Denied, Overseer, Record, SessionError};
+use crate::trace::Tracer;
 use crate::wire::{AbortReason, Traffic};
 
 /// A session, seen from outside.
@@ -58,6 +59,17 @@ impl<'a> Desk<'a> {
     pub(super) fn set_up(&mut self, time: Duration, traffic: &Traffic) {
         self.metrics.took(SessionPhase::Handshake, time);
         self.pass(traffic);
+    }
+
+    /// Writes what the session's trace holds. That it cannot be is no harm to the session.
+    pub(super) fn write(&self, tracer: &Tracer, program: &Program) {
+        let Some(session) = self.whose.session else {
+            return;
+        };
+        if let Err(error) = tracer.write(session, program) {
+            let text = || format!("the session's trace cannot be written: {error}");
+            self.journal.say(Topic::Shortage, self.whose.clone(), text);
+        }
     }
 
     /// The session is over, and this came of it.

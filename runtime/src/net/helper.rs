@@ -18,6 +18,7 @@ use super::service::{Room, Service, whose};
 use super::stop::Stop;
 use super::tcp::TcpLink;
 use crate::exec;
+use crate::trace::Tracer;
 use crate::session::{Greeted, HelperSession, Pair, Pairing, SessionError, TurnedOut};
 use crate::workers::on_own_threads;
 
@@ -53,10 +54,17 @@ pub fn serve(
             let whose = whose(&pair.client);
             let guest = pair.client.link().guest().cloned();
             let mut desk = Desk::open(Party::Helper, guest, &post.metrics, &journal, whose);
-            let ended = open(pair, options, control).and_then(|session| {
+            let tracer = post.trace.as_deref().map(|folder| Tracer::begin(folder, Party::Helper));
+            let recorder = tracer.as_ref().map(Tracer::recorder);
+            let ended = open(pair, options, control).and_then(|mut session| {
                 desk.set_up(session.setup().time, &session.setup().traffic);
-                on_own_threads(|| session.serve(&mut hosted.party.clone(), &mut desk))
+                session.link_mut().trace(recorder.as_ref());
+                let mut party = hosted.party.clone().with_watch(Tracer::watch(recorder.as_ref()));
+                on_own_threads(|| session.serve(&mut party, &mut desk))
             });
+            if let Some(tracer) = tracer {
+                desk.write(&tracer, hosted.party.plan().program());
+            }
             desk.close(&ended);
             ended
         },

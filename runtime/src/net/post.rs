@@ -1,5 +1,6 @@
 //! What a listening party is, apart from how it serves.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::offer::Offer;
@@ -19,4 +20,6 @@ pub struct Post<P> {
     pub vitals: Arc<Vitals>,
     /// What it counts.
     pub metrics: Arc<Metrics>,
+    /// The folder of its sessions' traces, if there are to be any.
+    pub trace: Option<PathBuf>,
 }

@@ -20,6 +20,7 @@ use super::service::{Room, Service, whose};
 use super::stop::Stop;
 use super::tcp::TcpLink;
 use crate::exec;
+use crate::trace::Tracer;
 use crate::session::{Greeted, ServerSession, SessionError, TurnedOut};
 use crate::workers::on_own_threads;
 
@@ -64,10 +65,17 @@ pub fn serve(
             let guest = client.link().guest().cloned();
             let mut desk = Desk::open(Party::Server, guest, &post.metrics, &journal, whose);
             let session = open(client, &helper.1, post, options, control);
-            let ended = session.and_then(|session| {
+            let tracer = post.trace.as_deref().map(|folder| Tracer::begin(folder, Party::Server));
+            let recorder = tracer.as_ref().map(Tracer::recorder);
+            let ended = session.and_then(|mut session| {
                 desk.set_up(session.setup().time, &session.setup().traffic);
-                on_own_threads(|| session.serve(&mut hosted.party.clone(), &mut desk))
+                session.link_mut().trace(recorder.as_ref());
+                let mut party = hosted.party.clone().with_watch(Tracer::watch(recorder.as_ref()));
+                on_own_threads(|| session.serve(&mut party, &mut desk))
             });
+            if let Some(tracer) = tracer {
+                desk.write(&tracer, hosted.party.plan().program());
+            }
             desk.close(&ended);
             ended
         },

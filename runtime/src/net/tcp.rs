@@ -14,6 +14,7 @@ use super::tls::Channel;
 use crate::accounts::Guest;
 use crate::keys::PublicKey;
 use crate::pool;
+use crate::trace::{Recorder, Tap};
 use crate::wire::frame::HEADER_BYTES;
 use crate::wire::link::{frame_length, no_header};
 use crate::wire::{AbortReason, Cause, FrameKind, Header, Link, LinkError, Peer, Tag};
@@ -39,6 +40,8 @@ pub struct TcpLink {
     request: bool,
     /// The client's place, if a client is at the other end; free again when the connection is dropped.
     guest: Option<Arc<Guest>>,
+    /// What a trace sees of it, if there is one.
+    tap: Option<Tap>,
 }
 
 impl TcpLink {
@@ -74,6 +77,7 @@ impl TcpLink {
             idle_time: Some(timeout),
             request: false,
             guest: None,
+            tap: None,
         })
     }
 
@@ -88,6 +92,11 @@ impl TcpLink {
         self.timeout = timeout;
         self.idle_time = Some(timeout);
         set_intervals(self.channel.socket(), timeout)
+    }
+
+    /// From now on a trace sees what passes, as it does at the other end from the same frame on.
+    pub fn trace(&mut self, recorder: Option<&Recorder>) {
+        self.tap = recorder.cloned().map(Tap::new);
     }
 
     /// The client at the other end has this place.
@@ -273,12 +282,16 @@ impl Link for TcpLink {
 
     fn send(&mut self, tag: Tag, payload: Vec<u8>) -> Result<(), LinkError> {
         let length = frame_length(tag, &payload)?;
+        let begin = self.tap.as_ref().map(Tap::now);
         self.guard.check()?;
         self.writer.get_mut().start(self.timeout);
         let header = Header { tag, length }.encode();
         let written = self.writer.write_all(&header);
         let written = written.and_then(|()| self.writer.write_all(&payload));
         pool::recycle(payload);
+        if let (Some(tap), Some(begin)) = (&mut self.tap, begin) {
+            tap.sent(self.peer.party, tag, u64::from(length), begin);
+        }
         written.map_err(|error| self.write_error(error))
     }
 
@@ -289,19 +302,29 @@ impl Link for TcpLink {
 
     fn header(&mut self) -> Result<Header, LinkError> {
         self.guard.check()?;
+        let begin = self.tap.as_ref().map(Tap::now);
         self.await_header()?;
         let mut bytes = [0; HEADER_BYTES];
         self.reader.get_mut().start(self.timeout.min(HEADER_TIME));
         let read = self.reader.read_exact(&mut bytes);
         read.map_err(|error| self.slow_error(error))?;
-        Header::decode(&bytes).ok_or_else(|| no_header(&self.peer))
+        let header = Header::decode(&bytes).ok_or_else(|| no_header(&self.peer))?;
+        if let (Some(tap), Some(begin)) = (&mut self.tap, begin) {
+            tap.came(header, begin);
+        }
+        Ok(header)
     }
 
     fn body(&mut self, length: usize) -> Result<Vec<u8>, LinkError> {
         let mut payload = pool::with_capacity(length);
         self.reader.get_mut().start(self.timeout);
         match (&mut self.reader).take(length as u64).read_to_end(&mut payload) {
-            Ok(read) if read == length => Ok(payload),
+            Ok(read) if read == length => {
+                if let Some(tap) = &mut self.tap {
+                    tap.read(self.peer.party);
+                }
+                Ok(payload)
+            }
             Ok(_) => Err(LinkError::PeerDisconnected {
                 peer: self.peer.clone(),
             }),

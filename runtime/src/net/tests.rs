@@ -124,6 +124,7 @@ fn post<P>(party: Party, identity: Identity, executor: P) -> Post<P> {
         plans: Offer::new(vec![hosted]).unwrap(),
         vitals: Arc::new(Vitals::new(party)),
         metrics: Metrics::new(party),
+        trace: None,
     }
 }
 

@@ -65,6 +65,11 @@ impl<L: Link> HelperSession<L> {
         self.agreed.session()
     }
 
+    /// The connection to the client, for what only its own kind can do.
+    pub fn link_mut(&mut self) -> &mut L {
+        self.client.get_mut()
+    }
+
     /// What opening it cost on the client's connection.
     pub fn setup(&self) -> &Setup {
         &self.setup

@@ -118,6 +118,9 @@ settings! {
     "TREFOIL_CONNECT_TIMEOUT" "S" connect_timeout: Duration = seconds;
     /// How often a client begins a new session in a row when one is lost [default: 10].
     "TREFOIL_RETRIES" "N" retries: usize = countable;
+    /// Writes what this party did when, a file a session, into this folder; `timeline` puts those of all parties
+    /// together.
+    "TREFOIL_TRACE" "DIR" trace: PathBuf = path;
     /// Computing threads, of which more than 4 a core are not started [default: one a core].
     "TREFOIL_THREADS" "N" threads: usize = positive;
     /// How log lines are written: text or json [default: text].
@@ -271,6 +274,7 @@ impl Settings {
             &mut self.plan,
             &mut self.clients,
             &mut self.state,
+            &mut self.trace,
         ];
         for path in paths.into_iter().flatten() {
             *path = folder.join(&path);

@@ -10,11 +10,12 @@ use crate::keys::PublicKey;
 use crate::net::ServeOptions;
 
 /// Settings that make sense in every role.
-const COMMON: [&str; 7] = [
+const COMMON: [&str; 8] = [
     "role",
     "key",
     "timeout",
     "session_time",
+    "trace",
     "threads",
     "log_format",
     "log_level",
@@ -73,6 +74,8 @@ pub struct Hall {
     pub operations: Option<String>,
     /// How it serves.
     pub options: ServeOptions,
+    /// The folder of traces, if there are to be any.
+    pub trace: Option<PathBuf>,
     /// Computing threads.
     pub threads: Option<usize>,
     /// How it logs.
@@ -125,6 +128,8 @@ pub struct ClientSettings {
     pub connect_timeout: Duration,
     /// How often in a row a lost session is begun anew.
     pub retries: usize,
+    /// The folder of traces, if there are to be any.
+    pub trace: Option<PathBuf>,
     /// Computing threads.
     pub threads: Option<usize>,
 }
@@ -185,6 +190,7 @@ impl Settings {
             session_time: self.session_time.unwrap_or(ServeOptions::default().session_time),
             connect_timeout: self.connect_timeout.unwrap_or(CONNECT_TIMEOUT.min(timeout)),
             retries: self.retries.unwrap_or(RETRIES),
+            trace: self.trace,
             threads: self.threads,
         })
     }
@@ -233,6 +239,7 @@ impl Settings {
             state: self.state,
             operations: self.operations,
             options,
+            trace: self.trace,
             threads: self.threads,
             log: (
                 self.log_format.unwrap_or_default(),

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use trefoil_ir::mpc::cost::Bytes;
 use trefoil_ir::mpc::{Party, Program, ValueId};
 
-use super::{Direction, Event, Frame, Trace, Track, What};
+use super::{Direction, Event, Frame, Origin, Trace, Track, What};
 
 /// The one process.
 const PROCESS: u32 = 1;
@@ -42,9 +42,12 @@ struct Entry {
 }
 
 #[derive(Serialize)]
-struct File {
+struct File<'a> {
     #[serde(rename = "displayTimeUnit")]
     unit: &'static str,
+    /// Whoever shows the file passes over it.
+    #[serde(rename = "trefoil", skip_serializing_if = "Option::is_none")]
+    origin: Option<&'a Origin>,
     #[serde(rename = "traceEvents")]
     entries: Vec<Entry>,
 }
@@ -52,6 +55,11 @@ struct File {
 impl Trace {
     /// The file's content; names of steps are the program's.
     pub fn to_json(&self, program: &Program) -> String {
+        self.to_json_of(program, None)
+    }
+
+    /// The same, of a session at one of several machines.
+    pub(super) fn to_json_of(&self, program: &Program, origin: Option<&Origin>) -> String {
         let events = self.events();
         let tracks: BTreeSet<Track> = events.iter().map(|event| event.track).collect();
         let mut entries: Vec<Entry> = tracks.into_iter().flat_map(names).collect();
@@ -60,7 +68,11 @@ impl Trace {
             entries.push(complete(event, program));
             entries.extend(arrow(event));
         }
-        let file = File { unit: "ms", entries };
+        let file = File {
+            unit: "ms",
+            origin,
+            entries,
+        };
         serde_json::to_string(&file).expect("entries have string keys and finite numbers")
     }
 }

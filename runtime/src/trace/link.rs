@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
+use trefoil_ir::mpc::Party;
+
 use super::Recorder;
 use crate::keys::PublicKey;
 use crate::wire::{AbortReason, Header, Link, LinkError, Peer, Tag};
 
-/// A link whose party is traced. Both ends of a connection have to be of this kind: they count
-/// frames to find each other's.
-pub struct Traced<L> {
-    link: L,
+/// One end of a connection, as its party's trace sees it. Both ends have to have one from the same frame on: they
+/// count frames to find each other's.
+pub struct Tap {
     recorder: Recorder,
     sent: u64,
     received: u64,
@@ -17,15 +18,61 @@ pub struct Traced<L> {
     pending: Option<(Header, Duration, Duration)>,
 }
 
+impl Tap {
+    /// Tells the recorder, which is the party's at this end.
+    pub fn new(recorder: Recorder) -> Self {
+        Self {
+            recorder,
+            sent: 0,
+            received: 0,
+            pending: None,
+        }
+    }
+
+    /// The time at which something begins.
+    pub(crate) fn now(&self) -> Duration {
+        self.recorder.now()
+    }
+
+    /// A frame was handed to the link, from `begin` until now.
+    pub(crate) fn sent(&mut self, to: Option<Party>, tag: Tag, bytes: u64, begin: Duration) {
+        if let Some(to) = to {
+            let frame = self.recorder.frame_to(to, self.sent, tag, bytes);
+            self.recorder.sent(frame, begin);
+        }
+        self.sent += 1;
+    }
+
+    /// A header came, for which was waited since `begin`.
+    pub(crate) fn came(&mut self, header: Header, begin: Duration) {
+        self.pending = Some((header, begin, self.recorder.now()));
+    }
+
+    /// The payload behind it was read.
+    pub(crate) fn read(&mut self, from: Option<Party>) {
+        if let Some((header, begin, come)) = self.pending.take()
+            && let Some(from) = from
+        {
+            let bytes = u64::from(header.length);
+            let frame = self.recorder.frame_from(from, self.received, header.tag, bytes);
+            self.recorder.received(frame, begin, come);
+        }
+        self.received += 1;
+    }
+}
+
+/// A link whose party is traced, from its first frame on.
+pub struct Traced<L> {
+    link: L,
+    tap: Tap,
+}
+
 impl<L: Link> Traced<L> {
     /// Tells the recorder, which is the party's at this end.
     pub fn new(link: L, recorder: Recorder) -> Self {
         Self {
             link,
-            recorder,
-            sent: 0,
-            received: 0,
-            pending: None,
+            tap: Tap::new(recorder),
         }
     }
 }
@@ -36,14 +83,10 @@ impl<L: Link> Link for Traced<L> {
     }
 
     fn send(&mut self, tag: Tag, payload: Vec<u8>) -> Result<(), LinkError> {
-        let begin = self.recorder.now();
+        let begin = self.tap.now();
         let bytes = payload.len() as u64;
         self.link.send(tag, payload)?;
-        if let Some(to) = self.link.peer().party {
-            let frame = self.recorder.frame_to(to, self.sent, tag, bytes);
-            self.recorder.sent(frame, begin);
-        }
-        self.sent += 1;
+        self.tap.sent(self.link.peer().party, tag, bytes, begin);
         Ok(())
     }
 
@@ -52,22 +95,15 @@ impl<L: Link> Link for Traced<L> {
     }
 
     fn header(&mut self) -> Result<Header, LinkError> {
-        let begin = self.recorder.now();
+        let begin = self.tap.now();
         let header = self.link.header()?;
-        self.pending = Some((header, begin, self.recorder.now()));
+        self.tap.came(header, begin);
         Ok(header)
     }
 
     fn body(&mut self, length: usize) -> Result<Vec<u8>, LinkError> {
         let payload = self.link.body(length)?;
-        if let Some((header, begin, come)) = self.pending.take()
-            && let Some(from) = self.link.peer().party
-        {
-            let bytes = u64::from(header.length);
-            let frame = self.recorder.frame_from(from, self.received, header.tag, bytes);
-            self.recorder.received(frame, begin, come);
-        }
-        self.received += 1;
+        self.tap.read(self.link.peer().party);
         Ok(payload)
     }
 

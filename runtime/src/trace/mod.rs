@@ -8,15 +8,20 @@
 //! * [`link`]: a link that records what passes
 //! * [`clock`]: the stop-watch of the executor
 //! * [`json`]: the file, in the format that Perfetto and Chrome read
+//! * [`mod@file`]: the trace of a session at one of several machines; [`mod@merge`]: one of all of them
 
 pub mod clock;
+pub mod file;
 pub mod json;
 pub mod link;
+pub mod merge;
 #[cfg(test)]
 pub(crate) mod tests;
 
 pub use clock::{Lap, StopWatch};
-pub use link::Traced;
+pub use file::{Origin, Tracer};
+pub use link::{Tap, Traced};
+pub use merge::{MergeError, merge};
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::{self, ThreadId};
@@ -34,6 +39,9 @@ pub struct Trace {
     clock: WallClock,
     events: Arc<Mutex<Vec<Event>>>,
 }
+
+/// The most events of a trace, some hundred megabytes.
+const MOST: usize = 1 << 21;
 
 /// Something that took time.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -197,6 +205,10 @@ impl Recorder {
 
     fn add(&self, event: Event) {
         let events = self.trace.events.lock();
-        events.unwrap_or_else(PoisonError::into_inner).push(event);
+        let mut events = events.unwrap_or_else(PoisonError::into_inner);
+        // What is beyond is lost: nobody looks at a million events.
+        if events.len() < MOST {
+            events.push(event);
+        }
     }
 }
