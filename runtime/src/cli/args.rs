@@ -54,7 +54,7 @@ Examples:
   trefoil-party local --plans plans --data cat.jpg --top 5
   trefoil-party local --plans plans --data test/ --labels labels.txt --quiet --report measured.json
   trefoil-party local --plans plans --data x.npy --link wan --batch 16")]
-    Local(LocalArgs),
+    Local(Box<LocalArgs>),
     /// Makes a key by which the others know this party, and prints its public half.
     #[command(after_help = "\
 Example:

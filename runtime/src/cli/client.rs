@@ -65,7 +65,10 @@ pub fn run(args: &ClientArgs) -> Result<(), CliError> {
             break Ok(());
         }
         let done = results.done();
-        let tracer = settings.trace.as_deref().map(|folder| Tracer::begin(folder, Party::Client));
+        let tracer = settings
+            .trace
+            .as_deref()
+            .map(|folder| Tracer::begin(folder, Party::Client));
         let recorder = tracer.as_ref().map(Tracer::recorder);
         party.set_watch(Tracer::watch(recorder.as_ref()));
         let mut id = None;
@@ -73,7 +76,10 @@ pub fn run(args: &ClientArgs) -> Result<(), CliError> {
             job.run(
                 || {
                     let mut session = dial.session(&own, &stop)?;
-                    session.links_mut().into_iter().for_each(|link| link.trace(recorder.as_ref()));
+                    session
+                        .links_mut()
+                        .into_iter()
+                        .for_each(|link| link.trace(recorder.as_ref()));
                     id = Some(session.id());
                     Ok(session)
                 },

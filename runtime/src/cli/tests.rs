@@ -438,8 +438,8 @@ fn what_is_missing_or_no_address_is_refused_before_anything_is_read() {
     let own = key.public();
     let client = format!("client --key {dir}/key --plan none --data none --server-key {one}");
     for (line, words) in [
-        (format!("serve --plans none"), "no role is set"),
-        (format!("serve --role client"), "`serve` is not for a client"),
+        ("serve --plans none".to_owned(), "no role is set"),
+        ("serve --role client".to_owned(), "`serve` is not for a client"),
         (
             format!("serve --config {dir}/none"),
             "cannot read the configuration",

@@ -18,8 +18,8 @@ use super::service::{Room, Service, whose};
 use super::stop::Stop;
 use super::tcp::TcpLink;
 use crate::exec;
-use crate::trace::Tracer;
 use crate::session::{Greeted, HelperSession, Pair, Pairing, SessionError, TurnedOut};
+use crate::trace::Tracer;
 use crate::workers::on_own_threads;
 
 /// Deals to clients until a stop is requested, or for one session if the options say so.
@@ -54,7 +54,10 @@ pub fn serve(
             let whose = whose(&pair.client);
             let guest = pair.client.link().guest().cloned();
             let mut desk = Desk::open(Party::Helper, guest, &post.metrics, &journal, whose);
-            let tracer = post.trace.as_deref().map(|folder| Tracer::begin(folder, Party::Helper));
+            let tracer = post
+                .trace
+                .as_deref()
+                .map(|folder| Tracer::begin(folder, Party::Helper));
             let recorder = tracer.as_ref().map(Tracer::recorder);
             let ended = open(pair, options, control).and_then(|mut session| {
                 desk.set_up(session.setup().time, &session.setup().traffic);

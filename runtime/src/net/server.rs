@@ -20,8 +20,8 @@ use super::service::{Room, Service, whose};
 use super::stop::Stop;
 use super::tcp::TcpLink;
 use crate::exec;
-use crate::trace::Tracer;
 use crate::session::{Greeted, ServerSession, SessionError, TurnedOut};
+use crate::trace::Tracer;
 use crate::workers::on_own_threads;
 
 /// How long a helper that does not answer is tried for. Clients are waiting.
@@ -65,7 +65,10 @@ pub fn serve(
             let guest = client.link().guest().cloned();
             let mut desk = Desk::open(Party::Server, guest, &post.metrics, &journal, whose);
             let session = open(client, &helper.1, post, options, control);
-            let tracer = post.trace.as_deref().map(|folder| Tracer::begin(folder, Party::Server));
+            let tracer = post
+                .trace
+                .as_deref()
+                .map(|folder| Tracer::begin(folder, Party::Server));
             let recorder = tracer.as_ref().map(Tracer::recorder);
             let ended = session.and_then(|mut session| {
                 desk.set_up(session.setup().time, &session.setup().traffic);

@@ -152,7 +152,7 @@ impl<S> Service<'_, S> {
         let (newcomers, verdicts) = self.look(hall);
         for verdict in verdicts {
             match verdict {
-                Verdict::Probe(channel, peer, opener) => self.show(scope, channel, peer, opener),
+                Verdict::Probe(channel, peer, opener) => self.show(scope, *channel, peer, opener),
                 other => self.judge(hall, other),
             }
         }

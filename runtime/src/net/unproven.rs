@@ -36,7 +36,7 @@ pub(super) enum Verdict {
     /// Its opener holds its plan.
     Proven(Box<Arrival>),
     /// Its opener wants to look, and may.
-    Probe(Channel, SocketAddr, Party),
+    Probe(Box<Channel>, SocketAddr, Party),
     /// It failed, or said what it must not.
     Failed(Box<Failed>),
 }
@@ -393,7 +393,7 @@ impl Candidate {
             ..
         } = self;
         match end {
-            Ok(Came::Probe(opener)) => Verdict::Probe(channel, peer, opener),
+            Ok(Came::Probe(opener)) => Verdict::Probe(Box::new(channel), peer, opener),
             Ok(Came::Proven(key, proven)) => Verdict::Proven(Box::new(Arrival {
                 channel,
                 peer,

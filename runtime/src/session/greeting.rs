@@ -25,6 +25,9 @@ impl Hosts for Identity {
     }
 }
 
+/// What both ends of a connection derive from it.
+pub type Bind<'a> = dyn Fn(&[u8]) -> Result<[u8; 32], LinkError> + 'a;
+
 /// The connection under a handshake, as far as the handshake looks at it.
 pub struct Far<'a> {
     /// Who is at its other end.
@@ -32,7 +35,7 @@ pub struct Far<'a> {
     /// The key that the opener has shown, and whose it is; none within one process.
     pub key: Option<(PublicKey, Party)>,
     /// [`Link::bind`].
-    pub bind: &'a dyn Fn(&[u8]) -> Result<[u8; 32], LinkError>,
+    pub bind: &'a Bind<'a>,
 }
 
 /// A handshake as far as it has come at the answerer's end.

@@ -58,7 +58,7 @@ mod tests;
 
 pub use client::{BatchRun, ClientSession, ImageRun, Preparation};
 pub use error::SessionError;
-pub use greeting::{Far, Greeted, Greeting, Hosts, Proven, Step};
+pub use greeting::{Bind, Far, Greeted, Greeting, Hosts, Proven, Step};
 pub use handshake::Agreed;
 pub(crate) use handshake::say_wait;
 pub use helper::HelperSession;

@@ -61,10 +61,15 @@ impl Tracer {
         let origin = Origin {
             session: session.to_string(),
             party: self.party.to_string(),
-            epoch: self.epoch.duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64() * 1e6),
+            epoch: self
+                .epoch
+                .duration_since(UNIX_EPOCH)
+                .map_or(0.0, |since| since.as_secs_f64() * 1e6),
         };
         create_private_folder(&self.folder)?;
-        let path = self.folder.join(format!("{}.{}.json", origin.session, origin.party));
+        let path = self
+            .folder
+            .join(format!("{}.{}.json", origin.session, origin.party));
         write_private(&path, self.trace.to_json_of(program, Some(&origin)))?;
         Ok(path)
     }

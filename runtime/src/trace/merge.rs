@@ -14,7 +14,9 @@ use super::file::Origin;
 #[derive(Debug, thiserror::Error)]
 pub enum MergeError {
     /// A file that is no trace of a party.
-    #[error("file {number} is no trace that a party wrote: give files that `--trace DIR` of serve and client left")]
+    #[error(
+        "file {number} is no trace that a party wrote: give files that `--trace DIR` of serve and client left"
+    )]
     NoTrace {
         /// Which of the files, from 1 on.
         number: usize,
@@ -54,7 +56,8 @@ pub fn merge(texts: &[String]) -> Result<String, MergeError> {
     let mut merged = client.file.clone();
     for (at, part) in parts.iter().enumerate() {
         let before = &parts[..at];
-        if part.origin.party == "client" || before.iter().any(|other| other.origin.party == part.origin.party) {
+        if part.origin.party == "client" || before.iter().any(|other| other.origin.party == part.origin.party)
+        {
             return Err(MergeError::Parties);
         }
         if part.origin.session != client.origin.session {
@@ -66,7 +69,11 @@ pub fn merge(texts: &[String]) -> Result<String, MergeError> {
         let shift = shift(&client, part);
         if let Some(entries) = merged["traceEvents"].as_array_mut() {
             // Its own name of the process is there already.
-            entries.extend(events(part).filter(|entry| entry["name"] != "process_name").map(|entry| later(entry, shift)));
+            entries.extend(
+                events(part)
+                    .filter(|entry| entry["name"] != "process_name")
+                    .map(|entry| later(entry, shift)),
+            );
         }
     }
     Ok(merged.to_string())
@@ -97,7 +104,9 @@ fn later(entry: &Value, shift: f64) -> Value {
 /// When frames were sent, or received, by name.
 fn times<'a>(part: &'a Part, kind: &str) -> HashMap<&'a str, f64> {
     let of_kind = events(part).filter(|entry| entry["ph"] == kind);
-    of_kind.filter_map(|entry| Some((entry["id"].as_str()?, entry["ts"].as_f64()?))).collect()
+    of_kind
+        .filter_map(|entry| Some((entry["id"].as_str()?, entry["ts"].as_f64()?)))
+        .collect()
 }
 
 /// How many microseconds later a party's times are on the client's clock.
@@ -187,12 +196,23 @@ mod tests {
         };
         assert!(matches!(refused(&[&server]), MergeError::Parties));
         assert!(matches!(refused(&[]), MergeError::Parties));
-        assert!(matches!(refused(&[&client, &server, &server]), MergeError::Parties));
+        assert!(matches!(
+            refused(&[&client, &server, &server]),
+            MergeError::Parties
+        ));
         assert!(matches!(refused(&[&client, &client]), MergeError::Parties));
         assert!(matches!(refused(&[&client, &other]), MergeError::Sessions { .. }));
-        for nonsense in ["", "{}", "[]", r#"{"trefoil": {"session": "a", "party": "client", "epoch": 0}}"#] {
+        for nonsense in [
+            "",
+            "{}",
+            "[]",
+            r#"{"trefoil": {"session": "a", "party": "client", "epoch": 0}}"#,
+        ] {
             let error = refused(&[&client, &nonsense.to_owned()]);
-            assert!(matches!(error, MergeError::NoTrace { number: 2, .. }), "{nonsense}: {error}");
+            assert!(
+                matches!(error, MergeError::NoTrace { number: 2, .. }),
+                "{nonsense}: {error}"
+            );
         }
         assert!(merge(&[client, server]).is_ok());
     }

@@ -69,15 +69,16 @@ fn read_whole(mut channel: &Channel, mut bytes: &mut [u8]) -> io::Result<()> {
     Ok(())
 }
 
+/// What somebody in between does to bytes, by where they begin.
+type Change = dyn Fn(usize, &mut Vec<u8>) + Send + Sync;
+
 /// Passes everything on, both ways, after `change` has seen it.
 fn relay(
     change: impl Fn(usize, &mut Vec<u8>) + Send + Sync + 'static,
 ) -> impl FnOnce(TcpStream, TcpStream) + Send {
     move |front, back| {
         let change = Arc::new(change);
-        let pass = |mut from: TcpStream,
-                    mut to: TcpStream,
-                    change: Arc<dyn Fn(usize, &mut Vec<u8>) + Send + Sync>| {
+        let pass = |mut from: TcpStream, mut to: TcpStream, change: Arc<Change>| {
             move || {
                 let mut at = 0;
                 let mut buffer = [0; 4096];
