@@ -171,7 +171,9 @@ fn failed(ended: Ended, code: i32) -> String {
 #[test]
 fn two_clients_of_three_hosts_get_what_one_process_computes() {
     let Some(site) = Site::new() else { return };
-    let (server, helper) = site.both(&[]);
+    let traces = site.path("traces");
+    let trace = ["--trace", traces.to_str().unwrap()];
+    let (server, helper) = site.both(&trace);
     let doctor = |host: &Host, who: &str| {
         let mut command = site.party(host);
         command
@@ -185,7 +187,7 @@ fn two_clients_of_three_hosts_get_what_one_process_computes() {
         seen.contains("ok    server") && seen.contains("ok    helper") && seen.contains("ok    an image"),
         "{seen}"
     );
-    let clients = ["alice", "bob"].map(|name| Running::start(&mut site.client(name, 25, name, &[])));
+    let clients = ["alice", "bob"].map(|name| Running::start(&mut site.client(name, 25, name, &trace)));
     for client in clients {
         client.wait(LIMIT).succeeded();
     }
@@ -202,6 +204,56 @@ fn two_clients_of_three_hosts_get_what_one_process_computes() {
             "{log}"
         );
         assert_eq!(log.matches("session ends after 25 images").count(), 2, "{log}");
+    }
+    check_timelines(&site, &traces);
+}
+
+/// Each session's three traces make one timeline: all parties are in it, and nothing is received before it is sent.
+fn check_timelines(site: &Site, traces: &Path) {
+    let names: Vec<String> = fs::read_dir(traces)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    assert_eq!(names.len(), 6, "{names:?}");
+    for client in names.iter().filter(|name| name.ends_with(".client.json")) {
+        let session = client.strip_suffix(".client.json").unwrap();
+        let file = |party: &str| traces.join(format!("{session}.{party}.json"));
+        let mut timeline = Command::new(party_beside(TREFOIL));
+        timeline
+            .arg("timeline")
+            .args(["server", "helper", "client"].map(file));
+        run(timeline.arg("-o").arg(site.path("t.json")), LIMIT).succeeded();
+        let merged: Value = serde_json::from_str(&fs::read_to_string(site.path("t.json")).unwrap()).unwrap();
+        let events = merged["traceEvents"].as_array().unwrap();
+        let tracks = events.iter().filter(|event| event["name"] == "thread_name");
+        let tracks: Vec<&str> = tracks
+            .filter_map(|event| event["args"]["name"].as_str())
+            .collect();
+        assert!(
+            ["client", "server", "helper"]
+                .iter()
+                .all(|party| tracks.contains(party)),
+            "{tracks:?}"
+        );
+        let times = |kind: &str| -> std::collections::BTreeMap<String, f64> {
+            let ends = events.iter().filter(|event| event["ph"] == kind);
+            ends.map(|event| {
+                (
+                    event["id"].as_str().unwrap().to_owned(),
+                    event["ts"].as_f64().unwrap(),
+                )
+            })
+            .collect()
+        };
+        let (sent, received) = (times("s"), times("f"));
+        // Three messages of the protocol an image at least.
+        assert!(sent.len() > 75, "{}", sent.len());
+        for (frame, time) in &sent {
+            let come = received
+                .get(frame)
+                .unwrap_or_else(|| panic!("{frame} was never received"));
+            assert!(come + 1.0 >= *time, "{frame}: sent {time}, received {come}");
+        }
     }
 }
 

@@ -85,6 +85,15 @@ pub enum SessionError {
     /// The client may not have what it wants.
     #[error(transparent)]
     Denied(#[from] Denied),
+    /// Client and server of a session hold plans of two compilations, both of which the helper has.
+    #[error(
+        "client and server of session {session} come with plans of two compilations: give the client the plan of \
+         the model that it wants, and start it again"
+    )]
+    PlansApart {
+        /// The beginning of the session id.
+        session: String,
+    },
     /// The plan is no longer offered.
     #[error("the plan of the session was withdrawn before it began: give the client a plan that is offered")]
     Withdrawn,
@@ -178,7 +187,9 @@ impl SessionError {
     pub fn reason(&self) -> AbortReason {
         match self {
             SessionError::Versions { .. } | SessionError::Roles { .. } => AbortReason::Misbehaviour,
-            SessionError::Plans { .. } | SessionError::Withdrawn => AbortReason::PlanMismatch,
+            SessionError::Plans { .. } | SessionError::PlansApart { .. } | SessionError::Withdrawn => {
+                AbortReason::PlanMismatch
+            }
             SessionError::Stranger { .. } | SessionError::OtherRole { .. } | SessionError::Unknown { .. } => {
                 AbortReason::Stranger
             }

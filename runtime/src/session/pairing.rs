@@ -48,7 +48,8 @@ impl<L: Link> Pairing<L> {
     /// Brings a connection; returns both if the other one is there already.
     ///
     /// # Errors
-    /// If this party of this session waits already. The second one is turned away, not the first:
+    /// If the other one has another of this helper's plans: the masks of one must not be used with the program of
+    /// the other. Or if this party of this session waits already. The second one is turned away, not the first:
     /// knowing a session id must not be enough to end it.
     pub fn offer(&mut self, one: Greeted<L>) -> Result<Option<Pair<L>>, Box<TurnedOut<L>>> {
         match self.waiting.entry(one.session()) {
@@ -62,6 +63,10 @@ impl<L: Link> Pairing<L> {
                     party: one.opener(),
                 };
                 Err(Box::new((one, error)))
+            }
+            Entry::Occupied(place) if !place.get().1.identity().is(one.identity()) => {
+                let session = one.session().to_string();
+                Err(Box::new((one, SessionError::PlansApart { session })))
             }
             Entry::Occupied(place) => {
                 let (_, other) = place.remove();

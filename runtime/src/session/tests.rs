@@ -403,16 +403,36 @@ fn a_server_welcomes_nobody_before_the_proof_and_does_not_bother_the_helper() {
 
 /// A connection of `party` that has been greeted in `session`, and its far end.
 fn waiting(party: Party, session: SessionId) -> (MemoryLink, Greeted<MemoryLink>) {
+    waiting_with(1, party, session)
+}
+
+/// The same with the plan of this compilation.
+fn waiting_with(number: u8, party: Party, session: SessionId) -> (MemoryLink, Greeted<MemoryLink>) {
     let (mut far, near) = ends(party, Helper);
     let own = match party {
-        Client => Identity::from(&client_plan(1)),
-        _ => Identity::from(&server_plan(1)),
+        Client => Identity::from(&client_plan(number)),
+        _ => Identity::from(&server_plan(number)),
     };
-    let answering = thread::spawn(move || Greeted::new(near, &Identity::from(&helper_plan(1))));
+    let answering = thread::spawn(move || Greeted::new(near, &Identity::from(&helper_plan(number))));
     let hello = own.statement(Helper, session);
     say_hello(&mut far, &hello).unwrap();
     introduce(&mut far, &own, &hello).unwrap();
     (far, answering.join().unwrap().ok().unwrap())
+}
+
+/// A helper with several plans never brings two of them together, whatever a client says to whom.
+#[test]
+fn the_helper_pairs_within_one_plan() {
+    let session = SessionId::random().unwrap();
+    let mut room = Pairing::new(Duration::from_secs(60), 8);
+    let (_a, client) = waiting_with(2, Client, session);
+    let (_b, server) = waiting_with(1, Server, session);
+    assert!(matches!(room.offer(client), Ok(None)));
+    let (_, error) = *room.offer(server).err().unwrap();
+    assert!(matches!(error, SessionError::PlansApart { .. }), "{error}");
+    assert_eq!(error.reason(), AbortReason::PlanMismatch);
+    let (_c, server) = waiting_with(2, Server, session);
+    assert!(matches!(room.offer(server), Ok(Some(_))));
 }
 
 #[test]
