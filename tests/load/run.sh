@@ -5,7 +5,7 @@
 #   tests/load/run.sh PLANS IMAGES [CLIENTS] [EACH]
 #
 # PLANS is a folder that `trefoil compile` wrote, IMAGES an array (.npy) of at least EACH images. The programs are
-# those of target/release, built here.
+# those of the folder that TREFOIL_PROGRAMS names, or of target/release, built here.
 set -euo pipefail
 here="$(cd "$(dirname "$0")/../.." && pwd)"
 plans="$(realpath "$1")"
@@ -14,9 +14,13 @@ clients="${3:-100}"
 each="${4:-20}"
 work="$(mktemp -d)"
 trap 'kill "${server:-}" "${helper:-}" 2>/dev/null || true; rm -rf "$work"' EXIT
-(cd "$here" && cargo build --release --locked --workspace --bins --quiet)
-trefoil="$here/target/release/trefoil"
-party="$here/target/release/trefoil-party"
+programs="${TREFOIL_PROGRAMS:-}"
+if [ -z "$programs" ]; then
+    (cd "$here" && cargo build --release --locked --workspace --bins --quiet)
+    programs="$here/target/release"
+fi
+trefoil="$programs/trefoil"
+party="$programs/trefoil-party"
 
 names=()
 for n in $(seq "$clients"); do names+=(--client "client$n"); done
