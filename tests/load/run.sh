@@ -27,14 +27,17 @@ for n in $(seq "$clients"); do names+=(--client "client$n"); done
 "$trefoil" deploy "$plans" --server 127.0.0.1:7991 --helper 127.0.0.1:7992 "${names[@]}" -o "$work/d" >/dev/null
 serve() {
     "$party" serve --config "$work/d/$1/party.toml" --listen "127.0.0.1:$2" --operations "127.0.0.1:$3" \
-        --queue "$clients" --queue-time 3600 --session-memory 100MB >"$work/$1.out" 2>"$work/$1.log" &
+        --queue "$clients" --queue-time 3600 "${@:4}" >"$work/$1.out" 2>"$work/$1.log" &
 }
 serve helper 7992 9992
 helper=$!
-serve server 7991 9991
+serve server 7991 9991 --session-memory 100MB
 server=$!
 for role in helper server; do
-    until grep -q '^operations on' "$work/$role.out"; do sleep 0.1; done
+    until grep -q '^operations on' "$work/$role.out"; do
+        kill -0 "${!role}" || { cat "$work/$role.log"; exit 1; }
+        sleep 0.1
+    done
 done
 
 total=$((clients * each))

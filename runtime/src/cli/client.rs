@@ -1,5 +1,6 @@
 //! `client`: connects to server and helper.
 
+use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -7,6 +8,7 @@ use trefoil_ir::mpc::Party;
 
 use super::args::ClientArgs;
 use super::error::CliError;
+use super::exit::Exit;
 use super::images::{Job, client_error};
 use super::results::Results;
 use super::serve::door;
@@ -59,65 +61,96 @@ pub fn run(args: &ClientArgs) -> Result<(), CliError> {
     let mut results = Results::begin(&job, &plan)?;
     let mut party = exec::Client::new(plan);
     let mut tally = Tally::default();
-    let mut retries = Retries::new(settings.retries);
-    let outcome = loop {
-        if results.are_complete() {
-            break Ok(());
+    let runner = Runner {
+        dial,
+        own,
+        job: &job,
+        stop,
+        trace: settings.trace,
+    };
+    let retries = Retries::new(settings.retries);
+    let outcome = runner.run(&mut party, &mut results, &mut tally, retries);
+    results.finish(outcome, party.plan(), &tally)
+}
+
+/// What stays the same from one session to the next.
+struct Runner<'a> {
+    dial: Dial,
+    own: Identity,
+    job: &'a Job,
+    stop: Stop,
+    trace: Option<PathBuf>,
+}
+
+impl Runner<'_> {
+    /// Runs all images that have no result yet, in as many sessions as it takes.
+    fn run(
+        &self,
+        party: &mut exec::Client,
+        results: &mut Results<'_>,
+        tally: &mut Tally,
+        mut retries: Retries,
+    ) -> Result<(), CliError> {
+        // Who has never been reached is not asked for minutes: the address may be wrong.
+        let mut was_open = false;
+        while !results.are_complete() {
+            let done = results.done();
+            let (outcome, opened) = self.session(party, results, tally);
+            was_open |= opened;
+            let Err(error) = outcome else {
+                return Ok(());
+            };
+            let may_pass = error.may_pass() && (was_open || error.exit() == Exit::Busy);
+            if self.stop.requested() || !may_pass {
+                return Err(error);
+            }
+            if results.done() > done {
+                retries.begin_anew();
+            }
+            let Some(pause) = retries.next() else {
+                return Err(error);
+            };
+            note(format_args!(
+                "{}; a new session goes on behind the {} that have results, in {} seconds",
+                chain(&error),
+                counted(results.done(), "image"),
+                pause.as_secs_f64()
+            ));
+            sleep(pause, &self.stop)?;
         }
-        let done = results.done();
-        let tracer = settings
+        Ok(())
+    }
+
+    /// Runs images in one session, and whether it was opened.
+    fn session(
+        &self,
+        party: &mut exec::Client,
+        results: &mut Results<'_>,
+        tally: &mut Tally,
+    ) -> (Result<(), CliError>, bool) {
+        let tracer = self
             .trace
             .as_deref()
             .map(|folder| Tracer::begin(folder, Party::Client));
         let recorder = tracer.as_ref().map(Tracer::recorder);
         party.set_watch(Tracer::watch(recorder.as_ref()));
         let mut id = None;
-        let outcome = on_own_threads(|| {
-            job.run(
-                || {
-                    let mut session = dial.session(&own, &stop)?;
-                    session
-                        .links_mut()
-                        .into_iter()
-                        .for_each(|link| link.trace(recorder.as_ref()));
-                    id = Some(session.id());
-                    Ok(session)
-                },
-                &mut party,
-                &mut results,
-                &mut tally,
-                &stop,
-            )
-        });
+        let open = || {
+            let mut session = self.dial.session(&self.own, &self.stop)?;
+            for link in session.links_mut() {
+                link.trace(recorder.as_ref());
+            }
+            id = Some(session.id());
+            Ok(session)
+        };
+        let outcome = on_own_threads(|| self.job.run(open, party, results, tally, &self.stop));
         if let (Some(tracer), Some(id)) = (tracer, id)
             && let Err(error) = tracer.write(id, party.plan().program())
         {
             note(format_args!("the session's trace cannot be written: {error}"));
         }
-        match outcome {
-            Err(error) if error.may_pass() && !stop.requested() => {
-                if results.done() > done {
-                    retries.begin_anew();
-                }
-                match retries.next() {
-                    Some(pause) => {
-                        note(format_args!(
-                            "{}; a new session goes on behind the {} that have results, in {} seconds",
-                            chain(&error),
-                            counted(results.done(), "image"),
-                            pause.as_secs_f64()
-                        ));
-                        if sleep(pause, &stop).is_err() {
-                            break Err(CliError::Stopped);
-                        }
-                    }
-                    None => break Err(error),
-                }
-            }
-            outcome => break outcome,
-        }
-    };
-    results.finish(outcome, party.plan(), &tally)
+        (outcome, id.is_some())
+    }
 }
 
 /// How often a lost session is begun anew, and with what pauses.
