@@ -12,12 +12,18 @@
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
-use std::time::SystemTime;
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
 
 use super::count::{Count, day_of};
 use super::lock;
 use super::store::{LedgerError, Store};
 use crate::keys::PublicKey;
+
+/// How long a ledger is waited for that another process has: a party that was just stopped may still hold it, and so
+/// may for a moment whatever another party's process has started.
+const PATIENCE: Duration = Duration::from_secs(2);
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// The largest lease.
 const LEASE: u64 = 64;
@@ -53,7 +59,13 @@ impl Ledger {
     /// # Errors
     /// If the folder or the file cannot be made, read or written, is damaged, or another process has it.
     pub fn open(folder: &Path) -> Result<Self, LedgerError> {
-        Self::of(Store::open(folder)?)
+        let until = Instant::now() + PATIENCE;
+        loop {
+            match Store::open(folder) {
+                Err(LedgerError::InUse { .. }) if Instant::now() < until => thread::sleep(PAUSE),
+                opened => return Self::of(opened?),
+            }
+        }
     }
 
     /// A ledger that ends with the process.

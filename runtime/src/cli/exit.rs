@@ -61,7 +61,7 @@ impl Exit {
                 }
             },
             Some(LinkError::PeerMisbehaved { .. } | LinkError::TooLong { .. }) | None => {
-                match matches!(error, SessionError::Plans { .. }) {
+                match matches!(error, SessionError::Plans { .. } | SessionError::Stranger { .. }) {
                     true => Exit::Refused,
                     false => Exit::Wrong,
                 }

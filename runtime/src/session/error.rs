@@ -56,8 +56,8 @@ pub enum SessionError {
     },
     /// The peer did not prove what it claims.
     #[error(
-        "whoever speaks as the {claimed} does not hold the {claimed}'s plan of this compilation: \
-         check the addresses, and give each party its own file"
+        "whoever speaks as the {claimed} does not hold the {claimed}'s plan of this compilation, or this party's \
+         plan was made for another key: give each party its own file, and the key that it was made for"
     )]
     Stranger {
         /// Who it claims to be.
@@ -65,7 +65,7 @@ pub enum SessionError {
     },
     /// The peer's key is that of another party.
     #[error(
-        "whoever speaks as the {claimed} has shown the {party}'s key: no party plays two roles; check which          configuration it was started with"
+        "whoever speaks as the {claimed} has shown the {party}'s key: no party plays two roles; check which configuration it was started with"
     )]
     OtherRole {
         /// Who it claims to be.
