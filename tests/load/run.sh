@@ -31,7 +31,7 @@ serve() {
 }
 serve helper 7992 9992
 helper=$!
-serve server 7991 9991 --session-memory 100MB
+serve server 7991 9991 --session-memory 100MB --sessions $(($(nproc) + 1))
 server=$!
 for role in helper server; do
     until grep -q '^operations on' "$work/$role.out"; do
