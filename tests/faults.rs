@@ -12,12 +12,14 @@ mod plans;
 #[path = "support/ring.rs"]
 #[allow(dead_code)] // the end-to-end tests need more of it
 mod ring;
+#[path = "support/site.rs"]
+#[allow(dead_code)] // tests of admission need more of it
+mod site;
 
 use std::convert::Infallible;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::thread;
@@ -26,12 +28,10 @@ use std::time::{Duration, Instant};
 use commands::{LIMIT, REFUSAL_LIMIT, Running, run};
 use faulty::{Failure, Fault, FaultyLink};
 use plans::{IMAGE, Plans};
-use ring::Ring;
-use tempfile::TempDir;
+use site::{Site, program};
 use trefoil_ir::mpc::Party;
 use trefoil_ir::plan::{ClientPlan, HelperPlan, ServerPlan};
 use trefoil_runtime::exec;
-use trefoil_runtime::keys::SecretKey;
 use trefoil_runtime::session::{
     ClientSession, Greeted, HelperSession, Identity, ServerSession, SessionError,
 };
@@ -178,88 +178,6 @@ fn a_frame_of_another_step_image_or_kind() {
 #[test]
 fn a_party_that_falls_silent() {
     fail_everywhere(Fault::Silence, 3, Some(Duration::from_millis(100)));
-}
-
-/// A folder with plans, keys and images, and the parties that use it.
-struct Site {
-    folder: TempDir,
-    ring: Ring,
-}
-
-fn program() -> &'static Path {
-    Path::new(env!("CARGO_BIN_EXE_trefoil-party"))
-}
-
-impl Site {
-    fn new(secret: u8) -> Self {
-        Self::with_clients(secret, &["client"])
-    }
-
-    fn with_clients(secret: u8, clients: &[&str]) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        Plans::new(secret).write(folder.path());
-        let [c, h, w] = IMAGE;
-        let images =
-            ndarray::Array4::from_shape_fn((4, c, h, w), |(n, c, h, w)| (n + c + h * w) as f32 / 8.0 - 1.0);
-        ndarray_npy::write_npy(folder.path().join("x.npy"), &images).unwrap();
-        let ring = Ring::new(folder.path(), clients);
-        Self { folder, ring }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn helper(&self, flags: &[&str]) -> (Running, String) {
-        let mut helper = Running::start(self.ring.helper(program()).args(flags));
-        let address = helper.address();
-        (helper, address)
-    }
-
-    fn server(&self, helper: &str, flags: &[&str]) -> (Running, String) {
-        let mut server = Running::start(self.ring.server(program(), helper).args(flags));
-        let address = server.address();
-        (server, address)
-    }
-
-    /// A client that gives up when its session is lost.
-    fn client(&self, server: &str, helper: &str) -> Command {
-        self.client_of("x.npy", server, helper)
-    }
-
-    fn client_of(&self, images: &str, server: &str, helper: &str) -> Command {
-        let mut client = self.named("client", images, server, helper);
-        client.args(["--retries", "0"]);
-        client
-    }
-
-    fn named(&self, name: &str, images: &str, server: &str, helper: &str) -> Command {
-        let mut client = self.ring.client(program(), name, server, helper);
-        client.arg("--data").arg(self.path(images));
-        client
-    }
-
-    /// Changes the list of clients, and has a party read it.
-    fn relist(&self, party: &Running, change: impl Fn(String) -> String) {
-        let path = self.path("clients.toml");
-        let text = change(std::fs::read_to_string(&path).unwrap());
-        std::fs::write(&path, text).unwrap();
-        party.signal("HUP");
-        // It looks for the signal ten times a second.
-        thread::sleep(Duration::from_millis(500));
-    }
-
-    /// A client with so many images that it will not come to their end; its session has begun.
-    fn long(&self, server: &str, helper: &str) -> Running {
-        let [c, h, w] = IMAGE;
-        let many = ndarray::Array4::<f32>::zeros((20_000, c, h, w));
-        ndarray_npy::write_npy(self.path("many.npy"), &many).unwrap();
-        let mut client = Running::start(&mut self.client_of("many.npy", server, helper));
-        // The heading, and the first result.
-        client.line("");
-        client.line("");
-        client
-    }
 }
 
 /// An address where nobody listens.
@@ -530,184 +448,6 @@ fn files_that_are_missing_are_named() {
     );
 }
 
-/// Whoever has a plan and no key, a key and no plan, or another's key, gets nothing, and is told what is wrong.
-#[test]
-fn keys_and_plans_that_do_not_belong_together() {
-    let site = Site::with_clients(1, &["client", "other"]);
-    let (_helper, helper_address) = site.helper(&[]);
-    let (mut server, server_address) = site.server(&helper_address, &[]);
-    let client = || site.client(&server_address, &helper_address);
-    // A stolen plan with a key that nobody knows.
-    let fresh = SecretKey::generate().unwrap();
-    fresh.write(&site.path("fresh.key")).unwrap();
-    let message = run(client().arg("--key").arg(site.path("fresh.key")), REFUSAL_LIMIT).refused_with(4);
-    assert!(message.contains("does not take this party's key"), "{message}");
-    // A stolen plan with the key of another client.
-    let message = run(client().arg("--key").arg(site.path("other.key")), REFUSAL_LIMIT).refused();
-    assert!(
-        message.contains("does not hold the helper's plan") || message.contains("did not prove"),
-        "{message}"
-    );
-    // A stolen key with the plan of another client, and with the one that all have.
-    for plan in [site.ring.plan("other"), site.path("client.plan")] {
-        let message = run(client().arg("--plan").arg(plan), REFUSAL_LIMIT).refused();
-        assert!(message.contains("plan"), "{message}");
-    }
-    // The server has another key than the one that the client was told of.
-    let other = fresh.public().to_string();
-    let message = run(client().args(["--server-key", &other]), REFUSAL_LIMIT).refused_with(1);
-    assert!(
-        message.contains(&site.ring.server.to_string()) && message.contains("the server at"),
-        "{message}"
-    );
-    // With the server's key, and a client's plan besides, nobody is a client: neither of the server's, which
-    // does not take it, nor of the helper's, which knows whose it is.
-    let message = run(client().arg("--key").arg(site.path("server.key")), REFUSAL_LIMIT).refused_with(4);
-    assert!(
-        message.contains("does not take this party's key") || message.contains("did not prove"),
-        "{message}"
-    );
-    let mut two = site.ring.helper(program());
-    two.arg("--key").arg(site.path("server.key"));
-    let message = run(&mut two, REFUSAL_LIMIT).refused_with(1);
-    assert!(message.contains("have the same key"), "{message}");
-    let mut two = site.ring.helper(program());
-    two.arg("--key").arg(site.path("client.key"));
-    let message = run(&mut two, REFUSAL_LIMIT).refused_with(1);
-    assert!(message.contains("client"), "{message}");
-    assert!(server.is_alive());
-    run(&mut client(), LIMIT).succeeded();
-}
-
-#[test]
-fn a_client_that_is_struck_off_amid_a_session_is_cut_off_and_others_are_not() {
-    let site = Site::with_clients(1, &["client", "other"]);
-    let (_helper, helper_address) = site.helper(&[]);
-    let (server, server_address) = site.server(&helper_address, &[]);
-    let client = site.long(&server_address, &helper_address);
-    site.relist(&server, |text| {
-        let second = text.rfind("[[client]]").unwrap();
-        let first = text.find("[[client]]").unwrap();
-        text[..first].to_owned() + &text[second..]
-    });
-    let message = client.wait(REFUSAL_LIMIT).refused_with(6);
-    assert!(message.contains("struck off"), "{message}");
-    let message = run(&mut site.client(&server_address, &helper_address), REFUSAL_LIMIT).refused_with(4);
-    assert!(message.contains("does not take this party's key"), "{message}");
-    run(
-        &mut site.named("other", "x.npy", &server_address, &helper_address),
-        LIMIT,
-    )
-    .succeeded();
-    // A list that makes no sense changes nothing.
-    site.relist(&server, |text| text + "[[client]]\n");
-    run(
-        &mut site.named("other", "x.npy", &server_address, &helper_address),
-        LIMIT,
-    )
-    .succeeded();
-    server.signal("TERM");
-    let log = server.wait(REFUSAL_LIMIT).succeeded().stderr;
-    assert!(
-        log.contains("reloaded: 1 clients") && log.contains("nothing was reloaded"),
-        "{log}"
-    );
-}
-
-#[test]
-fn quotas_hold_over_restarts() {
-    let site = Site::new(1);
-    let list = site.path("clients.toml");
-    let text = std::fs::read_to_string(&list).unwrap();
-    let key = text.lines().find(|line| line.starts_with("key = ")).unwrap();
-    std::fs::write(
-        &list,
-        text.replacen(key, &format!("{key}\ninferences-per-day = 6"), 1),
-    )
-    .unwrap();
-    let state = site.path("state").display().to_string();
-    let (_helper, helper_address) = site.helper(&[]);
-    let start = || site.server(&helper_address, &["--state", &state]);
-    let (server, address) = start();
-    run(&mut site.client(&address, &helper_address), LIMIT).succeeded();
-    server.signal("TERM");
-    server.wait(REFUSAL_LIMIT).succeeded();
-    // Two are left of six, and four are wanted.
-    let (server, address) = start();
-    let message = run(&mut site.client(&address, &helper_address), REFUSAL_LIMIT).refused_with(6);
-    assert!(
-        message.contains("as many inferences as it may on a day"),
-        "{message}"
-    );
-    server.signal("KILL");
-    drop(server);
-    let (_server, address) = start();
-    let message = run(&mut site.client(&address, &helper_address), REFUSAL_LIMIT).refused_with(4);
-    assert!(
-        message.contains("as many inferences as it may on a day"),
-        "{message}"
-    );
-}
-
-#[test]
-fn an_admission_that_has_ended() {
-    let site = Site::new(1);
-    let list = site.path("clients.toml");
-    let text = std::fs::read_to_string(&list).unwrap();
-    let key = text.lines().find(|line| line.starts_with("key = ")).unwrap();
-    std::fs::write(
-        &list,
-        text.replacen(key, &format!("{key}\nexpires = 2020-01-01"), 1),
-    )
-    .unwrap();
-    let (_helper, helper_address) = site.helper(&[]);
-    let (_server, address) = site.server(&helper_address, &[]);
-    let message = run(&mut site.client(&address, &helper_address), REFUSAL_LIMIT).refused_with(4);
-    assert!(message.contains("admission has ended"), "{message}");
-}
-
-/// Plans come and go with SIGHUP; sessions of several run side by side.
-#[test]
-fn plans_are_added_and_withdrawn_without_a_restart() {
-    let (site, other) = (Site::new(1), Site::new(2));
-    for (party, plan) in [("server", "server.plan"), ("helper", "helper.plan")] {
-        let folder = site.path(&format!("{party}.plans"));
-        std::fs::create_dir(&folder).unwrap();
-        std::fs::copy(site.path(plan), folder.join("1.plan")).unwrap();
-    }
-    let folder = |party: &str| site.path(&format!("{party}.plans")).display().to_string();
-    let (helper, helper_address) = site.helper(&["--plans", &folder("helper")]);
-    let (server, address) = site.server(&helper_address, &["--plans", &folder("server")]);
-    // The second model, for the same key.
-    let key = SecretKey::read(&site.path("client.key")).unwrap().public();
-    other.ring.personalise("second", &key);
-    let second = || {
-        let mut client = site.client(&address, &helper_address);
-        client.arg("--plan").arg(other.ring.plan("second"));
-        client
-    };
-    run(&mut second(), REFUSAL_LIMIT).refused_with(4);
-    for party in ["server", "helper"] {
-        let plan = format!("{party}.plan");
-        std::fs::copy(other.path(&plan), Path::new(&folder(party)).join("2.plan")).unwrap();
-    }
-    let reload = || {
-        for party in [&server, &helper] {
-            party.signal("HUP");
-        }
-        thread::sleep(Duration::from_millis(700));
-    };
-    reload();
-    run(&mut second(), LIMIT).succeeded();
-    run(&mut site.client(&address, &helper_address), LIMIT).succeeded();
-    for party in ["server", "helper"] {
-        std::fs::remove_file(Path::new(&folder(party)).join("1.plan")).unwrap();
-    }
-    reload();
-    run(&mut site.client(&address, &helper_address), REFUSAL_LIMIT).refused_with(4);
-    run(&mut second(), LIMIT).succeeded();
-}
-
 /// The server is killed and another one started in its place: the client goes on in a new session behind the last
 /// image that has a result. None is lost, none is answered twice.
 #[test]
@@ -747,4 +487,45 @@ fn a_client_goes_on_when_its_server_comes_back() {
     assert_eq!(rows, 400, "{}", ended.stdout);
     let output: ndarray::ArrayD<f32> = ndarray_npy::read_npy(site.path("o.npy")).unwrap();
     assert_eq!(output.shape()[0], 400);
+}
+
+/// The same of a helper: another one stands in its place, with the same key.
+#[test]
+fn a_client_goes_on_when_its_helper_comes_back() {
+    let site = Site::new(1);
+    let (helper, helper_address) = site.helper(&[]);
+    let (mut server, address) = site.server(&helper_address, &[]);
+    let [c, h, w] = IMAGE;
+    let images = ndarray::Array4::from_shape_fn((400, c, h, w), |(n, ..)| n as f32 / 400.0 - 0.5);
+    ndarray_npy::write_npy(site.path("many.npy"), &images).unwrap();
+    let mut client = site.named("client", "many.npy", &address, &helper_address);
+    client.args(["--batch", "1", "--output"]).arg(site.path("o.npy"));
+    let mut client = Running::start(&mut client);
+    for _ in 0..5 {
+        client.line("");
+    }
+    helper.signal("KILL");
+    drop(helper);
+    let _helper = {
+        let mut again = site.ring.helper(program());
+        again.args(["--listen", &helper_address]);
+        let mut again = Running::start(&mut again);
+        assert_eq!(again.address(), helper_address);
+        again
+    };
+    client.wait(LIMIT).succeeded();
+    assert!(server.is_alive());
+    let output: ndarray::ArrayD<f32> = ndarray_npy::read_npy(site.path("o.npy")).unwrap();
+    // What an undisturbed run gives, but for the coins of the last bit.
+    let mut whole = site.named("client", "many.npy", &address, &helper_address);
+    run(whole.arg("--output").arg(site.path("w.npy")), LIMIT).succeeded();
+    let whole: ndarray::ArrayD<f32> = ndarray_npy::read_npy(site.path("w.npy")).unwrap();
+    assert_eq!(output.shape(), whole.shape());
+    for (row, (one, other)) in output.outer_iter().zip(whole.outer_iter()).enumerate() {
+        let far = (&one - &other).iter().fold(0.0_f32, |far, d| far.max(d.abs()));
+        let near = (&one - &whole.index_axis(ndarray::Axis(0), (row + 200) % 400))
+            .iter()
+            .fold(0.0_f32, |far, d| far.max(d.abs()));
+        assert!(far < 0.05 && far < near, "row {row}: {far}, {near}");
+    }
 }

@@ -24,11 +24,14 @@ if [ "${1:-}" = --sample ]; then
 elif [ $# -gt 0 ]; then
     numbers=("$@")
 fi
-copy=$(mktemp -d)
-trap 'rm -rf "$copy"' EXIT
-git ls-files -z | xargs -0 cp --parents -t "$copy"
+# One target folder with everything else: what the copy is built on is built already. It stands at the same
+# place each time, with the times of the files, so that a second run builds little.
+target=${CARGO_TARGET_DIR:-$PWD/target}
+copy=$target/mutants
+rm -rf "$copy" && mkdir -p "$copy"
+git ls-files -z | xargs -0 cp --parents -p -t "$copy"
 (cd "$copy" && git init -q && git apply tests/mutants/defects.patch)
-export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PWD/target}/mutants
+export CARGO_TARGET_DIR=$target
 if ! (cd "$copy" && cargo test -p trefoil-runtime --lib --no-run) 2>"$copy/build.log"; then
     cat "$copy/build.log"
     exit 1

@@ -19,11 +19,12 @@ Examples:
   trefoil deploy plans --server s.example.org:7001 --helper h.example.net:7002 --client alice -o deployment
   trefoil deploy plans --client bob -o deployment
   trefoil deploy plans2 -o deployment
+  trefoil deploy --remove bob -o deployment
 
-The second adds a client to a deployment, and the third a model.")]
+The second adds a client to a deployment, the third a model, and the last takes a client out of it.")]
 pub(super) struct Arguments {
-    /// The folder of plans that `trefoil compile` wrote.
-    plans: PathBuf,
+    /// The folder of plans that `trefoil compile` wrote. It can be left out if nothing needs a plan.
+    plans: Option<PathBuf>,
     /// Where clients will reach the server.
     #[arg(long, value_name = "HOST:PORT", help_heading = PARTIES)]
     server: Option<String>,
@@ -39,6 +40,9 @@ pub(super) struct Arguments {
     /// A client, and its public key if it has made one.
     #[arg(long = "client", value_name = "NAME[=KEY]", value_parser = client, help_heading = PARTIES)]
     clients: Vec<(String, Option<PublicKey>)>,
+    /// A client that is to be none any more. With --client of the same name it gets another key.
+    #[arg(long = "remove", value_name = "NAME", help_heading = PARTIES)]
+    removed: Vec<String>,
     /// The folder of the deployment: a new one, or one that is to be added to.
     #[arg(short, long = "out", value_name = "DIR", help_heading = OUTPUT)]
     output: PathBuf,
@@ -55,7 +59,7 @@ fn client(text: &str) -> Result<(String, Option<PublicKey>), trefoil_runtime::ke
 }
 
 pub(super) fn run(arguments: Arguments) -> Result<()> {
-    let plans = read(&arguments.plans)?;
+    let plans = arguments.plans.as_deref().map(read).transpose()?;
     let folder = arguments.output;
     let wanted = Wanted {
         server: arguments.server,
@@ -63,8 +67,9 @@ pub(super) fn run(arguments: Arguments) -> Result<()> {
         helper: arguments.helper,
         helper_key: arguments.helper_key,
         clients: arguments.clients,
+        removed: arguments.removed,
     };
-    let written = deploy(&plans, &wanted, &folder)?;
+    let written = deploy(plans.as_ref(), &wanted, &folder)?;
     say!("{}", told(&written, &folder));
     Ok(())
 }
@@ -93,25 +98,11 @@ fn read(folder: &Path) -> Result<Plans> {
 
 /// What to do with each folder.
 fn told(written: &Written, folder: &Path) -> String {
-    let Written {
-        record,
-        new_clients,
-        added_to,
-        plan,
-    } = written;
-    let dir = folder.display();
-    if *added_to {
-        let clients: Vec<&str> = new_clients.iter().map(|client| &*client.name).collect();
-        let news = match clients[..] {
-            [] => "no new client".to_owned(),
-            _ => format!("the new lines of clients.toml (for {})", clients.join(", ")),
-        };
-        return format!(
-            "server   copy {dir}/server/plans/{plan} and {news} to the server's machine, and send SIGHUP\n\
-             helper   copy {dir}/helper/plans/{plan} and {news} to the helper's machine, and send SIGHUP\n\
-             clients  give each its folder in {dir}/clients: {plan} is its plan for this model"
-        );
+    let Written { record, .. } = written;
+    if written.added_to {
+        return told_of_changes(written, folder);
     }
+    let dir = folder.display();
     let names: Vec<&str> = record.clients.iter().map(|client| &*client.name).collect();
     format!(
         "server   give {dir}/server to the administrator of {}: there, `trefoil-party serve --config party.toml`\n\
@@ -122,4 +113,63 @@ fn told(written: &Written, folder: &Path) -> String {
         record.helper.address,
         names.join(", ")
     )
+}
+
+/// What server, helper and clients have to take over of what is new.
+fn told_of_changes(written: &Written, folder: &Path) -> String {
+    let dir = folder.display();
+    let mut lines = Vec::new();
+    let lists_change = !written.new_clients.is_empty() || !written.removed.is_empty();
+    for role in ["server", "helper"] {
+        let mut tasks = Vec::new();
+        if let Some(plan) = &written.new_plan {
+            tasks.push(format!("put {dir}/{role}/plans/{plan} into its plans/"));
+        }
+        if lists_change {
+            tasks.push("change its clients.toml as below".to_owned());
+        }
+        if !tasks.is_empty() {
+            tasks.push("reload (SIGHUP)".to_owned());
+            lines.push(format!("{role}   {}", tasks.join(", ")));
+        }
+    }
+    let names: Vec<&str> = written.new_clients.iter().map(|one| &*one.name).collect();
+    match (&written.new_plan, &names[..]) {
+        (Some(plan), _) => lines.push(format!(
+            "clients  give each {plan} of its own folder in {dir}/clients, for `--plan {plan}`; to new ones all of it"
+        )),
+        (None, []) => {}
+        (None, _) => lines.push(format!(
+            "clients  give each its folder in {dir}/clients: {}",
+            names.join(", ")
+        )),
+    }
+    for path in &written.changed {
+        lines.push(format!("{} has changed: hand it over again", path.display()));
+    }
+    for path in &written.beside {
+        lines.push(format!(
+            "{} says what is new in a file that was edited: put both together, and hand it over again",
+            path.display()
+        ));
+    }
+    for client in &written.removed {
+        lines.push(format!(
+            "out of clients.toml: `{}` with {}",
+            client.name, client.key
+        ));
+    }
+    if !written.new_clients.is_empty() {
+        lines.push("into clients.toml:".to_owned());
+    }
+    for client in &written.new_clients {
+        lines.push(format!(
+            "[[client]]\nname = \"{}\"\nkey = \"{}\"",
+            client.name, client.key
+        ));
+    }
+    match lines.is_empty() {
+        true => "nothing has changed".to_owned(),
+        false => lines.join("\n"),
+    }
 }

@@ -59,8 +59,8 @@ pub enum DeployError {
         /// A port, for the example.
         port: u16,
     },
-    /// Something that is needed the first time.
-    #[error("a new deployment needs {what}")]
+    /// Something that is needed.
+    #[error("a deployment needs {what}")]
     Missing {
         /// What to give.
         what: &'static str,
@@ -87,14 +87,19 @@ pub enum DeployError {
     },
     /// A client that is there with another key.
     #[error(
-        "the client `{name}` is deployed with the key {old}: remove it from deployment.toml and from clients.toml of \
-         server and helper first, if it is to have another"
+        "the client `{name}` is deployed with the key {old}: give --remove {name} as well, if it is to have another"
     )]
     Other {
         /// The client.
         name: String,
         /// The key that it has.
         old: PublicKey,
+    },
+    /// A client that is to go and is not there.
+    #[error("there is no client `{name}` to be removed: deployment.toml lists those there are")]
+    Nobody {
+        /// What was given.
+        name: String,
     },
     /// The folder is something else.
     #[error(
@@ -105,10 +110,10 @@ pub enum DeployError {
         /// The folder.
         path: PathBuf,
     },
-    /// The record cannot be used.
-    #[error("the record `{}` cannot be used", path.display())]
+    /// The record, or a list of clients, cannot be used.
+    #[error("`{}` cannot be used", path.display())]
     Record {
-        /// The record.
+        /// The file.
         path: PathBuf,
         /// Why.
         #[source]
@@ -118,7 +123,7 @@ pub enum DeployError {
     #[error(transparent)]
     Key(#[from] KeyError),
     /// A file cannot be written.
-    #[error("cannot write `{}`: check that its folder is writable and has space", path.display())]
+    #[error("cannot write `{}`: check that it and its folder can be written and have space", path.display())]
     Write {
         /// The file.
         path: PathBuf,

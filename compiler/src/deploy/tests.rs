@@ -61,7 +61,7 @@ fn what_is_written_is_what_parties_read() {
     let folder = tempfile::tempdir().unwrap();
     let dir = folder.path().join("deployment");
     let plans = plans(1);
-    let written = deploy(&plans, &wanted(&["alice", "bob"]), &dir).unwrap();
+    let written = deploy(Some(&plans), &wanted(&["alice", "bob"]), &dir).unwrap();
     assert_eq!(written.new_clients.len(), 2);
     let server = settings(&dir.join("server/party.toml")).server().unwrap();
     let helper = settings(&dir.join("helper/party.toml")).helper_of().unwrap();
@@ -75,7 +75,7 @@ fn what_is_written_is_what_parties_read() {
         let record = &written.record;
         assert!(key == record.server.key || key == record.helper.key);
         assert_eq!(Clients::read(&hall.clients).unwrap().len(), 2);
-        assert!(hall.plans.join(&written.plan).is_file());
+        assert!(hall.plans.join(written.new_plan.as_ref().unwrap()).is_file());
     }
     let mut pair_keys = vec![plans.server.part.with_client.for_client(&LOCAL_CLIENT)];
     for client in &written.record.clients {
@@ -162,7 +162,7 @@ fn files_are_for_their_owner_alone() {
     }
     let folder = tempfile::tempdir().unwrap();
     let dir = folder.path().join("deployment");
-    deploy(&plans(1), &wanted(&["alice"]), &dir).unwrap();
+    deploy(Some(&plans(1)), &wanted(&["alice"]), &dir).unwrap();
     check(&dir);
 }
 
@@ -170,7 +170,7 @@ fn files_are_for_their_owner_alone() {
 fn clients_and_models_are_added_and_keys_stay() {
     let folder = tempfile::tempdir().unwrap();
     let dir = folder.path();
-    let first = deploy(&plans(1), &wanted(&["alice"]), dir).unwrap();
+    let first = deploy(Some(&plans(1)), &wanted(&["alice"]), dir).unwrap();
     let key = fs::read(dir.join("server/party.key")).unwrap();
     fs::write(dir.join("server/party.toml"), "# changed by its administrator").unwrap();
     let own = PublicKey::from_bytes([9; 32]);
@@ -178,8 +178,8 @@ fn clients_and_models_are_added_and_keys_stay() {
         clients: vec![("alice".into(), None), ("carol".into(), Some(own))],
         ..Wanted::default()
     };
-    let second = deploy(&plans(2), &more, dir).unwrap();
-    assert!(second.added_to && second.plan != first.plan);
+    let second = deploy(Some(&plans(2)), &more, dir).unwrap();
+    assert!(second.added_to && second.new_plan != first.new_plan);
     assert_eq!(
         second
             .new_clients
@@ -191,8 +191,10 @@ fn clients_and_models_are_added_and_keys_stay() {
     assert_eq!(second.record.server, first.record.server);
     assert_eq!(fs::read(dir.join("server/party.key")).unwrap(), key);
     assert!(!dir.join("clients/carol/client.key").exists());
-    for plan in [&first.plan, &second.plan] {
-        assert!(dir.join("server/plans").join(plan).is_file());
+    for plan in [first.new_plan, second.new_plan] {
+        let plan = plan.unwrap();
+        assert!(dir.join("server/plans").join(&plan).is_file());
+        assert!(dir.join("clients/alice").join(&plan).is_file());
     }
     assert_eq!(Clients::read(&dir.join("helper/clients.toml")).unwrap().len(), 2);
     assert!(
@@ -205,7 +207,7 @@ fn clients_and_models_are_added_and_keys_stay() {
         ..Wanted::default()
     };
     assert!(matches!(
-        deploy(&plans(2), &other, dir),
+        deploy(Some(&plans(2)), &other, dir),
         Err(DeployError::Other { .. })
     ));
 }
@@ -219,7 +221,7 @@ fn what_makes_no_sense_is_refused_and_leaves_nothing() {
     let refused = |change: &dyn Fn(&mut Wanted), words: &str| {
         let mut wanted = wanted(&["alice"]);
         change(&mut wanted);
-        let error = deploy(&plans, &wanted, &dir).unwrap_err().to_string();
+        let error = deploy(Some(&plans), &wanted, &dir).unwrap_err().to_string();
         assert!(error.contains(words), "{error}");
         assert!(!dir.exists(), "{words}");
     };
@@ -249,6 +251,130 @@ fn what_makes_no_sense_is_refused_and_leaves_nothing() {
     );
     fs::create_dir(&dir).unwrap();
     fs::write(dir.join("file"), "").unwrap();
-    let error = deploy(&plans, &wanted(&["alice"]), &dir).unwrap_err();
+    let error = deploy(Some(&plans), &wanted(&["alice"]), &dir).unwrap_err();
     assert!(matches!(error, DeployError::Folder { .. }), "{error}");
+}
+
+/// Limits and comments of a list are its administrator's, and so is who was struck off.
+#[test]
+fn a_list_keeps_what_its_administrator_wrote() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path();
+    deploy(Some(&plans(1)), &wanted(&["alice", "bob"]), dir).unwrap();
+    let [server, helper] = ["server", "helper"].map(|role| dir.join(role).join("clients.toml"));
+    // A limit, and bob revoked by hand.
+    let text = fs::read_to_string(&server).unwrap();
+    let end = text.match_indices("[[client]]").nth(1).unwrap().0;
+    let edited = text[..end].replace("# inferences-per-day = 10000", "inferences-per-day = 7");
+    fs::write(&server, &edited).unwrap();
+    // The helper's list is on its own machine.
+    fs::remove_file(&helper).unwrap();
+    let carol = Wanted {
+        clients: vec![("carol".into(), None)],
+        ..Wanted::default()
+    };
+    deploy(Some(&plans(1)), &carol, dir).unwrap();
+    let text = fs::read_to_string(&server).unwrap();
+    assert!(text.starts_with(&edited), "{text}");
+    let names = |path| {
+        let listed = Clients::read(path).unwrap();
+        listed.iter().map(|one| one.name.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(names(&server), ["alice", "carol"]);
+    assert_eq!(
+        Clients::read(&server)
+            .unwrap()
+            .iter()
+            .next()
+            .unwrap()
+            .inferences_per_day,
+        Some(7)
+    );
+    assert!(!helper.exists());
+    // The same again, and another model, change nothing in it.
+    for plans in [plans(1), plans(2)] {
+        let written = deploy(Some(&plans), &carol, dir).unwrap();
+        assert!(
+            written.changed.is_empty() && written.beside.is_empty(),
+            "{written:?}"
+        );
+        assert_eq!(fs::read_to_string(&server).unwrap(), text);
+    }
+}
+
+#[test]
+fn a_client_that_is_removed_stays_away() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path();
+    let first = deploy(Some(&plans(1)), &wanted(&["alice", "bob"]), dir).unwrap();
+    fs::write(dir.join("clients/bob/notes"), "").unwrap();
+    let remove = |name: &str, again: bool| Wanted {
+        clients: again.then(|| (name.to_owned(), None)).into_iter().collect(),
+        removed: vec![name.to_owned()],
+        ..Wanted::default()
+    };
+    // It takes no plans.
+    let written = deploy(None, &remove("alice", false), dir).unwrap();
+    assert_eq!(written.removed[0].key, first.new_clients[0].key);
+    assert!(!dir.join("clients/alice").exists());
+    for role in ["server", "helper"] {
+        let listed = Clients::read(&dir.join(role).join("clients.toml")).unwrap();
+        assert_eq!(listed.iter().map(|one| &*one.name).collect::<Vec<_>>(), ["bob"]);
+    }
+    let again = deploy(Some(&plans(2)), &Wanted::default(), dir).unwrap();
+    assert_eq!(again.record.clients.len(), 1);
+    assert!(!dir.join("clients/alice").exists());
+    // With another key, whatever lay in its folder.
+    let bob = deploy(Some(&plans(2)), &remove("bob", true), dir).unwrap();
+    assert_ne!(bob.new_clients[0].key, first.new_clients[1].key);
+    let key = trefoil_runtime::keys::SecretKey::read(&dir.join("clients/bob/client.key")).unwrap();
+    assert_eq!(key.public(), bob.new_clients[0].key);
+    assert!(dir.join("clients/bob/notes").exists());
+    let listed = Clients::read(&dir.join("server/clients.toml")).unwrap();
+    assert_eq!(
+        listed.iter().map(|one| one.key).collect::<Vec<_>>(),
+        [key.public()]
+    );
+    assert!(matches!(
+        deploy(None, &remove("alice", false), dir),
+        Err(DeployError::Nobody { .. })
+    ));
+    // Who comes needs a plan.
+    let error = deploy(None, &remove("bob", true), dir).unwrap_err().to_string();
+    assert!(error.contains("the folder of plans"), "{error}");
+}
+
+/// Another address or key reaches every file that has it.
+#[test]
+fn a_party_moves() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path();
+    deploy(Some(&plans(1)), &wanted(&["alice", "bob"]), dir).unwrap();
+    let edited = dir.join("clients/bob/party.toml");
+    let text = fs::read_to_string(&edited).unwrap() + "# mine\n";
+    fs::write(&edited, &text).unwrap();
+    let key = PublicKey::from_bytes([9; 32]);
+    let moved = Wanted {
+        server: Some("other.example.org:7777".into()),
+        helper_key: Some(key),
+        ..Wanted::default()
+    };
+    let written = deploy(None, &moved, dir).unwrap();
+    let server = settings(&dir.join("server/party.toml")).server().unwrap();
+    assert_eq!((server.helper.key, &*server.hall.listen), (key, "0.0.0.0:7777"));
+    assert!(
+        fs::read_to_string(dir.join("server/compose.yaml"))
+            .unwrap()
+            .contains("7777")
+    );
+    let alice = settings(&dir.join("clients/alice/party.toml")).client().unwrap();
+    assert_eq!(
+        (alice.helper.key, &*alice.server.address),
+        (key, "other.example.org:7777")
+    );
+    assert_eq!(fs::read_to_string(&edited).unwrap(), text);
+    let beside = dir.join("clients/bob/party.toml.new");
+    assert_eq!(written.beside, [beside.clone()]);
+    assert_eq!(settings(&beside).client().unwrap().helper.key, key);
+    assert_eq!(written.changed.len(), 3, "{:?}", written.changed);
 }

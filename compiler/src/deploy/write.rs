@@ -1,11 +1,14 @@
 //! What is written where. Keys are never written over, and no file is for anybody but its owner.
 
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use trefoil_ir::plan::{ClientPlan, Public};
-use trefoil_runtime::accounts::{Client as Listed, Clients};
+use trefoil_runtime::accounts::{Client as Listed, Clients, ClientsFault, edit};
 use trefoil_runtime::files::{create_private_folder, write_private};
 use trefoil_runtime::keys::{PublicKey, SecretKey};
+use trefoil_runtime::settings::Settings;
 use zeroize::Zeroizing;
 
 use super::record::{Client, FILE, Place, Record};
@@ -25,6 +28,8 @@ pub struct Wanted {
     pub helper_key: Option<PublicKey>,
     /// Clients, with their keys where they have made them.
     pub clients: Vec<(String, Option<PublicKey>)>,
+    /// Clients that are none any more. They go before others come.
+    pub removed: Vec<String>,
 }
 
 /// What a deployment came to.
@@ -34,22 +39,38 @@ pub struct Written {
     pub record: Record,
     /// Clients that were not in it before.
     pub new_clients: Vec<Client>,
+    /// Clients that are no longer in it.
+    pub removed: Vec<Client>,
     /// Whether there was a deployment before.
     pub added_to: bool,
-    /// The file's name of the plan.
-    pub plan: String,
+    /// The file's name of the plan, if there is one that was not there before.
+    pub new_plan: Option<String>,
+    /// Files that were written again, since addresses or keys have changed.
+    pub changed: Vec<PathBuf>,
+    /// Files beside those that somebody has edited: they say what is new in them.
+    pub beside: Vec<PathBuf>,
 }
 
-/// Writes the folders of a deployment, or adds clients and a model to one.
+/// Writes the folders of a deployment, or changes one: adds clients and a model, removes clients, gives parties
+/// other addresses or keys. Plans may be left out where there are no new clients.
+///
+/// What an administrator may have edited is never written over: lists of clients get lines and lose
+/// lines, and of other files that must change and were edited a new one is put beside them.
 ///
 /// # Errors
 /// If something is missing or makes no sense, or a file cannot be written.
-pub fn deploy(plans: &Plans, wanted: &Wanted, folder: &Path) -> Result<Written, DeployError> {
-    if plans.client.digest() != plans.server.digest() || plans.client.digest() != plans.helper.digest() {
+pub fn deploy(plans: Option<&Plans>, wanted: &Wanted, folder: &Path) -> Result<Written, DeployError> {
+    if let Some(Plans {
+        client,
+        server,
+        helper,
+        ..
+    }) = plans
+        && (client.digest() != server.digest() || client.digest() != helper.digest())
+    {
         return Err(DeployError::Apart);
     }
     let known = Record::read(folder)?;
-    let added_to = known.is_some();
     check_names(wanted)?;
     // All that can be refused is, before a key is made.
     let addresses = [
@@ -88,23 +109,35 @@ pub fn deploy(plans: &Plans, wanted: &Wanted, folder: &Path) -> Result<Written, 
                 folder.join("helper/party.key"),
             )?,
         },
-        clients: known.map(|known| known.clients).unwrap_or_default(),
+        clients: known.as_ref().map_or(Vec::new(), |known| known.clients.clone()),
     };
-    let (record, new_clients) = with_clients(record, wanted, folder, &mut pending)?;
+    let (record, removed) = without_clients(record, wanted)?;
+    let (record, new_clients) = with_clients(record, wanted, folder, &removed, &mut pending)?;
     record.check()?;
-    let plan = format!("{}.plan", &plans.client.plan_id().to_string()[..8]);
-    let files = Files {
-        folder,
-        record: &record,
-        plan: &plan,
-    };
-    files.write(plans, pending)?;
-    Ok(Written {
+    if plans.is_none() && (known.is_none() || !new_clients.is_empty()) {
+        return Err(DeployError::Missing {
+            what: "the folder of plans that `trefoil compile` wrote: each client has a plan of its own",
+        });
+    }
+    let plan = plans.map(|plans| format!("{}.plan", &plans.client.plan_id().to_string()[..8]));
+    let is_new = |plan: &String| !folder.join("server/plans").join(plan).exists();
+    let mut written = Written {
+        added_to: known.is_some(),
+        new_plan: plan.clone().filter(is_new),
         record,
         new_clients,
-        added_to,
-        plan,
-    })
+        removed,
+        changed: Vec::new(),
+        beside: Vec::new(),
+    };
+    let mut files = Files {
+        folder,
+        known: known.as_ref(),
+        plans: plans.zip(plan.as_deref()),
+        written: &mut written,
+    };
+    files.write(pending)?;
+    Ok(written)
 }
 
 fn check_names(wanted: &Wanted) -> Result<(), DeployError> {
@@ -124,11 +157,24 @@ fn address(
     address.ok_or(DeployError::Missing { what })
 }
 
+/// Takes out the clients that are to go.
+fn without_clients(mut record: Record, wanted: &Wanted) -> Result<(Record, Vec<Client>), DeployError> {
+    for name in &wanted.removed {
+        if !record.clients.iter().any(|one| one.name == *name) {
+            return Err(DeployError::Nobody { name: name.clone() });
+        }
+    }
+    let is_to_go = |one: &mut Client| wanted.removed.contains(&one.name);
+    let removed = record.clients.extract_if(.., is_to_go).collect();
+    Ok((record, removed))
+}
+
 /// Adds the clients that are wanted and not there.
 fn with_clients(
     mut record: Record,
     wanted: &Wanted,
     folder: &Path,
+    removed: &[Client],
     pending: &mut Pending,
 ) -> Result<(Record, Vec<Client>), DeployError> {
     let mut new = Vec::new();
@@ -149,7 +195,12 @@ fn with_clients(
         if known.is_some() {
             continue;
         }
-        let key = pending.key_of(*given, None, folder.join("clients").join(name).join("client.key"))?;
+        // A key that was made for the one who had the name before is not the new one's.
+        let path = folder.join("clients").join(name).join("client.key");
+        let key = match removed.iter().any(|one| one.name == *name) {
+            true => pending.new_key(*given, path)?,
+            false => pending.key_of(*given, None, path)?,
+        };
         let client = Client {
             name: name.clone(),
             key,
@@ -165,7 +216,7 @@ fn with_clients(
 struct Pending(Vec<(PathBuf, SecretKey)>);
 
 impl Pending {
-    /// The key that was given, or is known; else a new one, which is to be written there.
+    /// The key that was given, or is known, or lies there; else a new one, which is to be written there.
     fn key_of(
         &mut self,
         given: Option<PublicKey>,
@@ -173,6 +224,18 @@ impl Pending {
         path: PathBuf,
     ) -> Result<PublicKey, DeployError> {
         if let Some(key) = given.or(known) {
+            return Ok(key);
+        }
+        // Of a run that did not come to its end, say.
+        if path.exists() {
+            return Ok(SecretKey::read(&path)?.public());
+        }
+        self.new_key(None, path)
+    }
+
+    /// The key that was given, or a new one.
+    fn new_key(&mut self, given: Option<PublicKey>, path: PathBuf) -> Result<PublicKey, DeployError> {
+        if let Some(key) = given {
             return Ok(key);
         }
         let key = SecretKey::generate()?;
@@ -185,116 +248,218 @@ impl Pending {
 /// The files of a deployment.
 struct Files<'a> {
     folder: &'a Path,
-    record: &'a Record,
-    /// The file's name of the plan.
-    plan: &'a str,
+    /// Who took part before.
+    known: Option<&'a Record>,
+    /// Plans to be added, and the name of their files.
+    plans: Option<(&'a Plans, &'a str)>,
+    written: &'a mut Written,
 }
 
 impl Files<'_> {
-    fn write(&self, plans: &Plans, pending: Pending) -> Result<(), DeployError> {
+    fn write(&mut self, pending: Pending) -> Result<(), DeployError> {
         for part in ["", "server", "server/plans", "helper", "helper/plans", "clients"] {
             self.make_folder(&self.folder.join(part))?;
         }
-        for client in &self.record.clients {
+        for client in &self.written.removed {
+            self.clear(&self.client(client))?;
+        }
+        let clients = self.written.record.clients.clone();
+        for client in &clients {
             self.make_folder(&self.client(client))?;
         }
         for (path, key) in pending.0 {
             key.write(&path)?;
         }
-        self.put("server/plans", self.plan, &plans.server_file)?;
-        self.put("helper/plans", self.plan, &plans.helper_file)?;
-        let Record { server, helper, .. } = self.record;
-        let key = helper.key.to_string();
-        let party = SERVER.fill(&[
-            ("ADDRESS", &server.address),
-            ("PORT", port(server)),
-            ("HELPER", &helper.address),
-            ("HELPER_KEY", &key),
-        ]);
-        self.listening("server", &party, server)?;
-        let key = server.key.to_string();
-        let party = HELPER.fill(&[
-            ("ADDRESS", &helper.address),
-            ("PORT", port(helper)),
-            ("SERVER_KEY", &key),
-        ]);
-        self.listening("helper", &party, helper)?;
-        for client in &self.record.clients {
-            self.of_client(plans, client)?;
+        if let Some((plans, name)) = self.plans {
+            put(&self.folder.join("server/plans").join(name), &plans.server_file)?;
+            put(&self.folder.join("helper/plans").join(name), &plans.helper_file)?;
+        }
+        self.listening("server", |record| &record.server, server_text)?;
+        self.listening("helper", |record| &record.helper, helper_text)?;
+        for client in &clients {
+            self.of_client(client)?;
         }
         // Last, so that what it says is there.
-        self.put("", FILE, self.record.to_text().as_bytes())
+        put(&self.folder.join(FILE), self.written.record.to_text().as_bytes())
     }
 
     fn make_folder(&self, path: &Path) -> Result<(), DeployError> {
-        create_private_folder(path).map_err(|source| DeployError::Write {
-            path: path.to_owned(),
-            source,
-        })
-    }
-
-    fn put(&self, folder: &str, name: &str, bytes: &[u8]) -> Result<(), DeployError> {
-        put(&self.folder.join(folder).join(name), bytes)
+        create_private_folder(path).map_err(failed(path))
     }
 
     fn client(&self, client: &Client) -> PathBuf {
         self.folder.join("clients").join(&client.name)
     }
 
-    /// What server and helper have alike. What an administrator may have changed is not written over.
-    fn listening(&self, role: &str, party: &str, place: &Place) -> Result<(), DeployError> {
-        let fields = [("ROLE", role)];
-        self.put_new(role, "party.toml", party)?;
-        self.put_new(role, &format!("trefoil-{role}.service"), &UNIT.fill(&fields))?;
-        self.put_new(
-            role,
-            "compose.yaml",
-            &COMPOSE.fill(&[("ROLE", role), ("PORT", port(place))]),
-        )?;
-        self.put_new(role, "Containerfile", &CONTAINER.fill(&fields))?;
-        let listed = self
-            .record
-            .clients
-            .iter()
-            .map(|one| Listed::new(&one.name, one.key));
-        let clients = Clients::new(listed).map_err(|fault| DeployError::Record {
-            path: self.folder.join(FILE),
-            source: Box::new(fault),
-        })?;
-        self.put(role, "clients.toml", clients.to_toml().as_bytes())
-    }
-
-    fn put_new(&self, folder: &str, name: &str, text: &str) -> Result<(), DeployError> {
-        let path = self.folder.join(folder).join(name);
-        match path.exists() {
-            true => Ok(()),
-            false => put(&path, text.as_bytes()),
+    /// Removes what was written for a client, and the folder if nothing else is in it.
+    fn clear(&self, folder: &Path) -> Result<(), DeployError> {
+        let entries = match fs::read_dir(folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            entries => entries.map_err(failed(folder))?,
+        };
+        let mut is_empty = true;
+        for entry in entries {
+            let path = entry.map_err(failed(folder))?.path();
+            let name = path.file_name().unwrap_or_default();
+            let is_ours = name == "client.key"
+                || name == "party.toml"
+                || path.extension().is_some_and(|kind| kind == "plan");
+            match is_ours {
+                true => fs::remove_file(&path).map_err(failed(&path))?,
+                false => is_empty = false,
+            }
+        }
+        match is_empty {
+            true => fs::remove_dir(folder).map_err(failed(folder)),
+            false => Ok(()),
         }
     }
 
-    fn of_client(&self, plans: &Plans, client: &Client) -> Result<(), DeployError> {
-        let folder = self.client(client);
-        let part = plans
-            .client
-            .for_client(&plans.server, &plans.helper, client.key.as_bytes());
-        let part = part.ok_or(DeployError::Apart)?;
-        let public = Public {
-            program: (**plans.client.program()).clone(),
-            plan_id: plans.client.plan_id(),
+    /// What server and helper have alike.
+    fn listening(
+        &mut self,
+        role: &str,
+        place: fn(&Record) -> &Place,
+        party: fn(&Record) -> String,
+    ) -> Result<(), DeployError> {
+        let fields = [("ROLE", role)];
+        let unit = format!("trefoil-{role}.service");
+        let compose = |record: &Record| COMPOSE.fill(&[("ROLE", role), ("PORT", port(place(record)))]);
+        self.settle(&format!("{role}/party.toml"), &party)?;
+        self.settle(&format!("{role}/{unit}"), &|_| UNIT.fill(&fields))?;
+        self.settle(&format!("{role}/compose.yaml"), &compose)?;
+        self.settle(&format!("{role}/Containerfile"), &|_| CONTAINER.fill(&fields))?;
+        self.list(&self.folder.join(role).join("clients.toml"))
+    }
+
+    /// Writes a file that is not there; one that is there is written again where the record has
+    /// changed and nobody else has changed it, and gets a new one beside it where somebody has.
+    fn settle(&mut self, name: &str, text: &dyn Fn(&Record) -> String) -> Result<(), DeployError> {
+        let path = self.folder.join(name);
+        let new = text(&self.written.record);
+        let there = match fs::read_to_string(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return put(&path, new.as_bytes()),
+            there => there.map_err(failed(&path))?,
         };
-        let file = Zeroizing::new(ClientPlan::encode(&public, &part));
-        put(&folder.join(self.plan), &file)?;
-        let Record { server, helper, .. } = self.record;
-        let (server_key, helper_key) = (server.key.to_string(), helper.key.to_string());
-        let party = CLIENT.fill(&[
-            ("NAME", &client.name),
-            ("PLAN", self.plan),
-            ("SERVER", &server.address),
-            ("SERVER_KEY", &server_key),
-            ("HELPER", &helper.address),
-            ("HELPER_KEY", &helper_key),
-        ]);
-        put(&folder.join("party.toml"), party.as_bytes())
+        let old = self.known.map(text);
+        if there == new || old.as_ref() == Some(&new) {
+            return Ok(());
+        }
+        if old.as_ref() == Some(&there) {
+            self.written.changed.push(path.clone());
+            return put(&path, new.as_bytes());
+        }
+        let beside = self.folder.join(format!("{name}.new"));
+        self.written.beside.push(beside.clone());
+        put(&beside, new.as_bytes())
+    }
+
+    /// The list of clients: all of them at first; later it is its administrator's, and only the lines of
+    /// those who come and go are touched. Where it is no longer here, nothing is written: what is
+    /// missing from a list would be taken for revoked.
+    fn list(&self, path: &Path) -> Result<(), DeployError> {
+        let Written {
+            record,
+            new_clients,
+            removed,
+            added_to,
+            ..
+        } = &*self.written;
+        let listed = |clients: &[Client]| -> Vec<Listed> {
+            clients
+                .iter()
+                .map(|one| Listed::new(&one.name, one.key))
+                .collect()
+        };
+        let fault = |fault: ClientsFault| DeployError::Record {
+            path: path.to_owned(),
+            source: Box::new(fault),
+        };
+        let text = match fs::read_to_string(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                if *added_to {
+                    return Ok(());
+                }
+                let clients = Clients::new(listed(&record.clients)).map_err(fault)?;
+                return put(path, clients.to_toml().as_bytes());
+            }
+            text => text.map_err(failed(path))?,
+        };
+        let names: Vec<&str> = removed.iter().map(|one| &*one.name).collect();
+        let mut new = text.clone();
+        if !names.is_empty() {
+            new = edit::removed(&new, &names).map_err(fault)?;
+        }
+        if !new_clients.is_empty() {
+            new = edit::added(&new, &listed(new_clients)).map_err(fault)?;
+        }
+        match new == text {
+            true => Ok(()),
+            false => put(path, new.as_bytes()),
+        }
+    }
+
+    fn of_client(&mut self, client: &Client) -> Result<(), DeployError> {
+        let folder = self.client(client);
+        if let Some((plans, name)) = self.plans {
+            let part = plans
+                .client
+                .for_client(&plans.server, &plans.helper, client.key.as_bytes());
+            let part = part.ok_or(DeployError::Apart)?;
+            let public = Public {
+                program: (**plans.client.program()).clone(),
+                plan_id: plans.client.plan_id(),
+            };
+            let file = Zeroizing::new(ClientPlan::encode(&public, &part));
+            put(&folder.join(name), &file)?;
+        }
+        // The plan that its file names stays the one it names.
+        let named = Settings::read(&folder.join("party.toml"))
+            .ok()
+            .and_then(|settings| Some(settings.plan?.file_name()?.to_str()?.to_owned()));
+        let Some(plan) = named.or(self.plans.map(|(_, name)| name.to_owned())) else {
+            return Ok(());
+        };
+        let text = |record: &Record| client_text(record, &client.name, &plan);
+        self.settle(&format!("clients/{}/party.toml", client.name), &text)
+    }
+}
+
+fn server_text(record: &Record) -> String {
+    let Record { server, helper, .. } = record;
+    SERVER.fill(&[
+        ("ADDRESS", &server.address),
+        ("PORT", port(server)),
+        ("HELPER", &helper.address),
+        ("HELPER_KEY", &helper.key.to_string()),
+    ])
+}
+
+fn helper_text(record: &Record) -> String {
+    let Record { server, helper, .. } = record;
+    HELPER.fill(&[
+        ("ADDRESS", &helper.address),
+        ("PORT", port(helper)),
+        ("SERVER_KEY", &server.key.to_string()),
+    ])
+}
+
+fn client_text(record: &Record, name: &str, plan: &str) -> String {
+    let Record { server, helper, .. } = record;
+    CLIENT.fill(&[
+        ("NAME", name),
+        ("PLAN", plan),
+        ("SERVER", &server.address),
+        ("SERVER_KEY", &server.key.to_string()),
+        ("HELPER", &helper.address),
+        ("HELPER_KEY", &helper.key.to_string()),
+    ])
+}
+
+fn failed(path: &Path) -> impl Fn(io::Error) -> DeployError {
+    move |source| DeployError::Write {
+        path: path.to_owned(),
+        source,
     }
 }
 
@@ -304,8 +469,5 @@ fn port(place: &Place) -> &str {
 }
 
 fn put(path: &Path, bytes: &[u8]) -> Result<(), DeployError> {
-    write_private(path, bytes).map_err(|source| DeployError::Write {
-        path: path.to_owned(),
-        source,
-    })
+    write_private(path, bytes).map_err(failed(path))
 }

@@ -21,7 +21,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::SystemTime;
 
-pub use clients::{Client, Clients, ClientsError, ClientsFault, Expiry, Fault, is_client_name};
+pub use clients::{Client, Clients, ClientsError, ClientsFault, Expiry, Fault, edit, is_client_name};
 use guest::Account;
 pub use guest::Guest;
 pub use ledger::Ledger;

@@ -177,7 +177,8 @@ impl SettingsArgs {
     /// # Errors
     /// If the file cannot be used.
     pub fn all(&self) -> Result<Settings, SettingsError> {
-        let given = self.settings.clone();
+        let mut given = self.settings.clone();
+        given.mark_ambient(|name| std::env::var(name).ok());
         match &self.config {
             Some(path) => Ok(given.or(Settings::read(path)?)),
             None => Ok(given),

@@ -210,15 +210,21 @@ impl Dial {
         })
     }
 
-    /// Opens a session, and asks again for a while if all places are taken. A stop ends the waiting.
+    /// Opens a session, and asks again for a while if all places are taken, or a connection was dropped
+    /// before it was this client's, as a crowd of strangers may bring about. A stop ends the waiting.
     fn session(&self, own: &Identity, stop: &Stop) -> Result<ClientSession<TcpLink>, CliError> {
-        let until = Instant::now() + self.timeout.min(BUSY_PATIENCE);
+        let start = Instant::now();
+        let busy_until = start + self.timeout.min(BUSY_PATIENCE);
+        let dropped_until = start + self.patience;
         let mut pause = FIRST_PAUSE;
         loop {
             let links = self.both(stop)?;
             match self.ask(own, links, stop) {
                 Err(_) if stop.requested() => return Err(CliError::Stopped),
-                Err(error) if error.is_busy() && Instant::now() + pause < until => {
+                Err(error) if error.is_dropped() && Instant::now() + pause < dropped_until => {
+                    sleep(pause, stop)?;
+                }
+                Err(error) if error.is_busy() && Instant::now() + pause < busy_until => {
                     if pause == FIRST_PAUSE {
                         note(format_args!("waiting for a place: {}", chain(&error)));
                     }

@@ -108,22 +108,29 @@ impl Unproven {
         self.most
     }
 
-    /// Drops a connection. Half of the pool is for those that have said a hello that fits, half for
-    /// those that have not: it is one of those that have more than their half. Of these it is one
-    /// from the address that holds most, and of these the oldest.
+    /// Drops a connection: one of those who have shown as much as most of them have ([`Standing`]), so that
+    /// nobody can push out others by showing less than they. Of these it is one from the address that
+    /// holds most, and of these the oldest.
     pub(super) fn drop_one(&mut self) -> Option<SocketAddr> {
-        let met = self.pool.iter().filter(|one| one.greeting.is_met()).count();
-        let are_met = met * 2 > self.pool.len();
-        let mut held: HashMap<IpAddr, usize> = HashMap::new();
+        let mut standings = [0_usize; Standing::ALL.len()];
         for one in &self.pool {
-            if one.greeting.is_met() == are_met {
-                *held.entry(origin(one.address)).or_default() += 1;
-            }
+            standings[one.standing() as usize] += 1;
+        }
+        let count = |standing: &Standing| standings[*standing as usize];
+        let fullest = Standing::ALL
+            .into_iter()
+            .rev()
+            .max_by_key(count)
+            .filter(|standing| count(standing) > 0)?;
+        let mut held: HashMap<IpAddr, usize> = HashMap::new();
+        for one in self.pool.iter().filter(|one| one.standing() == fullest) {
+            *held.entry(origin(one.address)).or_default() += 1;
         }
         let most = held.values().copied().max()?;
-        let victim = self.pool.iter().position(|one| {
-            one.greeting.is_met() == are_met && held.get(&origin(one.address)) == Some(&most)
-        })?;
+        let victim = self
+            .pool
+            .iter()
+            .position(|one| one.standing() == fullest && held.get(&origin(one.address)) == Some(&most))?;
         Some(self.pool.remove(victim).address)
     }
 
@@ -185,6 +192,21 @@ pub(super) fn origin(address: SocketAddr) -> IpAddr {
     }
 }
 
+/// What a connection has shown so far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    /// Nothing: it costs its opener a packet.
+    Silent,
+    /// The beginning of a handshake.
+    Begun,
+    /// A key that is known, and that its opener has.
+    Known,
+}
+
+impl Standing {
+    const ALL: [Self; 3] = [Self::Silent, Self::Begun, Self::Known];
+}
+
 /// A connection that has not proved who it is.
 struct Candidate {
     channel: Channel,
@@ -197,6 +219,8 @@ struct Candidate {
     header: Option<Header>,
     /// The part of the next header or payload that has come.
     bytes: Vec<u8>,
+    /// Whether any part of a handshake has come.
+    begun: bool,
     spoke: bool,
 }
 
@@ -224,7 +248,17 @@ impl Candidate {
             greeting: Greeting::default(),
             header: None,
             bytes: Vec::new(),
+            begun: false,
             spoke: false,
+        }
+    }
+
+    fn standing(&self) -> Standing {
+        match self.begun {
+            false => Standing::Silent,
+            // Only who has a key that is known comes through the handshake.
+            true if self.channel.is_open() => Standing::Known,
+            true => Standing::Begun,
         }
     }
 
@@ -238,7 +272,7 @@ impl Candidate {
     /// Reads what has come; `None` if more is due.
     fn read(&mut self, reception: &Reception<'_>) -> Option<End> {
         loop {
-            match self.fill() {
+            match self.fill(reception) {
                 Ok(true) => {}
                 Ok(false) => return self.look(reception),
                 Err(failure) => return Some(Err(failure)),
@@ -262,8 +296,8 @@ impl Candidate {
 
     /// Reads on in the header or payload that is coming and no further, since what follows the proof
     /// is another's to read; whether it is whole.
-    fn fill(&mut self) -> Result<bool, Failure> {
-        if self.header.is_none() && self.bytes.is_empty() && !self.shake()? {
+    fn fill(&mut self, reception: &Reception<'_>) -> Result<bool, Failure> {
+        if self.header.is_none() && self.bytes.is_empty() && !self.shake(reception)? {
             return Ok(false);
         }
         let whole = self.header.map_or(HEADER_BYTES, |header| header.length as usize);
@@ -287,14 +321,25 @@ impl Candidate {
         Ok(true)
     }
 
-    /// Goes on with the handshake; whether it is over, and the connection one of a session.
-    fn shake(&mut self) -> Result<bool, Failure> {
+    /// Goes on with the handshake, of which a part has come; whether it is over, and the connection one of a
+    /// session.
+    fn shake(&mut self, reception: &Reception<'_>) -> Result<bool, Failure> {
+        self.begun = true;
         match self.channel.shake_on() {
-            Ok(true) => Ok(self.channel.purpose() != Some(Purpose::Probe)),
+            Ok(true) => {
+                self.look_up(reception);
+                Ok(self.channel.purpose() != Some(Purpose::Probe))
+            }
             Ok(false) => Ok(false),
             Err(error) if error.kind() == io::ErrorKind::InvalidData => Err(self.broken(error)),
             Err(_) => Err(self.closed()),
         }
+    }
+
+    /// Whose the key is that the opener has shown.
+    fn look_up(&mut self, reception: &Reception<'_>) {
+        let key = self.channel.peer_key();
+        self.key = key.and_then(|key| Some((key, reception.known.role_of(&key)?)));
     }
 
     /// The peer has closed the connection.
@@ -340,8 +385,7 @@ impl Candidate {
 
     fn step(&mut self, reception: &Reception<'_>, payload: &[u8]) -> Result<Option<Box<Proven>>, Failure> {
         // The check of keys took it; who has been struck off since then is nobody.
-        let key = self.channel.peer_key();
-        self.key = key.and_then(|key| Some((key, reception.known.role_of(&key)?)));
+        self.look_up(reception);
         let peer = self.peer();
         if self.key.is_none() || self.channel.purpose() != Some(Purpose::Session) {
             let stranger = SessionError::Unknown { peer };

@@ -227,6 +227,13 @@ impl SessionError {
         )
     }
 
+    /// Whether a party closed a connection without a word before it had taken this one in: it had more than it
+    /// looks after, say, and this one had to go.
+    pub fn is_dropped(&self) -> bool {
+        matches!(self, SessionError::Handshake { .. })
+            && matches!(self.link_error(), Some(LinkError::PeerDisconnected { .. }))
+    }
+
     /// The link's error at the bottom, if it is one.
     pub fn link_error(&self) -> Option<&LinkError> {
         let mut error: Option<&(dyn Error + 'static)> = Some(self);

@@ -116,11 +116,6 @@ impl Greeting {
         (Tag::control(kind), length)
     }
 
-    /// Whether the opener has said a hello that this end agrees with.
-    pub fn is_met(&self) -> bool {
-        matches!(self.state, State::Half(..) | State::Proof(..))
-    }
-
     /// Goes on with the payload of the frame that was due.
     ///
     /// # Errors

@@ -36,6 +36,10 @@ macro_rules! settings {
                 #[arg(long, env = $env, value_name = $value, value_parser = $reader, help_heading = "Settings")]
                 pub $name: Option<$ty>,
             )*
+            /// Names of those that the environment gives: where they are another role's, they are passed
+            /// over, since an environment may be that of several parties.
+            #[arg(skip)]
+            pub(crate) ambient: Vec<&'static str>,
         }
 
         impl Settings {
@@ -45,7 +49,10 @@ macro_rules! settings {
             /// These, and behind them the others.
             #[must_use]
             pub fn or(self, other: Self) -> Self {
-                Self { $($name: self.$name.or(other.$name)),* }
+                Self {
+                    $($name: self.$name.or(other.$name),)*
+                    ambient: self.ambient,
+                }
             }
 
             /// Sets one by its name; false if there is none of that name.
@@ -58,6 +65,18 @@ macro_rules! settings {
                     _ => return Ok(false),
                 }
                 Ok(true)
+            }
+
+            /// Marks those that are as these variables have them.
+            pub(crate) fn mark_ambient(&mut self, variable: impl Fn(&str) -> Option<String>) {
+                let mut names = Vec::new();
+                $(
+                    let value = variable($env).map(|text| ($reader)(&text).ok());
+                    if self.$name.is_some() && value.is_some_and(|value| value == self.$name) {
+                        names.push(stringify!($name));
+                    }
+                )*
+                self.ambient = names;
             }
 
             /// The names of those that are given.

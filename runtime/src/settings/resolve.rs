@@ -195,11 +195,12 @@ impl Settings {
         })
     }
 
-    /// Refuses what makes no sense in a role.
+    /// Refuses what makes no sense in a role, unless it only lies in the environment.
     fn check(&self, role: Party, besides: &[&[&str]]) -> Result<(), SettingsError> {
         let makes_sense =
             |name: &&str| COMMON.contains(name) || besides.iter().any(|names| names.contains(name));
-        match self.given().into_iter().find(|name| !makes_sense(name)) {
+        let senseless = |name: &&str| !makes_sense(name) && !self.ambient.contains(name);
+        match self.given().into_iter().find(senseless) {
             Some(name) => Err(SettingsError::Senseless {
                 role,
                 name: written(name),

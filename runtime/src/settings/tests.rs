@@ -135,3 +135,22 @@ fn one_key_is_not_two_parties() {
         Err(SettingsError::OneKey { .. })
     ));
 }
+
+/// A variable that is another role's is passed over; what a flag or the file says is not.
+#[test]
+fn the_environment_may_be_that_of_several_parties() {
+    let environment = |name: &str| match name {
+        "TREFOIL_RETRIES" => Some("3".to_owned()),
+        "TREFOIL_PLAN" => Some("p".to_owned()),
+        _ => None,
+    };
+    let mut given = flags("--retries 3 --plan p");
+    given.mark_ambient(environment);
+    assert_eq!(given.ambient, ["plan", "retries"]);
+    let file = parsed(&server()).unwrap();
+    given.or(file.clone()).server().unwrap();
+    let mut given = flags("--retries 4");
+    given.mark_ambient(environment);
+    let error = given.or(file).server().unwrap_err();
+    assert!(error.to_string().contains("a server has no `retries`"), "{error}");
+}

@@ -135,6 +135,14 @@ pub enum Fault {
         /// What stands there.
         text: String,
     },
+    /// Clients whose lines cannot be told from others'.
+    #[error(
+        "the lines of `{names}` cannot be told from others': remove them by hand, and all else that is theirs"
+    )]
+    Inseparable {
+        /// The clients.
+        names: String,
+    },
     /// A long file.
     #[error(
         "the file is longer than {}: remove clients that are none any more",

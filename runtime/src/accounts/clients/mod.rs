@@ -12,6 +12,7 @@
 //!
 //! A client is who holds the key; its name is for people, logs and metrics. Name and key are required.
 
+pub mod edit;
 mod expiry;
 mod fault;
 mod parse;

@@ -333,3 +333,43 @@ proptest! {
         }
     }
 }
+
+/// What a list says besides the clients that are added or removed stays as it was, to the letter.
+#[test]
+fn a_change_leaves_the_other_lines_alone() {
+    let text = format!(
+        "# ours\n[[client]] # the first\nname = \"alice\"\nkey = \"{}\"\nsessions = 5 # she asked\n\n# for a month\n\
+         [[client]]\nkey = \"{}\"\nname = 'bob'\nexpires = 2030-01-01",
+        key(1),
+        key(2)
+    );
+    let more = edit::added(
+        &text,
+        &[Client::new("alice", key(1)), Client::new("carol", key(3))],
+    )
+    .unwrap();
+    assert!(more.starts_with(&text), "{more}");
+    let listed = Clients::parse(&more).unwrap();
+    assert_eq!(listed.len(), 3);
+    assert_eq!(listed.0[0].sessions, 5);
+    let less = edit::removed(&more, &["alice", "nobody"]).unwrap();
+    let left = Clients::parse(&less).unwrap();
+    assert_eq!(left.0, listed.0[1..]);
+    assert!(
+        less.contains("# removed: sessions = 5 # she asked\n\n# for a month\n[[client]]"),
+        "{less}"
+    );
+    assert_eq!(less.lines().count(), more.lines().count());
+    // It can be put back as it was.
+    assert_eq!(less.replace("# removed: ", ""), more);
+    assert_eq!(edit::removed(&less, &["alice"]).unwrap(), less);
+    let none = edit::removed(&less, &["bob", "carol"]).unwrap();
+    assert!(Clients::parse(&none).unwrap().is_empty());
+    // Names and keys of others are not taken.
+    for taken in [Client::new("bob", key(9)), Client::new("dave", key(2))] {
+        assert!(edit::added(&text, &[taken]).is_err());
+    }
+    let inline = format!("client = [{{ name = \"alice\", key = \"{}\" }}]\n", key(1));
+    let error = edit::removed(&inline, &["alice"]).unwrap_err();
+    assert!(error.to_string().contains("remove them by hand"), "{error}");
+}

@@ -32,6 +32,13 @@ impl Clients {
     }
 }
 
+/// The lines of a client.
+pub(super) fn entry(client: &Client) -> String {
+    let mut text = String::new();
+    let _ = push(&mut text, client);
+    text
+}
+
 fn push(text: &mut String, client: &Client) -> std::fmt::Result {
     let Client { name, key, .. } = client;
     write!(text, "\n[[client]]\nname = \"{name}\"\nkey = \"{key}\"\n")?;
