@@ -136,7 +136,7 @@ fn told_of_changes(written: &Written, folder: &Path) -> String {
     let names: Vec<&str> = written.new_clients.iter().map(|one| &*one.name).collect();
     match (&written.new_plan, &names[..]) {
         (Some(plan), _) => lines.push(format!(
-            "clients  give each {plan} of its own folder in {dir}/clients, for `--plan {plan}`; to new ones all of it"
+            "clients  give each {plan} of its own folder in {dir}/clients, for `trefoil-party client --plan {plan}`; to new ones all of it"
         )),
         (None, []) => {}
         (None, _) => lines.push(format!(

@@ -374,7 +374,7 @@ fn a_party_moves() {
     );
     assert_eq!(fs::read_to_string(&edited).unwrap(), text);
     let beside = dir.join("clients/bob/party.toml.new");
-    assert_eq!(written.beside, [beside.clone()]);
+    assert_eq!(written.beside, std::slice::from_ref(&beside));
     assert_eq!(settings(&beside).client().unwrap().helper.key, key);
     assert_eq!(written.changed.len(), 3, "{:?}", written.changed);
 }
