@@ -10,9 +10,11 @@ use std::collections::BTreeMap;
 
 use trefoil_ir::{Patch, Patches};
 
+use super::fixed_charge::{Layer, Program};
 use super::knapsack::{Item, Problem, ProblemError};
 use super::price::Currency;
 use super::random::Random;
+use super::tariff::{GateTariff, Tariff};
 use crate::patches::{Assignment, Choice, LayerChoice};
 use crate::profile::{Header, Sign, Summary};
 
@@ -75,13 +77,13 @@ struct Gate {
 pub struct Menu {
     /// The choices to be made, in the order of the problem's groups.
     pub slots: Vec<Slot>,
-    /// The knapsack of them.
-    pub problem: Problem,
+    /// The knapsack of them, with what layers cost besides.
+    pub program: Program,
     gates: Vec<Gate>,
 }
 
 impl Menu {
-    /// Everything that a profile has measured, priced.
+    /// Everything that a profile has measured, priced; `tariff` says what layers cost besides their channels.
     ///
     /// # Errors
     /// If a distortion is not finite, or larger than sums can hold.
@@ -90,23 +92,29 @@ impl Menu {
         summary: &Summary,
         currency: &Currency,
         clips: ClipSigns,
+        tariff: &Tariff,
     ) -> Result<Self, ProblemError> {
         let mut menu = Self {
             slots: Vec::new(),
-            problem: Problem::default(),
+            program: Program::default(),
             gates: gates(header),
         };
-        let source = Source {
-            header,
-            summary,
-            currency,
-            clips,
-        };
+        let nothing = GateTariff::default();
         for at in 0..menu.gates.len() {
             let gate = menu.gates[at].clone();
+            let source = Source {
+                header,
+                summary,
+                currency,
+                clips,
+                tariff: tariff.gates.get(&gate.name).unwrap_or(&nothing),
+            };
             for channel in 0..gate.channels {
                 for (picks, items) in source.slots(&gate, channel) {
-                    menu.problem.push(items)?;
+                    menu.program.problem.push(items)?;
+                    menu.program
+                        .flags
+                        .push(picks.iter().map(|pick| source.flags(pick)).collect());
                     menu.slots.push(Slot {
                         channel,
                         picks,
@@ -115,7 +123,56 @@ impl Menu {
                 }
             }
         }
+        menu.program.layers = tariff
+            .layers
+            .iter()
+            .map(|layer| Layer {
+                groups: menu.groups_of(&layer.names),
+                states: layer.states.clone(),
+            })
+            .collect();
         Ok(menu)
+    }
+
+    /// The menu of what costs no more besides the channels than this choice does; with the numbers that its
+    /// picks have here, and what its layers cost besides their channels.
+    pub fn restricted(&self, choice: &[usize]) -> (Self, Vec<Vec<usize>>, u64) {
+        let mut menu = Self {
+            slots: Vec::with_capacity(self.slots.len()),
+            program: Program::default(),
+            gates: self.gates.clone(),
+        };
+        let (allows, charges) = self.program.states_of(choice);
+        let mut numbers = Vec::with_capacity(self.slots.len());
+        for (group, slot) in self.slots.iter().enumerate() {
+            let flags = &self.program.flags[group];
+            let own: Vec<usize> = (0..slot.picks.len())
+                .filter(|&pick| flags[pick] & !allows[group] == 0)
+                .collect();
+            let items = own.iter().map(|&pick| self.program.problem.group(group)[pick]);
+            let pushed = menu.program.problem.push(items);
+            pushed.expect("a part of what was pushed, the chosen pick among it");
+            menu.program
+                .flags
+                .push(own.iter().map(|&pick| flags[pick]).collect());
+            menu.slots.push(Slot {
+                channel: slot.channel,
+                picks: own.iter().map(|&pick| slot.picks[pick]).collect(),
+                gate: slot.gate,
+            });
+            numbers.push(own);
+        }
+        (menu, numbers, charges)
+    }
+
+    /// The slots of some ReLUs.
+    fn groups_of(&self, names: &[String]) -> Vec<usize> {
+        let is_of = |group: &usize| names.contains(&self.gates[self.slots[*group].gate].name);
+        (0..self.slots.len()).filter(is_of).collect()
+    }
+
+    fn problem(&self) -> &Problem {
+        &self.program.problem
     }
 
     /// The assignment that a choice of one pick per slot makes.
@@ -166,10 +223,13 @@ impl Menu {
             .iter()
             .map(|slot| random.below(slot.picks.len()))
             .collect();
-        let mut cost = self.problem.cost(&choice);
+        // Whatever is chosen, layers cost no more besides.
+        let charges = |layer: &Layer| layer.states.iter().map(|state| state.charge).max();
+        let budget = budget.saturating_sub(self.program.layers.iter().filter_map(charges).sum());
+        let mut cost = self.problem().cost(&choice);
         let mut least = 0;
         for group in 0..self.slots.len() {
-            let costs = self.problem.group(group).iter().map(|item| item.cost);
+            let costs = self.problem().group(group).iter().map(|item| item.cost);
             least += costs.min().unwrap_or(0);
         }
         if least > budget {
@@ -177,7 +237,7 @@ impl Menu {
         }
         while cost > budget {
             let group = random.below(self.slots.len());
-            let items = self.problem.group(group);
+            let items = self.problem().group(group);
             let now = items[choice[group]].cost;
             let other = random.below(items.len());
             if items[other].cost <= now {
@@ -188,7 +248,7 @@ impl Menu {
         // Most tries no longer fit in the end; what they leave of the budget is little.
         for _ in 0..64 * self.slots.len() {
             let group = random.below(self.slots.len());
-            let items = self.problem.group(group);
+            let items = self.problem().group(group);
             let now = items[choice[group]].cost;
             let other = random.below(items.len());
             let more = items[other].cost.saturating_sub(now);
@@ -205,7 +265,7 @@ impl Menu {
         let mut sums = BTreeMap::new();
         for (group, (slot, &pick)) in self.slots.iter().zip(choice).enumerate() {
             let name = self.gates[slot.gate].name.as_str();
-            *sums.entry(name).or_insert(0.0) += self.problem.group(group)[pick].loss;
+            *sums.entry(name).or_insert(0.0) += self.problem().group(group)[pick].loss;
         }
         sums
     }
@@ -242,6 +302,8 @@ struct Source<'a> {
     summary: &'a Summary,
     currency: &'a Currency,
     clips: ClipSigns,
+    /// Of the ReLU that is looked at.
+    tariff: &'a GateTariff,
 }
 
 /// What one sign of a channel may be: a patch, with its place in the profile.
@@ -261,7 +323,10 @@ impl Source<'_> {
         let lower = gate.lower.map(|layer| self.halves(layer, free_lower));
         let upper = gate.upper.map(|layer| self.halves(layer, free_upper));
         match (lower, upper) {
-            (Some(lower), Some(upper)) if *self.currency == Currency::Relus => {
+            // Whether a channel is moved is a matter of both.
+            (Some(lower), Some(upper))
+                if *self.currency == Currency::Relus && self.tariff.behind.is_none() =>
+            {
                 vec![
                     self.single(gate, channel, &lower, Sign::Lower),
                     self.single(gate, channel, &upper, Sign::Upper),
@@ -295,7 +360,10 @@ impl Source<'_> {
                 upper: (sign == Sign::Upper).then_some(half.place),
             });
             items.push(Item {
-                cost: self.currency.price(half.patch, None, gate.map),
+                cost: match gate.lower {
+                    Some(_) => self.price(half.patch, None, gate),
+                    None => self.price(Patch::Identity, Some(half.patch), gate),
+                },
                 loss: self.loss(*half, channel),
             });
         }
@@ -322,7 +390,7 @@ impl Source<'_> {
                 upper: Some(high.place),
             });
             items.push(Item {
-                cost: self.currency.price(low.patch, Some(high.patch), gate.map),
+                cost: self.price(low.patch, Some(high.patch), gate),
                 loss: self.loss(low, channel) + self.loss(high, channel),
             });
         }
@@ -353,6 +421,22 @@ impl Source<'_> {
             hull.push(point);
         }
         hull.into_iter().map(|(_, _, half)| half).collect()
+    }
+
+    /// What a channel costs. One that is moved passes unchanged where it was.
+    fn price(&self, lower: Patch, upper: Option<Patch>, gate: &Gate) -> u64 {
+        match self.tariff.behind(lower, upper) {
+            Some(behind) => behind + self.currency.price(Patch::Identity, None, gate.map),
+            None => self.currency.price(lower, upper, gate.map),
+        }
+    }
+
+    fn flags(&self, pick: &Pick) -> u32 {
+        let patch = |(layer, patch): (u32, u32)| self.header.layers[layer as usize].patches[patch as usize];
+        match (pick.lower.map(patch), pick.upper.map(patch)) {
+            (Some(lower), upper) => self.tariff.flags(lower, upper),
+            (None, upper) => self.tariff.flags(Patch::Identity, upper),
+        }
     }
 
     fn loss(&self, half: Half, channel: usize) -> f64 {
@@ -426,7 +510,7 @@ mod tests {
 
     fn menu(currency: Currency, clips: ClipSigns) -> (Header, Menu) {
         let (header, summary) = profile();
-        let menu = Menu::new(&header, &summary, &currency, clips).unwrap();
+        let menu = Menu::new(&header, &summary, &currency, clips, &Tariff::default()).unwrap();
         (header, menu)
     }
 
@@ -442,8 +526,8 @@ mod tests {
     fn pixels_cost_what_the_network_has() {
         let (header, menu) = menu(Currency::Relus, ClipSigns::Both);
         let pixels = menu.pixels(&header);
-        assert_eq!(menu.problem.cost(&pixels), 16 * (3 + 4));
-        assert_eq!(menu.problem.loss(&pixels), 0.0);
+        assert_eq!(menu.program.problem.cost(&pixels), 16 * (3 + 4));
+        assert_eq!(menu.program.problem.loss(&pixels), 0.0);
         let assignment = menu.assignment(&header, &pixels);
         let text = assignment.to_json();
         assert!(!text.contains("[2,"), "{text}");
@@ -457,7 +541,7 @@ mod tests {
             (ClipSigns::Both, 0),
         ] {
             let (header, menu) = menu(Currency::Relus, clips);
-            let least = solve(&menu.problem, fixed, &Limits::default()).unwrap();
+            let least = solve(&menu.program.problem, fixed, &Limits::default()).unwrap();
             assert_eq!(least.cost, fixed);
             let text = menu.assignment(&header, &least.choice).to_json();
             assert_eq!(
@@ -472,15 +556,23 @@ mod tests {
     fn the_least_distorting_assignment_is_found_by_either_currency() {
         // At half the DReLUs the larger patches go where they hurt least: to the first channels.
         let (header, menu_of_signs) = menu(Currency::Relus, ClipSigns::Both);
-        let solution = solve(&menu_of_signs.problem, 56, &Limits::default()).unwrap();
+        let solution = solve(&menu_of_signs.program.problem, 56, &Limits::default()).unwrap();
         let names = menu_of_signs.distortions(&solution.choice);
         assert!((names.values().sum::<f64>() - solution.loss).abs() < 1e-12);
         let text = menu_of_signs.assignment(&header, &solution.choice).to_json();
         assert!(text.contains("\"relu\":[[2,2],"), "{text}");
 
         let (header, menu_of_channels) = menu(Currency::Bits(None), ClipSigns::Both);
-        let pixels = menu_of_channels.problem.cost(&menu_of_channels.pixels(&header));
-        let solution = solve(&menu_of_channels.problem, pixels * 3 / 4, &Limits::default()).unwrap();
+        let pixels = menu_of_channels
+            .program
+            .problem
+            .cost(&menu_of_channels.pixels(&header));
+        let solution = solve(
+            &menu_of_channels.program.problem,
+            pixels * 3 / 4,
+            &Limits::default(),
+        )
+        .unwrap();
         assert!(solution.cost <= pixels * 3 / 4 && solution.loss > 0.0);
     }
 
@@ -489,7 +581,7 @@ mod tests {
         let (_, menu) = menu(Currency::Relus, ClipSigns::Both);
         for budget in [0, 10, 40, 112] {
             let choice = menu.random(budget, 3).unwrap();
-            let cost = menu.problem.cost(&choice);
+            let cost = menu.program.problem.cost(&choice);
             assert!(cost <= budget && cost + 8 >= budget, "{cost} of {budget}");
             assert_eq!(menu.random(budget, 3), Some(choice));
         }

@@ -1,8 +1,9 @@
 //! What one channel's gate costs, in a budget's currency.
 //!
 //! Prices are whole numbers so that sums are exact: DReLUs, bits, or picoseconds. A price is that of
-//! the channel's own share of its layer's messages; what the rest of the network costs does not
-//! depend on patches, up to the few bits that fill a message's last byte.
+//! the channel's own share of its layer's messages. What a layer costs besides its channels is its
+//! [`tariff`](super::tariff); what the rest of the network costs does not depend on patches, up to the
+//! few bits that fill a message's last byte.
 
 use trefoil_ir::mpc::cost::Cost;
 use trefoil_ir::mpc::gate::{self, Group};
@@ -16,7 +17,7 @@ use super::goal::Goal;
 /// The unit in which a budget is counted.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Currency {
-    /// Signs on the imported network's maps.
+    /// Signs that are computed.
     Relus,
     /// Bits sent, in one phase or in both.
     Bits(Option<Phase>),
@@ -83,7 +84,7 @@ impl Currency {
         }
     }
 
-    /// What a whole program costs; `drelus` is the imported network's count with its patches.
+    /// What a whole program costs; `drelus` are the signs that its ReLUs take.
     pub fn total(&self, cost: &Cost, drelus: u64) -> u64 {
         let bytes = cost.bytes();
         match *self {
@@ -92,6 +93,18 @@ impl Currency {
             Currency::Bits(Some(Phase::Online)) => bytes.online * 8,
             Currency::Bits(Some(Phase::Offline)) => bytes.offline * 8,
             Currency::Picoseconds(link) => (Seconds::predict(cost, &link).total * PICOSECONDS).round() as u64,
+        }
+    }
+
+    /// The same without what round trips take, which no channel has of its own.
+    #[must_use]
+    pub fn without_round_trips(self) -> Self {
+        match self {
+            Currency::Picoseconds(link) => Currency::Picoseconds(LinkModel {
+                round_trip: 0.0,
+                ..link
+            }),
+            Currency::Relus | Currency::Bits(_) => self,
         }
     }
 

@@ -1,6 +1,9 @@
 //! From a profile and a budget to an assignment.
 
+mod probe;
 mod report;
+#[cfg(test)]
+mod tests;
 
 use thiserror::Error;
 use trefoil_ir::Patch;
@@ -10,8 +13,9 @@ use trefoil_ir::nn::{Gate, Graph};
 use self::report::layers;
 pub use self::report::{BudgetReport, Figures, JointReport, JointValues, LayerBudget};
 use super::trial::{Trial, TrialError};
+use crate::budget::fixed_charge::Solution;
 use crate::budget::joint::{self, Vectors};
-use crate::budget::knapsack::{Certificate, Limits, ProblemError, Solution, SolveError, Solver};
+use crate::budget::knapsack::{Certificate, Limits, ProblemError, SolveError};
 use crate::budget::menu::{ClipSigns, Menu};
 use crate::budget::slots::SlotVectors;
 use crate::budget::{Currency, Goal};
@@ -70,12 +74,14 @@ pub enum AssignError {
         model: String,
     },
     /// Not even identities everywhere meet the budget.
-    #[error("the budget {goal} cannot be met: without any sign this network still costs {least}")]
+    #[error("the budget {goal} cannot be met: the cheapest plan of this network costs {least}{kept}")]
     Infeasible {
         /// The budget, as it was given.
         goal: Goal,
         /// What the network costs at the least, with its unit.
         least: String,
+        /// Which signs that plan keeps.
+        kept: &'static str,
     },
     /// Uniform patches exceed the budget.
     #[error("patches of {patch} everywhere cost {cost}, more than the budget {goal}: take larger ones")]
@@ -114,8 +120,15 @@ pub fn assign(
 ) -> Result<Assigned, AssignError> {
     check_model(imported, profile, options.relu6_as_relu)?;
     let currency = Currency::of(&options.goal);
-    let menu = Menu::new(&profile.header, &profile.summary, &currency, options.clips)?;
     let before = trial(imported, options.relu6_as_relu, None)?;
+    let tariff = probe::tariff(imported, &profile.header, &currency, &before)?;
+    let menu = Menu::new(
+        &profile.header,
+        &profile.summary,
+        &currency,
+        options.clips,
+        &tariff,
+    )?;
     let search = Search {
         imported,
         profile,
@@ -123,7 +136,6 @@ pub fn assign(
         limit: Currency::limit(&options.goal, before.counts.drelus_at_1x1 as u64),
         currency,
         menu: &menu,
-        solver: Solver::new(&menu.problem),
     };
     let (chosen, after) = search.run(&before)?;
     let distortions = menu.distortions(&chosen.choice);
@@ -134,6 +146,7 @@ pub fn assign(
             strategy: options.strategy.word(),
             allowed: currency.show(search.limit),
             spent: currency.show(search.total(&after)),
+            priced: search.priced(&before, &chosen.choice, &after),
             at_1x1: currency.show(search.total(&before)),
             distortion: Some(distortions.values().sum()),
             certificate: chosen.certificate,
@@ -186,6 +199,7 @@ pub fn uniform(
             strategy: "uniform",
             allowed: limit.map_or_else(|| "anything".to_owned(), |(_, limit)| currency.show(limit)),
             spent: currency.show(spent),
+            priced: None,
             at_1x1: currency.show(total(&currency, &before)),
             distortion: None,
             certificate: None,
@@ -206,7 +220,6 @@ struct Search<'a> {
     currency: Currency,
     limit: u64,
     menu: &'a Menu,
-    solver: Solver<'a>,
 }
 
 /// One pick per slot, and how it was found.
@@ -218,31 +231,71 @@ struct Chosen {
 
 impl Search<'_> {
     /// Solves for what the gates may cost, tries what the network then costs, and again, until both
-    /// agree. (Beside its gates a network's cost hardly depends on patches: there are the last bits
-    /// of messages, and gates that a pass moves or drops.)
+    /// agree. (Besides what layers are priced at a network's cost hardly depends on patches: there are the last
+    /// bits of messages, branches that wait for each other, work and transfers that overlap.) Only where
+    /// the cheapest plan itself is too dear there is none.
     fn run(&self, before: &Trial) -> Result<(Chosen, Trial), AssignError> {
-        let mut rest = self.rest(before, &self.menu.pixels(&self.profile.header));
-        let mut best: Option<(Chosen, Trial)> = None;
+        let pixels = self.menu.pixels(&self.profile.header);
+        let mut best = None;
+        self.approach(self.rest(before, &pixels), &mut best)?;
+        if let Some(best) = best {
+            return Ok(best);
+        }
+        let cheapest = self.menu.program.cheapest();
+        let tried = self.lowered(&cheapest)?;
+        if self.total(&tried) > self.limit {
+            return Err(AssignError::Infeasible {
+                goal: self.options.goal,
+                least: self.currency.show(self.total(&tried)),
+                kept: match self.options.clips {
+                    ClipSigns::Both => ", without any sign",
+                    ClipSigns::Lower | ClipSigns::None => ", with the signs that --clip-signs keeps",
+                },
+            });
+        }
+        let rest = self.rest(&tried, &cheapest);
+        best = Some((
+            Chosen {
+                choice: cheapest,
+                certificate: None,
+                joint: None,
+            },
+            tried,
+        ));
+        self.approach(rest, &mut best)?;
+        Ok(best.expect("it was there before"))
+    }
+
+    /// Solves and tries in turns, from what the rest of the network is said to cost on.
+    fn approach(&self, mut rest: i64, best: &mut Option<(Chosen, Trial)>) -> Result<(), AssignError> {
         for _ in 0..ROUNDS {
             let Some(chosen) = self.choose(rest)? else { break };
-            let assignment = self.menu.assignment(&self.profile.header, &chosen.choice);
-            let tried = trial(self.imported, self.options.relu6_as_relu, Some(&assignment))?;
+            let tried = self.lowered(&chosen.choice)?;
             let was = std::mem::replace(&mut rest, self.rest(&tried, &chosen.choice));
             if self.total(&tried) <= self.limit
                 && best.as_ref().is_none_or(|(b, _)| self.improves(&chosen, b))
             {
-                best = Some((chosen, tried));
+                *best = Some((chosen, tried));
             }
             if rest == was {
                 break;
             }
         }
-        best.ok_or_else(|| AssignError::Infeasible {
-            goal: self.options.goal,
-            least: self
-                .currency
-                .show(self.solver.least_cost().saturating_add_signed(rest)),
-        })
+        Ok(())
+    }
+
+    /// The network with a choice.
+    fn lowered(&self, choice: &[usize]) -> Result<Trial, AssignError> {
+        let assignment = self.menu.assignment(&self.profile.header, choice);
+        trial(self.imported, self.options.relu6_as_relu, Some(&assignment))
+    }
+
+    /// What the prices say that a choice costs, where the program differs by more than a thousandth.
+    fn priced(&self, before: &Trial, choice: &[usize], after: &Trial) -> Option<String> {
+        let rest = self.rest(before, &self.menu.pixels(&self.profile.header));
+        let priced = self.menu.program.cost(choice).saturating_add_signed(rest);
+        let program = self.total(after);
+        (priced.abs_diff(program) > program / 1000).then(|| self.currency.show(priced))
     }
 
     fn total(&self, trial: &Trial) -> u64 {
@@ -251,13 +304,16 @@ impl Search<'_> {
 
     /// What a network costs beside what its gates are priced at.
     fn rest(&self, trial: &Trial, choice: &[usize]) -> i64 {
-        self.total(trial) as i64 - self.menu.problem.cost(choice) as i64
+        self.total(trial) as i64 - self.menu.program.cost(choice) as i64
     }
 
     fn improves(&self, chosen: &Chosen, on: &Chosen) -> bool {
         match (&chosen.joint, &on.joint) {
             (Some(chosen), Some(on)) => chosen.end.held_out < on.end.held_out,
-            _ => self.menu.problem.loss(&chosen.choice) < self.menu.problem.loss(&on.choice),
+            _ => {
+                let loss = |choice| self.menu.program.problem.loss(choice);
+                loss(&chosen.choice) < loss(&on.choice)
+            }
         }
     }
 
@@ -268,7 +324,7 @@ impl Search<'_> {
         };
         let Solution {
             choice, certificate, ..
-        } = match self.solver.solve(budget, &Limits::default()) {
+        } = match self.menu.program.solve(budget, &Limits::default()) {
             Ok(solution) => solution,
             Err(SolveError::Infeasible { .. }) => return Ok(None),
         };
@@ -305,12 +361,19 @@ impl Search<'_> {
         if cut == 0 {
             return Err(AssignError::FewImages);
         }
-        let fit = SlotVectors::new(self.menu, vectors, 0..cut);
-        let held_out = SlotVectors::new(self.menu, vectors, cut..vectors.images());
+        // Layers stay what the additive optimum makes of them: what they cost besides is paid.
+        let (menu, numbers, charges) = self.menu.restricted(start);
+        let fit = SlotVectors::new(&menu, vectors, 0..cut);
+        let held_out = SlotVectors::new(&menu, vectors, cut..vectors.images());
+        let start: Vec<usize> = start
+            .iter()
+            .zip(&numbers)
+            .map(|(pick, numbers)| numbers.iter().position(|number| number == pick).unwrap_or(0))
+            .collect();
         let (shrinkage, outcome) = joint::assign_shrunk(
-            &self.menu.problem,
-            budget,
-            start,
+            &menu.program.problem,
+            budget.saturating_sub(charges),
+            &start,
             (&fit, &held_out),
             &joint::Options::default(),
             &SHRINKAGES,
@@ -324,7 +387,8 @@ impl Search<'_> {
             start: JointValues::of(&outcome.trace[0], dims),
             end: JointValues::of(&outcome.trace[outcome.best], dims),
         };
-        Ok((outcome.choice, report))
+        let choice = outcome.choice.iter().zip(&numbers);
+        Ok((choice.map(|(&pick, numbers)| numbers[pick]).collect(), report))
     }
 }
 
@@ -359,5 +423,5 @@ fn trial(
 
 /// What a network costs in the currency of a budget.
 fn total(currency: &Currency, trial: &Trial) -> u64 {
-    currency.total(&trial.cost, trial.counts.drelus as u64)
+    currency.total(&trial.cost, trial.counts.signs as u64)
 }

@@ -32,7 +32,8 @@ pub struct Report {
     pub digest: String,
     /// DReLUs of the imported network with a sign per pixel: what budgets are fractions of.
     pub drelus_at_1x1: usize,
-    /// DReLUs with the assigned patches.
+    /// DReLUs with the assigned patches, as they are computed: those of a ReLU that went behind a max-pool are
+    /// the smaller map's.
     pub drelus: usize,
     /// Signs that the parties compute in gates, those inside maxima included.
     pub signs: u64,
@@ -137,7 +138,7 @@ impl Report {
             plan_id: public.plan_id.to_string(),
             digest: public.digest().to_string(),
             drelus_at_1x1: network.drelus_at_1x1,
-            drelus: network.drelus,
+            drelus: network.signs,
             signs: cost.drelus(),
             comparisons: network.comparisons,
             macs: cost.macs(),

@@ -65,6 +65,17 @@ impl Profile {
         })
     }
 
+    /// A profile that was measured nowhere.
+    #[cfg(test)]
+    pub(crate) fn of(header: Header, summary: Summary) -> Self {
+        Self {
+            folder: PathBuf::new(),
+            header,
+            summary,
+            vectors: OnceLock::new(),
+        }
+    }
+
     /// Reads the signed vectors of all images, which only a sketch has.
     ///
     /// # Errors

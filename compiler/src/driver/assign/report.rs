@@ -11,7 +11,7 @@ use trefoil_runtime::amount::counted;
 use crate::budget::joint;
 use crate::budget::knapsack::Certificate;
 use crate::driver::trial::Trial;
-use crate::patches::count::ReluCount;
+use crate::patches::count::{BLOCKS_SUFFIX, ReluCount};
 
 /// What an assignment costs and what it was chosen for; a part of `report.json`.
 #[derive(Clone, Debug, Serialize)]
@@ -24,6 +24,10 @@ pub struct BudgetReport {
     pub allowed: String,
     /// What the network costs with the assignment, in words.
     pub spent: String,
+    /// What the solver's prices add up to, in words, where the program itself costs something else: the
+    /// certificate speaks of these.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub priced: Option<String>,
     /// What the network costs with a sign for every pixel, in words.
     pub at_1x1: String,
     /// Predicted distortion, the sum of the layers', where something predicts it.
@@ -66,10 +70,13 @@ impl BudgetReport {
             self.goal, self.strategy, self.spent, self.allowed, self.at_1x1
         );
         if let Some(certificate) = &self.certificate {
-            let proof = match certificate.proved {
+            let mut proof = match certificate.proved {
                 true => "optimal, proved".to_owned(),
                 false => format!("within {:.1e} of the optimum", certificate.relative_gap),
             };
+            if let Some(priced) = &self.priced {
+                let _ = write!(proof, ", at prices that add up to {priced}");
+            }
             let distortion = self.distortion.unwrap_or_default();
             let _ = writeln!(text, "  predicted distortion {distortion:.4e} ({proof})");
         }
@@ -111,7 +118,7 @@ impl BudgetReport {
 /// What the gate of one ReLU costs.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub struct Figures {
-    /// DReLUs, on the imported network's map.
+    /// DReLUs, as they are computed.
     pub drelus: u64,
     /// Bytes of its gate, both phases.
     pub bytes: u64,
@@ -195,12 +202,18 @@ pub(super) fn layers(
 
 impl Figures {
     fn of(trial: &Trial, relu: &ReluCount) -> Self {
-        let step = trial.by_name.get(&relu.name).cloned().unwrap_or_default();
-        Self {
-            drelus: relu.drelus as u64,
-            bytes: step.bytes.total,
-            seconds: seconds(&step),
+        // Where the layer was split, the part with shared signs has a name of its own.
+        let names = [relu.name.clone(), format!("{}{BLOCKS_SUFFIX}", relu.name)];
+        let steps = names.iter().filter_map(|name| trial.by_name.get(name));
+        let mut figures = Self {
+            drelus: relu.signs as u64,
+            ..Self::default()
+        };
+        for step in steps {
+            figures.bytes += step.bytes.total;
+            figures.seconds += seconds(step);
         }
+        figures
     }
 }
 

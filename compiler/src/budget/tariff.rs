@@ -1,0 +1,109 @@
+//! What a ReLU costs besides its channels' own messages, as lowered programs show it.
+//!
+//! A channel's price is that of its share of the layer's messages. But a layer without any sign takes a
+//! round trip less, and a ReLU in front of a max-pool is moved behind it, channel by channel, if its
+//! pixels share no sign (pass `move_relu`): it then takes its signs on a smaller map, and the pool
+//! compares what may be negative. Such costs are measured on programs in which one layer differs.
+
+use std::collections::BTreeMap;
+
+use trefoil_ir::Patch;
+
+use super::fixed_charge::State;
+
+/// A channel takes signs. (Of a layer that is not moved.)
+pub const SIGNED: u32 = 1;
+/// A channel is gated in front of the max-pool, since pixels share a sign.
+pub const BEFORE: u32 = 1;
+/// A channel is gated behind the max-pool.
+pub const BEHIND: u32 = 2;
+/// A channel comes into the max-pool with both signs.
+pub const OPEN: u32 = 4;
+
+/// Whether the lower and the upper sign of a channel are taken for each pixel.
+pub type Signs = [bool; 2];
+
+/// What is known of a network's ReLUs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tariff {
+    /// By name. Of those that are not there nothing but their channels costs anything.
+    pub gates: BTreeMap<String, GateTariff>,
+    /// ReLUs that are charged together: one, or several on branches that wait for each other.
+    pub layers: Vec<LayerTariff>,
+}
+
+/// What ReLUs are charged together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LayerTariff {
+    /// Their names.
+    pub names: Vec<String>,
+    /// What they may be.
+    pub states: Vec<State>,
+}
+
+/// What is known of one ReLU.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GateTariff {
+    /// If it is moved behind a max-pool: what a channel costs there, by the signs that it takes.
+    pub behind: Option<BTreeMap<Signs, u64>>,
+    /// By how many bits its flags are shifted, where it is charged together with others.
+    pub shift: u32,
+}
+
+/// Bits of one ReLU's flags.
+pub const FLAG_BITS: u32 = 3;
+
+impl GateTariff {
+    /// The flags of a channel with these patches.
+    pub fn flags(&self, lower: Patch, upper: Option<Patch>) -> u32 {
+        let patches = || [Some(lower), upper].into_iter().flatten();
+        let signed = patches().any(|patch| patch != Patch::Identity);
+        let flags = match self.behind {
+            None => u32::from(signed) * SIGNED,
+            Some(_) if is_shared(lower, upper) => BEFORE,
+            Some(_) => OPEN | (u32::from(signed) * BEHIND),
+        };
+        flags << self.shift
+    }
+
+    /// What a channel with these patches costs behind the max-pool; none if it is not gated there.
+    pub fn behind(&self, lower: Patch, upper: Option<Patch>) -> Option<u64> {
+        let behind = self.behind.as_ref().filter(|_| !is_shared(lower, upper))?;
+        let signs = [lower.is_pixel(), upper.is_some_and(|patch| patch.is_pixel())];
+        Some(behind.get(&signs).copied().unwrap_or(0))
+    }
+}
+
+/// Whether pixels share a sign.
+fn is_shared(lower: Patch, upper: Option<Patch>) -> bool {
+    let patches = [Some(lower), upper].into_iter().flatten();
+    patches
+        .into_iter()
+        .any(|patch| !patch.is_pixel() && patch != Patch::Identity)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BLOCK: Patch = Patch::Block { h: 2, w: 2 };
+
+    #[test]
+    fn channels_are_told_apart() {
+        let plain = GateTariff::default();
+        assert_eq!(plain.flags(Patch::Identity, Some(Patch::Identity)), 0);
+        assert_eq!(plain.flags(Patch::Identity, Some(BLOCK)), SIGNED);
+        assert_eq!(plain.behind(Patch::PIXEL, None), None);
+        let moved = GateTariff {
+            behind: Some(BTreeMap::from([([true, false], 7), ([true, true], 9)])),
+            ..GateTariff::default()
+        };
+        assert_eq!(moved.flags(Patch::PIXEL, None), OPEN | BEHIND);
+        assert_eq!(moved.flags(Patch::Identity, None), OPEN);
+        assert_eq!(moved.flags(Patch::PIXEL, Some(BLOCK)), BEFORE);
+        assert_eq!(moved.behind(Patch::PIXEL, None), Some(7));
+        assert_eq!(moved.behind(Patch::PIXEL, Some(Patch::PIXEL)), Some(9));
+        assert_eq!(moved.behind(Patch::Identity, None), Some(0));
+        assert_eq!(moved.behind(BLOCK, None), None);
+    }
+}

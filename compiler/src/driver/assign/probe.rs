@@ -1,0 +1,390 @@
+//! What layers cost besides their channels, measured: the network is lowered once for each thing that one
+//! layer may be while all others keep a sign for every pixel. ReLUs on branches side by side are measured
+//! together, since a branch that takes a round trip less than its neighbour saves nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rayon::prelude::*;
+use trefoil_ir::nn::{Graph, NodeId, Op};
+use trefoil_ir::{Patch, Patches, Verified};
+
+use super::{AssignError, total, trial};
+use crate::budget::Currency;
+use crate::budget::fixed_charge::State;
+use crate::budget::tariff::{
+    BEFORE, BEHIND, FLAG_BITS, GateTariff, LayerTariff, OPEN, SIGNED, Signs, Tariff,
+};
+use crate::driver::trial::Trial;
+use crate::patches::{Assignment, Choice, LayerChoice};
+use crate::profile::{Header, Sign};
+
+/// States of ReLUs that are charged together at most; each takes a lowering.
+const MOST_STATES: usize = 64;
+
+/// Measures the tariff of a network in a currency; `before` is it with a sign for every pixel.
+///
+/// # Errors
+/// If the network cannot be lowered.
+pub(super) fn tariff(
+    imported: &Verified<Graph>,
+    header: &Header,
+    currency: &Currency,
+    before: &Trial,
+) -> Result<Tariff, AssignError> {
+    if *currency == Currency::Relus {
+        return Ok(signs_behind(before));
+    }
+    let probe = Probe {
+        imported,
+        relu6_as_relu: header.relu6_as_relu,
+        currency: *currency,
+    };
+    let mut relus = relus(imported, header);
+    let behind: Result<Vec<_>, AssignError> = relus.par_iter().map(|relu| probe.behind(relu)).collect();
+    for (relu, behind) in relus.iter_mut().zip(behind?) {
+        relu.tariff.behind = behind;
+    }
+    // But for round trips, what a layer is does not matter to those beside it.
+    let has_trips = currency.without_round_trips() != *currency;
+    let clusters = match has_trips {
+        true => side_by_side(imported, &relus),
+        false => (0..relus.len()).map(|at| vec![at]).collect(),
+    };
+    for cluster in &clusters {
+        for (place, &at) in (0..).zip(cluster) {
+            relus[at].tariff.shift = FLAG_BITS * place;
+        }
+    }
+    let layers = clusters.par_iter().map(|cluster| {
+        let cluster: Vec<&Relu> = cluster.iter().map(|&at| &relus[at]).collect();
+        Ok(LayerTariff {
+            names: cluster.iter().map(|relu| relu.name.clone()).collect(),
+            states: probe.states(&cluster, before)?,
+        })
+    });
+    let layers: Result<Vec<LayerTariff>, AssignError> = layers.collect();
+    Ok(Tariff {
+        layers: layers?,
+        gates: relus.into_iter().map(|relu| (relu.name, relu.tariff)).collect(),
+    })
+}
+
+/// The signs of a channel of each ReLU that was moved to a smaller map.
+fn signs_behind(before: &Trial) -> Tariff {
+    let moved = before.counts.relus.iter().filter(|relu| relu.signs < relu.drelus);
+    let tariffs = moved.map(|relu| {
+        let [h, w] = relu.map;
+        let in_pixel = relu.drelus / (relu.channels * h * w).max(1);
+        let once = (relu.signs / (relu.channels * in_pixel).max(1)) as u64;
+        let behind = BTreeMap::from([
+            ([true, false], once),
+            ([false, true], once),
+            ([true, true], 2 * once),
+        ]);
+        let tariff = GateTariff {
+            behind: Some(behind),
+            shift: 0,
+        };
+        (relu.name.clone(), tariff)
+    });
+    Tariff {
+        gates: tariffs.collect(),
+        layers: Vec::new(),
+    }
+}
+
+/// A ReLU or clip of the profile.
+struct Relu {
+    name: String,
+    node: Option<NodeId>,
+    map: [usize; 2],
+    channels: usize,
+    has_lower: bool,
+    has_upper: bool,
+    /// A patch that pixels share, if any was measured.
+    block: Option<Patch>,
+    /// Whether it goes behind a max-pool.
+    is_moved: bool,
+    tariff: GateTariff,
+}
+
+fn relus(graph: &Graph, header: &Header) -> Vec<Relu> {
+    let nodes: BTreeMap<&str, NodeId> = graph
+        .ids()
+        .into_iter()
+        .map(|id| (graph.node(id).origin.name.as_str(), id))
+        .collect();
+    let mut relus: Vec<Relu> = Vec::new();
+    for layer in &header.layers {
+        if relus.last().is_none_or(|last| last.name != layer.name) {
+            let node = nodes.get(layer.name.as_str()).copied();
+            relus.push(Relu {
+                name: layer.name.clone(),
+                node,
+                map: layer.map,
+                channels: layer.channels,
+                has_lower: false,
+                has_upper: false,
+                block: None,
+                is_moved: node.is_some_and(|id| is_before_a_max_pool(graph, id)),
+                tariff: GateTariff::default(),
+            });
+        }
+        let relu = relus.last_mut().expect("one was just added");
+        match layer.sign {
+            Sign::Lower => relu.has_lower = true,
+            Sign::Upper => relu.has_upper = true,
+        }
+        let shared = |patch: &&Patch| !patch.is_pixel() && **patch != Patch::Identity;
+        relu.block = relu.block.or_else(|| layer.patches.iter().find(shared).copied());
+    }
+    relus
+}
+
+/// Whether a value goes into max-pools alone, perhaps by way of concatenations.
+fn is_before_a_max_pool(graph: &Graph, mut at: NodeId) -> bool {
+    loop {
+        let [user] = graph.users(at)[..] else { return false };
+        match graph.node(user).op {
+            Op::MaxPool(_) => return true,
+            Op::Concat(_) => at = user,
+            _ => return false,
+        }
+    }
+}
+
+/// ReLUs of which none is computed of another, in clusters; most have a cluster of their own.
+fn side_by_side(graph: &Graph, relus: &[Relu]) -> Vec<Vec<usize>> {
+    // By node the ReLUs that it is computed of.
+    let mut behind: BTreeMap<NodeId, BTreeSet<usize>> = BTreeMap::new();
+    for id in graph.order() {
+        let mut own = BTreeSet::new();
+        for input in graph.inputs(id) {
+            own.extend(behind.get(&input).into_iter().flatten());
+        }
+        own.extend(relus.iter().position(|relu| relu.node == Some(id)));
+        behind.insert(id, own);
+    }
+    let is_behind = |one: usize, other: usize| {
+        let node = relus[one].node.and_then(|id| behind.get(&id));
+        node.is_none_or(|before| before.contains(&other))
+    };
+    let mut clusters: Vec<Vec<usize>> = Vec::new();
+    for at in 0..relus.len() {
+        let beside = |cluster: &Vec<usize>| {
+            cluster
+                .iter()
+                .any(|&one| !is_behind(at, one) && !is_behind(one, at))
+        };
+        let (joined, apart): (Vec<_>, Vec<_>) = clusters.into_iter().partition(beside);
+        clusters = apart;
+        let mut cluster: Vec<usize> = joined.into_iter().flatten().collect();
+        cluster.push(at);
+        clusters.push(cluster);
+    }
+    clusters
+}
+
+/// Lowers the network with other patches in some layers.
+struct Probe<'a> {
+    imported: &'a Verified<Graph>,
+    relu6_as_relu: bool,
+    currency: Currency,
+}
+
+/// A patch of the lower and of the upper sign.
+type Pair = [Patch; 2];
+
+const PIXELS: Pair = [Patch::PIXEL; 2];
+const IDENTITIES: Pair = [Patch::Identity; 2];
+
+/// What a layer may be: the flags that its channels have, and patches that they then may have in turn.
+type Kind = (u32, Vec<Pair>);
+
+impl Relu {
+    fn kinds(&self) -> Vec<Kind> {
+        let (all, none) = (vec![PIXELS], vec![IDENTITIES]);
+        if !self.is_moved {
+            return vec![(SIGNED, all), (0, none)];
+        }
+        let mut kinds = vec![(OPEN | BEHIND, all), (OPEN, none)];
+        if let Some(block) = self.block {
+            let shared = [block; 2];
+            kinds.push((BEFORE, vec![shared]));
+            kinds.push((BEFORE | OPEN, vec![shared, IDENTITIES]));
+            kinds.push((BEFORE | OPEN | BEHIND, vec![shared, PIXELS]));
+        }
+        kinds
+    }
+
+    fn choice(&self, pairs: &[Pair]) -> LayerChoice {
+        let of = |sign: usize| -> Patches {
+            let in_turn = pairs.iter().cycle().take(self.channels);
+            in_turn.map(|pair| pair[sign]).collect()
+        };
+        match self.has_upper {
+            false => LayerChoice::Every(Choice::of(&of(0))),
+            true => LayerChoice::Signs {
+                lower: self.has_lower.then(|| Choice::of(&of(0))),
+                upper: Some(Choice::of(&of(1))),
+            },
+        }
+    }
+
+    /// What the channels are priced at with these patches in turn.
+    fn price(&self, currency: &Currency, pairs: &[Pair]) -> u64 {
+        let in_turn = pairs.iter().cycle().take(self.channels);
+        let prices = in_turn.map(|&[lower, upper]| {
+            let lower = if self.has_lower { lower } else { Patch::Identity };
+            let upper = self.has_upper.then_some(upper);
+            match self.tariff.behind(lower, upper) {
+                Some(behind) => behind + currency.price(Patch::Identity, None, self.map),
+                None => currency.price(lower, upper, self.map),
+            }
+        });
+        prices.sum()
+    }
+}
+
+impl Probe<'_> {
+    /// What a channel costs behind the max-pool, by the signs that it takes; none of a layer that stays.
+    fn behind(&self, relu: &Relu) -> Result<Option<BTreeMap<Signs, u64>>, AssignError> {
+        if !relu.is_moved {
+            return Ok(None);
+        }
+        let own = self.currency.without_round_trips();
+        let none = total(&own, &self.trial(&[(relu, &[IDENTITIES])])?);
+        let mut behind = BTreeMap::new();
+        for signs in [[true, false], [false, true], [true, true]] {
+            let pair = signs.map(|signed| if signed { Patch::PIXEL } else { Patch::Identity });
+            let occurs = (!signs[0] || relu.has_lower) && (!signs[1] || relu.has_upper);
+            if occurs {
+                let more = total(&own, &self.trial(&[(relu, &[pair])])?).saturating_sub(none);
+                behind.insert(signs, more / relu.channels.max(1) as u64);
+            }
+        }
+        Ok(Some(behind))
+    }
+
+    /// What layers together may be, with their charges.
+    fn states(&self, cluster: &[&Relu], before: &Trial) -> Result<Vec<State>, AssignError> {
+        let mut kinds: Vec<Vec<Kind>> = cluster.iter().map(|relu| relu.kinds()).collect();
+        let count = |kinds: &[Vec<Kind>]| {
+            let sizes = kinds.iter().map(Vec::len);
+            sizes.fold(1_usize, |count, size| count.saturating_mul(size))
+        };
+        if count(&kinds) > MOST_STATES {
+            // The first and the last allow least and most of what matters.
+            for kinds in &mut kinds {
+                kinds.drain(1..kinds.len() - 1);
+            }
+        }
+        let settings = match count(&kinds) <= MOST_STATES {
+            true => product(&kinds),
+            false => vec![
+                kinds.iter().map(|kinds| kinds[0].clone()).collect(),
+                kinds.iter().map(|kinds| kinds[kinds.len() - 1].clone()).collect(),
+            ],
+        };
+        let mut left = Vec::with_capacity(settings.len());
+        for setting in &settings {
+            let set: Vec<(&Relu, &[Pair])> = cluster
+                .iter()
+                .zip(setting)
+                .map(|(relu, (_, pairs))| (*relu, &pairs[..]))
+                .collect();
+            let tried;
+            let trial = match set.iter().all(|(_, pairs)| *pairs == [PIXELS]) {
+                true => before,
+                false => {
+                    tried = self.trial(&set)?;
+                    &tried
+                }
+            };
+            let allows = cluster.iter().zip(setting).fold(0, |allows, (relu, (flags, _))| {
+                allows | flags << relu.tariff.shift
+            });
+            let prices: u64 = set
+                .iter()
+                .map(|(relu, pairs)| relu.price(&self.currency, pairs))
+                .sum();
+            left.push((allows, total(&self.currency, trial) as i64 - prices as i64));
+        }
+        Ok(states(left))
+    }
+
+    /// The network with these patches in turn in the channels of some layers.
+    fn trial(&self, set: &[(&Relu, &[Pair])]) -> Result<Trial, AssignError> {
+        let mut assignment = Assignment::default();
+        for (relu, pairs) in set {
+            assignment.insert(relu.name.clone(), relu.choice(pairs));
+        }
+        trial(self.imported, self.relu6_as_relu, Some(&assignment))
+    }
+}
+
+/// One kind of each layer, in all ways.
+fn product(kinds: &[Vec<Kind>]) -> Vec<Vec<Kind>> {
+    let mut all = vec![Vec::new()];
+    for kinds in kinds {
+        let longer = all.iter().flat_map(|setting: &Vec<Kind>| {
+            kinds.iter().map(move |kind| {
+                let mut setting = setting.clone();
+                setting.push(kind.clone());
+                setting
+            })
+        });
+        all = longer.collect();
+    }
+    all
+}
+
+/// States that charge what they cost more than the cheapest; one of them allows everything.
+fn states(kinds: impl IntoIterator<Item = (u32, i64)>) -> Vec<State> {
+    let kinds: Vec<(u32, i64)> = kinds.into_iter().collect();
+    let least = kinds.iter().map(|(_, left)| *left).min().unwrap_or(0);
+    let mut states: Vec<State> = kinds
+        .iter()
+        .map(|&(allows, left)| State {
+            charge: (left - least) as u64,
+            allows,
+        })
+        .collect();
+    // Who allows more never charges less.
+    for at in 0..states.len() {
+        let within = |state: &&State| state.allows & !states[at].allows == 0;
+        let charge = states.iter().filter(within).map(|state| state.charge).max();
+        states[at].charge = charge.unwrap_or(0);
+    }
+    let all = states.iter().fold(0, |all, state| all | state.allows);
+    if !states.iter().any(|state| state.allows == all) {
+        let charge = states.iter().map(|state| state.charge).max().unwrap_or(0);
+        states.push(State { charge, allows: all });
+    }
+    states
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn states_are_ordered_by_what_they_allow() {
+        let of = |kinds: &[(u32, i64)]| -> Vec<(u32, u64)> {
+            let states = states(kinds.iter().copied());
+            states.iter().map(|state| (state.allows, state.charge)).collect()
+        };
+        assert_eq!(of(&[(SIGNED, 70), (0, 20)]), [(SIGNED, 50), (0, 0)]);
+        // What is measured a little too low is no reason for signs.
+        assert_eq!(of(&[(SIGNED, 19), (0, 20)]), [(SIGNED, 1), (0, 1)]);
+        assert_eq!(
+            of(&[(BEFORE, 10), (OPEN, 30), (OPEN | BEHIND, 40)]),
+            [
+                (BEFORE, 0),
+                (OPEN, 20),
+                (OPEN | BEHIND, 30),
+                (BEFORE | OPEN | BEHIND, 30)
+            ]
+        );
+    }
+}

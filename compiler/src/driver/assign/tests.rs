@@ -1,0 +1,198 @@
+//! Budgets on small random networks, beside all assignments there are, each lowered.
+
+use ndarray::{Array1, Array2};
+use proptest::prelude::*;
+use trefoil_ir::mpc::time::LinkModel;
+use trefoil_ir::nn::NodeId;
+use trefoil_ir::{Shape, Window};
+
+use super::*;
+use crate::pass::testing::{Net, Rng, config};
+use crate::profile::{Header, Layer, LayerSummary, Method, Shard, Sign, Summary};
+
+const OPTIONS: [Patch; 3] = [Patch::Identity, Patch::PIXEL, Patch::Block { h: 2, w: 2 }];
+
+fn pool() -> Window {
+    Window {
+        kernel: [2, 2],
+        stride: [2, 2],
+        dilation: [1, 1],
+        pads: [0; 4],
+    }
+}
+
+/// A network with few channels, and ReLUs in front of pools, sums and concatenations.
+fn network(seed: u64, shape: usize, clip: bool) -> Verified<Graph> {
+    let mut net = Net::new(seed);
+    let gate = |net: &mut Net, x: NodeId| if clip { net.clip(x, 0.8) } else { net.relu(x) };
+    let x = net.input(Shape::new(1, 8, 8));
+    let a = net.conv(x, 2, 3);
+    let a = gate(&mut net, a);
+    let y = match shape {
+        0 => {
+            let pooled = net.max_pool(a, pool());
+            let b = net.conv(pooled, 2, 3);
+            net.relu(b)
+        }
+        1 => {
+            let b = net.conv(a, 2, 3);
+            let b = net.relu(b);
+            net.add(a, b)
+        }
+        2 => {
+            let b = net.conv(x, 1, 3);
+            let b = net.relu(b);
+            let both = net.concat(&[a, b]);
+            net.max_pool(both, pool())
+        }
+        _ => {
+            let b = net.conv(a, 2, 3);
+            let b = net.relu(b);
+            net.conv(b, 1, 3)
+        }
+    };
+    let y = net.global_avg_pool(y);
+    net.finish(y).verify().unwrap()
+}
+
+/// Distortions drawn at random: the larger the patch the more.
+fn profile(graph: &Graph, seed: u64) -> Profile {
+    let mut rng = Rng::new(seed);
+    let (mut layers, mut summaries) = (Vec::new(), Vec::new());
+    for id in graph.order() {
+        let node = graph.node(id);
+        let Some(gate) = Gate::of(node) else { continue };
+        for sign in [Sign::Lower, Sign::Upper] {
+            if sign == Sign::Upper && gate.upper.is_none() {
+                continue;
+            }
+            let channels = node.shape.c;
+            let mut mean = Array2::zeros((channels, OPTIONS.len()));
+            for c in 0..channels {
+                let [identity, block] = [4, 1].map(|most| f64::from(rng.below(1000) as u32 * most + 1));
+                mean[[c, 0]] = identity;
+                mean[[c, 2]] = block;
+            }
+            layers.push(Layer {
+                name: node.origin.name.clone(),
+                sign,
+                map: [node.shape.h, node.shape.w],
+                channels,
+                patches: OPTIONS.to_vec(),
+            });
+            summaries.push(LayerSummary {
+                error: Array2::zeros(mean.raw_dim()),
+                sums: Array2::zeros(mean.raw_dim()),
+                mean,
+            });
+        }
+    }
+    let header = Header {
+        format: Header::FORMAT,
+        model: "net".into(),
+        digest: model_digest(graph),
+        relu6_as_relu: false,
+        assignment: None,
+        data: String::new(),
+        images: 1,
+        shard: Shard::WHOLE,
+        method: Method::Exact,
+        probes: 1,
+        seed: 0,
+        layers,
+        values: Vec::new(),
+    };
+    let summary = Summary {
+        layers: summaries,
+        min: Array1::zeros(0),
+        max: Array1::zeros(0),
+    };
+    Profile::of(header, summary)
+}
+
+/// Every assignment of the menu: what its program costs, and its loss.
+fn all(imported: &Verified<Graph>, profile: &Profile, currency: &Currency) -> Vec<(u64, f64)> {
+    let menu = Menu::new(
+        &profile.header,
+        &profile.summary,
+        currency,
+        ClipSigns::Both,
+        &Default::default(),
+    )
+    .unwrap();
+    let mut choice = vec![0; menu.slots.len()];
+    let mut all = Vec::new();
+    loop {
+        let assignment = menu.assignment(&profile.header, &choice);
+        let cost = total(currency, &trial(imported, false, Some(&assignment)).unwrap());
+        all.push((cost, menu.program.problem.loss(&choice)));
+        let next = (0..choice.len()).find(|&at| choice[at] + 1 < menu.slots[at].picks.len());
+        let Some(next) = next else { return all };
+        choice[next] += 1;
+        choice[..next].fill(0);
+    }
+}
+
+fn solve(imported: &Verified<Graph>, profile: &Profile, goal: Goal) -> Result<Assigned, AssignError> {
+    let options = AssignOptions {
+        goal,
+        strategy: super::Strategy::Additive,
+        clips: ClipSigns::Both,
+        relu6_as_relu: false,
+    };
+    assign(imported, profile, &options)
+}
+
+proptest! {
+    #![proptest_config(config(40))]
+
+    /// What is chosen keeps the budget as the program counts it, is as good as any assignment that does, up to
+    /// what fills a message's last bytes and to transfers that overlap, and is there whenever there is any.
+    #[test]
+    fn every_assignment_was_considered(
+        seed in any::<u64>(), shape in 0usize..4, clip in any::<bool>(), kind in 0usize..4,
+    ) {
+        let imported = network(seed, shape, clip && shape != 1);
+        let profile = profile(&imported, seed);
+        let goal = |amount: u64| match kind {
+            0 => Goal::Bytes(amount.div_ceil(8)),
+            1 => Goal::OnlineBytes(amount.div_ceil(8)),
+            2 => Goal::Seconds(amount as f64 / 1e12 + 1e-9, LinkModel::WAN),
+            _ => Goal::Relus(amount),
+        };
+        let currency = Currency::of(&goal(0));
+        let mut all = all(&imported, &profile, &currency);
+        all.sort_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)));
+        let (least, most) = (all[0].0, all[all.len() - 1].0);
+        // Bytes that fill messages: a few for each of some twenty messages.
+        let slack = if kind < 2 { 64 } else if kind == 2 { most / 500 } else { 0 };
+        let mut before = f64::INFINITY;
+        for part in 0..=6 {
+            let limit = least + (most - least) * part / 6;
+            let best = |limit: u64| {
+                let within = all.iter().take_while(|(cost, _)| *cost <= limit);
+                within.map(|(_, loss)| *loss).fold(f64::INFINITY, f64::min)
+            };
+            match solve(&imported, &profile, goal(limit)) {
+                Ok(found) => {
+                    let spent = trial(&imported, false, Some(&found.assignment)).unwrap();
+                    prop_assert!(total(&currency, &spent) <= limit.next_multiple_of(8) + 1000);
+                    let loss = found.report.distortion.unwrap();
+                    prop_assert!(loss >= best(limit.next_multiple_of(8) + 1000) - 1e-6);
+                    let worst = best(limit.saturating_sub(slack));
+                    prop_assert!(loss <= worst + 1e-6, "{goal:?} {loss} of {worst}", goal = goal(limit));
+                    prop_assert!(loss <= before + 1e-6, "more budget is worse: {loss} after {before}");
+                    before = loss;
+                }
+                Err(AssignError::Infeasible { .. }) => {
+                    let rest = best(limit.saturating_sub(slack));
+                    prop_assert!(rest.is_infinite(), "{rest} within {limit}, of which the least is {least}");
+                }
+                Err(error) => return Err(TestCaseError::fail(error.to_string())),
+            }
+        }
+        // Nothing is given up for nothing.
+        let whole = solve(&imported, &profile, goal(most)).unwrap();
+        prop_assert_eq!(whole.report.distortion, Some(0.0));
+    }
+}
