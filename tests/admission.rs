@@ -14,6 +14,7 @@ mod ring;
 mod site;
 
 use std::path::Path;
+use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
@@ -101,7 +102,7 @@ fn a_client_that_is_struck_off_amid_a_session_is_cut_off_and_others_are_not() {
     server.signal("TERM");
     let log = server.wait(REFUSAL_LIMIT).succeeded().stderr;
     assert!(
-        log.contains("reloaded: 1 clients") && log.contains("nothing was reloaded"),
+        log.contains("reloaded: 1 client\n") && log.contains("the clients were not reloaded"),
         "{log}"
     );
 }
@@ -162,6 +163,24 @@ fn an_admission_that_has_ended() {
     let (_server, address) = site.server(&helper_address, &[]);
     let message = run(&mut site.client(&address, &helper_address), REFUSAL_LIMIT).refused_with(4);
     assert!(message.contains("admission has ended"), "{message}");
+    // It can be seen without a session.
+    let mut doctor = site.ring.client(program(), "client", &address, &helper_address);
+    let ended = run(&mut as_doctor(&mut doctor), REFUSAL_LIMIT);
+    assert_eq!(ended.code, Some(1));
+    assert_eq!(
+        ended.stdout.matches("it would turn this client away").count(),
+        2,
+        "{}",
+        ended.stdout
+    );
+}
+
+/// The same settings for `doctor`.
+fn as_doctor(client: &mut Command) -> Command {
+    let mut doctor = Command::new(program());
+    doctor.args(["doctor", "--role", "client"]);
+    doctor.args(client.get_args().skip(1));
+    doctor
 }
 
 /// Plans come and go with SIGHUP; sessions of several run side by side.
@@ -337,7 +356,7 @@ fn a_plan_is_withdrawn_under_a_session() {
     thread::sleep(Duration::from_millis(500));
     server.signal("TERM");
     let log = server.wait(REFUSAL_LIMIT).succeeded().stderr;
-    assert!(log.contains("nothing was reloaded"), "{log}");
+    assert!(log.contains("the plans were not reloaded"), "{log}");
 }
 
 /// What a client with a key that is known says within TLS is looked at as what a stranger says: garbage ends its

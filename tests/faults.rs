@@ -351,7 +351,7 @@ fn a_second_client_of_a_server_that_serves_one_is_told_so() {
     first.signal("KILL");
     let told = second.wait(LIMIT).succeeded().stderr;
     assert!(
-        told.contains("waiting for a place at the server: 0 wait before"),
+        told.contains("waiting for a place at the server: 0 others before"),
         "{told}"
     );
 }

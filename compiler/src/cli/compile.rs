@@ -235,8 +235,12 @@ pub(super) fn read_secret(path: Option<&Path>) -> Result<SecretSeed> {
         None => getrandom::fill(&mut *seed)
             .map_err(|e| anyhow::anyhow!("the system gives no random bytes: {e}"))?,
         Some(path) => {
-            let bytes =
-                fs::read(path).with_context(|| format!("the secret {} cannot be read", path.display()))?;
+            let bytes = fs::read(path).with_context(|| {
+                format!(
+                    "the secret \"{}\" cannot be read: `trefoil secret -o FILE` writes one",
+                    path.display()
+                )
+            })?;
             let bytes = Zeroizing::new(bytes);
             if bytes.len() < LEAST_SECRET {
                 bail!(

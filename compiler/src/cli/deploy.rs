@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 use super::OUTPUT;
 use super::print::say;
 use crate::deploy::write::Wanted;
-use crate::deploy::{Plans, Written, deploy};
+use crate::deploy::{Client, Plans, Written, deploy};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -104,7 +104,7 @@ fn told(written: &Written, folder: &Path) -> String {
     }
     let dir = folder.display();
     let names: Vec<&str> = record.clients.iter().map(|client| &*client.name).collect();
-    format!(
+    let mut text = format!(
         "server   give {dir}/server to the administrator of {}: there, `trefoil-party serve --config party.toml`\n\
          helper   give {dir}/helper to the administrator of {}: there, `trefoil-party serve --config party.toml`\n\
          clients  give each its folder in {dir}/clients ({}), and no helper any of them: \
@@ -112,11 +112,55 @@ fn told(written: &Written, folder: &Path) -> String {
         record.server.address,
         record.helper.address,
         names.join(", ")
-    )
+    );
+    for line in told_of_keys(written) {
+        text += &format!("\n{line}");
+    }
+    if written.made.len() < names.len() + 2 {
+        text += "\nwho has made a key puts it beside party.toml, as party.key or client.key";
+    }
+    text
+}
+
+/// Keys that were made, and that should go.
+fn told_of_keys(written: &Written) -> Vec<String> {
+    let made = written
+        .made
+        .iter()
+        .map(|path| format!("made     {}", path.display()));
+    let stale = written.stale.iter().map(|path| {
+        format!(
+            "{} is no longer the party's key: remove it, and have the new one put in its place",
+            path.display()
+        )
+    });
+    made.chain(stale).collect()
 }
 
 /// What server, helper and clients have to take over of what is new.
 fn told_of_changes(written: &Written, folder: &Path) -> String {
+    let mut lines = told_of_folders(written, folder);
+    for path in &written.changed {
+        lines.push(format!(
+            "{} has changed: hand it over again, and have that party restart",
+            path.display()
+        ));
+    }
+    for path in &written.beside {
+        lines.push(format!(
+            "{} says what is new in a file that was edited: put both together, and hand it over again",
+            path.display()
+        ));
+    }
+    lines.extend(told_of_keys(written));
+    lines.extend(told_of_lists(written));
+    match lines.is_empty() {
+        true => "nothing has changed".to_owned(),
+        false => lines.join("\n"),
+    }
+}
+
+fn told_of_folders(written: &Written, folder: &Path) -> Vec<String> {
     let dir = folder.display();
     let mut lines = Vec::new();
     let lists_change = !written.new_clients.is_empty() || !written.removed.is_empty();
@@ -134,42 +178,42 @@ fn told_of_changes(written: &Written, folder: &Path) -> String {
         }
     }
     let names: Vec<&str> = written.new_clients.iter().map(|one| &*one.name).collect();
-    match (&written.new_plan, &names[..]) {
-        (Some(plan), _) => lines.push(format!(
-            "clients  give each {plan} of its own folder in {dir}/clients, for `trefoil-party client --plan {plan}`; to new ones all of it"
-        )),
-        (None, []) => {}
-        (None, _) => lines.push(format!(
+    if !names.is_empty() {
+        lines.push(format!(
             "clients  give each its folder in {dir}/clients: {}",
             names.join(", ")
-        )),
-    }
-    for path in &written.changed {
-        lines.push(format!("{} has changed: hand it over again", path.display()));
-    }
-    for path in &written.beside {
-        lines.push(format!(
-            "{} says what is new in a file that was edited: put both together, and hand it over again",
-            path.display()
         ));
     }
+    if let Some(plan) = &written.new_client_plan
+        && names.len() < written.record.clients.len()
+    {
+        lines.push(format!(
+            "clients  give those that were there {plan} of their folders in {dir}/clients, for `trefoil-party client \
+             --plan {plan}`"
+        ));
+    }
+    lines
+}
+
+fn told_of_lists(written: &Written) -> Vec<String> {
+    let mut lines = Vec::new();
+    let now = |name: &str| written.new_clients.iter().find(|one| one.name == name);
     for client in &written.removed {
-        lines.push(format!(
-            "out of clients.toml: `{}` with {}",
-            client.name, client.key
-        ));
+        lines.push(match now(&client.name) {
+            Some(new) => format!(
+                "in clients.toml: the key of `{}` becomes {}, and its limits stay",
+                client.name, new.key
+            ),
+            None => format!("out of clients.toml: `{}` with {}", client.name, client.key),
+        });
     }
-    if !written.new_clients.is_empty() {
+    let is_new = |one: &&Client| written.removed.iter().all(|old| old.name != one.name);
+    let added: Vec<&Client> = written.new_clients.iter().filter(is_new).collect();
+    if !added.is_empty() {
         lines.push("into clients.toml:".to_owned());
     }
-    for client in &written.new_clients {
-        lines.push(format!(
-            "[[client]]\nname = \"{}\"\nkey = \"{}\"",
-            client.name, client.key
-        ));
+    for Client { name, key } in added {
+        lines.push(format!("[[client]]\nname = \"{name}\"\nkey = \"{key}\""));
     }
-    match lines.is_empty() {
-        true => "nothing has changed".to_owned(),
-        false => lines.join("\n"),
-    }
+    lines
 }

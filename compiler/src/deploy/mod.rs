@@ -59,6 +59,12 @@ pub enum DeployError {
         /// A port, for the example.
         port: u16,
     },
+    /// Two parties would be at one address.
+    #[error("server and helper would both be at {address}: they are two parties, on two machines")]
+    OneAddress {
+        /// The address.
+        address: String,
+    },
     /// Something that is needed.
     #[error("a deployment needs {what}")]
     Missing {

@@ -93,6 +93,11 @@ impl Record {
                 });
             }
         }
+        if self.server.address == self.helper.address {
+            return Err(DeployError::OneAddress {
+                address: self.server.address.clone(),
+            });
+        }
         let parties = [("the server", self.server.key), ("the helper", self.helper.key)];
         let mut seen: Vec<(String, PublicKey)> = Vec::new();
         let clients = self

@@ -232,6 +232,10 @@ fn what_makes_no_sense_is_refused_and_leaves_nothing() {
     );
     refused(&|wanted| wanted.clients.clear(), "needs --client");
     refused(
+        &|wanted| wanted.helper = wanted.server.clone(),
+        "would both be at",
+    );
+    refused(
         &|wanted| wanted.clients[0].0 = "../x".into(),
         "is no name of a client",
     );
@@ -291,6 +295,19 @@ fn a_list_keeps_what_its_administrator_wrote() {
         Some(7)
     );
     assert!(!helper.exists());
+    // A new key is no reason for another limit.
+    let again = Wanted {
+        clients: vec![("alice".into(), None)],
+        removed: vec!["alice".into()],
+        ..Wanted::default()
+    };
+    let before = Clients::read(&server).unwrap().iter().next().unwrap().clone();
+    let rekeyed = deploy(Some(&plans(1)), &again, dir).unwrap();
+    let after = Clients::read(&server).unwrap().iter().next().unwrap().clone();
+    assert_eq!(after.key, rekeyed.new_clients[0].key);
+    assert_ne!(after.key, before.key);
+    assert_eq!((after.name, after.inferences_per_day), (before.name, Some(7)));
+    let text = fs::read_to_string(&server).unwrap();
     // The same again, and another model, change nothing in it.
     for plans in [plans(1), plans(2)] {
         let written = deploy(Some(&plans), &carol, dir).unwrap();
@@ -360,6 +377,7 @@ fn a_party_moves() {
         ..Wanted::default()
     };
     let written = deploy(None, &moved, dir).unwrap();
+    assert_eq!(written.stale, [dir.join("helper/party.key")]);
     let server = settings(&dir.join("server/party.toml")).server().unwrap();
     assert_eq!((server.helper.key, &*server.hall.listen), (key, "0.0.0.0:7777"));
     assert!(

@@ -43,8 +43,14 @@ pub struct Written {
     pub removed: Vec<Client>,
     /// Whether there was a deployment before.
     pub added_to: bool,
-    /// The file's name of the plan, if there is one that was not there before.
+    /// The file's name of the plan, if server and helper had none of it before.
     pub new_plan: Option<String>,
+    /// The same, if any client had none.
+    pub new_client_plan: Option<String>,
+    /// Files of keys that were made.
+    pub made: Vec<PathBuf>,
+    /// Files of keys that are no longer anybody's.
+    pub stale: Vec<PathBuf>,
     /// Files that were written again, since addresses or keys have changed.
     pub changed: Vec<PathBuf>,
     /// Files beside those that somebody has edited: they say what is new in them.
@@ -124,6 +130,9 @@ pub fn deploy(plans: Option<&Plans>, wanted: &Wanted, folder: &Path) -> Result<W
     let mut written = Written {
         added_to: known.is_some(),
         new_plan: plan.clone().filter(is_new),
+        new_client_plan: None,
+        made: pending.0.iter().map(|(path, _)| path.clone()).collect(),
+        stale: Vec::new(),
         record,
         new_clients,
         removed,
@@ -257,6 +266,13 @@ struct Files<'a> {
 
 impl Files<'_> {
     fn write(&mut self, pending: Pending) -> Result<(), DeployError> {
+        // What may be wrong with a list is told before anything is written.
+        let lists = ["server", "helper"].map(|role| {
+            let path = self.folder.join(role).join("clients.toml");
+            self.list(&path).map(|text| (path, text))
+        });
+        let [server, helper] = lists;
+        let lists = [server?, helper?];
         for part in ["", "server", "server/plans", "helper", "helper/plans", "clients"] {
             self.make_folder(&self.folder.join(part))?;
         }
@@ -276,6 +292,11 @@ impl Files<'_> {
         }
         self.listening("server", |record| &record.server, server_text)?;
         self.listening("helper", |record| &record.helper, helper_text)?;
+        for (path, text) in lists {
+            if let Some(text) = text {
+                put(&path, text.as_bytes())?;
+            }
+        }
         for client in &clients {
             self.of_client(client)?;
         }
@@ -329,7 +350,13 @@ impl Files<'_> {
         self.settle(&format!("{role}/{unit}"), &|_| UNIT.fill(&fields))?;
         self.settle(&format!("{role}/compose.yaml"), &compose)?;
         self.settle(&format!("{role}/Containerfile"), &|_| CONTAINER.fill(&fields))?;
-        self.list(&self.folder.join(role).join("clients.toml"))
+        // The record may have another key by now.
+        let key = self.folder.join(role).join("party.key");
+        let lies = SecretKey::read(&key).ok().map(|key| key.public());
+        if lies.is_some_and(|lies| lies != place(&self.written.record).key) {
+            self.written.stale.push(key);
+        }
+        Ok(())
     }
 
     /// Writes a file that is not there; one that is there is written again where the record has
@@ -342,6 +369,10 @@ impl Files<'_> {
             there => there.map_err(failed(&path))?,
         };
         let old = self.known.map(text);
+        let beside = self.folder.join(format!("{name}.new"));
+        if there == new && beside.exists() {
+            fs::remove_file(&beside).map_err(failed(&beside))?;
+        }
         if there == new || old.as_ref() == Some(&new) {
             return Ok(());
         }
@@ -349,7 +380,6 @@ impl Files<'_> {
             self.written.changed.push(path.clone());
             return put(&path, new.as_bytes());
         }
-        let beside = self.folder.join(format!("{name}.new"));
         self.written.beside.push(beside.clone());
         put(&beside, new.as_bytes())
     }
@@ -357,7 +387,7 @@ impl Files<'_> {
     /// The list of clients: all of them at first; later it is its administrator's, and only the lines of
     /// those who come and go are touched. Where it is no longer here, nothing is written: what is
     /// missing from a list would be taken for revoked.
-    fn list(&self, path: &Path) -> Result<(), DeployError> {
+    fn list(&self, path: &Path) -> Result<Option<String>, DeployError> {
         let Written {
             record,
             new_clients,
@@ -378,25 +408,31 @@ impl Files<'_> {
         let text = match fs::read_to_string(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 if *added_to {
-                    return Ok(());
+                    return Ok(None);
                 }
                 let clients = Clients::new(listed(&record.clients)).map_err(fault)?;
-                return put(path, clients.to_toml().as_bytes());
+                return Ok(Some(clients.to_toml()));
             }
             text => text.map_err(failed(path))?,
         };
-        let names: Vec<&str> = removed.iter().map(|one| &*one.name).collect();
         let mut new = text.clone();
+        // Who only has another key keeps its limits.
+        let comes_back = |one: &&Client| new_clients.iter().any(|other| other.name == one.name);
+        for client in new_clients
+            .iter()
+            .filter(|one| removed.iter().any(|old| old.name == one.name))
+        {
+            new = edit::rekeyed(&new, &client.name, client.key).map_err(fault)?;
+        }
+        let gone = removed.iter().filter(|one| !comes_back(one));
+        let names: Vec<&str> = gone.map(|one| &*one.name).collect();
         if !names.is_empty() {
             new = edit::removed(&new, &names).map_err(fault)?;
         }
         if !new_clients.is_empty() {
             new = edit::added(&new, &listed(new_clients)).map_err(fault)?;
         }
-        match new == text {
-            true => Ok(()),
-            false => put(path, new.as_bytes()),
-        }
+        Ok((new != text).then_some(new))
     }
 
     fn of_client(&mut self, client: &Client) -> Result<(), DeployError> {
@@ -411,7 +447,11 @@ impl Files<'_> {
                 plan_id: plans.client.plan_id(),
             };
             let file = Zeroizing::new(ClientPlan::encode(&public, &part));
-            put(&folder.join(name), &file)?;
+            let path = folder.join(name);
+            if !path.exists() {
+                self.written.new_client_plan = Some(name.to_owned());
+            }
+            put(&path, &file)?;
         }
         // The plan that its file names stays the one it names.
         let named = Settings::read(&folder.join("party.toml"))

@@ -251,7 +251,8 @@ impl Dial {
         let mut waiting = |party: Party, before: u32| {
             if told != Some((party, before)) {
                 note(format_args!(
-                    "waiting for a place at the {party}: {before} wait before this client"
+                    "waiting for a place at the {party}: {} before this client",
+                    counted(before as usize, "other")
                 ));
             }
             told = Some((party, before));

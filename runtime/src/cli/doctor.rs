@@ -10,12 +10,11 @@ use trefoil_ir::mpc::{Party, Program};
 
 use super::args::DoctorArgs;
 use super::error::CliError;
-use super::serve::{door, plan_files};
+use super::serve::{Own, door, plan_files};
 use super::{plans, print};
-use crate::accounts::Clients;
 use crate::amount::{counted, size};
 use crate::kernel::Isa;
-use crate::keys::SecretKey;
+use crate::keys::{PublicKey, SecretKey};
 use crate::net::listen::sentence;
 use crate::net::probe::{Facts, LARGEST, Probe};
 use crate::net::{Credentials, Purpose};
@@ -96,7 +95,8 @@ fn machine(findings: &mut Findings) {
     match SystemTime::now().duration_since(UNIX_EPOCH) {
         // The day on which this was written: no clock is before it.
         Ok(since) if since.as_secs() > 1_764_000_000 => {
-            findings.well("clock", format!("{} seconds since 1970 (UTC)", since.as_secs()));
+            let now = jiff::Timestamp::now().strftime("%F %T");
+            findings.well("clock", format!("{now} UTC"));
         }
         _ => findings.bad(
             "clock",
@@ -114,8 +114,9 @@ fn own_key(path: &Path, findings: &mut Findings) -> Option<Credentials> {
 fn server(settings: Settings, findings: &mut Findings) -> Result<(), CliError> {
     let settings = settings.server()?;
     let key = own_key(&settings.hall.key, findings);
+    let peers = [(Party::Helper, settings.helper.key)];
     let mut programs = Vec::new();
-    hall(&settings.hall, findings, |path| {
+    hall(&settings.hall, &peers, findings, |path| {
         let plan = plans::server(path)?;
         programs.push(plan.program().clone().into_inner());
         Ok(plan.plan_id().to_string())
@@ -132,8 +133,9 @@ fn server(settings: Settings, findings: &mut Findings) -> Result<(), CliError> {
 fn helper(settings: Settings, findings: &mut Findings) -> Result<(), CliError> {
     let settings = settings.helper_of()?;
     own_key(&settings.hall.key, findings);
+    let peers = [(Party::Server, settings.server_key)];
     let mut programs = Vec::new();
-    hall(&settings.hall, findings, |path| {
+    hall(&settings.hall, &peers, findings, |path| {
         let plan = plans::helper(path)?;
         programs.push(plan.program().clone().into_inner());
         Ok(plan.plan_id().to_string())
@@ -175,6 +177,7 @@ fn client(settings: Settings, findings: &mut Findings) -> Result<(), CliError> {
 /// Plans, clients, state of a listening party.
 fn hall(
     hall: &Hall,
+    peers: &[(Party, PublicKey)],
     findings: &mut Findings,
     mut read: impl FnMut(&Path) -> Result<String, CliError>,
 ) -> Result<(), CliError> {
@@ -183,8 +186,9 @@ fn hall(
             findings.well("plan", format!("{id} in {}", path.display()));
         }
     }
-    if let Some(clients) = findings.check("clients", Clients::read(&hall.clients)) {
-        findings.well("clients", counted(clients.len(), "client"));
+    // As `serve` reads them: against each other.
+    if let Some(own) = findings.check("clients", Own::read(hall, peers)) {
+        findings.well("clients", counted(own.clients.len(), "client"));
     }
     match &hall.state {
         Some(folder) => findings.well("state", folder.display().to_string()),
@@ -261,6 +265,9 @@ fn peer(party: Party, port: &Port, key: &Credentials, findings: &mut Findings) -
             &name,
             "it runs another version than this one: run the same at all parties",
         );
+    }
+    if let Some(refusal) = &seen.facts.refusal {
+        findings.bad(&name, format!("it would turn this client away: {refusal}"));
     }
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)

@@ -42,10 +42,12 @@ impl Exit {
 
     fn of_fault(fault: &TlsFault) -> Self {
         match fault {
-            TlsFault::Rejected => Exit::Refused,
-            TlsFault::NotTls | TlsFault::Unknown(_) | TlsFault::NoProtocol | TlsFault::Broken(_) => {
-                Exit::Wrong
-            }
+            TlsFault::Rejected | TlsFault::Unwanted => Exit::Refused,
+            TlsFault::NotTls
+            | TlsFault::Unknown(_)
+            | TlsFault::Stranger(_)
+            | TlsFault::NoProtocol
+            | TlsFault::Broken(_) => Exit::Wrong,
         }
     }
 

@@ -10,6 +10,7 @@ use super::args::ServeArgs;
 use super::error::CliError;
 use super::{log, plans, print, set_threads};
 use crate::accounts::{Accounts, Clients, Ledger};
+use crate::amount::counted;
 use crate::exec;
 use crate::keys::{PublicKey, SecretKey};
 use crate::net::address::{is_address, resolve};
@@ -41,6 +42,7 @@ pub fn run(args: &ServeArgs) -> Result<(), CliError> {
 
 fn server(settings: &ServerSettings, once: bool) -> Result<(), CliError> {
     let ServerSettings { hall, helper } = settings;
+    log::start(hall.log);
     let own = Own::read(hall, &[(Party::Helper, helper.key)])?;
     let [look, go] =
         [Purpose::Probe, Purpose::Session].map(|purpose| own.door(Party::Helper, helper, purpose));
@@ -68,6 +70,7 @@ fn server(settings: &ServerSettings, once: bool) -> Result<(), CliError> {
 
 fn helper(settings: &HelperSettings, once: bool) -> Result<(), CliError> {
     let HelperSettings { hall, server_key } = settings;
+    log::start(hall.log);
     let peers = [(Party::Server, *server_key)];
     let own = Own::read(hall, &peers)?;
     let start = Start::new(own, hall, Party::Helper, &peers)?;
@@ -92,16 +95,15 @@ fn helper(settings: &HelperSettings, once: bool) -> Result<(), CliError> {
 }
 
 /// A party's own key, and its clients, checked against each other.
-struct Own {
+pub(super) struct Own {
     credentials: Credentials,
-    clients: Clients,
+    pub(super) clients: Clients,
     /// Keys that no client may have.
     taken: Vec<(Party, PublicKey)>,
 }
 
 impl Own {
-    fn read(hall: &Hall, peers: &[(Party, PublicKey)]) -> Result<Self, CliError> {
-        log::start(hall.log);
+    pub(super) fn read(hall: &Hall, peers: &[(Party, PublicKey)]) -> Result<Self, CliError> {
         let key = SecretKey::read(&hall.key)?;
         let credentials = Credentials::new(&key)?;
         let own = match peers {
@@ -240,12 +242,10 @@ impl<'a> Start<'a> {
         }
         let outcome = std::thread::scope(|scope| {
             scope.spawn(|| {
-                reload.follow(&self.stop, || match self.reload(post, shelf) {
-                    Ok(said) => log::info(&said),
-                    Err(error) => log::warn(&format!(
-                        "nothing was reloaded: {}",
-                        net::listen::sentence(&error)
-                    )),
+                reload.follow(&self.stop, || {
+                    // Whoever is revoked is so whatever lies among the plans.
+                    say("clients", self.reload_clients());
+                    say("plans", self.reload_plans(post, shelf));
                 })
             });
             let outcome = serve(&self.listener, &self.stop);
@@ -279,9 +279,16 @@ impl<'a> Start<'a> {
         )?))
     }
 
-    /// Reads clients and plans again. If anything is wrong with either, all stays as it was.
-    fn reload<P>(&self, post: &Post<P>, shelf: &Shelf<P>) -> Result<String, CliError> {
+    /// Reads the list of clients again. If anything is wrong with it, all stays as it was.
+    fn reload_clients(&self) -> Result<String, CliError> {
         let clients = clients(&self.hall.clients, &self.taken)?;
+        let count = clients.len();
+        self.accounts.replace(clients);
+        Ok(counted(count, "client"))
+    }
+
+    /// The same of the plans.
+    fn reload_plans<P>(&self, post: &Post<P>, shelf: &Shelf<P>) -> Result<String, CliError> {
         let found = plan_files(&shelf.path)?;
         let read: Result<Vec<_>, CliError> = found.iter().map(|path| (shelf.read)(path)).collect();
         let mut offered = HashMap::new();
@@ -294,8 +301,6 @@ impl<'a> Start<'a> {
                 source: net::offer::NoPlan,
             });
         }
-        let count = clients.len();
-        self.accounts.replace(clients);
         let ids: Vec<_> = offered.keys().copied().collect();
         let added = offered
             .into_values()
@@ -305,9 +310,20 @@ impl<'a> Start<'a> {
         let withdrawn = withdrawn.map_or(0, |gone| gone.len());
         self.metrics.set_plans(post.plans.ids().len());
         Ok(format!(
-            "reloaded: {count} clients; {} plans, of which {added} are new, and {withdrawn} were withdrawn",
-            ids.len()
+            "{}, {added} new, {withdrawn} withdrawn",
+            counted(ids.len(), "plan")
         ))
+    }
+}
+
+/// Logs how a reload went.
+fn say(what: &str, reloaded: Result<String, CliError>) {
+    match reloaded {
+        Ok(said) => log::info(&format!("reloaded: {said}")),
+        Err(error) => log::warn(&format!(
+            "the {what} were not reloaded, and stay as they were: {}",
+            net::listen::sentence(&error)
+        )),
     }
 }
 

@@ -8,6 +8,14 @@ use trefoil_ir::mpc::Party;
 use super::tls::{TlsError, TlsFault};
 use crate::session::SessionError;
 
+/// How long it was tried, if it was more than once.
+fn within(seconds: f64) -> String {
+    match seconds > 0.0 {
+        true => format!(" within {seconds} seconds"),
+        false => String::new(),
+    }
+}
+
 /// Why a party cannot be reached, or cannot listen.
 #[derive(Debug, thiserror::Error)]
 pub enum NetError {
@@ -21,7 +29,7 @@ pub enum NetError {
     },
     /// Nobody answers.
     #[error(
-        "cannot connect to the {party} at {address} within {seconds} seconds: check that it runs and listens there"
+        "cannot connect to the {party} at {address}{}: check that it runs and listens there", within(*seconds)
     )]
     Connect {
         /// Which party was to be reached.

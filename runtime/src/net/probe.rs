@@ -47,6 +47,9 @@ pub struct Facts {
     pub plans: Vec<String>,
     /// Sessions that it serves at a time.
     pub sessions: usize,
+    /// Why it would not serve the client who looks, if it would not now.
+    #[serde(default)]
+    pub refusal: Option<String>,
 }
 
 impl Facts {
@@ -59,6 +62,7 @@ impl Facts {
             clock: now.map_or(0, |since| since.as_secs()),
             plans,
             sessions,
+            refusal: None,
         }
     }
 }

@@ -10,9 +10,9 @@ use super::connect::{Door, connect};
 use super::control::Control;
 use super::desk::Desk;
 use super::error::NetError;
-use super::journal::Journal;
-use super::line::Line;
-use super::listen::Listener;
+use super::journal::{Journal, Topic};
+use super::line::{Line, Whose};
+use super::listen::{Listener, sentence};
 use super::options::ServeOptions;
 use super::post::Post;
 use super::probe::{Facts, Probe, Probes, pause};
@@ -85,7 +85,7 @@ pub fn serve(
     };
     let over = Stop::default();
     thread::scope(|scope| {
-        scope.spawn(|| look_after(&helper.0, post, options, stop, &over));
+        scope.spawn(|| look_after(&helper.0, post, (options, &journal), stop, &over));
         let served = service.run(Alone);
         over.request();
         served
@@ -97,16 +97,38 @@ const ROUND: Duration = Duration::from_secs(10);
 
 /// Keeps a connection to the helper open as long as the server runs: each end sees by it that the other is
 /// there, and whoever watches the server that it can serve.
-fn look_after(helper: &Door, post: &Post<exec::Server>, options: &ServeOptions, stop: &Stop, over: &Stop) {
+fn look_after(
+    helper: &Door,
+    post: &Post<exec::Server>,
+    (options, journal): (&ServeOptions, &Journal<'_>),
+    stop: &Stop,
+    over: &Stop,
+) {
     let ended = || stop.requested() || over.requested();
+    // People are told of changes alone.
+    let mut is_told = false;
     while !ended() {
-        if let Ok(mut probe) = Probe::open(helper, options.timeout, &ended) {
-            note(post, true);
-            // However it ends, it is looked again.
-            let _ = probe.keep(ROUND, &ended);
-        }
+        let lost = match Probe::open(helper, options.timeout, &ended) {
+            Ok(mut probe) => {
+                note(post, true);
+                if std::mem::take(&mut is_told) {
+                    journal.say(Topic::Session, Whose::default(), || {
+                        "the helper can be reached again".to_owned()
+                    });
+                }
+                // However it ends, it is looked again.
+                probe.keep(ROUND, &ended).err().map(|error| sentence(&error))
+            }
+            Err(error) => Some(sentence(&error)),
+        };
         if !ended() {
             note(post, false);
+            if !std::mem::replace(&mut is_told, true) {
+                let why = lost.unwrap_or_else(|| "its connection was closed".to_owned());
+                journal.say(Topic::Shortage, Whose::default(), || {
+                    format!("the helper cannot be reached: {why}")
+                });
+            }
             pause(Duration::from_secs(1), &ended);
         }
     }

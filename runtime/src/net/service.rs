@@ -271,11 +271,20 @@ impl<S> Service<'_, S> {
         let thread = thread::Builder::new()
             .stack_size(self.options.stack)
             .name("probe".to_owned());
-        let facts = self.facts;
+        let refusal = (opener == Party::Client)
+            .then(|| link.channel().peer_key())
+            .flatten()
+            .and_then(|key| self.known.admit(&key).err())
+            .map(|refusal| sentence(&refusal));
+        let own = self.facts;
+        let facts = move || Facts {
+            refusal: refusal.clone(),
+            ..own()
+        };
         // Without a thread nobody answers, and the opener looks again later.
         let _ = thread.spawn_scoped(scope, move || {
             let _place = place;
-            if let Err(error) = probe::answer(&mut link, opener, facts) {
+            if let Err(error) = probe::answer(&mut link, opener, &facts) {
                 link.abort(error.reason());
             }
         });

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use trefoil_ir::mpc::Party;
 
-use super::tls::{Channel, Known, Purpose};
+use super::tls::{Channel, Known, Purpose, TlsFault};
 use crate::keys::PublicKey;
 use crate::session::{Far, Greeting, Hosts, Proven, SessionError, Step};
 use rustls::ServerConfig;
@@ -355,6 +355,10 @@ impl Candidate {
     fn broken(&mut self, source: io::Error) -> Failure {
         self.spoke = true;
         let peer = self.peer();
+        let source = match TlsFault::of(&source) {
+            Some(fault) => fault.clone().answered().into(),
+            None => source,
+        };
         (None, Some(self.error(LinkError::Io { peer, source })))
     }
 

@@ -122,8 +122,6 @@ labels! {
         NotTls = "not_tls",
         /// The key of the one who came is not known here.
         UnknownKey = "unknown_key",
-        /// Where this party connected, another key answered than the one it was told.
-        WrongPeerKey = "wrong_peer_key",
         /// The other end does not take this party's key.
         Rejected = "rejected",
         /// It was closed before the handshake was over.

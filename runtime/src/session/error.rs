@@ -42,7 +42,7 @@ pub enum SessionError {
     /// The two ends hold plans that do not belong together.
     #[error(
         "the {one}'s plan ({one_plan}) and the {other}'s ({other_plan}) are not of the same compilation: \
-         compile the model once and give each party its file of that compilation"
+         give each party its file of one compilation, and see that the {other} has that plan"
     )]
     Plans {
         /// One end.

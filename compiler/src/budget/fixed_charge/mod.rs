@@ -167,10 +167,9 @@ impl Program {
             best: None,
         };
         let optimum = dual.optimum(budget, None);
-        let mut combinations = Combinations::new(&optimum);
         let mut bound = f64::INFINITY;
         let (mut solved, mut seen) = (0, 0);
-        while let Some((rise, states)) = combinations.next() {
+        for (rise, states) in Combinations::new(&optimum) {
             let lower = optimum.bound + rise;
             // Within what rounding may have hidden nothing better is to be found.
             let excluded = |bound: f64, best: Option<&Solution>| {

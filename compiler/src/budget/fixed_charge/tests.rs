@@ -4,8 +4,11 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// A program of layers of channels: an item is a sign for each pixel, one for a block, or none.
-fn program(layers: &[(Vec<Vec<(u64, f64, u32)>>, Vec<State>)], free: &[Vec<(u64, f64, u32)>]) -> Program {
+/// Costs, losses and flags of a channel's items: a sign for each pixel, one for a block, or none.
+type Items = Vec<(u64, f64, u32)>;
+
+/// A program of layers of channels, and of channels in no layer.
+fn program(layers: &[(Vec<Items>, Vec<State>)], free: &[Items]) -> Program {
     let mut program = Program::default();
     let push = |program: &mut Program, items: &[(u64, f64, u32)]| {
         let group = program.problem.groups();

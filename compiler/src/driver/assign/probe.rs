@@ -5,7 +5,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use rayon::prelude::*;
-use trefoil_ir::nn::{Graph, NodeId, Op};
+use trefoil_ir::nn::op::class::Move;
+use trefoil_ir::nn::{Class, Graph, NodeId};
 use trefoil_ir::{Patch, Patches, Verified};
 
 use super::{AssignError, total, trial};
@@ -145,10 +146,18 @@ fn relus(graph: &Graph, header: &Header) -> Vec<Relu> {
 fn is_before_a_max_pool(graph: &Graph, mut at: NodeId) -> bool {
     loop {
         let [user] = graph.users(at)[..] else { return false };
-        match graph.node(user).op {
-            Op::MaxPool(_) => return true,
-            Op::Concat(_) => at = user,
-            _ => return false,
+        match graph.node(user).op.class() {
+            Class::Max(_) => return true,
+            Class::Move(Move::Concat) => at = user,
+            Class::Input
+            | Class::Output(_)
+            | Class::Linear(_)
+            | Class::PerChannel(_)
+            | Class::Gate(_)
+            | Class::Mean(_)
+            | Class::Add
+            | Class::Move(_)
+            | Class::Resize(_) => return false,
         }
     }
 }

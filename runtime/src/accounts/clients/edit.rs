@@ -2,6 +2,7 @@
 
 use super::write::entry;
 use super::{Client, Clients, ClientsFault, Fault};
+use crate::keys::PublicKey;
 
 /// Adds clients at the end. One that stands there already, with the same name and key, stays as it is, whatever
 /// its limits.
@@ -57,6 +58,31 @@ pub fn removed(text: &str, names: &[&str]) -> Result<String, ClientsFault> {
         Ok(listed) if listed.iter().eq(&left) => Ok(text),
         _ => Err(Fault::Inseparable {
             names: names.join("`, `"),
+        }
+        .into()),
+    }
+}
+
+/// Gives a client another key, and leaves its limits as they are. One that does not stand there is passed over.
+///
+/// # Errors
+/// As [`removed`], or if the key is another's.
+pub fn rekeyed(text: &str, name: &str, key: PublicKey) -> Result<String, ClientsFault> {
+    let listed = Clients::parse(text)?;
+    let Some(old) = listed.iter().find(|one| one.name == name).map(|one| one.key) else {
+        return Ok(text.to_owned());
+    };
+    // The text of a key stands in a list once, but for comments, where it may be exchanged as well.
+    let text = text.replace(&old.to_string(), &key.to_string());
+    let mut wanted: Vec<Client> = listed.into_iter().collect();
+    wanted
+        .iter_mut()
+        .filter(|one| one.name == name)
+        .for_each(|one| one.key = key);
+    match Clients::parse(&text)?.iter().eq(&wanted) {
+        true => Ok(text),
+        false => Err(Fault::Inseparable {
+            names: name.to_owned(),
         }
         .into()),
     }

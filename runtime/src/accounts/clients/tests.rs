@@ -369,6 +369,10 @@ fn a_change_leaves_the_other_lines_alone() {
     for taken in [Client::new("bob", key(9)), Client::new("dave", key(2))] {
         assert!(edit::added(&text, &[taken]).is_err());
     }
+    let rekeyed = edit::rekeyed(&text, "alice", key(7)).unwrap();
+    assert_eq!(rekeyed, text.replace(&key(1).to_string(), &key(7).to_string()));
+    assert_eq!(edit::rekeyed(&text, "nobody", key(7)).unwrap(), text);
+    assert!(edit::rekeyed(&text, "alice", key(2)).is_err());
     let inline = format!("client = [{{ name = \"alice\", key = \"{}\" }}]\n", key(1));
     let error = edit::removed(&inline, &["alice"]).unwrap_err();
     assert!(error.to_string().contains("remove them by hand"), "{error}");

@@ -32,9 +32,17 @@ pub enum TlsFault {
     /// The other end does not take this end's key.
     #[error(
         "it does not take this party's key: have its administrator enter the key that `trefoil-party keygen \
-         --public` prints here, and reload"
+         --public` prints here, a client's in clients.toml (and reload), a party's in party.toml (and restart)"
     )]
     Rejected,
+    /// Who opened a connection to this end has a key that is on no list here.
+    #[error("its key {} is not in clients.toml: if it is to be a client, enter it there, and reload", Shown(*.0))]
+    Stranger(Option<PublicKey>),
+    /// Who opened a connection to this end expects another key of it.
+    #[error(
+        "it expects another key of this party: give it the one that `trefoil-party keygen --public` prints here"
+    )]
+    Unwanted,
     /// The other end speaks TLS, but no protocol of this program.
     #[error(
         "it speaks none of this version's protocols: check the address, and run the same version at all ends"
@@ -97,12 +105,21 @@ impl From<TlsFault> for io::Error {
 }
 
 impl TlsFault {
+    /// The same fault as the end says it that has answered.
+    pub(in crate::net) fn answered(self) -> Self {
+        match self {
+            TlsFault::Unknown(key) => TlsFault::Stranger(key),
+            TlsFault::Rejected => TlsFault::Unwanted,
+            fault => fault,
+        }
+    }
+
     /// What it is counted as, where a connection is answered.
     pub(crate) fn word(&self) -> TlsFailure {
         match self {
             TlsFault::NotTls => TlsFailure::NotTls,
-            TlsFault::Unknown(_) => TlsFailure::UnknownKey,
-            TlsFault::Rejected => TlsFailure::Rejected,
+            TlsFault::Unknown(_) | TlsFault::Stranger(_) => TlsFailure::UnknownKey,
+            TlsFault::Rejected | TlsFault::Unwanted => TlsFailure::Rejected,
             TlsFault::NoProtocol | TlsFault::Broken(_) => TlsFailure::Protocol,
         }
     }
