@@ -74,7 +74,7 @@ pub enum AssignError {
         model: String,
     },
     /// Not even identities everywhere meet the budget.
-    #[error("the budget {goal} cannot be met: the cheapest plan of this network costs {least}{kept}")]
+    #[error("the budget {goal} cannot be met: the cheapest plan of this network{kept} costs {least}")]
     Infeasible {
         /// The budget, as it was given.
         goal: Goal,
@@ -248,8 +248,8 @@ impl Search<'_> {
                 goal: self.options.goal,
                 least: self.currency.show(self.total(&tried)),
                 kept: match self.options.clips {
-                    ClipSigns::Both => ", without any sign",
-                    ClipSigns::Lower | ClipSigns::None => ", with the signs that --clip-signs keeps",
+                    ClipSigns::Both => ", without any sign,",
+                    ClipSigns::Lower | ClipSigns::None => ", with the signs that --clip-signs keeps,",
                 },
             });
         }
