@@ -153,7 +153,7 @@ fn rate<K: Kind>(size: usize) -> f64 {
     const BYTES: usize = 256 << 20;
     let (mut from, mut to) = K::pair(Party::Client, Party::Server);
     let tag = Tag::message(0, ValueId(1), Stage::Deal);
-    thread::scope(|scope| {
+    thread::scope(move |scope| {
         scope.spawn(move || {
             for _ in 0..BYTES / size {
                 from.send(tag, vec![7; size]).expect("the other end reads");
@@ -166,7 +166,9 @@ fn rate<K: Kind>(size: usize) -> f64 {
         for _ in 0..BYTES / size {
             to.receive(tag, size).expect("the other end sends");
         }
-        BYTES as f64 / 1e6 / start.elapsed().as_secs_f64()
+        let seconds = start.elapsed().as_secs_f64();
+        drop(to);
+        BYTES as f64 / 1e6 / seconds
     })
 }
 
