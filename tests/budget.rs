@@ -249,6 +249,36 @@ fn what_cannot_be_is_refused_with_a_remedy() {
     refused(bench.with_budget("i", "50%", &[]), "another model");
 }
 
+/// Several budgets, and what is said of layers, reach the plan.
+#[test]
+fn budgets_and_rules_go_together() {
+    let bench = Bench::profiled();
+    let layers = json(&bench.path("profile").join("profile.json"))["layers"].clone();
+    let name = |at: usize| layers[at]["name"].as_str().unwrap().to_owned();
+    let cap = format!("{}=50%", name(1));
+    let flags = ["--budget", "seconds=1.3@wan", "--keep", &name(0), "--cap", &cap];
+    let ended = bench.with_budget("several", "60%", &flags).succeeded();
+    assert!(
+        ended.stdout.contains("budget 60%, seconds=1.3@wan (additive)"),
+        "{}",
+        ended.stdout
+    );
+    let report = json(&bench.path("several").join("report.json"));
+    let seconds = report["predicted_seconds"]["wan"]["total"].as_f64().unwrap();
+    assert!(seconds <= 1.3, "{seconds}");
+    let of = |name: String, what: &str| {
+        let layers = report["budget"]["layers"].as_array().unwrap();
+        let layer = layers.iter().find(|layer| layer["name"] == *name).unwrap();
+        layer[what]["drelus"].as_u64().unwrap()
+    };
+    assert_eq!(of(name(0), "assigned"), of(name(0), "at_1x1"));
+    assert!(2 * of(name(1), "assigned") <= of(name(1), "at_1x1"));
+    let joint = bench.with_budget("joint", "60%", &["--assign", "joint", "--tie", &name(0)]);
+    assert!(joint.refused().contains("leave --assign out"));
+    let unknown = bench.with_budget("unknown", "60%", &["--keep", "nobody"]);
+    assert!(unknown.refused().contains("no ReLU called"));
+}
+
 #[test]
 fn a_sweep_tabulates_and_draws() {
     let bench = Bench::profiled();

@@ -14,6 +14,7 @@ use super::fixed_charge::{Layer, Program};
 use super::knapsack::{Item, Problem, ProblemError};
 use super::price::Currency;
 use super::random::Random;
+use super::rules::Rules;
 use super::tariff::{GateTariff, Tariff};
 use crate::patches::{Assignment, Choice, LayerChoice};
 use crate::profile::{Header, Sign, Summary};
@@ -28,6 +29,17 @@ pub enum ClipSigns {
     Lower,
     /// Neither.
     None,
+}
+
+/// What is offered of what was measured.
+#[derive(Clone, Copy, Debug)]
+pub struct Offers<'a> {
+    /// Which signs of clips may share patches.
+    pub clips: ClipSigns,
+    /// What is said of single layers.
+    pub rules: &'a Rules,
+    /// Whether the two signs of a channel must be one slot, since costs in several currencies are counted.
+    pub together: bool,
 }
 
 /// One choice to be made.
@@ -91,7 +103,7 @@ impl Menu {
         header: &Header,
         summary: &Summary,
         currency: &Currency,
-        clips: ClipSigns,
+        offers: Offers<'_>,
         tariff: &Tariff,
     ) -> Result<Self, ProblemError> {
         let mut menu = Self {
@@ -106,7 +118,10 @@ impl Menu {
                 header,
                 summary,
                 currency,
-                clips,
+                clips: offers.clips,
+                is_kept: offers.rules.keep.contains(&gate.name),
+                is_tied: offers.rules.tie.contains(&gate.name),
+                together: offers.together,
                 tariff: tariff.gates.get(&gate.name).unwrap_or(&nothing),
             };
             for channel in 0..gate.channels {
@@ -165,8 +180,8 @@ impl Menu {
         (menu, numbers, charges)
     }
 
-    /// The slots of some ReLUs.
-    fn groups_of(&self, names: &[String]) -> Vec<usize> {
+    /// The slots of some ReLUs, by name.
+    pub fn groups_of(&self, names: &[String]) -> Vec<usize> {
         let is_of = |group: &usize| names.contains(&self.gates[self.slots[*group].gate].name);
         (0..self.slots.len()).filter(is_of).collect()
     }
@@ -302,7 +317,12 @@ struct Source<'a> {
     summary: &'a Summary,
     currency: &'a Currency,
     clips: ClipSigns,
-    /// Of the ReLU that is looked at.
+    // Of the ReLU that is looked at:
+    /// Whether its pixels keep their signs.
+    is_kept: bool,
+    /// Whether all its channels choose the same.
+    is_tied: bool,
+    together: bool,
     tariff: &'a GateTariff,
 }
 
@@ -318,14 +338,14 @@ impl Source<'_> {
     /// The one or two slots of a channel.
     fn slots(&self, gate: &Gate, channel: usize) -> Vec<(Vec<Pick>, Vec<Item>)> {
         let is_clip = gate.upper.is_some();
-        let free_lower = !is_clip || self.clips != ClipSigns::None;
-        let free_upper = self.clips == ClipSigns::Both;
+        let free_lower = !self.is_kept && (!is_clip || self.clips != ClipSigns::None);
+        let free_upper = !self.is_kept && self.clips == ClipSigns::Both;
         let lower = gate.lower.map(|layer| self.halves(layer, free_lower));
         let upper = gate.upper.map(|layer| self.halves(layer, free_upper));
         match (lower, upper) {
             // Whether a channel is moved is a matter of both.
             (Some(lower), Some(upper))
-                if *self.currency == Currency::Relus && self.tariff.behind.is_none() =>
+                if *self.currency == Currency::Relus && self.tariff.behind.is_none() && !self.together =>
             {
                 vec![
                     self.single(gate, channel, &lower, Sign::Lower),
@@ -373,8 +393,12 @@ impl Source<'_> {
     /// The slot of both signs of a channel: the pairs of halves on the hulls, and those of equal halves.
     fn pairs(&self, gate: &Gate, channel: usize, lower: &[Half], upper: &[Half]) -> (Vec<Pick>, Vec<Item>) {
         let mut pairs: Vec<(Half, Half)> = Vec::new();
-        let upper_hull = self.hull(gate, channel, upper);
-        for low in self.hull(gate, channel, lower) {
+        // Tied channels have the same picks in the same order.
+        let (lower_hull, upper_hull) = match self.is_tied {
+            true => (Vec::new(), Vec::new()),
+            false => (self.hull(gate, channel, lower), self.hull(gate, channel, upper)),
+        };
+        for low in lower_hull {
             pairs.extend(upper_hull.iter().map(|high| (low, *high)));
         }
         for low in lower {
@@ -510,7 +534,18 @@ mod tests {
 
     fn menu(currency: Currency, clips: ClipSigns) -> (Header, Menu) {
         let (header, summary) = profile();
-        let menu = Menu::new(&header, &summary, &currency, clips, &Tariff::default()).unwrap();
+        let menu = Menu::new(
+            &header,
+            &summary,
+            &currency,
+            Offers {
+                clips,
+                rules: &Rules::default(),
+                together: false,
+            },
+            &Tariff::default(),
+        )
+        .unwrap();
         (header, menu)
     }
 

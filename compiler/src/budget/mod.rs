@@ -13,6 +13,7 @@ pub mod knapsack;
 pub mod menu;
 mod price;
 mod random;
+pub mod rules;
 pub mod slots;
 pub mod tariff;
 

@@ -11,6 +11,7 @@ use trefoil_ir::Patch;
 use super::PATCHES;
 use crate::budget::Goal;
 use crate::budget::menu::ClipSigns;
+use crate::budget::rules::{LayerCap, Rules};
 use crate::driver::assign::Strategy;
 use crate::driver::compile::PatchSource;
 use crate::profile::Profile;
@@ -40,12 +41,22 @@ pub(super) enum Clips {
 #[derive(Debug, clap::Args)]
 pub(super) struct BudgetArguments {
     /// What `trefoil calibrate` has measured; needs --budget.
-    #[arg(long, value_name = "PROFILE", requires = "budget", help_heading = PATCHES)]
+    #[arg(long, value_name = "PROFILE", requires = "budgets", help_heading = PATCHES)]
     profile: Option<PathBuf>,
     /// What may be spent: 6% (of the DReLUs), relus=500k, bytes=60MB, online-bytes=20MB, or seconds=0.5@lan
-    /// (lan, wan, or bandwidth and round trip as in 100Mbit,20ms).
-    #[arg(long, value_name = "BUDGET", help_heading = PATCHES)]
-    budget: Option<Goal>,
+    /// (lan, wan, or bandwidth and round trip as in 100Mbit,20ms). Several must all be met.
+    #[arg(long = "budget", value_name = "BUDGET", help_heading = PATCHES)]
+    budgets: Vec<Goal>,
+    /// A layer that keeps a sign for every pixel, by its ONNX name.
+    #[arg(long, value_name = "LAYER", requires = "budgets", help_heading = PATCHES)]
+    keep: Vec<String>,
+    /// A layer all of whose channels get the same patches.
+    #[arg(long, value_name = "LAYER", requires = "budgets", help_heading = PATCHES)]
+    tie: Vec<String>,
+    /// The most that a layer may cost: a share of what it costs with a sign for every pixel, as in /layer1/Relu=50%, or
+    /// an amount, as in /layer1/Relu=bytes=2MB.
+    #[arg(long = "cap", value_name = "LAYER=BUDGET", requires = "budgets", help_heading = PATCHES)]
+    caps: Vec<LayerCap>,
     /// How patches are chosen.
     #[arg(long, value_enum, default_value = "additive", help_heading = PATCHES)]
     assign: Assign,
@@ -78,10 +89,16 @@ pub(super) fn patch(text: &str) -> Result<Patch, PatchError> {
 impl BudgetArguments {
     /// The profile, if one is named.
     pub(super) fn profile(&self) -> Result<Option<Profile>> {
-        if self.budget.is_some() && self.profile.is_none() && self.uniform.is_none() {
+        if !self.budgets.is_empty() && self.profile.is_none() && self.uniform.is_none() {
             bail!(
                 "a budget is spent by what was measured: --profile PROFILE is required, which `trefoil calibrate` writes (or \
                  --uniform HxW)"
+            );
+        }
+        let has_rules = !(self.keep.is_empty() && self.tie.is_empty() && self.caps.is_empty());
+        if self.uniform.is_some() && (self.budgets.len() > 1 || has_rules) {
+            bail!(
+                "--uniform is held against one --budget, and knows no --keep, --tie or --cap: leave the others out"
             );
         }
         Ok(self.profile.as_deref().map(Profile::open).transpose()?)
@@ -89,11 +106,19 @@ impl BudgetArguments {
 
     /// Where the patches come from.
     pub(super) fn source(&self, profile: Option<Profile>) -> PatchSource {
-        match (self.uniform, profile, self.budget) {
-            (Some(patch), _, goal) => PatchSource::Uniform { patch, goal },
-            (None, Some(profile), Some(goal)) => PatchSource::Budget {
+        match (self.uniform, profile, &self.budgets[..]) {
+            (Some(patch), _, goals) => PatchSource::Uniform {
+                patch,
+                goal: goals.first().copied(),
+            },
+            (None, Some(profile), [_, ..]) => PatchSource::Budget {
                 profile: Arc::new(profile),
-                goal,
+                goals: self.budgets.clone(),
+                rules: Rules {
+                    keep: self.keep.iter().cloned().collect(),
+                    tie: self.tie.iter().cloned().collect(),
+                    caps: self.caps.clone(),
+                },
                 strategy: self.assign.into(),
                 clips: self.clip_signs.into(),
             },

@@ -58,7 +58,7 @@ pub(super) struct Arguments {
     #[command(flatten)]
     import: ImportArguments,
     /// Patches of the ReLUs (JSON): {"NAME": [[h, w], ...], ...}.
-    #[arg(long, value_name = "A.json", conflicts_with = "budget", help_heading = PATCHES)]
+    #[arg(long, value_name = "A.json", conflicts_with = "budgets", help_heading = PATCHES)]
     assignment: Option<PathBuf>,
     #[command(flatten)]
     budget: BudgetArguments,

@@ -28,6 +28,7 @@ use super::staging::Staging;
 use super::strict::Strict;
 use super::{DATA, Format, NUMBERS, OUTPUT, PATCHES, say_json};
 use crate::budget::Goal;
+use crate::budget::rules::Rules;
 use crate::driver::compile::PatchSource;
 use crate::driver::plot::{Axis, draw};
 use crate::driver::sweep::{Measured, Point, SweepError, paired_difference, point, to_csv};
@@ -313,7 +314,8 @@ fn names(paths: &[PathBuf]) -> Result<Vec<String>> {
 fn budget(arguments: &Arguments, (name, profile): &Named, assign: Assign, goal: Goal) -> Candidate {
     let patches = PatchSource::Budget {
         profile: Arc::clone(profile),
-        goal,
+        goals: vec![goal],
+        rules: Rules::default(),
         strategy: assign.into(),
         clips: arguments.clip_signs.into(),
     };

@@ -2,6 +2,7 @@
 
 mod probe;
 mod report;
+mod several;
 #[cfg(test)]
 mod tests;
 
@@ -14,9 +15,11 @@ use self::report::layers;
 pub use self::report::{BudgetReport, Figures, JointReport, JointValues, LayerBudget};
 use super::trial::{Trial, TrialError};
 use crate::budget::fixed_charge::Solution;
+use crate::budget::ilp::{IlpError, ProgramError};
 use crate::budget::joint::{self, Vectors};
 use crate::budget::knapsack::{Certificate, Limits, ProblemError, SolveError};
-use crate::budget::menu::{ClipSigns, Menu};
+use crate::budget::menu::{ClipSigns, Menu, Offers};
+use crate::budget::rules::{NoSuchLayer, Rules};
 use crate::budget::slots::SlotVectors;
 use crate::budget::{Currency, Goal};
 use crate::patches::{Assignment, Choice, LayerChoice};
@@ -37,8 +40,10 @@ pub enum Strategy {
 /// The options of an assignment.
 #[derive(Clone, Debug)]
 pub struct AssignOptions {
-    /// What the network may cost.
-    pub goal: Goal,
+    /// What the network may cost, at least one of them.
+    pub goals: Vec<Goal>,
+    /// What is said of single layers.
+    pub rules: Rules,
     /// How patches are chosen.
     pub strategy: Strategy,
     /// Which signs of clips may share patches.
@@ -83,6 +88,18 @@ pub enum AssignError {
         /// Which signs that plan keeps.
         kept: &'static str,
     },
+    /// Each budget can be met, but not all of them, with what is said of layers.
+    #[error("the budgets cannot be met together with the caps and ties of layers")]
+    Together(#[from] IlpError),
+    /// Several budgets are spent in one way alone.
+    #[error("several budgets, caps and ties are met with --assign additive alone: leave --assign out")]
+    Strategy,
+    /// A rule names a layer that is none.
+    #[error(transparent)]
+    Layer(#[from] NoSuchLayer),
+    /// The options cannot be put into one program.
+    #[error("the budgets cannot be stated together")]
+    Program(#[from] ProgramError),
     /// Uniform patches exceed the budget.
     #[error("patches of {patch} everywhere cost {cost}, more than the budget {goal}: take larger ones")]
     Uniform {
@@ -119,21 +136,27 @@ pub fn assign(
     options: &AssignOptions,
 ) -> Result<Assigned, AssignError> {
     check_model(imported, profile, options.relu6_as_relu)?;
-    let currency = Currency::of(&options.goal);
+    let layers_there = profile.header.layers.iter().map(|layer| layer.name.as_str());
+    options.rules.check(layers_there)?;
     let before = trial(imported, options.relu6_as_relu, None)?;
+    let (goal, others) = options.goals.split_first().expect("there is a budget");
+    if !others.is_empty() || options.rules.bind_channels() {
+        return several::assign(imported, profile, options, &before);
+    }
+    let currency = Currency::of(goal);
     let tariff = probe::tariff(imported, &profile.header, &currency, &before)?;
-    let menu = Menu::new(
-        &profile.header,
-        &profile.summary,
-        &currency,
-        options.clips,
-        &tariff,
-    )?;
+    let offers = Offers {
+        clips: options.clips,
+        rules: &options.rules,
+        together: false,
+    };
+    let menu = Menu::new(&profile.header, &profile.summary, &currency, offers, &tariff)?;
     let search = Search {
         imported,
         profile,
         options,
-        limit: Currency::limit(&options.goal, before.counts.drelus_at_1x1 as u64),
+        goal: *goal,
+        limit: Currency::limit(goal, before.counts.drelus_at_1x1 as u64),
         currency,
         menu: &menu,
     };
@@ -142,7 +165,7 @@ pub fn assign(
     Ok(Assigned {
         assignment: menu.assignment(&profile.header, &chosen.choice),
         report: BudgetReport {
-            goal: options.goal.to_string(),
+            goal: goal.to_string(),
             strategy: options.strategy.word(),
             allowed: currency.show(search.limit),
             spent: currency.show(search.total(&after)),
@@ -150,6 +173,7 @@ pub fn assign(
             at_1x1: currency.show(search.total(&before)),
             distortion: Some(distortions.values().sum()),
             certificate: chosen.certificate,
+            side_constraints: None,
             joint: chosen.joint,
             layers: layers(&before, &after, |name| {
                 Some(distortions.get(name).copied().unwrap_or(0.0))
@@ -203,6 +227,7 @@ pub fn uniform(
             at_1x1: currency.show(total(&currency, &before)),
             distortion: None,
             certificate: None,
+            side_constraints: None,
             joint: None,
             layers: layers(&before, &after, |_| None),
         },
@@ -217,6 +242,7 @@ struct Search<'a> {
     imported: &'a Verified<Graph>,
     profile: &'a Profile,
     options: &'a AssignOptions,
+    goal: Goal,
     currency: Currency,
     limit: u64,
     menu: &'a Menu,
@@ -245,12 +271,9 @@ impl Search<'_> {
         let tried = self.lowered(&cheapest)?;
         if self.total(&tried) > self.limit {
             return Err(AssignError::Infeasible {
-                goal: self.options.goal,
+                goal: self.goal,
                 least: self.currency.show(self.total(&tried)),
-                kept: match self.options.clips {
-                    ClipSigns::Both => ", without any sign,",
-                    ClipSigns::Lower | ClipSigns::None => ", with the signs that --clip-signs keeps,",
-                },
+                kept: kept(self.options),
             });
         }
         let rest = self.rest(&tried, &cheapest);
@@ -389,6 +412,15 @@ impl Search<'_> {
         };
         let choice = outcome.choice.iter().zip(&numbers);
         Ok((choice.map(|(&pick, numbers)| numbers[pick]).collect(), report))
+    }
+}
+
+/// Which signs the cheapest plan keeps.
+fn kept(options: &AssignOptions) -> &'static str {
+    match (options.clips, options.rules.keep.is_empty()) {
+        (ClipSigns::Both, true) => ", without any sign,",
+        (ClipSigns::Lower | ClipSigns::None, true) => ", with the signs that --clip-signs keeps,",
+        (_, false) => ", with the signs that --keep and --clip-signs keep,",
     }
 }
 

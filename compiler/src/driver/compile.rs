@@ -18,6 +18,7 @@ use super::limits::{LimitError, Limits, Run};
 use super::report::Report;
 use crate::budget::Goal;
 use crate::budget::menu::ClipSigns;
+use crate::budget::rules::Rules;
 use crate::import::{self, ImportError, ImportOptions, Imported};
 use crate::lower::{LowerError, LowerOptions, Lowered, lower};
 use crate::pass::{self, Dump, Foreseen, PassFailure, PassOptions};
@@ -65,8 +66,10 @@ pub enum PatchSource {
     Budget {
         /// The measured distortions.
         profile: Arc<Profile>,
-        /// What the network may cost.
-        goal: Goal,
+        /// What the network may cost, at least one of them.
+        goals: Vec<Goal>,
+        /// What is said of single layers.
+        rules: Rules,
         /// How patches are chosen.
         strategy: Strategy,
         /// Which signs of clips may share patches.
@@ -266,12 +269,14 @@ fn patches(
         PatchSource::Assignment(assignment) => return Ok((Some(assignment.clone()), None)),
         PatchSource::Budget {
             profile,
-            goal,
+            goals,
+            rules,
             strategy,
             clips,
         } => {
             let options = AssignOptions {
-                goal: *goal,
+                goals: goals.clone(),
+                rules: rules.clone(),
                 strategy: *strategy,
                 clips: *clips,
                 relu6_as_relu: options.relu6_as_relu,

@@ -152,7 +152,10 @@ pub fn goal(patches: &PatchSource) -> String {
     match patches {
         PatchSource::Model => "model".to_owned(),
         PatchSource::Assignment(_) => "assignment".to_owned(),
-        PatchSource::Budget { goal, .. } => goal.to_string(),
+        PatchSource::Budget { goals, .. } => {
+            let goals: Vec<String> = goals.iter().map(|goal| goal.to_string()).collect();
+            goals.join(", ")
+        }
         PatchSource::Uniform { patch, .. } => format!("uniform {patch}"),
     }
 }

@@ -8,8 +8,8 @@ use trefoil_ir::mpc::cost::{Bytes, StepCost};
 use trefoil_ir::mpc::time::{LinkModel, Machine};
 use trefoil_runtime::amount::counted;
 
-use crate::budget::joint;
 use crate::budget::knapsack::Certificate;
+use crate::budget::{ilp, joint};
 use crate::driver::trial::Trial;
 use crate::patches::count::{BLOCKS_SUFFIX, ReluCount};
 
@@ -35,6 +35,9 @@ pub struct BudgetReport {
     /// How good the choice is, if a knapsack was solved.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub certificate: Option<Certificate>,
+    /// How good the choice is, if there were several budgets, or caps and ties of layers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub side_constraints: Option<ilp::Certificate>,
     /// How joint assignment went, if it was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub joint: Option<JointReport>,
@@ -79,6 +82,17 @@ impl BudgetReport {
             }
             let distortion = self.distortion.unwrap_or_default();
             let _ = writeln!(text, "  predicted distortion {distortion:.4e} ({proof})");
+        }
+        if let Some(certificate) = &self.side_constraints {
+            let distortion = self.distortion.unwrap_or_default();
+            let proof = match certificate.proved {
+                true => "proved".to_owned(),
+                false => format!("within {:.1e} of it", certificate.relative_gap),
+            };
+            let _ = writeln!(
+                text,
+                "  predicted distortion {distortion:.4e} (the least with signs in these layers: {proof})"
+            );
         }
         if let Some(joint) = &self.joint {
             let _ = writeln!(text, "  {joint}");

@@ -116,7 +116,11 @@ fn all(imported: &Verified<Graph>, profile: &Profile, currency: &Currency) -> Ve
         &profile.header,
         &profile.summary,
         currency,
-        ClipSigns::Both,
+        Offers {
+            clips: ClipSigns::Both,
+            rules: &Rules::default(),
+            together: false,
+        },
         &Default::default(),
     )
     .unwrap();
@@ -135,7 +139,8 @@ fn all(imported: &Verified<Graph>, profile: &Profile, currency: &Currency) -> Ve
 
 fn solve(imported: &Verified<Graph>, profile: &Profile, goal: Goal) -> Result<Assigned, AssignError> {
     let options = AssignOptions {
-        goal,
+        goals: vec![goal],
+        rules: Rules::default(),
         strategy: super::Strategy::Additive,
         clips: ClipSigns::Both,
         relu6_as_relu: false,
@@ -195,4 +200,107 @@ proptest! {
         let whole = solve(&imported, &profile, goal(most)).unwrap();
         prop_assert_eq!(whole.report.distortion, Some(0.0));
     }
+}
+
+fn solve_several(
+    imported: &Verified<Graph>,
+    profile: &Profile,
+    goals: &[Goal],
+    rules: Rules,
+) -> Result<Assigned, AssignError> {
+    let options = AssignOptions {
+        goals: goals.to_vec(),
+        rules,
+        strategy: super::Strategy::Additive,
+        clips: ClipSigns::Both,
+        relu6_as_relu: false,
+    };
+    assign(imported, profile, &options)
+}
+
+fn drelus(assigned: &Assigned, layer: &str) -> u64 {
+    let layers = &assigned.report.layers;
+    layers
+        .iter()
+        .find(|one| one.name == layer)
+        .unwrap()
+        .assigned
+        .drelus
+}
+
+proptest! {
+    #![proptest_config(config(12))]
+
+    /// Several budgets are all kept, and nothing that keeps them all loses less; what holds of one alone is
+    /// not refused.
+    #[test]
+    fn several_budgets_are_all_kept(seed in any::<u64>(), shape in 0usize..4, share in 30u64..100) {
+        let imported = network(seed, shape, false);
+        let profile = profile(&imported, seed);
+        let before = trial(&imported, false, None).unwrap();
+        let cost = |currency: &Currency| total(currency, &before) * share / 100;
+        let bytes = Goal::Bytes(cost(&Currency::Bits(None)) / 8);
+        let wan = Currency::Picoseconds(LinkModel::WAN);
+        let seconds = Goal::Seconds(cost(&wan) as f64 / 1e12, LinkModel::WAN);
+        let drelus = Goal::Share(share as f64 / 100.0);
+        let goals = [bytes, seconds, drelus];
+        let alone: Vec<_> = goals.iter().map(|goal| solve(&imported, &profile, *goal)).collect();
+        match solve_several(&imported, &profile, &goals, Rules::default()) {
+            Ok(found) => {
+                let after = trial(&imported, false, Some(&found.assignment)).unwrap();
+                for (goal, alone) in goals.iter().zip(&alone) {
+                    let currency = Currency::of(goal);
+                    let limit = Currency::limit(goal, before.counts.drelus_at_1x1 as u64);
+                    prop_assert!(total(&currency, &after) <= limit);
+                    let least = alone.as_ref().unwrap().report.distortion.unwrap();
+                    prop_assert!(found.report.distortion.unwrap() >= least - 1e-6);
+                }
+            }
+            Err(AssignError::Infeasible { .. }) => prop_assert!(alone.iter().any(Result::is_err)),
+            Err(AssignError::Together(_)) => {}
+            Err(error) => return Err(TestCaseError::fail(error.to_string())),
+        }
+    }
+}
+
+#[test]
+fn layers_are_kept_tied_and_capped() {
+    let imported = network(5, 3, false);
+    let profile = profile(&imported, 5);
+    let names: Vec<String> = profile
+        .header
+        .layers
+        .iter()
+        .map(|layer| layer.name.clone())
+        .collect();
+    let half = [Goal::Share(0.6)];
+    let keep = Rules {
+        keep: [names[0].clone()].into(),
+        ..Rules::default()
+    };
+    let kept = solve_several(&imported, &profile, &half, keep).unwrap();
+    assert_eq!(drelus(&kept, &names[0]), 2 * 64);
+    let tie = Rules {
+        tie: [names[0].clone()].into(),
+        ..Rules::default()
+    };
+    let tied = solve_several(&imported, &profile, &half, tie).unwrap();
+    assert!([0, 2 * 16, 2 * 64].contains(&drelus(&tied, &names[0])));
+    let cap = Rules {
+        caps: vec![format!("{}=25%", names[1]).parse().unwrap()],
+        ..Rules::default()
+    };
+    let capped = solve_several(&imported, &profile, &[Goal::Share(1.0)], cap).unwrap();
+    assert_eq!(
+        (drelus(&capped, &names[0]), drelus(&capped, &names[1])),
+        (2 * 64, 2 * 16)
+    );
+    let unknown = Rules {
+        keep: ["relu".to_owned()].into(),
+        ..Rules::default()
+    };
+    let error = solve_several(&imported, &profile, &half, unknown)
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("did you mean \"relu"), "{error}");
 }
