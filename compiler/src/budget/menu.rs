@@ -447,12 +447,8 @@ impl Source<'_> {
         hull.into_iter().map(|(_, _, half)| half).collect()
     }
 
-    /// What a channel costs. One that is moved passes unchanged where it was.
     fn price(&self, lower: Patch, upper: Option<Patch>, gate: &Gate) -> u64 {
-        match self.tariff.behind(lower, upper) {
-            Some(behind) => behind + self.currency.price(Patch::Identity, None, gate.map),
-            None => self.currency.price(lower, upper, gate.map),
-        }
+        self.tariff.price(self.currency, lower, upper, gate.map)
     }
 
     fn flags(&self, pick: &Pick) -> u32 {

@@ -11,7 +11,7 @@ pub mod ilp;
 pub mod joint;
 pub mod knapsack;
 pub mod menu;
-mod price;
+pub mod price;
 mod random;
 pub mod rules;
 pub mod slots;

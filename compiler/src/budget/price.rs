@@ -44,13 +44,7 @@ impl Currency {
         if *self == Currency::Relus {
             return (lower.signs(h, w) + upper.map_or(0, |p| p.signs(h, w))) as u64;
         }
-        let own = upper.filter(|patch| *patch != lower);
-        let mut sums = 0;
-        for patch in [Some(lower), own].into_iter().flatten() {
-            if is_large(patch) {
-                sums += patch.signs(h, w);
-            }
-        }
+        let sums = sums(lower, upper, [h, w]);
         let upper = upper.map(|patch| vec![patch]);
         let groups = gate::groups(&vec![lower], upper.as_ref(), Shape::new(1, h, w), sums > 0);
         self.gate(&groups, sums)
@@ -126,6 +120,20 @@ impl Currency {
             Currency::Picoseconds(_) => format!("{:.4} seconds", amount as f64 / PICOSECONDS),
         }
     }
+}
+
+/// The sums of a channel over large patches, which are computed apart.
+pub fn sums(lower: Patch, upper: Option<Patch>, [h, w]: [usize; 2]) -> usize {
+    let own = upper.filter(|patch| *patch != lower);
+    let patches = [Some(lower), own].into_iter().flatten();
+    let large = patches.filter(|patch| is_large(*patch));
+    large.map(|patch| patch.signs(h, w)).sum()
+}
+
+/// Picoseconds that multiply-adds of such sums take, both phases.
+pub fn sum_work(macs: f64) -> f64 {
+    let a_mac = Machine::of(Phase::Offline).sum_mac + Machine::of(Phase::Online).sum_mac;
+    macs * a_mac * PICOSECONDS
 }
 
 /// Content of the messages of some stages.

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use trefoil_ir::Patch;
 
 use super::fixed_charge::State;
+use super::price::{Currency, sums};
 
 /// A channel takes signs. (Of a layer that is not moved.)
 pub const SIGNED: u32 = 1;
@@ -46,6 +47,9 @@ pub struct LayerTariff {
 pub struct GateTariff {
     /// If it is moved behind a max-pool: what a channel costs there, by the signs that it takes.
     pub behind: Option<BTreeMap<Signs, u64>>,
+    /// What a sum over a large patch takes of the parties' time, besides its messages: it is taken of the layer in
+    /// front, all of whose weights of that channel it meets.
+    pub sum: u64,
     /// By how many bits its flags are shifted, where it is charged together with others.
     pub shift: u32,
 }
@@ -66,8 +70,17 @@ impl GateTariff {
         flags << self.shift
     }
 
+    /// What a channel with these patches costs, on a map of `h` x `w`, in its own messages and besides. One that
+    /// is moved passes unchanged where it was.
+    pub fn price(&self, currency: &Currency, lower: Patch, upper: Option<Patch>, map: [usize; 2]) -> u64 {
+        match self.behind(lower, upper) {
+            Some(behind) => behind + currency.price(Patch::Identity, None, map),
+            None => currency.price(lower, upper, map) + self.sum * sums(lower, upper, map) as u64,
+        }
+    }
+
     /// What a channel with these patches costs behind the max-pool; none if it is not gated there.
-    pub fn behind(&self, lower: Patch, upper: Option<Patch>) -> Option<u64> {
+    fn behind(&self, lower: Patch, upper: Option<Patch>) -> Option<u64> {
         let behind = self.behind.as_ref().filter(|_| !is_shared(lower, upper))?;
         let signs = [lower.is_pixel(), upper.is_some_and(|patch| patch.is_pixel())];
         Some(behind.get(&signs).copied().unwrap_or(0))

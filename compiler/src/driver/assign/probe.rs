@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use rayon::prelude::*;
+use trefoil_ir::mpc::patch_sums::is_large;
 use trefoil_ir::nn::op::class::Move;
 use trefoil_ir::nn::{Class, Graph, NodeId};
 use trefoil_ir::{Patch, Patches, Verified};
@@ -12,6 +13,7 @@ use trefoil_ir::{Patch, Patches, Verified};
 use super::{AssignError, total, trial};
 use crate::budget::Currency;
 use crate::budget::fixed_charge::State;
+use crate::budget::price::sum_work;
 use crate::budget::tariff::{
     BEFORE, BEHIND, FLAG_BITS, GateTariff, LayerTariff, OPEN, SIGNED, Signs, Tariff,
 };
@@ -42,8 +44,10 @@ pub(super) fn tariff(
     };
     let mut relus = relus(imported, header);
     let behind: Result<Vec<_>, AssignError> = relus.par_iter().map(|relu| probe.behind(relu)).collect();
-    for (relu, behind) in relus.iter_mut().zip(behind?) {
+    let sums: Result<Vec<_>, AssignError> = relus.par_iter().map(|relu| probe.sum(relu)).collect();
+    for ((relu, behind), sum) in relus.iter_mut().zip(behind?).zip(sums?) {
         relu.tariff.behind = behind;
+        relu.tariff.sum = sum;
     }
     // But for round trips, what a layer is does not matter to those beside it.
     let has_trips = currency.without_round_trips() != *currency;
@@ -84,7 +88,7 @@ fn signs_behind(before: &Trial) -> Tariff {
         ]);
         let tariff = GateTariff {
             behind: Some(behind),
-            shift: 0,
+            ..GateTariff::default()
         };
         (relu.name.clone(), tariff)
     });
@@ -104,6 +108,8 @@ struct Relu {
     has_upper: bool,
     /// A patch that pixels share, if any was measured.
     block: Option<Patch>,
+    /// One so large that its sums are taken of the layer in front.
+    large: Option<Patch>,
     /// Whether it goes behind a max-pool.
     is_moved: bool,
     tariff: GateTariff,
@@ -127,6 +133,7 @@ fn relus(graph: &Graph, header: &Header) -> Vec<Relu> {
                 has_lower: false,
                 has_upper: false,
                 block: None,
+                large: None,
                 is_moved: node.is_some_and(|id| is_before_a_max_pool(graph, id)),
                 tariff: GateTariff::default(),
             });
@@ -138,6 +145,8 @@ fn relus(graph: &Graph, header: &Header) -> Vec<Relu> {
         }
         let shared = |patch: &&Patch| !patch.is_pixel() && **patch != Patch::Identity;
         relu.block = relu.block.or_else(|| layer.patches.iter().find(shared).copied());
+        let large = |patch: &&Patch| is_large(**patch);
+        relu.large = relu.large.or_else(|| layer.patches.iter().find(large).copied());
     }
     relus
 }
@@ -246,10 +255,7 @@ impl Relu {
         let prices = in_turn.map(|&[lower, upper]| {
             let lower = if self.has_lower { lower } else { Patch::Identity };
             let upper = self.has_upper.then_some(upper);
-            match self.tariff.behind(lower, upper) {
-                Some(behind) => behind + currency.price(Patch::Identity, None, self.map),
-                None => currency.price(lower, upper, self.map),
-            }
+            self.tariff.price(currency, lower, upper, self.map)
         });
         prices.sum()
     }
@@ -273,6 +279,17 @@ impl Probe<'_> {
             }
         }
         Ok(Some(behind))
+    }
+
+    /// What a sum over a large patch takes of the parties' time. Bytes do not know of it.
+    fn sum(&self, relu: &Relu) -> Result<u64, AssignError> {
+        let (Currency::Picoseconds(_), Some(large)) = (self.currency, relu.large) else {
+            return Ok(0);
+        };
+        let trial = self.trial(&[(relu, &[[large; 2]])])?;
+        let macs: u64 = trial.cost.steps.iter().map(|step| step.sum_macs).sum();
+        let sums = large.signs(relu.map[0], relu.map[1]) * relu.channels;
+        Ok(sum_work(macs as f64 / sums.max(1) as f64).round() as u64)
     }
 
     /// What layers together may be, with their charges.
