@@ -79,7 +79,12 @@ fn read(text: &str) -> Result<Option<Goal>, GoalError> {
             let (seconds, link) = spent.split_once('@').unwrap_or((spent, "lan"));
             match seconds.trim().parse::<f64>() {
                 Ok(seconds) if seconds.is_finite() && seconds > 0.0 => {
-                    Goal::Seconds(seconds, link.trim().parse()?)
+                    let link = match link.trim() {
+                        // All three parties on one machine.
+                        "ideal" => LinkModel::IDEAL,
+                        link => link.parse()?,
+                    };
+                    Goal::Seconds(seconds, link)
                 }
                 _ => return Ok(None),
             }
@@ -116,6 +121,7 @@ mod tests {
             ("bytes=1TB", Goal::Bytes(1_000_000_000_000)),
             ("seconds=0.5@lan", Goal::Seconds(0.5, LinkModel::LAN)),
             ("seconds=2@wan", Goal::Seconds(2.0, LinkModel::WAN)),
+            ("seconds=0.1@ideal", Goal::Seconds(0.1, LinkModel::IDEAL)),
         ] {
             assert_eq!(text.parse(), Ok(goal), "{text}");
         }

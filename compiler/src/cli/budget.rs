@@ -44,7 +44,7 @@ pub(super) struct BudgetArguments {
     #[arg(long, value_name = "PROFILE", requires = "budgets", help_heading = PATCHES)]
     profile: Option<PathBuf>,
     /// What may be spent: 6% (of the DReLUs), relus=500k, bytes=60MB, online-bytes=20MB, or seconds=0.5@lan
-    /// (lan, wan, or bandwidth and round trip as in 100Mbit,20ms). Several must all be met.
+    /// (lan, wan, bandwidth and round trip as in 100Mbit,20ms, or ideal for one machine). Several must all be met.
     #[arg(long = "budget", value_name = "BUDGET", help_heading = PATCHES)]
     budgets: Vec<Goal>,
     /// A layer that keeps a sign for every pixel, by its ONNX name.
