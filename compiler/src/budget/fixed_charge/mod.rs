@@ -6,9 +6,9 @@
 //! together with one item for each group.
 //!
 //! Solved exactly, as a rule: for a given price of the budget each layer's best state is easy to see
-//! ([`dual`]), and the price that pays best gives a bound and for each state a *regret*, by which
+//! (`dual`), and the price that pays best gives a bound and for each state a *regret*, by which
 //! the bound rises if the layer takes it. Combinations of states are looked at in the order of their
-//! regrets, each as a plain [`knapsack`](super::knapsack), until the next one's bound exceeds the best choice.
+//! regrets, each as a plain [`knapsack`], until the next one's bound exceeds the best choice.
 
 mod combine;
 mod dual;
