@@ -87,6 +87,14 @@ def test_pixels_are_the_ordinary_functions() -> None:
     torch.testing.assert_close(BlockClip((1, 1), (1, 1), 6.0)(x), x.clamp(0, 6))
 
 
+def test_features_of_a_fully_connected_layer_are_maps_of_one_pixel() -> None:
+    relu = BlockReLU([[0, 1], [1, 1], [1, 1]])
+    x = torch.randn(4, 3)
+    assert torch.equal(relu(x), torch.cat([x[:, :1], x[:, 1:].relu()], dim=1))
+    clip = BlockClip((1, 1), (1, 1), 0.5)
+    torch.testing.assert_close(clip(x), x.clamp(0, 0.5))
+
+
 def test_one_patch_serves_any_number_of_channels() -> None:
     relu = BlockReLU((2, 2))
     for channels in (1, 5):

@@ -85,6 +85,32 @@ def shaken_json(model: ModelProto) -> list[tuple[str, str, list[str]]]:
     return [(n.name, n.op_type, list(n.output)) for n in model.graph.node]
 
 
+def test_a_relu_between_fully_connected_layers(tmp_path: Path) -> None:
+    model = tiny_model()
+    rng = np.random.default_rng(3)
+    hidden = [
+        numpy_helper.from_array(rng.normal(0, 1, (6, 6)).astype(np.float32), "hidden.weight"),
+        numpy_helper.from_array(rng.normal(0, 0.1, 6).astype(np.float32), "hidden.bias"),
+    ]
+    model.graph.initializer.extend(hidden)
+    first = helper.make_node(
+        "Gemm", ["flat", "hidden.weight", "hidden.bias"], ["h"], name="hidden", transB=1
+    )
+    relu = helper.make_node("Relu", ["h"], ["hr"], name="/relu2/Relu")
+    last = model.graph.node.pop()
+    last.input[0] = "hr"
+    model.graph.node.extend([first, relu, last])
+    assignment = Assignment.of({**PATCHES, "/relu2/Relu": [[0, 1], [1, 1]] * 3})
+    network = Network(model)
+    module = shaken(network, assignment)
+    written = network.write(module, assignment, tmp_path / "tuned.onnx")
+    with torch.no_grad():
+        torch.testing.assert_close(run(written, images()), module(images()), atol=1e-4, rtol=1e-4)
+    again = Network.load(tmp_path / "tuned.onnx")
+    assert again.carried is not None
+    assert again.carried.to_json() == assignment.to_json()
+
+
 def test_metadata_are_the_compilers() -> None:
     model = insert_clusters(tiny_model(), Assignment.of({**PATCHES, "/relu1/Relu": [2, 2]}))
     metadata = {entry.key: entry.value for entry in model.metadata_props}

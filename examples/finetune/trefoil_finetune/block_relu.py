@@ -53,8 +53,13 @@ class BlockSigns(nn.Module):
         self.register_buffer("passes", passes, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """The mask of ``x`` (batch, channels, height, width), as booleans."""
+        """The mask of ``x`` (batch, channels, height, width), as booleans.
+
+        Features of a fully connected layer (batch, channels) are maps of one pixel.
+        """
         x = x.detach()
+        if x.dim() == 2:
+            return self.forward(x[:, :, None, None])[:, :, 0, 0]
         self._check(x)
         if len(self.classes) == 1:
             return _signs(x, self.classes[0])
@@ -98,7 +103,8 @@ class BlockSigns(nn.Module):
     def _check(self, x: Tensor) -> None:
         if x.dim() != 4:
             raise FinetuneError(
-                f"a Block-ReLU takes (batch, channels, height, width), not {tuple(x.shape)}"
+                "a Block-ReLU takes (batch, channels, height, width) or (batch, channels), "
+                f"not {tuple(x.shape)}"
             )
         if not self.every_channel and x.shape[1] != len(self.patches):
             raise FinetuneError(

@@ -147,17 +147,19 @@ def constant_values(model: ModelProto) -> dict[str, NDArray[np.float32]]:
 
 
 def map_sizes(model: ModelProto, values: Sequence[str]) -> dict[str, tuple[int, int, int]]:
-    """Channels, height and width of these values."""
+    """Channels, height and width of these values; features of linear layers are 1x1 maps."""
     graph = onnx.shape_inference.infer_shapes(model, strict_mode=False, data_prop=True).graph
     infos = {v.name: v for v in [*graph.input, *graph.value_info, *graph.output]}
     sizes = {}
     for value in values:
         shape = infos[value].type.tensor_type.shape.dim if value in infos else []
         dims = [dim.dim_value for dim in shape]
+        if len(dims) == 2:
+            dims += [1, 1]
         if len(dims) != 4 or not all(dims[1:]):
             raise FinetuneError(
-                f"the shape of `{value}`, the input of a ReLU, is not known as [N, C, H, W]; "
-                "export the model with a fixed image size (only the batch may vary)"
+                f"the shape of `{value}`, the input of a ReLU, is not known as [N, C, H, W] or "
+                "[N, C]; export the model with a fixed image size (only the batch may vary)"
             )
         sizes[value] = (dims[1], dims[2], dims[3])
     return sizes
