@@ -216,7 +216,8 @@ def _check_shapes(model: nn.Module, placed: Mapping[str, nn.Module], example: Te
 
     def hook(name: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
         def check(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-            _, channels, height, width = inputs[0].shape
+            # Features of a linear layer are maps of one pixel.
+            _, channels, height, width = (*inputs[0].shape, 1, 1)[:4]
             for signs in (m for m in module.children() if isinstance(m, BlockSigns)):
                 patches = signs.for_channels(channels)
                 for fault in patch_faults(patches, channels, (height, width)):
