@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use thiserror::Error;
 use trefoil_ir::Verified;
+use trefoil_ir::mpc::Op;
 use trefoil_ir::mpc::cost::{Cost, StepCost};
 use trefoil_ir::nn::Graph;
 
@@ -35,6 +36,8 @@ pub struct Trial {
     pub counts: Counts,
     /// What the steps cost that come from one node, by its ONNX name.
     pub by_name: BTreeMap<String, StepCost>,
+    /// Multiply-adds of the sums over large patches of each gate, by its name in the lowered network.
+    pub sum_macs: BTreeMap<String, u64>,
 }
 
 impl Trial {
@@ -56,7 +59,15 @@ impl Trial {
         let lowered = lower(&passed.graph, &made_up(&passed.graph), &LowerOptions::default())?;
         let cost = Cost::new(&lowered.program);
         let mut by_name: BTreeMap<String, StepCost> = BTreeMap::new();
+        let mut sum_macs = BTreeMap::new();
+        // The sums of a gate are lowered one after the other, and their truncation closes them.
+        let mut open_macs = 0;
         for (id, step) in lowered.program.ids().zip(&cost.steps) {
+            open_macs += step.sum_macs;
+            if matches!(lowered.program.step(id).op, Op::TruncateSums(_)) {
+                let origin = lowered.program.step(id).origin.clone();
+                *sum_macs.entry(origin).or_default() += std::mem::take(&mut open_macs);
+            }
             let sum = by_name
                 .entry(lowered.program.step(id).origin.clone())
                 .or_default();
@@ -70,6 +81,7 @@ impl Trial {
             counts: count(imported, &passed.graph),
             cost,
             by_name,
+            sum_macs,
         })
     }
 }

@@ -18,11 +18,12 @@ use crate::budget::tariff::{
     BEFORE, BEHIND, FLAG_BITS, GateTariff, LayerTariff, OPEN, SIGNED, Signs, Tariff,
 };
 use crate::driver::trial::Trial;
+use crate::patches::count::BLOCKS_SUFFIX;
 use crate::patches::{Assignment, Choice, LayerChoice};
 use crate::profile::{Header, Sign};
 
 /// States of ReLUs that are charged together at most; each takes a lowering.
-const MOST_STATES: usize = 64;
+const MOST_STATES: usize = 32;
 
 /// Measures the tariff of a network in a currency; `before` is it with a sign for every pixel.
 ///
@@ -44,8 +45,8 @@ pub(super) fn tariff(
     };
     let mut relus = relus(imported, header);
     let behind: Result<Vec<_>, AssignError> = relus.par_iter().map(|relu| probe.behind(relu)).collect();
-    let sums: Result<Vec<_>, AssignError> = relus.par_iter().map(|relu| probe.sum(relu)).collect();
-    for ((relu, behind), sum) in relus.iter_mut().zip(behind?).zip(sums?) {
+    let sums = probe.sums(&relus)?;
+    for ((relu, behind), sum) in relus.iter_mut().zip(behind?).zip(sums) {
         relu.tariff.behind = behind;
         relu.tariff.sum = sum;
     }
@@ -281,15 +282,32 @@ impl Probe<'_> {
         Ok(Some(behind))
     }
 
-    /// What a sum over a large patch takes of the parties' time. Bytes do not know of it.
-    fn sum(&self, relu: &Relu) -> Result<u64, AssignError> {
-        let (Currency::Picoseconds(_), Some(large)) = (self.currency, relu.large) else {
-            return Ok(0);
+    /// What a sum over a large patch takes of the parties' time, for each layer; all are measured at once, since what
+    /// is computed of one does not depend on the others. Bytes do not know of it.
+    fn sums(&self, relus: &[Relu]) -> Result<Vec<u64>, AssignError> {
+        let Currency::Picoseconds(_) = self.currency else {
+            return Ok(vec![0; relus.len()]);
         };
-        let trial = self.trial(&[(relu, &[[large; 2]])])?;
-        let macs: u64 = trial.cost.steps.iter().map(|step| step.sum_macs).sum();
-        let sums = large.signs(relu.map[0], relu.map[1]) * relu.channels;
-        Ok(sum_work(macs as f64 / sums.max(1) as f64).round() as u64)
+        let pairs: Vec<Vec<Pair>> = relus
+            .iter()
+            .map(|relu| relu.large.map(|large| vec![[large; 2]]).unwrap_or_default())
+            .collect();
+        let set: Vec<(&Relu, &[Pair])> = relus
+            .iter()
+            .zip(&pairs)
+            .filter(|(_, pairs)| !pairs.is_empty())
+            .map(|(relu, pairs)| (relu, &pairs[..]))
+            .collect();
+        let trial = self.trial(&set)?;
+        let of_each = relus.iter().map(|relu| {
+            let names = [relu.name.clone(), format!("{}{BLOCKS_SUFFIX}", relu.name)];
+            let macs: u64 = names.iter().filter_map(|name| trial.sum_macs.get(name)).sum();
+            let signs = relu
+                .large
+                .map_or(0, |large| large.signs(relu.map[0], relu.map[1]));
+            sum_work(macs as f64 / (signs * relu.channels).max(1) as f64).round() as u64
+        });
+        Ok(of_each.collect())
     }
 
     /// What layers together may be, with their charges.

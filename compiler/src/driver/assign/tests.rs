@@ -304,3 +304,15 @@ fn layers_are_kept_tied_and_capped() {
         .to_string();
     assert!(error.contains("did you mean \"relu"), "{error}");
 }
+
+/// A sum meets the weights of its channel: 9 of one input channel, then 18 of two.
+#[test]
+fn sums_are_counted_for_their_gates() {
+    let imported = network(5, 3, false);
+    let large = uniform(&imported, Patch::Block { h: 4, w: 4 }, None, false).unwrap();
+    let trial = trial(&imported, false, Some(&large.assignment)).unwrap();
+    let of_each: Vec<u64> = trial.sum_macs.values().copied().collect();
+    assert_eq!(of_each, [2 * 4 * 9, 2 * 4 * 18]);
+    let all: u64 = trial.cost.steps.iter().map(|step| step.sum_macs).sum();
+    assert_eq!(of_each.iter().sum::<u64>(), all);
+}
