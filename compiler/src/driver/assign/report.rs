@@ -97,6 +97,15 @@ impl BudgetReport {
         if let Some(joint) = &self.joint {
             let _ = writeln!(text, "  {joint}");
         }
+        let bare = self.bare_layers();
+        if bare > 0 {
+            let _ = writeln!(
+                text,
+                "  {} without any sign: changes of all channels of a layer go together and hurt more than their sum \
+                 says, so tune the network before it is used",
+                counted(bare, "layer")
+            );
+        }
         let width = self.layers.iter().map(|l| l.name.len()).max().unwrap_or(0);
         let _ = writeln!(
             text,
@@ -126,6 +135,14 @@ impl BudgetReport {
             );
         }
         text
+    }
+}
+
+impl BudgetReport {
+    /// Layers that have lost all their signs.
+    fn bare_layers(&self) -> usize {
+        let is_bare = |layer: &&LayerBudget| layer.assigned.drelus == 0 && layer.at_1x1.drelus > 0;
+        self.layers.iter().filter(is_bare).count()
     }
 }
 
