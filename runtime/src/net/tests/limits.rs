@@ -10,6 +10,7 @@ use crate::net::journal::Journal;
 use crate::net::pace::FLOOR;
 use crate::net::probe::{Facts, Probes};
 use crate::net::service::Service;
+use crate::net::unproven::{Reception, Unproven};
 use crate::session::{Pair, Pairing, Statement};
 use crate::wire::Cause;
 
@@ -18,6 +19,52 @@ fn reason(error: &SessionError) -> AbortReason {
         Some(LinkError::PeerAborted { reason, .. }) => *reason,
         _ => panic!("{error}"),
     }
+}
+
+/// A newcomer takes the place of those who have shown what most have: nobody who has begun a handshake goes for
+/// others that are silent.
+#[test]
+fn who_shows_less_pushes_nobody_out() {
+    let keys = keys();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let known = keys.known_to(Party::Server);
+    let tls = keys.server.answering(Arc::clone(&known)).unwrap();
+    let mut pool = Unproven::new(4, LONG);
+    let enter = |pool: &mut Unproven, bytes: &[u8]| {
+        let mut opener = TcpStream::connect(address).unwrap();
+        opener.write_all(bytes).unwrap();
+        let (stream, peer) = listener.accept().unwrap();
+        assert_eq!(peer, opener.local_addr().unwrap());
+        (pool.enter(stream, peer, &tls).unwrap(), opener)
+    };
+    // The beginning of a handshake, as far as the length of its first record.
+    let (none, begun) = enter(&mut pool, &[0x16, 3, 1, 1, 0]);
+    assert_eq!(none, None);
+    let plan = server_plan(1);
+    let reception = Reception {
+        hosts: &Identity::from(&plan),
+        known: &*known,
+    };
+    // Until its bytes have come.
+    for _ in 0..50 {
+        assert!(pool.advance(&[true], &reception).is_empty());
+        thread::sleep(Duration::from_millis(2));
+    }
+    let mut silent: Vec<TcpStream> = Vec::new();
+    for number in 0..20_usize {
+        let (dropped, opener) = enter(&mut pool, &[]);
+        // Of the silent ones, the oldest.
+        let oldest = number
+            .checked_sub(3)
+            .map(|oldest| silent[oldest].local_addr().unwrap());
+        assert_eq!(dropped, oldest, "{number}");
+        silent.push(opener);
+    }
+    assert!(
+        pool.streams()
+            .any(|stream| stream.peer_addr().unwrap() == begun.local_addr().unwrap())
+    );
 }
 
 #[test]
