@@ -107,17 +107,22 @@ fn a_client_that_is_struck_off_amid_a_session_is_cut_off_and_others_are_not() {
     );
 }
 
+/// The list with this limit for its first client.
+fn limited(site: &Site, limit: &str) -> String {
+    let text = std::fs::read_to_string(site.path("clients.toml")).unwrap();
+    let key = text.lines().find(|line| line.starts_with("key = ")).unwrap();
+    text.replacen(key, &format!("{key}\n{limit}"), 1)
+}
+
+/// Writes that list.
+fn limit(site: &Site, limit: &str) {
+    std::fs::write(site.path("clients.toml"), limited(site, limit)).unwrap();
+}
+
 #[test]
 fn quotas_hold_over_restarts() {
     let site = Site::new(1);
-    let list = site.path("clients.toml");
-    let text = std::fs::read_to_string(&list).unwrap();
-    let key = text.lines().find(|line| line.starts_with("key = ")).unwrap();
-    std::fs::write(
-        &list,
-        text.replacen(key, &format!("{key}\ninferences-per-day = 6"), 1),
-    )
-    .unwrap();
+    limit(&site, "inferences-per-day = 6");
     let state = site.path("state").display().to_string();
     let (helper, helper_address) = site.helper(&[]);
     let start = || site.server(&helper_address, &["--state", &state]);
@@ -151,14 +156,7 @@ fn quotas_hold_over_restarts() {
 #[test]
 fn an_admission_that_has_ended() {
     let site = Site::new(1);
-    let list = site.path("clients.toml");
-    let text = std::fs::read_to_string(&list).unwrap();
-    let key = text.lines().find(|line| line.starts_with("key = ")).unwrap();
-    std::fs::write(
-        &list,
-        text.replacen(key, &format!("{key}\nexpires = 2020-01-01"), 1),
-    )
-    .unwrap();
+    limit(&site, "expires = 2020-01-01");
     let (_helper, helper_address) = site.helper(&[]);
     let (_server, address) = site.server(&helper_address, &[]);
     let message = run(&mut site.client(&address, &helper_address), REFUSAL_LIMIT).refused_with(4);
@@ -232,8 +230,7 @@ fn a_client_of_one_party_alone() {
     let text = std::fs::read_to_string(site.path("clients.toml")).unwrap();
     let head = text.find("[[client]]").unwrap();
     let without = text[..head].to_owned() + &text[text.rfind("[[client]]").unwrap()..];
-    let key = text.lines().find(|line| line.starts_with("key = ")).unwrap();
-    let over = text.replacen(key, &format!("{key}\nexpires = 2020-01-01"), 1);
+    let over = limited(&site, "expires = 2020-01-01");
     for (list, words) in [
         (without, "does not take this party's key"),
         (over, "admission has ended"),

@@ -101,6 +101,15 @@ pub enum DeployError {
         /// The key that it has.
         old: PublicKey,
     },
+    /// A key where one is to be made.
+    #[error(
+        "`{}` is there already, of an earlier time: remove it, or give the client's public key with --client NAME=KEY",
+        path.display()
+    )]
+    KeyThere {
+        /// The file.
+        path: PathBuf,
+    },
     /// A client that is to go and is not there.
     #[error("there is no client `{name}` to be removed: deployment.toml lists those there are")]
     Nobody {

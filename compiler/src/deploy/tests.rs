@@ -338,6 +338,16 @@ fn a_client_that_is_removed_stays_away() {
         let listed = Clients::read(&dir.join(role).join("clients.toml")).unwrap();
         assert_eq!(listed.iter().map(|one| &*one.name).collect::<Vec<_>>(), ["bob"]);
     }
+    // A key that lies there may be one that was revoked: it is nobody's new key.
+    let old = dir.join("clients/alice/client.key");
+    fs::create_dir_all(old.parent().unwrap()).unwrap();
+    trefoil_runtime::keys::SecretKey::generate()
+        .unwrap()
+        .write(&old)
+        .unwrap();
+    let error = deploy(Some(&plans(2)), &wanted(&["alice"]), dir).unwrap_err();
+    assert!(matches!(error, DeployError::KeyThere { .. }), "{error}");
+    fs::remove_dir_all(old.parent().unwrap()).unwrap();
     let again = deploy(Some(&plans(2)), &Wanted::default(), dir).unwrap();
     assert_eq!(again.record.clients.len(), 1);
     assert!(!dir.join("clients/alice").exists());

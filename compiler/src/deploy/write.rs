@@ -225,7 +225,8 @@ fn with_clients(
 struct Pending(Vec<(PathBuf, SecretKey)>);
 
 impl Pending {
-    /// The key that was given, or is known, or lies there; else a new one, which is to be written there.
+    /// The key that was given, or is known; else a new one, which is to be written there. One that lies there
+    /// already may be of somebody who was turned away: it is not taken silently.
     fn key_of(
         &mut self,
         given: Option<PublicKey>,
@@ -235,9 +236,8 @@ impl Pending {
         if let Some(key) = given.or(known) {
             return Ok(key);
         }
-        // Of a run that did not come to its end, say.
         if path.exists() {
-            return Ok(SecretKey::read(&path)?.public());
+            return Err(DeployError::KeyThere { path });
         }
         self.new_key(None, path)
     }

@@ -89,8 +89,16 @@ pub enum AssignError {
         kept: &'static str,
     },
     /// Each budget can be met, but not all of them, with what is said of layers.
-    #[error("the budgets cannot be met together with the caps and ties of layers")]
+    #[error("no assignment was found that meets all budgets, caps and ties of layers")]
     Together(#[from] IlpError),
+    /// What layers cost besides their channels is more than the budget.
+    #[error(
+        "no random choice meets the budget {goal}: nearly all layers would have signs, which takes more round trips"
+    )]
+    Random {
+        /// The budget, as it was given.
+        goal: Goal,
+    },
     /// Several budgets are spent in one way alone.
     #[error("several budgets, caps and ties are met with --assign additive alone: leave --assign out")]
     Strategy,
@@ -275,6 +283,9 @@ impl Search<'_> {
                 least: self.currency.show(self.total(&tried)),
                 kept: kept(self.options),
             });
+        }
+        if matches!(self.options.strategy, Strategy::Random(_)) {
+            return Err(AssignError::Random { goal: self.goal });
         }
         let rest = self.rest(&tried, &cheapest);
         best = Some((

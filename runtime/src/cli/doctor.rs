@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use trefoil_ir::mpc::cost::Cost;
 use trefoil_ir::mpc::memory::Memory;
 use trefoil_ir::mpc::{Party, Program};
+use trefoil_ir::text::printable;
 
 use super::args::DoctorArgs;
 use super::error::CliError;
@@ -19,7 +20,7 @@ use crate::net::listen::sentence;
 use crate::net::probe::{Facts, LARGEST, Probe};
 use crate::net::{Credentials, Purpose};
 use crate::settings::{Hall, Port, Settings, SettingsError};
-use crate::wire::LinkError;
+use crate::wire::{AbortReason, LinkError};
 
 /// How long a peer may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -254,7 +255,7 @@ fn peer(party: Party, port: &Port, key: &Credentials, findings: &mut Findings) -
         format!(
             "{} with version {}, {:.1} ms away, {}/s to it, {}/s from it",
             port.address,
-            seen.facts.version,
+            printable(&seen.facts.version),
             seen.round_trip.as_secs_f64() * 1e3,
             size(seen.up as u64),
             size(seen.down as u64)
@@ -266,7 +267,7 @@ fn peer(party: Party, port: &Port, key: &Credentials, findings: &mut Findings) -
             "it runs another version than this one: run the same at all parties",
         );
     }
-    if let Some(refusal) = &seen.facts.refusal {
+    if let Some(refusal) = seen.facts.refusal.map(AbortReason::from_code) {
         findings.bad(&name, format!("it would turn this client away: {refusal}"));
     }
     let now = SystemTime::now()

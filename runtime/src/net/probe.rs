@@ -47,9 +47,10 @@ pub struct Facts {
     pub plans: Vec<String>,
     /// Sessions that it serves at a time.
     pub sessions: usize,
-    /// Why it would not serve the client who looks, if it would not now.
+    /// Why it would not serve the client who looks, if it would not now: the code of an
+    /// [`AbortReason`](crate::wire::AbortReason), so that nothing else can leave with it.
     #[serde(default)]
-    pub refusal: Option<String>,
+    pub refusal: Option<u32>,
 }
 
 impl Facts {

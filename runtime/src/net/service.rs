@@ -275,12 +275,9 @@ impl<S> Service<'_, S> {
             .then(|| link.channel().peer_key())
             .flatten()
             .and_then(|key| self.known.admit(&key).err())
-            .map(|refusal| sentence(&refusal));
+            .map(|refusal| reason(&refusal).code());
         let own = self.facts;
-        let facts = move || Facts {
-            refusal: refusal.clone(),
-            ..own()
-        };
+        let facts = move || Facts { refusal, ..own() };
         // Without a thread nobody answers, and the opener looks again later.
         let _ = thread.spawn_scoped(scope, move || {
             let _place = place;

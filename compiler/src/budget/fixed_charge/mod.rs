@@ -22,8 +22,8 @@ use super::knapsack::{self, Certificate, Item, Limits, Problem, SolveError};
 /// Combinations of states that are solved at most.
 const MOST_SOLVED: usize = 60;
 
-/// Combinations that are looked at at most, each of which a bound may exclude.
-const MOST_SEEN: usize = 100_000;
+/// Combinations that are looked at at most, each of which a bound of its own may exclude.
+const MOST_SEEN: usize = 500;
 
 /// What a layer may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +41,15 @@ pub struct Layer {
     pub groups: Vec<usize>,
     /// What the layer may be. One of them allows every item.
     pub states: Vec<State>,
+}
+
+impl Layer {
+    /// The number of the state of least charge that allows items with these flags together.
+    fn least(&self, flags: u32) -> usize {
+        let fitting = (0..self.states.len()).filter(|&state| flags & !self.states[state].allows == 0);
+        let least = fitting.min_by_key(|&state| self.states[state].charge);
+        least.expect("one of a layer's states allows every item")
+    }
 }
 
 /// A knapsack with layers.
@@ -84,7 +93,7 @@ impl Program {
         let mut allows = vec![u32::MAX; self.problem.groups()];
         let mut charges = 0;
         for layer in &self.layers {
-            let state = self.state(layer, choice);
+            let state = layer.states[self.state(layer, choice)];
             layer
                 .groups
                 .iter()
@@ -94,15 +103,25 @@ impl Program {
         (allows, charges)
     }
 
-    /// The state of least charge that allows a choice.
-    fn state(&self, layer: &Layer, choice: &[usize]) -> State {
-        let flags = layer
-            .groups
-            .iter()
-            .fold(0, |flags, &group| flags | self.flags[group][choice[group]]);
-        let fitting = layer.states.iter().filter(|state| flags & !state.allows == 0);
-        let least = fitting.min_by_key(|state| state.charge);
-        *least.expect("one of a layer's states allows every item")
+    /// What layers charge at the most if only these items are chosen among, which `allowed` says of each group.
+    pub fn charges(&self, allowed: &[Vec<bool>]) -> u64 {
+        let of_group = |group: usize| {
+            let flags = self.flags[group].iter().zip(&allowed[group]);
+            flags
+                .filter(|(_, is)| **is)
+                .fold(0, |all, (flags, _)| all | flags)
+        };
+        let charge = |layer: &Layer| {
+            let flags = layer.groups.iter().fold(0, |all, &group| all | of_group(group));
+            layer.states[layer.least(flags)].charge
+        };
+        self.layers.iter().map(charge).sum()
+    }
+
+    /// The state of least charge that allows a choice: its number.
+    fn state(&self, layer: &Layer, choice: &[usize]) -> usize {
+        let flags = layer.groups.iter();
+        layer.least(flags.fold(0, |flags, &group| flags | self.flags[group][choice[group]]))
     }
 
     /// The choice that costs least, and of those the one that loses least.
@@ -166,8 +185,12 @@ impl Program {
             budget,
             best: None,
         };
+        // So that there is a choice: whatever does not fit is excluded by its bound from then on.
+        let states = self.layers.iter().map(|layer| self.state(layer, &cheapest));
+        let mut bound = search
+            .try_states(&states.collect::<Vec<usize>>())
+            .unwrap_or(f64::INFINITY);
         let optimum = dual.optimum(budget, None);
-        let mut bound = f64::INFINITY;
         let (mut solved, mut seen) = (0, 0);
         for (rise, states) in Combinations::new(&optimum) {
             let lower = optimum.bound + rise;
@@ -192,7 +215,10 @@ impl Program {
                 bound = bound.min(left);
             }
         }
-        search.finish(bound, optimum.bound, &cheapest)
+        let best = search
+            .best
+            .expect("the states of the cheapest choice leave enough for it");
+        Ok(certified(best, bound, optimum.bound))
     }
 
     /// The items that these states allow, with their own numbers.
@@ -247,50 +273,20 @@ impl Search<'_> {
         }
         Some(bound)
     }
+}
 
-    fn finish(self, bound: f64, relaxed: f64, cheapest: &[usize]) -> Result<Solution, SolveError> {
-        // The states of the cheapest choice are tried last, in case no others were found to fit.
-        let mut solution = match self.best {
-            Some(best) => best,
-            None => return self.fallback(relaxed, cheapest),
-        };
-        let bound = bound.min(solution.loss);
-        let gap = solution.loss - bound;
-        let certificate = &mut solution.certificate;
-        certificate.lp_bound = relaxed;
-        certificate.bound = bound;
-        certificate.gap = gap;
-        certificate.relative_gap = match gap > 0.0 {
-            true => gap / solution.loss.abs().max(bound.abs()),
-            false => 0.0,
-        };
-        certificate.proved &= certificate.relative_gap <= 1e-9;
-        Ok(solution)
-    }
-
-    fn fallback(self, relaxed: f64, cheapest: &[usize]) -> Result<Solution, SolveError> {
-        let items = cheapest
-            .iter()
-            .enumerate()
-            .map(|(group, &item)| [self.program.problem.group(group)[item]]);
-        let problem = Problem::new(items).expect("each group has an item, and their sums were checked");
-        let plain = knapsack::solve(&problem, u64::MAX >> 12, self.limits)?;
-        let mut certificate = plain.certificate;
-        certificate.lp_bound = relaxed;
-        certificate.bound = relaxed.min(plain.loss);
-        certificate.gap = plain.loss - certificate.bound;
-        certificate.relative_gap = certificate.gap
-            / plain
-                .loss
-                .abs()
-                .max(certificate.bound.abs())
-                .max(f64::MIN_POSITIVE);
-        certificate.proved = false;
-        Ok(Solution {
-            choice: cheapest.to_vec(),
-            cost: self.program.cost(cheapest),
-            loss: plain.loss,
-            certificate,
-        })
-    }
+/// The best choice with what is proved: no choice loses less than `bound`, nor, by prices alone, than `relaxed`.
+fn certified(mut best: Solution, bound: f64, relaxed: f64) -> Solution {
+    let bound = bound.min(best.loss);
+    let gap = best.loss - bound;
+    let certificate = &mut best.certificate;
+    certificate.lp_bound = relaxed;
+    certificate.bound = bound;
+    certificate.gap = gap;
+    certificate.relative_gap = match gap > 0.0 {
+        true => gap / best.loss.abs().max(bound.abs()),
+        false => 0.0,
+    };
+    certificate.proved &= certificate.relative_gap <= 1e-9;
+    best
 }

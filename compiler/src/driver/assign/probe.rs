@@ -25,6 +25,9 @@ use crate::profile::{Header, Sign};
 /// States of ReLUs that are charged together at most; each takes a lowering.
 const MOST_STATES: usize = 32;
 
+/// Lowerings at a time: each has the network's weights in memory of its own.
+const AT_ONCE: usize = 4;
+
 /// Measures the tariff of a network in a currency; `before` is it with a sign for every pixel.
 ///
 /// # Errors
@@ -44,7 +47,8 @@ pub(super) fn tariff(
         currency: *currency,
     };
     let mut relus = relus(imported, header);
-    let behind: Result<Vec<_>, AssignError> = relus.par_iter().map(|relu| probe.behind(relu)).collect();
+    let behind = relus.par_iter().with_min_len(relus.len().div_ceil(AT_ONCE));
+    let behind: Result<Vec<_>, AssignError> = behind.map(|relu| probe.behind(relu)).collect();
     let sums = probe.sums(&relus)?;
     for ((relu, behind), sum) in relus.iter_mut().zip(behind?).zip(sums) {
         relu.tariff.behind = behind;
@@ -57,11 +61,14 @@ pub(super) fn tariff(
         false => (0..relus.len()).map(|at| vec![at]).collect(),
     };
     for cluster in &clusters {
+        // Of many together it only matters whether any has signs: their flags are one.
+        let kinds: Vec<Vec<Kind>> = cluster.iter().map(|&at| relus[at].kinds()).collect();
         for (place, &at) in (0..).zip(cluster) {
-            relus[at].tariff.shift = FLAG_BITS * place;
+            relus[at].tariff.shift = if are_few(&kinds) { FLAG_BITS * place } else { 0 };
         }
     }
-    let layers = clusters.par_iter().map(|cluster| {
+    let layers = clusters.par_iter().with_min_len(clusters.len().div_ceil(AT_ONCE));
+    let layers = layers.map(|cluster| {
         let cluster: Vec<&Relu> = cluster.iter().map(|&at| &relus[at]).collect();
         Ok(LayerTariff {
             names: cluster.iter().map(|relu| relu.name.clone()).collect(),
@@ -124,7 +131,9 @@ fn relus(graph: &Graph, header: &Header) -> Vec<Relu> {
         .collect();
     let mut relus: Vec<Relu> = Vec::new();
     for layer in &header.layers {
-        if relus.last().is_none_or(|last| last.name != layer.name) {
+        let known = relus.iter().position(|relu| relu.name == layer.name);
+        let at = known.unwrap_or(relus.len());
+        if known.is_none() {
             let node = nodes.get(layer.name.as_str()).copied();
             relus.push(Relu {
                 name: layer.name.clone(),
@@ -139,7 +148,7 @@ fn relus(graph: &Graph, header: &Header) -> Vec<Relu> {
                 tariff: GateTariff::default(),
             });
         }
-        let relu = relus.last_mut().expect("one was just added");
+        let relu = &mut relus[at];
         match layer.sign {
             Sign::Lower => relu.has_lower = true,
             Sign::Upper => relu.has_upper = true,
@@ -312,23 +321,13 @@ impl Probe<'_> {
 
     /// What layers together may be, with their charges.
     fn states(&self, cluster: &[&Relu], before: &Trial) -> Result<Vec<State>, AssignError> {
-        let mut kinds: Vec<Vec<Kind>> = cluster.iter().map(|relu| relu.kinds()).collect();
-        let count = |kinds: &[Vec<Kind>]| {
-            let sizes = kinds.iter().map(Vec::len);
-            sizes.fold(1_usize, |count, size| count.saturating_mul(size))
-        };
-        if count(&kinds) > MOST_STATES {
-            // The first and the last allow least and most of what matters.
-            for kinds in &mut kinds {
-                kinds.drain(1..kinds.len() - 1);
-            }
-        }
-        let settings = match count(&kinds) <= MOST_STATES {
+        let kinds: Vec<Vec<Kind>> = cluster.iter().map(|relu| relu.kinds()).collect();
+        let settings = match are_few(&kinds) {
             true => product(&kinds),
-            false => vec![
-                kinds.iter().map(|kinds| kinds[0].clone()).collect(),
-                kinds.iter().map(|kinds| kinds[kinds.len() - 1].clone()).collect(),
-            ],
+            // All signs of all of them, or none.
+            false => [0, 1]
+                .map(|kind| kinds.iter().map(|kinds| kinds[kind].clone()).collect())
+                .into(),
         };
         let mut left = Vec::with_capacity(settings.len());
         for setting in &settings {
@@ -367,6 +366,12 @@ impl Probe<'_> {
     }
 }
 
+/// Whether all ways in which some layers can be together may be measured.
+fn are_few(kinds: &[Vec<Kind>]) -> bool {
+    let sizes = kinds.iter().map(Vec::len);
+    sizes.fold(1_usize, |count, size| count.saturating_mul(size)) <= MOST_STATES
+}
+
 /// One kind of each layer, in all ways.
 fn product(kinds: &[Vec<Kind>]) -> Vec<Vec<Kind>> {
     let mut all = vec![Vec::new()];
@@ -400,11 +405,12 @@ fn states(kinds: impl IntoIterator<Item = (u32, i64)>) -> Vec<State> {
         let charge = states.iter().filter(within).map(|state| state.charge).max();
         states[at].charge = charge.unwrap_or(0);
     }
-    let all = states.iter().fold(0, |all, state| all | state.allows);
-    if !states.iter().any(|state| state.allows == all) {
-        let charge = states.iter().map(|state| state.charge).max().unwrap_or(0);
-        states.push(State { charge, allows: all });
-    }
+    // Whatever items there are, one state allows them.
+    let charge = states.iter().map(|state| state.charge).max();
+    states.push(State {
+        charge: charge.unwrap_or(0),
+        allows: u32::MAX,
+    });
     states
 }
 
@@ -418,17 +424,15 @@ mod tests {
             let states = states(kinds.iter().copied());
             states.iter().map(|state| (state.allows, state.charge)).collect()
         };
-        assert_eq!(of(&[(SIGNED, 70), (0, 20)]), [(SIGNED, 50), (0, 0)]);
+        assert_eq!(
+            of(&[(SIGNED, 70), (0, 20)]),
+            [(SIGNED, 50), (0, 0), (u32::MAX, 50)]
+        );
         // What is measured a little too low is no reason for signs.
-        assert_eq!(of(&[(SIGNED, 19), (0, 20)]), [(SIGNED, 1), (0, 1)]);
+        assert_eq!(of(&[(SIGNED, 19), (0, 20)]), [(SIGNED, 1), (0, 1), (u32::MAX, 1)]);
         assert_eq!(
             of(&[(BEFORE, 10), (OPEN, 30), (OPEN | BEHIND, 40)]),
-            [
-                (BEFORE, 0),
-                (OPEN, 20),
-                (OPEN | BEHIND, 30),
-                (BEFORE | OPEN | BEHIND, 30)
-            ]
+            [(BEFORE, 0), (OPEN, 20), (OPEN | BEHIND, 30), (u32::MAX, 30)]
         );
     }
 }

@@ -1,8 +1,8 @@
 //! Several budgets at once, with caps and ties of layers.
 //!
 //! Which layers take signs at all is decided budget by budget, as if each were the only one (a knapsack with
-//! fixed charges); a layer that any of them would do without does without. What is left is a program
-//! with side constraints ([`ilp`]), whose certificate speaks of these layers.
+//! fixed charges); a layer that any of them would do without does without, if that can be. What is left is a
+//! program with side constraints ([`ilp`]), whose certificate speaks of these layers.
 
 use trefoil_ir::Verified;
 use trefoil_ir::nn::Graph;
@@ -12,7 +12,7 @@ use super::{
     AssignError, AssignOptions, Assigned, BudgetReport, ROUNDS, Strategy, kept, probe, total, trial,
 };
 use crate::budget::ilp::{self, Cap, Program};
-use crate::budget::knapsack::{Limits, SolveError};
+use crate::budget::knapsack::Limits;
 use crate::budget::menu::{Menu, Offers};
 use crate::budget::{Currency, Goal};
 use crate::driver::trial::Trial;
@@ -199,32 +199,87 @@ impl Several<'_> {
         Ok(None)
     }
 
-    /// The best choice if the rest of the network costs so much.
+    /// The best choice if the rest of the network costs so much, among the first items that leave any.
     fn solve(&self, budgets: &[Budget]) -> Result<(Vec<usize>, ilp::Certificate, f64), AssignError> {
-        let slots = &self.resources[0].menu.slots;
-        let mut allowed: Vec<Vec<bool>> = slots.iter().map(|slot| vec![true; slot.picks.len()]).collect();
-        let mut left = Vec::with_capacity(budgets.len());
-        for budget in budgets {
-            let program = &self.resources[budget.resource].menu.program;
-            let limit = budget.limit.checked_add_signed(-budget.rest).unwrap_or(0);
-            let alone = match program.solve(limit, &Limits::default()) {
-                Ok(solution) => solution.choice,
-                // Whether that is too dear the lowered program says.
-                Err(SolveError::Infeasible { .. }) => program.cheapest(),
+        let limits: Vec<u64> = budgets
+            .iter()
+            .map(|budget| budget.limit.checked_add_signed(-budget.rest).unwrap_or(0))
+            .collect();
+        let mut failure = None;
+        for allowed in self.candidates(budgets, &limits) {
+            let left = budgets.iter().zip(&limits).map(|(budget, limit)| {
+                let program = &self.resources[budget.resource].menu.program;
+                limit.checked_sub(program.charges(&allowed))
+            });
+            // What layers cost besides their channels may be too much by itself.
+            let Some(left) = left.collect::<Option<Vec<u64>>>() else {
+                continue;
             };
-            let (allows, charges) = program.states_of(&alone);
-            for (group, allowed) in allowed.iter_mut().enumerate() {
-                let fits = |item: usize| program.flags[group][item] & !allows[group] == 0;
-                let both = allowed.iter().enumerate().map(|(item, was)| *was && fits(item));
-                let both: Vec<bool> = both.collect();
-                // Where two budgets want what excludes each other, the first has its way.
-                if both.contains(&true) {
-                    *allowed = both;
+            let numbers: Vec<Vec<usize>> = allowed
+                .iter()
+                .map(|allowed| (0..allowed.len()).filter(|&item| allowed[item]).collect())
+                .collect();
+            let program = self.program(budgets, &left, &numbers)?;
+            match ilp::solve(&program, &ilp::Options::default()) {
+                Ok(solution) => {
+                    let choice = solution.choice.iter().zip(&numbers);
+                    let choice = choice.map(|(&item, numbers)| numbers[item]).collect();
+                    return Ok((choice, solution.certificate, solution.loss));
                 }
+                Err(error) => failure = Some(error),
             }
-            left.push(limit.saturating_sub(charges));
         }
-        // Tied channels choose among the same.
+        let caps = (0..budgets.len()).collect();
+        let failure = failure.unwrap_or(ilp::IlpError::Infeasible { caps });
+        Err(self.too_dear(budgets)?.unwrap_or(AssignError::Together(failure)))
+    }
+
+    /// Items to choose among, by group, in the order in which they are tried: those that all budgets would have, each
+    /// by itself; then what one of them would have, or its cheapest choice; then all.
+    fn candidates(&self, budgets: &[Budget], limits: &[u64]) -> Vec<Vec<Vec<bool>>> {
+        let every: Vec<Vec<bool>> = self.resources[0]
+            .menu
+            .slots
+            .iter()
+            .map(|slot| vec![true; slot.picks.len()])
+            .collect();
+        let (mut alone, mut cheapest) = (Vec::new(), Vec::new());
+        for (budget, &limit) in budgets.iter().zip(limits) {
+            let program = &self.resources[budget.resource].menu.program;
+            // Whether the cheapest is too dear the lowered program says.
+            let solved = program.solve(limit, &Limits::default());
+            let choice = solved.map_or_else(|_| program.cheapest(), |solution| solution.choice);
+            alone.push(self.beside(budget, &choice));
+            cheapest.push(self.beside(budget, &program.cheapest()));
+        }
+        let mut common = every.clone();
+        for (common, group) in common.iter_mut().zip(0..) {
+            let all = |item: usize| alone.iter().all(|one: &Vec<Vec<bool>>| one[group][item]);
+            let both: Vec<bool> = (0..common.len()).map(all).collect();
+            if both.contains(&true) {
+                *common = both;
+            }
+        }
+        let mut candidates = vec![common];
+        candidates.extend(alone);
+        candidates.extend(cheapest);
+        candidates.push(every);
+        candidates.iter_mut().for_each(|allowed| self.tie(allowed));
+        candidates.dedup();
+        candidates
+    }
+
+    /// The items that cost no more besides the channels than those of a choice, in a budget's currency.
+    fn beside(&self, budget: &Budget, choice: &[usize]) -> Vec<Vec<bool>> {
+        let program = &self.resources[budget.resource].menu.program;
+        let (allows, _) = program.states_of(choice);
+        let flags = program.flags.iter().zip(allows);
+        let allowed = flags.map(|(flags, allows)| flags.iter().map(|flags| flags & !allows == 0).collect());
+        allowed.collect()
+    }
+
+    /// Tied channels choose among the same.
+    fn tie(&self, allowed: &mut [Vec<bool>]) {
         for layer in &self.options.rules.tie {
             let groups = self.resources[0].menu.groups_of(std::slice::from_ref(layer));
             if let Some(&first) = groups.first() {
@@ -235,18 +290,6 @@ impl Several<'_> {
                     .for_each(|&group| allowed[group].clone_from(&common));
             }
         }
-        let numbers: Vec<Vec<usize>> = allowed
-            .iter()
-            .map(|allowed| (0..allowed.len()).filter(|&item| allowed[item]).collect())
-            .collect();
-        let program = self.program(budgets, &left, &numbers)?;
-        let solution = match ilp::solve(&program, &ilp::Options::default()) {
-            Ok(solution) => solution,
-            Err(error) => return Err(self.too_dear(budgets)?.unwrap_or(AssignError::Together(error))),
-        };
-        let choice = solution.choice.iter().zip(&numbers);
-        let choice = choice.map(|(&item, numbers)| numbers[item]).collect();
-        Ok((choice, solution.certificate, solution.loss))
     }
 
     /// The program of the items that are left.

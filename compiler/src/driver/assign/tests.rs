@@ -257,8 +257,49 @@ proptest! {
                 }
             }
             Err(AssignError::Infeasible { .. }) => prop_assert!(alone.iter().any(Result::is_err)),
-            Err(AssignError::Together(_)) => {}
+            Err(AssignError::Together(_)) => {
+                // Nor is there one among all.
+                let all = goals.map(|goal| {
+                    let currency = Currency::of(&goal);
+                    let limit = Currency::limit(&goal, before.counts.drelus_at_1x1 as u64);
+                    let costs = all(&imported, &profile, &currency).into_iter();
+                    costs.map(|(cost, _)| cost <= limit).collect::<Vec<bool>>()
+                });
+                prop_assert!((0..all[0].len()).all(|at| all.iter().any(|within| !within[at])));
+            }
             Err(error) => return Err(TestCaseError::fail(error.to_string())),
+        }
+    }
+}
+
+/// More branches side by side than there are flags for: they take their round trips together.
+#[test]
+fn many_branches_side_by_side() {
+    let mut net = Net::new(3);
+    let x = net.input(Shape::new(1, 4, 4));
+    let branches: Vec<NodeId> = (0..13)
+        .map(|_| {
+            let a = net.conv(x, 1, 1);
+            net.relu(a)
+        })
+        .collect();
+    let y = net.concat(&branches);
+    let pooled = net.max_pool(y, pool());
+    let y = net.global_avg_pool(pooled);
+    let imported = net.finish(y).verify().unwrap();
+    let profile = profile(&imported, 3);
+    let wan = Currency::Picoseconds(LinkModel::WAN);
+    let cost = |assigned: Option<&Assigned>| {
+        let assignment = assigned.map(|assigned| &assigned.assignment);
+        total(&wan, &trial(&imported, false, assignment).unwrap()) as f64 / 1e12
+    };
+    let whole = cost(None);
+    for share in [1.0, 0.9, 0.8, 0.7] {
+        let budget = Goal::Seconds(whole * share, LinkModel::WAN);
+        match solve(&imported, &profile, budget) {
+            Ok(found) => assert!(cost(Some(&found)) <= whole * share + 1e-9),
+            Err(AssignError::Infeasible { .. }) => assert!(share < 0.9, "{share}"),
+            Err(error) => panic!("{error}"),
         }
     }
 }

@@ -36,7 +36,11 @@ pub enum TlsFault {
     )]
     Rejected,
     /// Who opened a connection to this end has a key that is on no list here.
-    #[error("its key {} is not in clients.toml: if it is to be a client, enter it there, and reload", Shown(*.0))]
+    #[error(
+        "its key {} is on no list here: enter a client's in clients.toml, and reload; the server's in the helper's \
+         party.toml, and restart",
+        Shown(*.0)
+    )]
     Stranger(Option<PublicKey>),
     /// Who opened a connection to this end expects another key of it.
     #[error(
