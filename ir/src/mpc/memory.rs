@@ -203,7 +203,7 @@ mod tests {
         let keep = vec![15; 3];
         let z = program.push(op::Truncate { keep }, &[z], "r").unwrap();
         let patches = vec![Patch::PIXEL; 3];
-        let y = program.push(op::BlockRelu { patches }, &[z], "r").unwrap();
+        let y = program.push(op::BlockRelu::new(patches), &[z], "r").unwrap();
         program.push(op::Reveal, &[y], "y").unwrap();
         program
             .verify()

@@ -27,7 +27,7 @@ use crate::mpc::privacy::{self, Breach};
 const MAGIC: &[u8; 8] = b"TREFOIL\0";
 
 /// Version of the encoding; other versions are refused.
-pub const FORMAT_VERSION: u16 = 4;
+pub const FORMAT_VERSION: u16 = 5;
 
 /// No file may claim to decode to more than this.
 const LIMIT: usize = 1 << 33;

@@ -14,6 +14,7 @@ use std::thread;
 use trefoil_ir::geometry::{Coordinates, ResizeMode, ShuffleMode};
 use trefoil_ir::mpc::cost::Cost;
 use trefoil_ir::mpc::emulate::{Emulator, IntMap, Rounding};
+use trefoil_ir::mpc::gate::Rounds;
 use trefoil_ir::mpc::patch_sums::SumList;
 use trefoil_ir::mpc::{ConstKind, Kind, Op, Party, Program, ValueId, op};
 use trefoil_ir::{Axis, Patch, Shape, Window, nn};
@@ -99,17 +100,26 @@ fn open(program: &Program, stored: &[Stored; 3], id: ValueId) -> Vec<i64> {
 }
 
 /// Checks every step of a run against the op's meaning, and the traffic against the prediction.
+/// Checks every step of a program, with its signs taken in two rounds and in one.
 pub(super) fn check(build: Build) {
     let build = Build {
         program: build.program.verify().expect("sound").into_inner(),
         ..build
     };
+    check_as_it_is(&build);
+    let quick = build.in_one_round();
+    check_as_it_is(&quick);
+    let trips = |build: &Build| Cost::new(&build.program).round_trips;
+    assert!(trips(&quick) < trips(&build));
+}
+
+fn check_as_it_is(build: &Build) {
     let program = &build.program;
     let mut state = 11;
     let image: Vec<i32> = (0..program.steps[0].ty.shape.len())
         .map(|_| (random(&mut state) % 8000) as i32 - 4000)
         .collect();
-    let ran = run(plans(&build), &image);
+    let ran = run(plans(build), &image);
 
     let emulator = Emulator::new(program, &build.constants);
     let map = IntMap::new(
@@ -124,7 +134,7 @@ pub(super) fn check(build: Build) {
     );
 
     for id in program.ids() {
-        check_step(&build, &ran, id, &image);
+        check_step(build, &ran, id, &image);
     }
     let cost = Cost::new(program);
     let mut traffic = ran.to_server.clone();
@@ -243,7 +253,7 @@ fn residual_network() -> Build {
         Patch::PIXEL,
         block(9, 7),
     ];
-    let a = b.push(op::BlockRelu { patches }, &[tr]);
+    let a = b.push(op::BlockRelu::new(patches), &[tr]);
     let z = b.conv(a, 6, window(3, 1, [1; 4]), 3);
     let residual = b.lift(a);
     let sum = b.push(op::Add, &[z, residual]);
@@ -340,10 +350,11 @@ fn clips_and_maxima() -> Build {
         sum_level: None,
         lower,
         upper,
+        rounds: Rounds::Two,
     };
     let clipped = b.push(clip, &[tr]);
     let requant = b.push(op::Requant, &[tr]);
-    let max = b.push(op::Max { non_negative: false }, &[clipped, requant]);
+    let max = b.push(op::Max::new(false), &[clipped, requant]);
     let patches = vec![
         Patch::PIXEL,
         Patch::Identity,
@@ -351,19 +362,9 @@ fn clips_and_maxima() -> Build {
         Patch::PIXEL,
         Patch::PIXEL,
     ];
-    let relu = b.push(op::Relu { patches }, &[max]);
-    let pass = b.push(
-        op::Relu {
-            patches: vec![Patch::Identity; 5],
-        },
-        &[relu],
-    );
-    let one = b.push(
-        op::Relu {
-            patches: vec![Patch::PIXEL; 5],
-        },
-        &[pass],
-    );
+    let relu = b.push(op::Relu::new(patches), &[max]);
+    let pass = b.push(op::Relu::new(vec![Patch::Identity; 5]), &[relu]);
+    let one = b.push(op::Relu::new(vec![Patch::PIXEL; 5]), &[pass]);
     let rolled = b.push(
         op::Gather {
             axis: Axis::H,
@@ -371,7 +372,7 @@ fn clips_and_maxima() -> Build {
         },
         &[one],
     );
-    let max = b.push(op::Max { non_negative: true }, &[one, rolled]);
+    let max = b.push(op::Max::new(true), &[one, rolled]);
     b.reveal(max)
 }
 
@@ -399,7 +400,7 @@ fn large_patches() -> Build {
     let z = b.truncate(z, 16);
     let sums = b.conv_sums(x, 7, three(), 1, list);
     let sums = b.push(op::TruncateSums, &[sums]);
-    let a = b.push(op::BlockRelu { patches }, &[z, sums]);
+    let a = b.push(op::BlockRelu::new(patches), &[z, sums]);
     // A depthwise convolution with a stride, and a mean of the same map, joined.
     let patches = [vec![block(4, 4); 6], vec![block(10, 7)]].concat();
     let list = SumList::of_gate(&patches, None);
@@ -419,7 +420,7 @@ fn large_patches() -> Build {
     let right = b.lift_sums(a, strided(), list);
     let sums = b.push(op::Add, &[left, right]);
     let sums = b.push(op::TruncateSums, &[sums]);
-    let y = b.push(op::BlockRelu { patches }, &[z, sums]);
+    let y = b.push(op::BlockRelu::new(patches), &[z, sums]);
     let z = b.conv(y, 5, window(1, 2, [0; 4]), 1);
     b.reveal(z)
 }
@@ -476,6 +477,7 @@ fn clips_of_parts() -> Build {
         sum_level,
         lower,
         upper,
+        rounds: Rounds::Two,
     };
     let y = b.push(clip, &[z, sums]);
     b.reveal(y)

@@ -12,7 +12,7 @@ use std::ops::Range;
 
 use trefoil_ir::mpc::gate::{OPENED_BITS, PRODUCTS, WIDE, borrow_terms, chunks, product_terms, table_planes};
 
-use super::block::{Bits, ZEROS, and, or, xor, xor_and};
+use super::block::{Bits, ZEROS, and, or, select, xor, xor_and};
 
 /// Planes of the tables of the widest ring.
 pub const MOST_PLANES: usize = table_planes(WIDE);
@@ -63,9 +63,19 @@ pub fn deal_tables(secret: &[Bits], ring: u32, tables: &mut [Bits]) {
 /// Adds the thermometer code of a digit given by its bits, low bit first.
 #[inline(always)]
 fn add_code<const W: usize, const N: usize>(digit: &[Bits], table: &mut [Bits]) {
+    let code: [Bits; N] = thermometer(&digit[..W]);
+    for (entry, code) in table.iter_mut().zip(&code) {
+        xor(entry, code);
+    }
+}
+
+/// `[t < digit]` for the first `N` numbers t, the digit being given by its bits, low bit first: zero from
+/// the digit's largest value on.
+#[inline(always)]
+pub fn thermometer<const N: usize>(digit: &[Bits]) -> [Bits; N] {
     // With one more bit on top the code is: the old one or the bit, the bit, the old one and the bit.
     let mut code = [ZEROS; N];
-    for (level, bit) in digit[..W].iter().enumerate() {
+    for (level, bit) in digit.iter().enumerate() {
         let below = (1 << level) - 1;
         for t in 0..below {
             code[below + 1 + t] = and(&code[t], bit);
@@ -73,9 +83,7 @@ fn add_code<const W: usize, const N: usize>(digit: &[Bits], table: &mut [Bits]) 
         }
         code[below] = *bit;
     }
-    for (entry, code) in table.iter_mut().zip(&code) {
-        xor(entry, code);
-    }
+    code
 }
 
 /// What a party reads in its share of the tables.
@@ -134,12 +142,6 @@ fn look_up<const W: usize, const HALF: usize>(table: &[Bits], digit: &[Bits], be
     let mut equal = at[0];
     xor(&mut equal, &before[0]);
     (at[0], equal)
-}
-
-/// The first where the bit is zero, the second where it is one.
-#[inline(always)]
-fn select(zero: &Bits, one: &Bits, bit: &Bits) -> Bits {
-    std::array::from_fn(|i| zero[i] ^ (zero[i] ^ one[i]) & bit[i])
 }
 
 /// The helper: adds the products of the masks of one sign to the server's share of them, which makes

@@ -7,6 +7,7 @@
 //! - [`truncate`]: the first half of every gate on an accumulator
 //! - [`gate`]: requantise, Block-ReLU, clip, maximum
 //! - [`compare`]: the borrow of "public minus dealt", shared between client and server
+//! - [`garbled`]: the same in one message, under a mask at the client
 //! - [`operand`]: what each party holds of the value that a gate works on
 //! - [`layout`]: a gate's groups, their places in the layer and in messages; [`patch_sums`] and
 //!   [`spread`]: from pixels to patches and back
@@ -15,6 +16,7 @@
 
 pub mod block;
 pub mod compare;
+pub mod garbled;
 pub mod gate;
 pub mod layout;
 pub mod operand;

@@ -3,7 +3,7 @@
 
 use serde::Deserialize;
 use trefoil_ir::geometry::patch_area;
-use trefoil_ir::mpc::gate::{self, Group, WIDE};
+use trefoil_ir::mpc::gate::{self, Group, Rounds, WIDE};
 use trefoil_ir::mpc::op::Truncate;
 use trefoil_ir::mpc::patch_sums::{SumList, is_large};
 use trefoil_ir::mpc::privacy::{Draws, Key};
@@ -54,8 +54,16 @@ struct Operand {
     sums: [Vec<u32>; 2],
 }
 
-/// All three parties of one gate; returns the opened result.
+/// All three parties of one gate, in two rounds and in one; returns the opened result.
 fn run(groups: &[Group], operand: &Operand, levels: Levels<'_>, seed: u8) -> Vec<i64> {
+    let in_rounds = |rounds| gate::in_rounds(rounds, groups.to_vec());
+    let [two, one] =
+        [Rounds::Two, Rounds::One].map(|rounds| run_as_it_is(&in_rounds(rounds), operand, levels, seed));
+    assert_eq!(two, one, "two rounds and one give the same result");
+    one
+}
+
+fn run_as_it_is(groups: &[Group], operand: &Operand, levels: Levels<'_>, seed: u8) -> Vec<i64> {
     let keys = || keys(seed);
     let isas = Isa::available();
     let results: Vec<_> = isas

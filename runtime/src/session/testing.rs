@@ -45,7 +45,7 @@ pub(crate) fn files_with_a_gate(number: u8) -> Files {
     let mut program = Program::new("relu");
     let x = program.push(op::Input { shape: SHAPE }, &[], "x").unwrap();
     let patches = vec![Patch::PIXEL; SHAPE.c];
-    let y = program.push(op::Relu { patches }, &[x], "y").unwrap();
+    let y = program.push(op::Relu::new(patches), &[x], "y").unwrap();
     program.push(op::Reveal, &[y], "z").unwrap();
     files_of(number, program)
 }

@@ -2,6 +2,7 @@
 //! pixel is all they take.
 
 use trefoil_ir::Patch;
+use trefoil_ir::mpc::gate::Rounds;
 use trefoil_ir::mpc::op::{BlockRelu, Clip, Relu};
 use trefoil_ir::mpc::patch_sums::is_large;
 use trefoil_ir::mpc::{ConstKind, ValueId};
@@ -18,13 +19,13 @@ impl Emitter<'_> {
         let note = self.note(id, self.scales.unit(id));
         let Some(truncated) = self.truncated_for(id, operand) else {
             let patches = gate.lower;
-            return self.push(Relu { patches }, &[self.activations[&operand]], id, note);
+            return self.push(Relu::new(patches), &[self.activations[&operand]], id, note);
         };
         let sums = self.gate_sums(id, operand)?;
         let operands: Vec<ValueId> = std::iter::once(truncated).chain(sums).collect();
         let Some((_, upper)) = gate.upper else {
             let patches = gate.lower;
-            return self.push(BlockRelu { patches }, &operands, id, note);
+            return self.push(BlockRelu::new(patches), &operands, id, note);
         };
         let levels = self.levels(id);
         let sum_levels = self.sum_levels(id, &upper);
@@ -33,6 +34,7 @@ impl Emitter<'_> {
             sum_level: sum_levels.map(|l| self.constant(ConstKind::SumLevel, vec![l.len()], l)),
             lower: gate.lower,
             upper,
+            rounds: Rounds::Two,
         };
         self.push(clip, &operands, id, note)
     }

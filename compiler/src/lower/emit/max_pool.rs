@@ -48,7 +48,7 @@ impl Emitter<'_> {
             let left = self.gather(id, values[level.left], axis, level.left_index.clone(), unit)?;
             let right = self.gather(id, values[level.right], axis, level.right_index.clone(), unit)?;
             let note = self.max_note(id);
-            values.push(self.push(Max { non_negative }, &[left, right], id, note)?);
+            values.push(self.push(Max::new(non_negative), &[left, right], id, note)?);
         }
         let last = values.last().copied().unwrap_or(operand);
         self.gather(id, last, axis, plan.outputs.clone(), unit)

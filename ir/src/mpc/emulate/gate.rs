@@ -6,12 +6,15 @@
 //! ring comes out right, or 2^k too small if exactly one of its two shares has its top bit set. The
 //! client's share is uniform, so that result W + 2^(k-1) is too small with the probability (W + 1) /
 //! 2^(k-1); within the ranges there is none.
+//!
+//! A gate in one round extends the value first, in the same way (its shares being the opened value and its
+//! mask), and makes its result of that, modulo 2^32.
 
 use super::map::reduce;
 use super::masks::{NEAREST, truncate};
 use super::{Bound, Emulation, IntMap};
 use crate::geometry::{Patch, Shape, patch_area};
-use crate::mpc::gate::{Form, Grain, WIDE};
+use crate::mpc::gate::{Form, Grain, Rounds, WIDE};
 use crate::mpc::patch_sums::{SumList, SumPlaces, sum_threshold};
 use crate::mpc::{ACTIVATION_OFFSET, TRUNCATED_BITS, UNIT};
 
@@ -76,7 +79,7 @@ impl Emulation<'_> {
         &mut self,
         operand: &GateOperand<'_>,
         c: usize,
-        [lower, upper]: [Patch; 2],
+        ([lower, upper], rounds): ([Patch; 2], Rounds),
         limit: Limit,
     ) -> Vec<i64> {
         let form = Form::of(lower, upper);
@@ -99,8 +102,17 @@ impl Emulation<'_> {
         for (at, &z) in operand.value.channel(c).iter().enumerate() {
             // The identity has no signs, and its form does not ask for them.
             let signs = [&below, &above].map(|signs| signs.get(at).copied().unwrap_or(false));
-            let selected = select(form, z, signs, limit.level);
-            results.push(self.extend(operand.value, first + at, selected, form));
+            let element = (operand.value, first + at);
+            results.push(match rounds {
+                Rounds::One if form.has_signs() => {
+                    let extended = self.extend(element, z, form);
+                    select(form, extended, signs, limit.level)
+                }
+                Rounds::One | Rounds::Two => {
+                    let selected = select(form, z, signs, limit.level);
+                    self.extend(element, selected, form)
+                }
+            });
         }
         results
     }
@@ -217,8 +229,8 @@ impl Emulation<'_> {
         }
     }
 
-    /// A result of a gate, of which its form's ring has the low bits, as an activation.
-    fn extend(&mut self, operand: &IntMap, element: usize, y: i64, form: Form) -> i64 {
+    /// What a gate has in its form's ring, its result or (in one round) its value, as an activation.
+    fn extend(&mut self, (operand, element): (&IntMap, usize), y: i64, form: Form) -> i64 {
         let ring = form.ring();
         let offset = if form.is_signed() { ACTIVATION_OFFSET } else { 0 };
         let moved = low(y + offset, ring);

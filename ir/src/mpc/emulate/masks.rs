@@ -23,7 +23,8 @@ pub trait Masks: fmt::Debug {
     fn truncation(&self, step: ValueId, element: usize) -> u32;
 
     /// The client's share of a result of a gate, in the ring of the gate (of which only that many low
-    /// bits are read). A result is extended to 32 bits by the top bits of its two shares.
+    /// bits are read); of a gate in one round rs - sigma, which with what is opened is the value. Either
+    /// is extended to 32 bits by the top bits of its two shares.
     fn result(&self, step: ValueId, element: usize) -> u32;
 }
 

@@ -3,7 +3,8 @@
 use serde::Serialize;
 
 use super::comparison::{OPENED_BITS, PRODUCTS, table_planes};
-use super::{Form, Group, WIDE};
+use super::garbled::{KEY_PLANES, garbled_planes};
+use super::{Form, Group, Rounds, WIDE};
 use crate::mpc::message::{Message, Section, Stage};
 
 /// Values that are worked on, and stand in messages and streams, at a time: see [`Segment`].
@@ -41,23 +42,34 @@ pub enum Content {
     Products(usize),
     /// Deal: the client's share of beta, the mask of a sign's opened bit.
     Beta(usize),
-    /// Deal: the client's share of beta r, r being the mask of the pixel's value.
+    /// Deal: the client's share of beta r, r being the mask of the pixel's value; in one round of
+    /// beta q, q being -r.
     BetaProduct(usize),
     /// Deal: the client's share of u v, the product of the masks of the top bits.
     WrapProduct,
+    /// Deal of one round: the garbled comparison of a sign.
+    Garbled(usize),
+    /// Deal of one round: the client's share of beta times the top bit of q.
+    BetaTop(usize),
+    /// Deal of one round: the client's share of the wrap of rs - sigma, the shares of q.
+    MaskWrap,
+    /// Deal of one round: the client's share of the top bit of q.
+    MaskTop,
     /// M1: an opening's values.
     Opened(usize),
+    /// M1 of one round: the keys of a sign's garbled rows at the opened digits.
+    Keys(usize),
     /// M1: the server's comparison bits of a sign.
     ServerCompared(usize),
     /// M2: the client's comparison bits of a sign.
     ClientCompared(usize),
-    /// M2: the client's share of a sign.
+    /// M2: the client's share of a sign; in one round the sign itself, opened under beta.
     ClientSign(usize),
     /// M3: the server's share of a sign.
     ServerSign(usize),
     /// M3: the top bit of the server's share of the result.
     ServerTop,
-    /// M4: the client's share of the result.
+    /// M4, in one round M2: the client's share of the result.
     Result,
     /// M4: the top bit of the client's share of the result.
     ClientTop,
@@ -127,13 +139,49 @@ impl Group {
         match self.form {
             Form::Pass => Vec::new(),
             Form::Requant => requant_contents(stage),
-            Form::Lower(_) | Form::Upper(_) | Form::Paired(_) | Form::Both(..) => {
-                self.signed_contents(stage, opening)
-            }
+            Form::Lower(_) | Form::Upper(_) | Form::Paired(_) | Form::Both(..) => match self.rounds {
+                Rounds::Two => self.two_rounds_contents(stage, opening),
+                Rounds::One => self.one_round_contents(stage, opening),
+            },
         }
     }
 
-    fn signed_contents(&self, stage: Stage, at: usize) -> Vec<Content> {
+    fn one_round_contents(&self, stage: Stage, at: usize) -> Vec<Content> {
+        let of_pixels = at == 0;
+        let signs = self.signs_of(at).map(|(sign, _)| sign);
+        let mut contents = Vec::new();
+        match stage {
+            Stage::Deal => {
+                contents.extend(signs.flat_map(|sign| [Content::Garbled(sign), Content::Beta(sign)]));
+                if of_pixels {
+                    let products = 0..self.pixel_products();
+                    contents.extend(
+                        products.flat_map(|sign| [Content::BetaProduct(sign), Content::BetaTop(sign)]),
+                    );
+                    contents.extend([Content::MaskWrap, Content::MaskTop]);
+                }
+            }
+            Stage::M1 => {
+                contents.push(Content::Opened(at));
+                contents.extend(signs.map(Content::Keys));
+            }
+            Stage::M2 => {
+                contents.extend(signs.map(Content::ClientSign));
+                if of_pixels {
+                    contents.push(Content::Result);
+                }
+            }
+            Stage::M3
+            | Stage::M4
+            | Stage::MaskedShare
+            | Stage::TruncationMask
+            | Stage::Input
+            | Stage::Reveal => {}
+        }
+        contents
+    }
+
+    fn two_rounds_contents(&self, stage: Stage, at: usize) -> Vec<Content> {
         let of_pixels = at == 0;
         let signs = self.signs_of(at).map(|(sign, _)| sign);
         let mut contents = Vec::new();
@@ -178,8 +226,17 @@ impl Group {
         match content {
             Content::Tables(at) => Field::Planes(table_planes(self.openings[at].ring)),
             Content::Products(_) => Field::Planes(PRODUCTS),
-            Content::Beta(_) | Content::BetaProduct(_) => Field::Number(self.ring),
-            Content::WrapProduct => Field::Number(32 - self.ring),
+            Content::Beta(_) | Content::BetaProduct(_) => Field::Number(match self.rounds {
+                Rounds::Two => self.ring,
+                Rounds::One => u32::BITS,
+            }),
+            Content::Garbled(sign) => {
+                Field::Planes(garbled_planes(self.openings[self.signs[sign].opening].ring))
+            }
+            Content::Keys(_) => Field::Planes(KEY_PLANES),
+            Content::WrapProduct | Content::BetaTop(_) | Content::MaskWrap | Content::MaskTop => {
+                Field::Number(u32::BITS - self.ring)
+            }
             Content::Opened(at) => Field::Number(self.openings[at].ring),
             Content::ServerCompared(_) | Content::ClientCompared(_) => Field::Planes(OPENED_BITS),
             Content::ServerSign(_)

@@ -18,20 +18,58 @@
 
 mod comparison;
 mod contents;
+mod garbled;
 
 use std::collections::BTreeMap;
 
 pub use comparison::{OPENED_BITS, PRODUCTS, borrow_terms, chunks, product_terms, table_planes};
 pub use contents::{BLOCK, Content, Field, Segment, messages};
+pub use garbled::{KEY_PLANES, LEVELS, digits, garbled_planes, labels_at, row_bits, states};
+
+use serde::{Deserialize, Serialize};
 
 use super::patch_sums::{SumList, SumPlaces, is_large};
 use crate::geometry::{Patch, Patches, Shape};
+use crate::text::{AttrError, Attrs};
 
 /// Bits of the activation ring: what is left of 32 when 16 are truncated.
 pub const WIDE: u32 = 16;
 
 /// Bits that carry a value of which only non-negative results survive.
 pub const NARROW: u32 = 15;
+
+/// In how many rounds a gate takes its signs and masks its result anew. Both ways give the same result
+/// within the ranges; the one is cheap, the other short.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Rounds {
+    /// Comparison bits to and fro, then the sign and the result: fewest bytes.
+    #[default]
+    Two,
+    /// A garbled comparison, which the client evaluates by itself: about twice the bytes, half the wait.
+    One,
+}
+
+impl Rounds {
+    /// Adds the attribute by which the text form says that there is one round; two are not mentioned.
+    pub(in crate::mpc) fn write(self, attrs: Attrs) -> Attrs {
+        match self {
+            Rounds::Two => attrs,
+            Rounds::One => attrs.with("rounds", 1i64),
+        }
+    }
+
+    /// Reads that attribute.
+    pub(in crate::mpc) fn read(attrs: &mut Attrs) -> Result<Self, AttrError> {
+        match attrs.optional::<i64>("rounds")? {
+            None => Ok(Rounds::Two),
+            Some(1) => Ok(Rounds::One),
+            Some(_) => Err(AttrError::Form {
+                name: "rounds".into(),
+                expected: "1, or left out",
+            }),
+        }
+    }
+}
 
 /// What the values are that a sign is taken of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -175,6 +213,8 @@ pub struct Group {
     pub channels: Vec<usize>,
     /// What the group computes of its values.
     pub form: Form,
+    /// In how many rounds, if it takes signs.
+    pub rounds: Rounds,
     /// Pixels of one channel's map: height and width.
     pub map: [usize; 2],
     /// Bits of the ring in which the value is opened and selected.
@@ -209,6 +249,7 @@ impl Group {
             number,
             channels,
             form,
+            rounds: Rounds::Two,
             map: [shape.h, shape.w],
             ring,
             openings,
@@ -236,12 +277,17 @@ impl Group {
         self.signs.iter().map(|s| self.openings[s.opening].count()).sum()
     }
 
-    /// Products of a sign with a value per pixel that are dealt: one a sign, but for a pair,
+    /// Products of a sign with a value per pixel that are dealt: one a sign, but for a pair in two rounds,
     /// whose second sign multiplies a constant.
     pub fn pixel_products(&self) -> usize {
         match self.form {
-            Form::Paired(_) => 1,
-            Form::Pass | Form::Requant | Form::Lower(_) | Form::Upper(_) | Form::Both(..) => self.signs.len(),
+            Form::Paired(_) if self.rounds == Rounds::Two => 1,
+            Form::Paired(_)
+            | Form::Pass
+            | Form::Requant
+            | Form::Lower(_)
+            | Form::Upper(_)
+            | Form::Both(..) => self.signs.len(),
         }
     }
 
@@ -325,6 +371,12 @@ pub fn activation_groups(patches: &Patches, shape: Shape) -> Vec<Group> {
 /// The one group of a maximum of two activations, whose difference has `ring` bits.
 pub fn difference_groups(ring: u32, shape: Shape) -> Vec<Group> {
     grouped(&vec![Treatment::of_difference(ring); shape.c], shape)
+}
+
+/// These groups, with their signs taken in so many rounds.
+pub fn in_rounds(rounds: Rounds, mut groups: Vec<Group>) -> Vec<Group> {
+    groups.iter_mut().for_each(|group| group.rounds = rounds);
+    groups
 }
 
 /// One group for each form that occurs, in the order of forms.

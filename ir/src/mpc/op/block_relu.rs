@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::{Class, Effort, Gate, OpError, Rule, Signs, invalid};
 use crate::geometry::{Patch, Patches, Shape};
 use crate::mpc::emulate::{Emulation, GateOperand, IntMap, Limit};
+use crate::mpc::gate::Rounds;
 use crate::mpc::patch_sums::SumList;
 use crate::mpc::program::{ConstId, Constant};
 use crate::mpc::types::{Kind, Type};
@@ -16,6 +17,18 @@ use crate::text::{AttrError, Attrs};
 pub struct BlockRelu {
     /// One patch per channel.
     pub patches: Patches,
+    /// In how many rounds signs are taken.
+    pub rounds: Rounds,
+}
+
+impl BlockRelu {
+    /// With these patches, in two rounds.
+    pub fn new(patches: Patches) -> Self {
+        Self {
+            patches,
+            rounds: Rounds::Two,
+        }
+    }
 }
 
 fn check_patches(patches: &[Patch], shape: Shape) -> Result<(), OpError> {
@@ -80,12 +93,14 @@ impl Rule for BlockRelu {
     }
 
     fn attrs(&self) -> Attrs {
-        Attrs::new().with("patches", self.patches.clone())
+        self.rounds
+            .write(Attrs::new().with("patches", self.patches.clone()))
     }
 
     fn from_attrs(attrs: &mut Attrs) -> Result<Self, AttrError> {
         Ok(Self {
             patches: attrs.require("patches")?,
+            rounds: Rounds::read(attrs)?,
         })
     }
 
@@ -97,6 +112,7 @@ impl Rule for BlockRelu {
         Class::Gate(Gate::Truncated(Some(Signs {
             lower: &self.patches,
             upper: None,
+            rounds: self.rounds,
         })))
     }
 
@@ -108,7 +124,12 @@ impl Rule for BlockRelu {
         let mut values = Vec::with_capacity(ty.shape.len());
         let operand = GateOperand::new(args, &self.patches, None);
         for (c, &patch) in self.patches.iter().enumerate() {
-            values.extend(emulation.gate(&operand, c, [patch, Patch::Identity], Limit::default()));
+            values.extend(emulation.gate(
+                &operand,
+                c,
+                ([patch, Patch::Identity], self.rounds),
+                Limit::default(),
+            ));
         }
         let result = IntMap::new(ty.shape, values);
         emulation.check_activation(&result);

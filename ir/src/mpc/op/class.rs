@@ -9,7 +9,7 @@ use super::{
     TruncateSums,
 };
 use crate::geometry::{Patch, Patches};
-use crate::mpc::gate::{self, Group};
+use crate::mpc::gate::{self, Group, Rounds};
 use crate::mpc::message::Message;
 use crate::mpc::patch_sums::SumList;
 use crate::mpc::program::ConstId;
@@ -75,12 +75,19 @@ pub enum Gate<'a> {
     /// operand, where the step has one, holds the sums over those of the patches that are large.
     Truncated(Option<Signs<'a>>),
     /// An activation, whose channels pass unchanged where their patch is the identity.
-    Activation(&'a Patches),
+    Activation {
+        /// A pixel or the identity, per channel.
+        patches: &'a Patches,
+        /// In how many rounds signs are taken.
+        rounds: Rounds,
+    },
     /// The difference of the two operands, which are activations; the second one is added back to
     /// the result.
     Difference {
         /// Bits of the difference.
         ring: u32,
+        /// In how many rounds signs are taken.
+        rounds: Rounds,
     },
 }
 
@@ -91,6 +98,8 @@ pub struct Signs<'a> {
     pub lower: &'a Patches,
     /// The sign of z - h.
     pub upper: Option<Upper<'a>>,
+    /// In how many rounds they are taken.
+    pub rounds: Rounds,
 }
 
 /// The upper sign of a clip.
@@ -129,10 +138,15 @@ impl Gate<'_> {
         match self {
             Gate::Truncated(None) => gate::groups(&vec![Patch::Identity; shape.c], None, shape, false),
             Gate::Truncated(Some(signs)) => {
-                gate::groups(signs.lower, signs.upper_patches(), shape, !sums.is_empty())
+                let (lower, upper) = (signs.lower, signs.upper_patches());
+                gate::in_rounds(signs.rounds, gate::groups(lower, upper, shape, !sums.is_empty()))
             }
-            Gate::Activation(patches) => gate::activation_groups(patches, shape),
-            Gate::Difference { ring } => gate::difference_groups(*ring, shape),
+            Gate::Activation { patches, rounds } => {
+                gate::in_rounds(*rounds, gate::activation_groups(patches, shape))
+            }
+            Gate::Difference { ring, rounds } => {
+                gate::in_rounds(*rounds, gate::difference_groups(*ring, shape))
+            }
         }
     }
 
@@ -142,7 +156,7 @@ impl Gate<'_> {
             Gate::Truncated(Some(signs)) => {
                 SumList::of_gate(signs.lower, signs.upper_patches().map(Vec::as_slice))
             }
-            Gate::Truncated(None) | Gate::Activation(_) | Gate::Difference { .. } => SumList::default(),
+            Gate::Truncated(None) | Gate::Activation { .. } | Gate::Difference { .. } => SumList::default(),
         }
     }
 }
@@ -173,6 +187,7 @@ mod tests {
         let patches = vec![LARGE, Patch::PIXEL, LARGER];
         let block_relu = BlockRelu {
             patches: patches.clone(),
+            rounds: Rounds::Two,
         };
         assert_eq!(patch_sums(block_relu), [(0, LARGE), (2, LARGER)]);
         let clip = Clip {
@@ -180,6 +195,7 @@ mod tests {
             sum_level: Some(ConstId(1)),
             lower: patches,
             upper: vec![LARGE, LARGER, Patch::Identity],
+            rounds: Rounds::Two,
         };
         assert_eq!(patch_sums(clip), [(0, LARGE), (1, LARGER), (2, LARGER)]);
     }
@@ -187,8 +203,8 @@ mod tests {
     #[test]
     fn other_gates_take_none() {
         let patches = vec![Patch::PIXEL, Patch::Identity];
-        assert!(patch_sums(Relu { patches }).is_empty());
+        assert!(patch_sums(Relu::new(patches)).is_empty());
         assert!(patch_sums(Requant).is_empty());
-        assert!(patch_sums(Max { non_negative: true }).is_empty());
+        assert!(patch_sums(Max::new(true)).is_empty());
     }
 }

@@ -7,6 +7,7 @@ use super::block_relu::check_operands;
 use super::{Class, Effort, Gate, OpError, Rule, Signs, Upper, constant, invalid};
 use crate::geometry::Patches;
 use crate::mpc::emulate::{Emulation, GateOperand, IntMap, Limit};
+use crate::mpc::gate::Rounds;
 use crate::mpc::patch_sums::is_large;
 use crate::mpc::program::{ConstId, ConstKind, Constant};
 use crate::mpc::types::Type;
@@ -24,6 +25,8 @@ pub struct Clip {
     pub lower: Patches,
     /// Patches of the sign of z - level.
     pub upper: Patches,
+    /// In how many rounds signs are taken.
+    pub rounds: Rounds,
 }
 
 impl Rule for Clip {
@@ -42,11 +45,12 @@ impl Rule for Clip {
     }
 
     fn attrs(&self) -> Attrs {
-        Attrs::new()
+        let attrs = Attrs::new()
             .with("level", Attr::Constant(self.level.0))
             .with_some("sum_level", self.sum_level.map(|l| Attr::Constant(l.0)))
             .with("lower", self.lower.clone())
-            .with("upper", self.upper.clone())
+            .with("upper", self.upper.clone());
+        self.rounds.write(attrs)
     }
 
     fn from_attrs(attrs: &mut Attrs) -> Result<Self, AttrError> {
@@ -55,6 +59,7 @@ impl Rule for Clip {
             sum_level: attrs.optional("sum_level")?,
             lower: attrs.require("lower")?,
             upper: attrs.require("upper")?,
+            rounds: Rounds::read(attrs)?,
         })
     }
 
@@ -71,6 +76,7 @@ impl Rule for Clip {
         Class::Gate(Gate::Truncated(Some(Signs {
             lower: &self.lower,
             upper: Some(upper),
+            rounds: self.rounds,
         })))
     }
 
@@ -88,7 +94,7 @@ impl Rule for Clip {
                 level: i64::from(level),
                 sum_level: sum_levels.map_or(0, |l| i64::from(l[c])),
             };
-            values.extend(emulation.gate(&operand, c, [self.lower[c], self.upper[c]], limit));
+            values.extend(emulation.gate(&operand, c, ([self.lower[c], self.upper[c]], self.rounds), limit));
         }
         let result = IntMap::new(ty.shape, values);
         emulation.check_activation(&result);

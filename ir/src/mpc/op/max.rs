@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Class, Effort, Gate, OpError, Rule, invalid};
 use crate::mpc::emulate::{Emulation, IntMap, reduce};
-use crate::mpc::gate::{NARROW, WIDE};
+use crate::mpc::gate::{NARROW, Rounds, WIDE};
 use crate::mpc::program::{ConstId, Constant};
 use crate::mpc::types::{Kind, Type};
 use crate::text::{AttrError, Attrs};
@@ -17,9 +17,19 @@ use crate::text::{AttrError, Attrs};
 pub struct Max {
     /// Whether both operands are known not to be negative, behind a ReLU.
     pub non_negative: bool,
+    /// In how many rounds signs are taken.
+    pub rounds: Rounds,
 }
 
 impl Max {
+    /// In two rounds.
+    pub fn new(non_negative: bool) -> Self {
+        Self {
+            non_negative,
+            rounds: Rounds::Two,
+        }
+    }
+
     /// Bits of the difference.
     pub fn ring(&self) -> u32 {
         if self.non_negative { NARROW } else { WIDE }
@@ -37,12 +47,14 @@ impl Rule for Max {
     }
 
     fn attrs(&self) -> Attrs {
-        Attrs::new().with("non_negative", self.non_negative)
+        self.rounds
+            .write(Attrs::new().with("non_negative", self.non_negative))
     }
 
     fn from_attrs(attrs: &mut Attrs) -> Result<Self, AttrError> {
         Ok(Self {
             non_negative: attrs.require("non_negative")?,
+            rounds: Rounds::read(attrs)?,
         })
     }
 
@@ -51,7 +63,10 @@ impl Rule for Max {
     }
 
     fn class(&self) -> Class<'_> {
-        Class::Gate(Gate::Difference { ring: self.ring() })
+        Class::Gate(Gate::Difference {
+            ring: self.ring(),
+            rounds: self.rounds,
+        })
     }
 
     fn effort(&self, _: &[&Type], _: &Type) -> Effort {

@@ -51,7 +51,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::emulate::{Emulation, IntMap};
-use super::gate::Group;
+use super::gate::{Group, Rounds};
 use super::message::Message;
 use super::program::{ConstId, ConstKind, Constant};
 use super::types::{Kind, Type};
@@ -240,6 +240,34 @@ operations! {
 }
 
 impl Op {
+    /// Makes a gate with signs take them in so many rounds; says whether it is one.
+    pub fn set_rounds(&mut self, rounds: Rounds) -> bool {
+        match self {
+            Op::BlockRelu(op) => op.rounds = rounds,
+            Op::Clip(op) => op.rounds = rounds,
+            Op::Relu(op) => op.rounds = rounds,
+            Op::Max(op) => op.rounds = rounds,
+            Op::Input(_)
+            | Op::Conv2d(_)
+            | Op::Conv2dSums(_)
+            | Op::Lift(_)
+            | Op::SumPool(_)
+            | Op::PoolSums(_)
+            | Op::Interpolate(_)
+            | Op::Add(_)
+            | Op::Concat(_)
+            | Op::Gather(_)
+            | Op::Pad(_)
+            | Op::Reshape(_)
+            | Op::Truncate(_)
+            | Op::TruncateSums(_)
+            | Op::Requant(_)
+            | Op::Reveal(_)
+            | Op::Shuffle(_) => return false,
+        }
+        true
+    }
+
     /// Messages, in order of their stages; none for a local op.
     pub fn messages(&self, args: &[&Type], ty: &Type) -> Vec<Message> {
         self.class().messages(args, ty)

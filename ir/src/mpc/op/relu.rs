@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::{Class, Effort, Gate, OpError, Rule, invalid, unary};
 use crate::geometry::{Patch, Patches};
 use crate::mpc::emulate::{Emulation, IntMap};
-use crate::mpc::gate::NARROW;
+use crate::mpc::gate::{NARROW, Rounds};
 use crate::mpc::program::{ConstId, Constant};
 use crate::mpc::types::{Kind, Type};
 use crate::text::{AttrError, Attrs};
@@ -16,6 +16,18 @@ use crate::text::{AttrError, Attrs};
 pub struct Relu {
     /// Per channel a pixel, or the identity.
     pub patches: Patches,
+    /// In how many rounds signs are taken.
+    pub rounds: Rounds,
+}
+
+impl Relu {
+    /// With these patches, in two rounds.
+    pub fn new(patches: Patches) -> Self {
+        Self {
+            patches,
+            rounds: Rounds::Two,
+        }
+    }
 }
 
 impl Rule for Relu {
@@ -34,12 +46,14 @@ impl Rule for Relu {
     }
 
     fn attrs(&self) -> Attrs {
-        Attrs::new().with("patches", self.patches.clone())
+        self.rounds
+            .write(Attrs::new().with("patches", self.patches.clone()))
     }
 
     fn from_attrs(attrs: &mut Attrs) -> Result<Self, AttrError> {
         Ok(Self {
             patches: attrs.require("patches")?,
+            rounds: Rounds::read(attrs)?,
         })
     }
 
@@ -48,7 +62,10 @@ impl Rule for Relu {
     }
 
     fn class(&self) -> Class<'_> {
-        Class::Gate(Gate::Activation(&self.patches))
+        Class::Gate(Gate::Activation {
+            patches: &self.patches,
+            rounds: self.rounds,
+        })
     }
 
     fn effort(&self, _: &[&Type], _: &Type) -> Effort {

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{Class, Effort, Gate, OpError, Rule, unary};
 use crate::geometry::Patch;
 use crate::mpc::emulate::{Emulation, GateOperand, IntMap, Limit};
+use crate::mpc::gate::Rounds;
 use crate::mpc::program::{ConstId, Constant};
 use crate::mpc::types::{Kind, Type};
 use crate::text::{AttrError, Attrs};
@@ -44,7 +45,7 @@ impl Rule for Requant {
         let operand = GateOperand::new(args, &[], None);
         let mut values = Vec::with_capacity(ty.shape.len());
         for c in 0..ty.shape.c {
-            values.extend(emulation.gate(&operand, c, [Patch::Identity; 2], Limit::default()));
+            values.extend(emulation.gate(&operand, c, ([Patch::Identity; 2], Rounds::Two), Limit::default()));
         }
         let result = IntMap::new(ty.shape, values);
         emulation.check_activation(&result);

@@ -80,6 +80,9 @@ pub enum How {
     Plus,
     /// Subtracted modulo 2^k.
     Minus,
+    /// Added bit by bit, of two fields that only together are uniform: garbled rows, and the keys of those
+    /// at the opened digits. That they are is a lemma of its own.
+    Garbled,
     /// Subtracted modulo 2^32; the field is what lies above the lowest 16 bits, which nobody is told.
     TopOfMinus,
 }

@@ -29,7 +29,7 @@ impl Declaration {
             Class::Truncate(Truncation::Sums) => Self::of_sums_truncation(count),
             Class::Gate(gate) => {
                 let operands = match gate {
-                    Gate::Truncated(_) | Gate::Activation(_) => {
+                    Gate::Truncated(_) | Gate::Activation { .. } => {
                         GateOperands::value(step.args.len(), step.op.constants())
                     }
                     Gate::Difference { .. } => GateOperands::difference(),

@@ -3,7 +3,9 @@
 use super::declaration::{Atom, Declaration, Field, FieldId, How, State};
 use super::draw::{DrawId, Draws, Unit};
 use super::purpose::Purpose;
-use crate::mpc::gate::{Content, Form, Group, OPENED_BITS, PRODUCTS, Sign, table_planes};
+use crate::mpc::gate::{
+    Content, Form, Group, KEY_PLANES, OPENED_BITS, PRODUCTS, Rounds, Sign, garbled_planes, table_planes,
+};
 use crate::mpc::message::Stage;
 use crate::mpc::program::ConstId;
 
@@ -97,7 +99,7 @@ impl Group {
     /// bit is that of both signs.
     fn joined(&self, sign: usize) -> std::ops::Range<usize> {
         match self.form {
-            Form::Paired(_) if sign == 0 => 0..self.signs.len(),
+            Form::Paired(_) if sign == 0 && self.rounds == Rounds::Two => 0..self.signs.len(),
             Form::Paired(_)
             | Form::Pass
             | Form::Requant
@@ -122,21 +124,52 @@ fn draw(group: &Group, draws: &mut Draws) {
             for at in group.order() {
                 draw_opening(group, at, draws);
             }
-            for product in 0..group.pixel_products() {
-                draws.push(group.draw(Purpose::BetaProductShare, product), pixels, Unit::Half);
+            match group.rounds {
+                Rounds::Two => draw_two_rounds(group, draws),
+                Rounds::One => draw_one_round(group, draws),
             }
-            draws.push(group.draw(Purpose::WrapBitClient, 0), pixels, Unit::Planes(1));
-            draws.push(group.draw(Purpose::WrapBitServer, 0), pixels, Unit::Planes(1));
-            draws.push(group.draw(Purpose::WrapProductShare, 0), pixels, Unit::Word);
             draws.push(group.draw(Purpose::FreshMask, 0), pixels, Unit::Word);
         }
     }
+}
+
+/// What a gate in two rounds draws for its pixels.
+fn draw_two_rounds(group: &Group, draws: &mut Draws) {
+    let pixels = group.pixels();
+    for product in 0..group.pixel_products() {
+        draws.push(group.draw(Purpose::BetaProductShare, product), pixels, Unit::Half);
+    }
+    draws.push(group.draw(Purpose::WrapBitClient, 0), pixels, Unit::Planes(1));
+    draws.push(group.draw(Purpose::WrapBitServer, 0), pixels, Unit::Planes(1));
+    draws.push(group.draw(Purpose::WrapProductShare, 0), pixels, Unit::Word);
+}
+
+/// What a gate in one round draws for its pixels.
+fn draw_one_round(group: &Group, draws: &mut Draws) {
+    let pixels = group.pixels();
+    for product in 0..group.pixel_products() {
+        draws.push(group.draw(Purpose::BetaProductShare, product), pixels, Unit::Word);
+        draws.push(group.draw(Purpose::BetaTopShare, product), pixels, Unit::Word);
+    }
+    draws.push(group.draw(Purpose::MaskWrapShare, 0), pixels, Unit::Word);
+    draws.push(group.draw(Purpose::MaskTopShare, 0), pixels, Unit::Word);
 }
 
 fn draw_opening(group: &Group, at: usize, draws: &mut Draws) {
     let opening = &group.openings[at];
     let count = opening.count();
     draws.push(group.opening_mask(at), count, Unit::Half);
+    if group.rounds == Rounds::One {
+        for (sign, _) in group.signs_of(at) {
+            let rows = Unit::Planes(garbled_planes(opening.ring));
+            draws.push(group.draw(Purpose::GarblePad, sign), count, rows);
+            let labels = Unit::Planes(KEY_PLANES);
+            draws.push(group.draw(Purpose::GarbleLabel, sign), count, labels);
+            draws.push(group.draw(Purpose::SignMaskClient, sign), count, Unit::Planes(1));
+            draws.push(group.draw(Purpose::BetaShare, sign), count, Unit::Word);
+        }
+        return;
+    }
     if group.signs_of(at).next().is_some() {
         let planes = Unit::Planes(table_planes(opening.ring));
         draws.push(group.draw(Purpose::TableShare, at), count, planes);
@@ -195,6 +228,11 @@ impl<'a> Site<'a> {
             Content::ServerTop => (Purpose::WrapBitServer, 0, How::Xor),
             Content::Result | Content::RequantResult => (Purpose::FreshMask, 0, How::Minus),
             Content::ClientTop => (Purpose::WrapBitClient, 0, How::Xor),
+            Content::Garbled(sign) => (Purpose::GarblePad, sign, How::Garbled),
+            Content::Keys(sign) => (Purpose::GarbleLabel, sign, How::Garbled),
+            Content::BetaTop(product) => (Purpose::BetaTopShare, product, How::Minus),
+            Content::MaskWrap => (Purpose::MaskWrapShare, 0, How::Minus),
+            Content::MaskTop => (Purpose::MaskTopShare, 0, How::Minus),
             Content::RequantShare => (Purpose::RequantShare, 0, How::Minus),
             Content::RequantBit => (Purpose::RequantBit, 0, How::Xor),
         };
@@ -210,11 +248,24 @@ impl<'a> Site<'a> {
                 sign,
             ),
             Content::Beta(sign) => self.beta(sign),
-            Content::BetaProduct(sign) => [self.beta(sign), self.secret(0)].concat(),
+            Content::BetaProduct(sign) | Content::BetaTop(sign) => [self.beta(sign), self.secret(0)].concat(),
+            Content::Garbled(sign) => {
+                let mut atoms = self.secret(self.sign(sign).opening);
+                atoms.push(self.drawn(Purpose::GarbleLabel, sign));
+                atoms
+            }
+            Content::Keys(sign) => {
+                let mut atoms = self.secret(self.sign(sign).opening);
+                atoms.extend(&self.operands.levels);
+                atoms.push(self.drawn(Purpose::GarblePad, sign));
+                atoms
+            }
+            Content::MaskWrap | Content::MaskTop => self.secret(0),
             Content::WrapProduct => self.draws_of([Purpose::WrapBitClient, Purpose::WrapBitServer], 0),
             Content::Opened(at) => self.value(at).to_vec(),
             Content::ServerCompared(sign) => self.looked_up_by_server(sign),
             Content::ClientCompared(sign) => self.looked_up_by_client(sign),
+            Content::ClientSign(sign) if self.group.rounds == Rounds::One => self.evaluated(sign),
             Content::ClientSign(sign) => {
                 let shares = self.group.joined(sign).map(|sign| self.clients_borrow(sign));
                 shares.flatten().collect()
@@ -225,6 +276,7 @@ impl<'a> Site<'a> {
             }
             Content::ServerTop => self.servers_result(),
             Content::ClientTop => self.clients_result(),
+            Content::Result if self.group.rounds == Rounds::One => self.clients_result_at_once(),
             Content::Result => {
                 let wrap = [Content::ClientTop, Content::ServerTop, Content::WrapProduct];
                 let mut atoms = self.clients_result();
@@ -272,6 +324,10 @@ impl<'a> Site<'a> {
             Form::Lower(_) | Form::Upper(_) | Form::Paired(_) | Form::Both(..) => {
                 state.client.push(fresh);
                 state.helper.push(fresh);
+                if self.group.rounds == Rounds::One {
+                    state.server.extend(self.servers_result_at_once());
+                    return;
+                }
                 state.server.extend(self.servers_result());
                 let own = [Purpose::WrapBitServer, Purpose::WrapProductShare];
                 state.server.extend(self.draws_of(own, 0));
@@ -320,7 +376,57 @@ impl<'a> Site<'a> {
     /// The mask of a sign's opened bit, as the helper makes it.
     fn beta(self, sign: usize) -> Vec<Atom> {
         let mut atoms = self.secret(self.sign(sign).opening);
-        atoms.extend(self.draws_of([Purpose::SignMaskClient, Purpose::SignMaskServer], sign));
+        let servers = match self.group.rounds {
+            Rounds::Two => Purpose::SignMaskServer,
+            Rounds::One => Purpose::GarbleLabel,
+        };
+        atoms.extend(self.draws_of([Purpose::SignMaskClient, servers], sign));
+        atoms
+    }
+
+    /// What the client gets of a garbled comparison: the borrow under the mask of the last state.
+    fn evaluated(self, sign: usize) -> Vec<Atom> {
+        let at = self.sign(sign).opening;
+        let seen = [Content::Garbled(sign), Content::Keys(sign), Content::Opened(at)];
+        let mut atoms = seen.map(|content| self.seen(content)).to_vec();
+        atoms.extend(&self.operands.levels);
+        atoms
+    }
+
+    /// The client's share of the result of one round.
+    fn clients_result_at_once(self) -> Vec<Atom> {
+        let mut atoms = self.value(0).to_vec();
+        atoms.extend(
+            [Content::Opened(0), Content::MaskWrap, Content::MaskTop].map(|content| self.seen(content)),
+        );
+        for sign in 0..self.group.signs.len() {
+            atoms.extend(self.evaluated(sign));
+            atoms.push(self.drawn(Purpose::SignMaskClient, sign));
+            let dealt = [
+                Content::Beta(sign),
+                Content::BetaProduct(sign),
+                Content::BetaTop(sign),
+            ];
+            atoms.extend(dealt.map(|content| self.seen(content)));
+        }
+        atoms
+    }
+
+    /// What the server has of the result of one round.
+    fn servers_result_at_once(self) -> Vec<Atom> {
+        let mut atoms = self.secret(0);
+        atoms.extend(&self.operands.levels);
+        atoms.extend(self.draws_of([Purpose::MaskWrapShare, Purpose::MaskTopShare], 0));
+        for sign in 0..self.group.signs.len() {
+            atoms.push(self.seen(Content::ClientSign(sign)));
+            let shares = [
+                Purpose::BetaShare,
+                Purpose::BetaProductShare,
+                Purpose::BetaTopShare,
+            ];
+            atoms.extend(self.draws_of(shares, sign));
+        }
+        atoms.push(self.seen(Content::Result));
         atoms
     }
 

@@ -54,10 +54,10 @@ fn width(
     let section = &field.section;
     let number = section.planes == 1 && section.bits as usize <= draw.unit.bits();
     let fits = match (how, draw.unit) {
-        (How::Xor, Unit::Planes(planes)) => section.bits == 1 && section.planes <= planes,
+        (How::Xor | How::Garbled, Unit::Planes(planes)) => section.bits == 1 && section.planes <= planes,
         (How::Plus | How::Minus, Unit::Half | Unit::Word) => number,
         (How::TopOfMinus, Unit::Word) => section.planes == 1 && section.bits + TRUNCATED_BITS <= u32::BITS,
-        (How::Xor, Unit::Half | Unit::Word)
+        (How::Xor | How::Garbled, Unit::Half | Unit::Word)
         | (How::Plus | How::Minus, Unit::Planes(_))
         | (How::TopOfMinus, Unit::Half | Unit::Planes(_)) => false,
     };

@@ -7,14 +7,18 @@
 //!
 //! Between steps there is nothing to check: a declaration can name draws and fields of its own step
 //! and operands, which are earlier steps' values. So the order is that of the steps, and within each
-//! the one found here. Masks that hide nothing from the receiver (p of patch sums, to the client) are
+//! the one found here. Garbled rows and their keys hide each other's masks, and are uniform together
+//! (docs/PROTOCOL.md, "A garbled comparison"); so what one of these two fields has of the other's mask is
+//! no edge. Masks that hide nothing from the receiver (p of patch sums, to the client) are
 //! like secret inputs: for each of their values the map is a bijection.
 
 use petgraph::algo::kosaraju_scc;
 use petgraph::graph::{DiGraph, NodeIndex};
 
 use super::breach::{Breach, Rule};
-use super::declaration::{Atom, Field};
+use super::declaration::{Atom, Field, How, Mask};
+use super::draw::DrawId;
+use super::purpose::Purpose;
 use super::step::StepView;
 use crate::mpc::message::Party;
 
@@ -43,6 +47,7 @@ fn made_of(step: &StepView<'_>) -> Edges {
     for (field, edges) in fields.iter().zip(&mut edges) {
         for atom in &field.payload {
             match atom {
+                Atom::Draw(id) if is_of_one_garbling(field, *id) => {}
                 Atom::Draw(id) => edges.extend(step.draw(*id).map(|(at, _)| fields.len() + at)),
                 Atom::Field(id) => {
                     if let Some((below, field)) = step.field(*id) {
@@ -55,6 +60,23 @@ fn made_of(step: &StepView<'_>) -> Edges {
         }
     }
     edges
+}
+
+/// Whether a draw masks the other one of the two fields of a garbled comparison of which this is one.
+fn is_of_one_garbling(field: &Field, draw: DrawId) -> bool {
+    match &field.mask {
+        Mask::Drawn {
+            draw: own,
+            how: How::Garbled,
+            ..
+        } => {
+            let purposes = [own.purpose, draw.purpose];
+            let pair = [Purpose::GarblePad, Purpose::GarbleLabel];
+            (own.group, own.item) == (draw.group, draw.item)
+                && pair.iter().all(|purpose| purposes.contains(purpose))
+        }
+        Mask::Drawn { .. } | Mask::Revealed => false,
+    }
 }
 
 /// The mask that the receiver lacks, if the field goes to it.

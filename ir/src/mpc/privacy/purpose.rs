@@ -95,11 +95,21 @@ pub enum Purpose {
     FreshMask = 18,
     /// `B`, the helper's share of the weights, drawn from the plan's long-lived seed.
     WeightShare = 19,
+    /// The pads of the garbled rows of a comparison in one round.
+    GarblePad = 20,
+    /// The masks of the states of such a comparison, and the labels that open its rows.
+    GarbleLabel = 21,
+    /// One share of `β` times the top bit of `q`, the client's and helper's side of a value.
+    BetaTopShare = 22,
+    /// One share of the wrap in `q = rs - σ`.
+    MaskWrapShare = 23,
+    /// One share of the top bit of `q`.
+    MaskTopShare = 24,
 }
 
 impl Purpose {
     /// Every purpose, in the order of the discriminants.
-    pub const ALL: [Purpose; 20] = [
+    pub const ALL: [Purpose; 25] = [
         Purpose::InputMask,
         Purpose::Rerandomise,
         Purpose::TruncationMask,
@@ -120,6 +130,11 @@ impl Purpose {
         Purpose::RequantShare,
         Purpose::FreshMask,
         Purpose::WeightShare,
+        Purpose::GarblePad,
+        Purpose::GarbleLabel,
+        Purpose::BetaTopShare,
+        Purpose::MaskWrapShare,
+        Purpose::MaskTopShare,
     ];
 
     /// The key of its streams.
@@ -143,7 +158,12 @@ impl Purpose {
             | Purpose::WrapBitServer
             | Purpose::WrapProductShare
             | Purpose::RequantBit
-            | Purpose::RequantShare => Key::ServerHelper,
+            | Purpose::RequantShare
+            | Purpose::GarblePad
+            | Purpose::GarbleLabel
+            | Purpose::BetaTopShare
+            | Purpose::MaskWrapShare
+            | Purpose::MaskTopShare => Key::ServerHelper,
             Purpose::WeightShare => Key::WeightSeed,
         }
     }

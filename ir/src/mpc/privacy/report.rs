@@ -195,6 +195,7 @@ impl fmt::Display for MaskReport {
         let [start, end] = self.bytes;
         let how = match self.how {
             How::Xor => "xor",
+            How::Garbled => "garbled under",
             How::Plus => "plus",
             How::Minus => "minus",
             How::TopOfMinus => "above 16 bits of minus",

@@ -273,7 +273,7 @@ impl Limits {
     fn new(gate: op::Gate<'_>, site: &Site<'_>) -> Self {
         let upper = match gate {
             op::Gate::Truncated(signs) => signs.and_then(|signs| signs.upper),
-            op::Gate::Activation(_) | op::Gate::Difference { .. } => None,
+            op::Gate::Activation { .. } | op::Gate::Difference { .. } => None,
         };
         let Some(upper) = upper else {
             return Self::default();

@@ -26,7 +26,7 @@ impl Operand {
                 value,
                 sums: site.args.get(1).map(|sums| sums.id),
             },
-            op::Gate::Activation(_) => Operand::Activation(value),
+            op::Gate::Activation { .. } => Operand::Activation(value),
             op::Gate::Difference { .. } => Operand::Difference(value, site.args[1].id),
         }
     }

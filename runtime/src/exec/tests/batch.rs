@@ -2,6 +2,7 @@
 //! and memory.
 
 use trefoil_ir::mpc::Phase;
+use trefoil_ir::mpc::gate::Rounds;
 use trefoil_ir::mpc::memory::Memory;
 
 use super::*;
@@ -109,7 +110,7 @@ fn everything() -> Build {
     let z = b.truncate(z, 16);
     let sums = b.conv_sums(x, 4, three(), 1, list);
     let sums = b.push(op::TruncateSums, &[sums]);
-    let left = b.push(op::BlockRelu { patches }, &[z, sums]);
+    let left = b.push(op::BlockRelu::new(patches), &[z, sums]);
     let z = b.conv(left, 4, three(), 2);
     let residual = b.lift(left);
     let z = b.push(op::Add, &[z, residual]);
@@ -119,11 +120,12 @@ fn everything() -> Build {
         sum_level: None,
         lower: vec![Patch::PIXEL; 4],
         upper: vec![Patch::PIXEL; 4],
+        rounds: Rounds::Two,
     };
     let left = b.push(clip, &[z]);
     let right = b.conv(x, 4, window(1, 1, [0; 4]), 1);
     let right = b.relu(right);
-    let y = b.push(op::Max { non_negative: true }, &[left, right]);
+    let y = b.push(op::Max::new(true), &[left, right]);
     let z = b.conv(y, 5, window(3, 2, [0; 4]), 1);
     let build = b.reveal(z);
     Build {
@@ -241,12 +243,10 @@ fn stocks_take_the_predicted_bytes_and_are_wiped() {
 /// Gates without a truncation, of which one passes everything, and an activation revealed.
 fn everything_on_activations() -> Build {
     let (mut b, x) = Build::new(Shape::new(2, 5, 4));
-    let pass = |patch| op::Relu {
-        patches: vec![patch; 2],
-    };
+    let pass = |patch| op::Relu::new(vec![patch; 2]);
     let y = b.push(pass(Patch::Identity), &[x]);
     let y = b.push(pass(Patch::PIXEL), &[y]);
-    let y = b.push(op::Max { non_negative: false }, &[x, y]);
+    let y = b.push(op::Max::new(false), &[x, y]);
     let build = b.reveal(y);
     Build {
         program: build.program.verify().expect("sound").into_inner(),

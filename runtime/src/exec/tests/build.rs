@@ -1,6 +1,7 @@
 //! Programs with constants, step by step, and their three plans.
 
 use trefoil_ir::geometry::{Shuffle, ShuffleMode};
+use trefoil_ir::mpc::gate::Rounds;
 use trefoil_ir::mpc::patch_sums::SumList;
 use trefoil_ir::mpc::{ConstKind, Kind, Op, Program, ValueId, op};
 use trefoil_ir::plan::{
@@ -29,6 +30,19 @@ impl Build {
         };
         let x = build.push(op::Input { shape }, &[]);
         (build, x)
+    }
+
+    /// The same, with all signs taken in one round.
+    pub(in crate::exec) fn in_one_round(&self) -> Self {
+        let mut program = self.program.clone();
+        let ops = program.steps.iter_mut().map(|step| &mut step.op);
+        let gates = ops.filter_map(|op| op.set_rounds(Rounds::One).then_some(()));
+        assert!(gates.count() > 0, "no gate of it takes signs");
+        Self {
+            program,
+            constants: self.constants.clone(),
+            state: self.state,
+        }
     }
 
     pub(in crate::exec) fn push(&mut self, op: impl Into<Op>, args: &[ValueId]) -> ValueId {
@@ -105,12 +119,7 @@ impl Build {
     pub(in crate::exec) fn relu(&mut self, z: ValueId) -> ValueId {
         let channels = self.program.ty(z).shape.c;
         let z = self.truncate(z, 15);
-        self.push(
-            op::BlockRelu {
-                patches: vec![Patch::PIXEL; channels],
-            },
-            &[z],
-        )
+        self.push(op::BlockRelu::new(vec![Patch::PIXEL; channels]), &[z])
     }
 
     pub(in crate::exec) fn lift(&mut self, x: ValueId) -> ValueId {

@@ -262,6 +262,12 @@ pub fn xor_and(a: &mut Bits, b: &Bits, c: &Bits) {
     }
 }
 
+/// `zero` where the bit is zero, `one` where it is one.
+#[inline(always)]
+pub fn select(zero: &Bits, one: &Bits, bit: &Bits) -> Bits {
+    std::array::from_fn(|i| zero[i] ^ (zero[i] ^ one[i]) & bit[i])
+}
+
 /// Every bit turned round.
 #[inline(always)]
 pub fn not(a: &mut Bits) {

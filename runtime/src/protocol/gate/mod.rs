@@ -5,15 +5,17 @@
 //! activations; the gate does not care. What comes out is an activation: masked anew modulo 2^32.
 //!
 //! - [`requant`]: the groups that take no sign
-//! - [`signed`]: the groups that do
+//! - [`two_rounds`], [`one_round`]: the groups that do; `signs`: what these two do alike
 //!
 //! Each message is one pass over the blocks of all groups, see [`block`](super::block).
 
+pub mod one_round;
 pub mod requant;
-pub mod signed;
+mod signs;
+pub mod two_rounds;
 
 use trefoil_ir::mpc::Stage;
-use trefoil_ir::mpc::gate::Form;
+use trefoil_ir::mpc::gate::{Form, Rounds};
 
 pub use super::operand::{Exact, Levels, MaskSource};
 
@@ -38,7 +40,11 @@ pub fn helper_deal(
             Form::Pass => {}
             Form::Requant => requant::helper_deal(layout.isa, placed, source.rs, server, &mut parts),
             Form::Lower(_) | Form::Upper(_) | Form::Paired(_) | Form::Both(..) => {
-                signed::helper::deal(layout.isa, placed, source, client, server, &mut parts);
+                let deal = match placed.group.rounds {
+                    Rounds::Two => two_rounds::helper::deal,
+                    Rounds::One => one_round::helper::deal,
+                };
+                deal(layout.isa, placed, source, client, server, &mut parts);
             }
         }
     }
@@ -53,7 +59,7 @@ pub fn result_mask(layout: &GateLayout, source: &MaskSource<'_>, client: &mut St
             Form::Pass => pass(&placed.places, source.passed, &mut masks),
             Form::Requant => requant::result_mask(layout.isa, placed, source.rs, client, &mut masks),
             Form::Lower(_) | Form::Upper(_) | Form::Paired(_) | Form::Both(..) => {
-                signed::result_mask(layout.isa, placed, client, &mut masks);
+                signs::result_mask(layout.isa, placed, client, &mut masks);
             }
         }
     }
@@ -86,7 +92,8 @@ pub struct Server<'a> {
 enum ServerGroup {
     Pass,
     Requant(requant::Server),
-    Signed(Box<signed::server::Server>),
+    TwoRounds(Box<two_rounds::server::Server>),
+    OneRound(one_round::server::Server),
 }
 
 impl Drop for Server<'_> {
@@ -114,8 +121,14 @@ impl<'a> Server<'a> {
                 Form::Pass => ServerGroup::Pass,
                 Form::Requant => ServerGroup::Requant(requant::Server::m1(isa, placed, zs, streams, parts)),
                 Form::Lower(_) | Form::Upper(_) | Form::Paired(_) | Form::Both(..) => {
-                    let state = signed::server::Server::m1(isa, placed, zs, exact, levels, streams, parts);
-                    ServerGroup::Signed(Box::new(state))
+                    match placed.group.rounds {
+                        Rounds::Two => ServerGroup::TwoRounds(Box::new(two_rounds::server::Server::m1(
+                            isa, placed, zs, exact, levels, streams, parts,
+                        ))),
+                        Rounds::One => ServerGroup::OneRound(one_round::server::Server::m1(
+                            isa, placed, zs, exact, levels, streams, parts,
+                        )),
+                    }
                 }
             });
         }
@@ -143,19 +156,19 @@ impl<'a> Server<'a> {
         let mut message = pool::zeroed(layout.bytes(Stage::M3));
         let mut parts = layout.parts_mut(Stage::M3, &mut message);
         for (group, placed) in layout.groups.iter().enumerate() {
-            if let ServerGroup::Signed(signed) = &mut self.states[group] {
-                let given = signed::server::Given {
+            if let ServerGroup::TwoRounds(state) = &mut self.states[group] {
+                let given = two_rounds::server::Given {
                     zs,
                     m2: &m2[group],
                     levels: self.levels,
                 };
-                signed.m3(layout.isa, placed, &given, streams, &mut parts[group])?;
+                state.m3(layout.isa, placed, &given, streams, &mut parts[group])?;
             }
         }
         Ok(message)
     }
 
-    /// With M4 (empty if no group takes a sign): the result minus its mask. `passed` is the operand
+    /// With M4 (empty if no group takes signs in two rounds): the result minus its mask. `passed` is the operand
     /// minus its mask, for channels that pass unchanged.
     ///
     /// # Errors
@@ -178,7 +191,10 @@ impl<'a> Server<'a> {
             match state {
                 ServerGroup::Pass => pass(&placed.places, passed, &mut hat),
                 ServerGroup::Requant(state) => state.finish(isa, placed, &m2[group], streams, &mut hat)?,
-                ServerGroup::Signed(state) => state.finish(isa, placed, &m4[group], streams, &mut hat)?,
+                ServerGroup::TwoRounds(state) => state.finish(isa, placed, &m4[group], streams, &mut hat)?,
+                ServerGroup::OneRound(state) => {
+                    state.finish(isa, placed, &m2[group], self.levels, streams, &mut hat)?;
+                }
             }
         }
         Ok(hat)
@@ -189,8 +205,8 @@ impl<'a> Server<'a> {
 pub struct Client<'a> {
     layout: &'a GateLayout,
     levels: Levels<'a>,
-    /// One for each group, if it takes signs.
-    states: Vec<Option<signed::client::Client>>,
+    /// One for each group, if it takes signs in two rounds.
+    states: Vec<Option<two_rounds::client::Client>>,
     m1: Vec<u8>,
 }
 
@@ -229,9 +245,22 @@ impl<'a> Client<'a> {
                     requant::client_m2(isa, placed, rs, [&deal[0], &m1[0]], streams, parts)?;
                     None
                 }
-                Form::Lower(_) | Form::Upper(_) | Form::Paired(_) | Form::Both(..) => Some(
-                    signed::client::Client::m2(isa, placed, [deal, m1], levels, streams, parts)?,
-                ),
+                Form::Lower(_) | Form::Upper(_) | Form::Paired(_) | Form::Both(..) => {
+                    match placed.group.rounds {
+                        Rounds::Two => Some(two_rounds::client::Client::m2(
+                            isa,
+                            placed,
+                            [deal, m1],
+                            levels,
+                            streams,
+                            parts,
+                        )?),
+                        Rounds::One => {
+                            one_round::client::m2(isa, placed, (rs, [deal, m1]), levels, streams, parts)?;
+                            None
+                        }
+                    }
+                }
             });
         }
         let client = Self {
@@ -262,10 +291,10 @@ impl<'a> Client<'a> {
         let mut message = pool::zeroed(layout.bytes(Stage::M4));
         let mut parts = layout.parts_mut(Stage::M4, &mut message);
         for (group, state) in states.into_iter().enumerate() {
-            // The fresh masks of requantised groups were drawn for M2; all groups share one stream.
+            // The fresh masks of other groups were drawn for M2; all groups share one stream.
             if let Some(state) = state {
                 let placed = &layout.groups[group];
-                let received = signed::client::Received {
+                let received = two_rounds::client::Received {
                     rs,
                     deal: &deal[group],
                     m1: &m1[group],

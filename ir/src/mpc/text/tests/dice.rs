@@ -1,6 +1,7 @@
 //! Random programs that hold every op, well typed but not always sound.
 
 use crate::geometry::{self, Axis, Coordinates, Patch, Patches, ResizeMode, Shape, ShuffleMode, Window};
+use crate::mpc::gate::Rounds;
 use crate::mpc::op::*;
 use crate::mpc::patch_sums::{LARGE_PATCH, SumList};
 use crate::mpc::program::{ConstKind, Constant, Note, Program, ValueId};
@@ -135,6 +136,7 @@ impl Dice {
             11 => Requant.into(),
             12 => BlockRelu {
                 patches: self.patches(shape, [9, 9]),
+                rounds: self.rounds(),
             }
             .into(),
             13 => Clip {
@@ -142,10 +144,12 @@ impl Dice {
                 sum_level: None,
                 lower: self.patches(shape, [9, 9]),
                 upper: self.patches(shape, [2, 2]),
+                rounds: self.rounds(),
             }
             .into(),
             14 => Relu {
                 patches: self.patches(shape, [1, 1]),
+                rounds: self.rounds(),
             }
             .into(),
             15 => {
@@ -182,6 +186,7 @@ impl Dice {
             .into(),
             _ => Max {
                 non_negative: self.chance(),
+                rounds: self.rounds(),
             }
             .into(),
         }
@@ -201,6 +206,7 @@ impl Dice {
             patches
         };
         let (lower, upper) = (some_whole(), some_whole());
+        let rounds = self.rounds();
         let sums = SumList::of_gate(&lower, Some(&upper));
         let multiplier = program.declare(ConstKind::Multiplier, vec![shape.c]);
         let coarse = program.declare(ConstKind::Multiplier, vec![sums.patches.len()]);
@@ -222,8 +228,13 @@ impl Dice {
             sum_level,
             lower,
             upper,
+            rounds,
         };
         push(clip.into(), &[value, sums])
+    }
+
+    fn rounds(&mut self) -> Rounds {
+        if self.chance() { Rounds::One } else { Rounds::Two }
     }
 
     fn origin(&mut self) -> &'static str {

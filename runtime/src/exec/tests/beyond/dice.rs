@@ -1,6 +1,7 @@
 //! Random programs of all ops, with constants of any size.
 
 use trefoil_ir::geometry::{Coordinates, ResizeMode, ShuffleMode};
+use trefoil_ir::mpc::gate::Rounds;
 use trefoil_ir::mpc::patch_sums::SumList;
 use trefoil_ir::mpc::{ConstKind, Kind, ValueId, op};
 use trefoil_ir::{Axis, Patch, Patches, Shape, Window, nn};
@@ -94,13 +95,15 @@ impl Dice {
                 let patches: Patches = self.patches(shape);
                 let simple = |p: Patch| if p == Patch::Identity { p } else { Patch::PIXEL };
                 let patches = patches.into_iter().map(simple).collect();
-                self.build.push(op::Relu { patches }, &[x])
+                let rounds = self.rounds();
+                self.build.push(op::Relu { patches, rounds }, &[x])
             }
             2 => {
                 let non_negative = self.chance();
                 let index = (0..shape.h).rev().collect();
                 let turned = self.build.push(op::Gather { axis: Axis::H, index }, &[x]);
-                self.build.push(op::Max { non_negative }, &[x, turned])
+                let rounds = self.rounds();
+                self.build.push(op::Max { non_negative, rounds }, &[x, turned])
             }
             3 => {
                 let multiplier = self.constant(ConstKind::Multiplier, vec![shape.c], 31);
@@ -182,7 +185,8 @@ impl Dice {
             0 => self.build.push(op::Requant, &[z]),
             1 => {
                 let patches = self.patches(shape);
-                self.build.push(op::BlockRelu { patches }, &[z])
+                let rounds = self.rounds();
+                self.build.push(op::BlockRelu { patches, rounds }, &[z])
             }
             _ => {
                 let clip = self.clip(shape);
@@ -202,7 +206,12 @@ impl Dice {
             sum_level: None,
             lower,
             upper,
+            rounds: self.rounds(),
         }
+    }
+
+    fn rounds(&mut self) -> Rounds {
+        if self.chance() { Rounds::One } else { Rounds::Two }
     }
 
     /// A gate of a convolution, or of a lifted activation, with sums from apart.
@@ -220,7 +229,8 @@ impl Dice {
             patches[0] = whole;
             let list = SumList::of_gate(&patches, None);
             let operands = self.sums(x, list);
-            return self.build.push(op::BlockRelu { patches }, &operands);
+            let rounds = self.rounds();
+            return self.build.push(op::BlockRelu { patches, rounds }, &operands);
         }
         let mut clip = self.clip(shape);
         (clip.lower[0], clip.upper[0]) = (whole, whole);

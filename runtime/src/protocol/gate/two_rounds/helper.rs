@@ -3,7 +3,7 @@
 use trefoil_ir::mpc::Stage;
 use trefoil_ir::mpc::gate::{BLOCK, Group, OPENED_BITS, PRODUCTS, table_planes};
 
-use super::{OpenedHalf, Planes, of_opening, planes_of, takes_top_bit, wide_masks};
+use super::takes_top_bit;
 use crate::kernel::Isa;
 use crate::pool;
 use crate::prg::Purpose;
@@ -11,14 +11,13 @@ use crate::protocol::block::{
     self, Bits, BlockWork, BlockWriter, Halves, Masks, Places, ZEROS, and, expand, xor,
 };
 use crate::protocol::compare::{MOST_PLANES, deal_products, deal_tables};
+use crate::protocol::gate::signs::{Betas, OpenedHalf, Planes, of_opening, planes_of, wide_masks};
 use crate::protocol::gate::{MaskSource, infallible};
 use crate::protocol::layout::Placed;
 use crate::protocol::low;
 use crate::protocol::operand::Half;
 use crate::protocol::patch_sums::opened_sums;
-use crate::protocol::spread::Spread;
 use crate::protocol::streams::StepStreams;
-use crate::wipe::wipe;
 use crate::wire::bits::BitsError;
 
 /// The group's part of Deal.
@@ -58,7 +57,7 @@ pub(in crate::protocol::gate) fn deal(
     };
     let pixels = Pixels {
         opening: DealtOpening::new(isa, group, 0, opened, client, server),
-        spreads: &placed.spreads,
+        placed,
         products: (0..group.pixel_products())
             .map(|product| server.halves(group.draw(Purpose::BetaProductShare, product)))
             .collect(),
@@ -69,29 +68,6 @@ pub(in crate::protocol::gate) fn deal(
     };
     let full = group.segment(Stage::Deal, 0).bytes(BLOCK);
     infallible(block::write(isa, &pixels, group.pixels(), parts[0], full));
-}
-
-/// For each sign of patches its masks beta, for the pixels to pick up; empty for a sign of pixels.
-struct Betas(Vec<Vec<Bits>>);
-
-impl Betas {
-    /// Room for the group's signs that are not pixels'.
-    fn of(group: &Group) -> Self {
-        let mut signs = Vec::with_capacity(group.signs.len());
-        for sign in &group.signs {
-            signs.push(match sign.opening {
-                0 => Vec::new(),
-                at => vec![ZEROS; block::blocks(group.openings[at].count())],
-            });
-        }
-        Self(signs)
-    }
-}
-
-impl Drop for Betas {
-    fn drop(&mut self) {
-        self.0.iter_mut().for_each(|bits| wipe(bits));
-    }
 }
 
 /// One opening of the group, with what the helper draws for it.
@@ -235,7 +211,7 @@ impl BlockWork for DealtOpening<'_> {
 /// The opening of the pixels, with all that is dealt for each of them.
 struct Pixels<'a> {
     opening: DealtOpening<'a>,
-    spreads: &'a [Spread],
+    placed: &'a Placed,
     betas: &'a Betas,
     products: Vec<Masks>,
     u: Masks,
@@ -243,29 +219,11 @@ struct Pixels<'a> {
     uv: Masks,
 }
 
-impl Pixels<'_> {
-    /// Beta of one sign for each pixel of a block, spread to all bits; `own` are those of the pixels' own
-    /// signs.
-    #[inline(always)]
-    fn beta(&self, sign: usize, block: usize, own: &[Bits; 2]) -> Halves {
-        let mut beta = [0; BLOCK];
-        let mut of_pixels = self.opening.signs.iter().zip(own);
-        match of_pixels.find(|(masks, _)| masks.sign == sign) {
-            Some((_, own)) => expand(self.opening.isa, own, &mut beta),
-            None => {
-                let words = self.betas.0[sign].as_flattened();
-                let spread = &self.spreads[self.opening.group.signs[sign].opening];
-                spread.block(block, |at| spread_bit(words, at), &mut beta);
-            }
-        }
-        beta
-    }
-}
-
-/// Bit `at` of these words: all bits set, or none.
+/// Beta of a sign, if it is one of the pixels' own.
 #[inline(always)]
-fn spread_bit(words: &[u64], at: usize) -> u16 {
-    ((words[at / 64] >> (at % 64) & 1) as u16).wrapping_neg()
+fn own_of<'a>(signs: &[SignMasks], sign: usize, betas: &'a [Bits; 2]) -> Option<&'a Bits> {
+    let mut own = signs.iter().zip(betas);
+    own.find(|(masks, _)| masks.sign == sign).map(|(_, beta)| beta)
 }
 
 impl BlockWork for Pixels<'_> {
@@ -277,7 +235,10 @@ impl BlockWork for Pixels<'_> {
         let ring = self.opening.group.ring;
         let (r, own) = self.opening.write(block, &mut message);
         for (sign, share) in self.products.iter().enumerate() {
-            let beta = self.beta(sign, block, &own);
+            let own = own_of(&self.opening.signs, sign, &own);
+            let mut beta = [0; BLOCK];
+            self.betas
+                .of_pixels((isa, self.placed), sign, block, own, &mut beta);
             let mut product = share.halves(block);
             for i in 0..BLOCK {
                 product[i] = (beta[i] & r[i]).wrapping_sub(product[i]);

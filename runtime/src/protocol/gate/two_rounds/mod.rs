@@ -32,66 +32,20 @@ pub mod client;
 pub mod helper;
 pub mod server;
 
-use trefoil_ir::mpc::gate::{BLOCK, Form, Group, Opening, Sign};
+use trefoil_ir::mpc::gate::{BLOCK, Form, Group};
 
-use crate::kernel::Isa;
+use super::Levels;
+use super::signs::of_opening;
 use crate::pool;
-use crate::prg::Purpose;
-use crate::protocol::block::{self, Bits, BlockWork, Halves, Masks, Places, Words, ZEROS, expand};
+use crate::protocol::block::{self, Halves, Words};
 use crate::protocol::layout::Placed;
 use crate::protocol::low;
-use crate::protocol::operand::Half;
-use crate::protocol::spread::{Spread, pixel_levels, thresholds};
-use crate::protocol::streams::StepStreams;
-use crate::wire::bits::BitsError;
-
-use super::{Levels, infallible};
-
-/// A party's half of the values of an opening, and the mask under which they are opened.
-struct OpenedHalf<'a> {
-    half: Half<'a>,
-    places: &'a Places,
-    /// The mask, modulo 2^k.
-    sigma: &'a Masks,
-}
+use crate::protocol::spread::{Spread, pixel_levels};
 
 /// Whether the mask of this sign's opened bit contains the top bit of r. In a pair the first opened
 /// bit is b0 ^ b1, in which the top bits cancel.
 fn takes_top_bit(group: &Group, sign: usize) -> bool {
     !(matches!(group.form, Form::Paired(_)) && sign == 0)
-}
-
-/// The bits of the ring's values; those above are zero.
-type Planes = [Bits; 16];
-
-/// The bits of a block of an opening's values.
-#[inline(always)]
-fn planes_of(isa: Isa, ring: u32, values: &Halves) -> Planes {
-    let mut planes = [ZEROS; 16];
-    block::slice(isa, values, &mut planes[..ring as usize]);
-    planes
-}
-
-/// The opened values minus the sign's threshold.
-#[inline(always)]
-fn public_of(
-    group: &Group,
-    opening: &Opening,
-    sign: &Sign,
-    levels: Levels<'_>,
-    block: usize,
-    opened: &Halves,
-) -> Halves {
-    if !sign.upper {
-        return *opened;
-    }
-    let mut public = [0; BLOCK];
-    thresholds(group, opening, levels, block, &mut public);
-    let mask = low(opening.ring);
-    for i in 0..BLOCK {
-        public[i] = opened[i].wrapping_sub(public[i]) & mask;
-    }
-    public
 }
 
 /// What a party holds of a sign for each pixel of a block: the opened bit, spread to all bits, and its
@@ -225,56 +179,8 @@ impl Drop for OfPatches {
     }
 }
 
-/// For each sign of a group a value for each block of its opening.
-fn blocks_of_signs<K: Clone>(group: &Group, nothing: K) -> Vec<Vec<K>> {
-    let openings = group.signs.iter().map(|sign| &group.openings[sign.opening]);
-    openings
-        .map(|opening| vec![nothing.clone(); block::blocks(opening.count())])
-        .collect()
-}
-
-/// The entries of `kept`, which has one for each sign of the group, that belong to signs of opening `at`.
-fn of_opening<'a, K>(group: &Group, at: usize, kept: &'a mut [Vec<K>]) -> Vec<&'a mut [K]> {
-    let pairs = group.signs.iter().zip(kept);
-    pairs
-        .filter(|(sign, _)| sign.opening == at)
-        .map(|(_, kept)| &mut kept[..])
-        .collect()
-}
-
 /// `value`, or its negative where `mask` is all ones instead of zero.
 #[inline(always)]
 fn negate_if(value: u32, mask: u32) -> u32 {
     (value ^ mask).wrapping_sub(mask)
-}
-
-/// Bits as masks of 32 bits: all ones, or zero.
-#[inline(always)]
-fn wide_masks(isa: Isa, bits: &Bits) -> Words {
-    let mut halves = [0; BLOCK];
-    expand(isa, bits, &mut halves);
-    let mut masks = [0; BLOCK];
-    for (mask, half) in masks.iter_mut().zip(&halves) {
-        *mask = i32::from(half.cast_signed()) as u32;
-    }
-    masks
-}
-
-/// The client and the helper: the mask of the result.
-pub(super) fn result_mask(isa: Isa, placed: &Placed, client: &mut StepStreams<'_>, masks: &mut [u32]) {
-    let fresh = client.words(placed.group.draw(Purpose::FreshMask, 0));
-    infallible(block::fill(isa, &Fresh(fresh), &placed.places, masks));
-}
-
-/// Draws the mask of the result.
-struct Fresh(Masks);
-
-impl BlockWork for Fresh {
-    type Own<'a> = &'a mut Words;
-
-    #[inline(always)]
-    fn block(&self, block: usize, masks: &mut Words) -> Result<(), BitsError> {
-        *masks = self.0.words(block);
-        Ok(())
-    }
 }

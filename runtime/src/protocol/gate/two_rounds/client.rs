@@ -3,10 +3,7 @@
 use trefoil_ir::mpc::Stage;
 use trefoil_ir::mpc::gate::{BLOCK, Field, Group, OPENED_BITS, PRODUCTS, table_planes};
 
-use super::{
-    OfPatches, Selector, blocks_of_signs, negate_if, of_opening, of_patches, pick_up_all, planes_of,
-    public_of, result_share, takes_top_bit, wide_masks,
-};
+use super::{OfPatches, Selector, negate_if, of_patches, pick_up_all, result_share, takes_top_bit};
 use crate::kernel::Isa;
 use crate::prg::Purpose;
 use crate::protocol::block::{
@@ -14,6 +11,7 @@ use crate::protocol::block::{
 };
 use crate::protocol::compare::{Comparison, MOST_PLANES, look};
 use crate::protocol::gate::Levels;
+use crate::protocol::gate::signs::{blocks_of_signs, of_opening, planes_of, public_of, wide_masks};
 use crate::protocol::layout::{Part, Placed};
 use crate::protocol::operand::Half;
 use crate::protocol::streams::StepStreams;

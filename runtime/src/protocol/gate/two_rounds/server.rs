@@ -3,10 +3,7 @@
 use trefoil_ir::mpc::gate::{BLOCK, Group, OPENED_BITS, PRODUCTS, table_planes};
 use trefoil_ir::mpc::{ACTIVATION_OFFSET, Stage};
 
-use super::{
-    OfPatches, OpenedHalf, Selector, blocks_of_signs, negate_if, of_opening, of_patches, pick_up_all,
-    planes_of, public_of, result_share, takes_top_bit, wide_masks,
-};
+use super::{OfPatches, Selector, negate_if, of_patches, pick_up_all, result_share, takes_top_bit};
 use crate::kernel::Isa;
 use crate::pool;
 use crate::prg::Purpose;
@@ -14,6 +11,9 @@ use crate::protocol::block::{
     self, Bits, BlockReader, BlockWork, BlockWriter, Halves, Masks, Places, Words, ZEROS, expand, not, xor,
 };
 use crate::protocol::compare::{Comparison, MOST_PLANES, look};
+use crate::protocol::gate::signs::{
+    OpenedHalf, blocks_of_signs, of_opening, planes_of, public_of, wide_masks,
+};
 use crate::protocol::gate::{Exact, Levels, infallible};
 use crate::protocol::layout::{Part, Placed};
 use crate::protocol::low;
