@@ -61,6 +61,7 @@ pub(crate) fn options(model: impl Into<std::path::PathBuf>, calibration: DataSet
         patches: PatchSource::Model,
         relu6_as_relu: false,
         head_room: 1.0,
+        link: None,
         classes: Vec::new(),
         cross_check: false,
         secret: SecretSeed::new([9; 32]),

@@ -23,6 +23,16 @@ pub enum Goal {
     Seconds(f64, LinkModel),
 }
 
+impl Goal {
+    /// Whether bytes are counted.
+    pub fn counts_bytes(&self) -> bool {
+        match self {
+            Goal::Bytes(_) | Goal::OnlineBytes(_) => true,
+            Goal::Share(_) | Goal::Relus(_) | Goal::Seconds(..) => false,
+        }
+    }
+}
+
 impl fmt::Display for Goal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -128,11 +128,17 @@ impl Menu {
                 tariff: tariff.gates.get(&gate.name).unwrap_or(&nothing),
             };
             for channel in 0..gate.channels {
-                for (picks, items) in source.slots(&gate, channel) {
+                for (mut picks, mut items) in source.slots(&gate, channel) {
+                    let mut flags: Vec<u32> = picks.iter().map(|pick| source.flags(pick)).collect();
+                    for at in 0..picks.len() {
+                        if let Some((quick, cost)) = source.quick(&picks[at], &gate) {
+                            picks.push(picks[at]);
+                            items.push(Item { cost, ..items[at] });
+                            flags.push(quick);
+                        }
+                    }
                     menu.program.problem.push(items)?;
-                    menu.program
-                        .flags
-                        .push(picks.iter().map(|pick| source.flags(pick)).collect());
+                    menu.program.flags.push(flags);
                     menu.slots.push(Slot {
                         channel,
                         picks,
@@ -455,11 +461,20 @@ impl Source<'_> {
     }
 
     fn flags(&self, pick: &Pick) -> u32 {
+        let (lower, upper) = self.patches(pick);
+        self.tariff.flags(lower, upper)
+    }
+
+    /// The same pick with its signs taken in one round, if that is on offer: its flags and its cost.
+    fn quick(&self, pick: &Pick, gate: &Gate) -> Option<(u32, u64)> {
+        let (lower, upper) = self.patches(pick);
+        self.tariff.quick(self.currency, lower, upper, gate.map)
+    }
+
+    fn patches(&self, pick: &Pick) -> (Patch, Option<Patch>) {
         let patch = |(layer, patch): (u32, u32)| self.header.layers[layer as usize].patches[patch as usize];
-        match (pick.lower.map(patch), pick.upper.map(patch)) {
-            (Some(lower), upper) => self.tariff.flags(lower, upper),
-            (None, upper) => self.tariff.flags(Patch::Identity, upper),
-        }
+        let [lower, upper] = [pick.lower, pick.upper].map(|place| place.map(patch));
+        (lower.unwrap_or(Patch::Identity), upper)
     }
 
     fn loss(&self, half: Half, channel: usize) -> f64 {

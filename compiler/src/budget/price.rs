@@ -6,7 +6,7 @@
 //! few bits that fill a message's last byte.
 
 use trefoil_ir::mpc::cost::Cost;
-use trefoil_ir::mpc::gate::{self, Group};
+use trefoil_ir::mpc::gate::{self, Group, Rounds};
 use trefoil_ir::mpc::patch_sums::is_large;
 use trefoil_ir::mpc::time::{LinkModel, Machine, Seconds};
 use trefoil_ir::mpc::{Link, Message, Phase, Section, Stage};
@@ -48,6 +48,19 @@ impl Currency {
         let upper = upper.map(|patch| vec![patch]);
         let groups = gate::groups(&vec![lower], upper.as_ref(), Shape::new(1, h, w), sums > 0);
         self.gate(&groups, sums)
+    }
+
+    /// The price of one channel with these patches whose signs are taken in one round.
+    pub fn price_in_one_round(&self, lower: Patch, upper: Option<Patch>, [h, w]: [usize; 2]) -> u64 {
+        let sums = sums(lower, upper, [h, w]);
+        let upper = upper.map(|patch| vec![patch]);
+        let groups = gate::groups(&vec![lower], upper.as_ref(), Shape::new(1, h, w), sums > 0);
+        self.gate(&gate::in_rounds(Rounds::One, groups), sums)
+    }
+
+    /// What the messages of these groups cost.
+    pub fn of_groups(&self, groups: &[Group]) -> u64 {
+        self.gate(groups, 0)
     }
 
     /// A gate with so many sums over large patches, which are truncated on their own.

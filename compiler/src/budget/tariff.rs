@@ -21,6 +21,9 @@ pub const BEHIND: u32 = 2;
 /// A channel comes into the max-pool with both signs.
 pub const OPEN: u32 = 4;
 
+/// A channel takes signs in one round. (Of a layer that is not moved, where that is on offer.)
+pub const QUICK: u32 = 8;
+
 /// Whether the lower and the upper sign of a channel are taken for each pixel.
 pub type Signs = [bool; 2];
 
@@ -52,10 +55,12 @@ pub struct GateTariff {
     pub sum: u64,
     /// By how many bits its flags are shifted, where it is charged together with others.
     pub shift: u32,
+    /// Whether its signs may be taken in one round.
+    pub quick: bool,
 }
 
 /// Bits of one ReLU's flags.
-pub const FLAG_BITS: u32 = 3;
+pub const FLAG_BITS: u32 = 4;
 
 impl GateTariff {
     /// The flags of a channel with these patches.
@@ -77,6 +82,26 @@ impl GateTariff {
             Some(behind) => behind + currency.price(Patch::Identity, None, map),
             None => currency.price(lower, upper, map) + self.sum * sums(lower, upper, map) as u64,
         }
+    }
+
+    /// The flags of a channel with these patches whose signs are taken in one round, and what it then costs;
+    /// none if that is not on offer, or there are no signs.
+    pub fn quick(
+        &self,
+        currency: &Currency,
+        lower: Patch,
+        upper: Option<Patch>,
+        map: [usize; 2],
+    ) -> Option<(u32, u64)> {
+        let flags = self.flags(lower, upper);
+        let is_offered = self.quick && flags == SIGNED << self.shift;
+        is_offered.then(|| {
+            let sums = self.sum * sums(lower, upper, map) as u64;
+            (
+                QUICK << self.shift,
+                currency.price_in_one_round(lower, upper, map) + sums,
+            )
+        })
     }
 
     /// What a channel with these patches costs behind the max-pool; none if it is not gated there.

@@ -104,6 +104,11 @@ impl BudgetArguments {
         Ok(self.profile.as_deref().map(Profile::open).transpose()?)
     }
 
+    /// What may be spent.
+    pub(super) fn goals(&self) -> &[Goal] {
+        &self.budgets
+    }
+
     /// Where the patches come from.
     pub(super) fn source(&self, profile: Option<Profile>) -> PatchSource {
         match (self.uniform, profile, &self.budgets[..]) {

@@ -191,6 +191,7 @@ fn options(arguments: Arguments) -> Result<CompileOptions> {
         patches,
         relu6_as_relu: arguments.lowering.relu6 == Relu6::AsRelu,
         head_room: arguments.lowering.head_room,
+        link: arguments.lowering.link(arguments.budget.goals())?,
         classes: read_classes(arguments.classes.as_deref())?,
         cross_check: !arguments.no_cross_check,
         secret: read_secret(arguments.secret.as_deref())?,

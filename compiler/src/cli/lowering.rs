@@ -1,9 +1,12 @@
 //! How a network becomes integers.
 
+use anyhow::{Result, bail};
 use clap::ValueEnum;
 use thiserror::Error;
+use trefoil_ir::mpc::time::LinkModel;
 
 use super::NUMBERS;
+use crate::budget::Goal;
 use crate::lower::{HEAD_ROOM, LowerError};
 
 /// How ReLU6 is computed.
@@ -30,6 +33,24 @@ pub(super) struct LoweringArguments {
         help_heading = NUMBERS
     )]
     pub(super) head_room: f64,
+    /// Network between the parties: lan, wan, or bandwidth and round trip as in 100Mbit,20ms. Gates with signs are
+    /// done in one round trip in place of two where that is quicker there, for more bytes. With a budget in seconds
+    /// it is that budget's, if it is not given.
+    #[arg(long, value_name = "LINK", help_heading = NUMBERS)]
+    pub(super) link: Option<LinkModel>,
+}
+
+impl LoweringArguments {
+    /// The link, which goes with no budget in bytes.
+    pub(super) fn link(&self, budgets: &[Goal]) -> Result<Option<LinkModel>> {
+        let bytes = budgets.iter().find(|budget| budget.counts_bytes());
+        if let (Some(_), Some(budget)) = (self.link, bytes) {
+            bail!(
+                "--link makes gates quicker for more bytes, and the budget {budget} counts bytes: leave one of them out"
+            );
+        }
+        Ok(self.link)
+    }
 }
 
 /// Refuses at once what lowering would refuse after the calibration.

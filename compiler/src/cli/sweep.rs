@@ -345,6 +345,7 @@ fn options(
         patches,
         relu6_as_relu: arguments.lowering.relu6 == Relu6::AsRelu,
         head_room: arguments.lowering.head_room,
+        link: arguments.lowering.link(&arguments.budgets)?,
         classes: Vec::new(),
         secret: read_secret(None)?,
         limits: arguments.limits.limits(),

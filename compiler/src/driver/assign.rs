@@ -9,6 +9,7 @@ mod tests;
 use thiserror::Error;
 use trefoil_ir::Patch;
 use trefoil_ir::Verified;
+use trefoil_ir::mpc::time::LinkModel;
 use trefoil_ir::nn::{Gate, Graph};
 
 use self::report::layers;
@@ -50,6 +51,24 @@ pub struct AssignOptions {
     pub clips: ClipSigns,
     /// Whether the network's clips were made ReLUs.
     pub relu6_as_relu: bool,
+    /// The link for which gates are done in one round where that is quicker.
+    pub link: Option<LinkModel>,
+}
+
+impl AssignOptions {
+    /// The network with these patches, as it will be lowered.
+    fn trial(
+        &self,
+        imported: &Verified<Graph>,
+        assignment: Option<&Assignment>,
+    ) -> Result<Trial, AssignError> {
+        trial(imported, self.relu6_as_relu, assignment, self.link.as_ref())
+    }
+
+    /// Whether some gates may be done in one round.
+    fn is_quick(&self) -> bool {
+        self.link.is_some_and(|link| link.round_trip > 0.0)
+    }
 }
 
 /// An assignment, with what it is said to cost.
@@ -146,13 +165,13 @@ pub fn assign(
     check_model(imported, profile, options.relu6_as_relu)?;
     let layers_there = profile.header.layers.iter().map(|layer| layer.name.as_str());
     options.rules.check(layers_there)?;
-    let before = trial(imported, options.relu6_as_relu, None)?;
+    let before = options.trial(imported, None)?;
     let (goal, others) = options.goals.split_first().expect("there is a budget");
     if !others.is_empty() || options.rules.bind_channels() {
         return several::assign(imported, profile, options, &before);
     }
     let currency = Currency::of(goal);
-    let tariff = probe::tariff(imported, &profile.header, &currency, &before)?;
+    let tariff = probe::tariff(imported, &profile.header, &currency, options.is_quick())?;
     let offers = Offers {
         clips: options.clips,
         rules: &options.rules,
@@ -199,6 +218,7 @@ pub fn uniform(
     patch: Patch,
     goal: Option<&Goal>,
     relu6_as_relu: bool,
+    link: Option<&LinkModel>,
 ) -> Result<Assigned, AssignError> {
     let mut assignment = Assignment::default();
     for id in imported.ids() {
@@ -212,8 +232,8 @@ pub fn uniform(
             assignment.insert(node.origin.name.clone(), LayerChoice::Every(Choice::All(fitting)));
         }
     }
-    let before = trial(imported, relu6_as_relu, None)?;
-    let after = trial(imported, relu6_as_relu, Some(&assignment))?;
+    let before = trial(imported, relu6_as_relu, None, link)?;
+    let after = trial(imported, relu6_as_relu, Some(&assignment), link)?;
     let currency = goal.map_or(Currency::Relus, Currency::of);
     let spent = total(&currency, &after);
     let limit = goal.map(|goal| (goal, Currency::limit(goal, before.counts.drelus_at_1x1 as u64)));
@@ -321,7 +341,7 @@ impl Search<'_> {
     /// The network with a choice.
     fn lowered(&self, choice: &[usize]) -> Result<Trial, AssignError> {
         let assignment = self.menu.assignment(&self.profile.header, choice);
-        trial(self.imported, self.options.relu6_as_relu, Some(&assignment))
+        self.options.trial(self.imported, Some(&assignment))
     }
 
     /// What the prices say that a choice costs, where the program differs by more than a thousandth.
@@ -460,8 +480,9 @@ fn trial(
     imported: &Verified<Graph>,
     relu6_as_relu: bool,
     assignment: Option<&Assignment>,
+    link: Option<&LinkModel>,
 ) -> Result<Trial, AssignError> {
-    Ok(Trial::run(imported, relu6_as_relu, assignment).map_err(Box::new)?)
+    Ok(Trial::run(imported, relu6_as_relu, assignment, link).map_err(Box::new)?)
 }
 
 /// What a network costs in the currency of a budget.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use thiserror::Error;
 use trefoil_ir::Patch;
 use trefoil_ir::Verified;
+use trefoil_ir::mpc::time::LinkModel;
 use trefoil_ir::nn::Graph;
 use trefoil_ir::plan::{Owner, SecretSeed};
 use trefoil_runtime::amount::counted;
@@ -18,6 +19,7 @@ use super::limits::{LimitError, Limits, Run};
 use super::report::Report;
 use crate::budget::Goal;
 use crate::budget::menu::ClipSigns;
+use crate::budget::rounds::{link_of, shorten};
 use crate::budget::rules::Rules;
 use crate::import::{self, ImportError, ImportOptions, Imported};
 use crate::lower::{LowerError, LowerOptions, Lowered, lower};
@@ -44,6 +46,8 @@ pub struct CompileOptions {
     pub relu6_as_relu: bool,
     /// Bits of room above the calibrated ranges.
     pub head_room: f64,
+    /// The network between the parties, if it is known: gates are done in one round where that is quicker there.
+    pub link: Option<LinkModel>,
     /// Names of the classes.
     pub classes: Vec<String>,
     /// Whether tract is asked for a second opinion on the imported network.
@@ -52,6 +56,18 @@ pub struct CompileOptions {
     pub secret: SecretSeed,
     /// Memory and work that the compilation may take.
     pub limits: Limits,
+}
+
+impl CompileOptions {
+    /// The link for which gates are chosen: the one that is named, or that of a budget in seconds.
+    fn link(&self) -> Option<LinkModel> {
+        let of_budget = match &self.patches {
+            PatchSource::Budget { goals, rules, .. } => link_of(goals, &rules.caps),
+            PatchSource::Uniform { goal, .. } => link_of(goal.as_slice(), &[]),
+            PatchSource::Model | PatchSource::Assignment(_) => None,
+        };
+        self.link.or(of_budget)
+    }
 }
 
 /// Where the patches of the ReLUs come from.
@@ -274,17 +290,26 @@ fn patches(
             strategy,
             clips,
         } => {
+            let link = options.link();
             let options = AssignOptions {
                 goals: goals.clone(),
                 rules: rules.clone(),
                 strategy: *strategy,
                 clips: *clips,
                 relu6_as_relu: options.relu6_as_relu,
+                link,
             };
             assign(&imported.graph, profile, &options)?
         }
         PatchSource::Uniform { patch, goal } => {
-            uniform(&imported.graph, *patch, goal.as_ref(), options.relu6_as_relu)?
+            let link = options.link();
+            uniform(
+                &imported.graph,
+                *patch,
+                goal.as_ref(),
+                options.relu6_as_relu,
+                link.as_ref(),
+            )?
         }
     };
     Ok((Some(assigned.assignment), Some(assigned.report)))
@@ -392,7 +417,10 @@ fn lowered(
         head_room: options.head_room,
         input_range: exact_input_range(options, graph, calibration),
     };
-    let lowered = lower(graph, calibration, &lower_options)?;
+    let mut lowered = lower(graph, calibration, &lower_options)?;
+    if let Some(link) = options.link() {
+        lowered.program = shorten(&lowered.program, &link);
+    }
     check_classes(&options.classes, &lowered)?;
     Ok(lowered)
 }

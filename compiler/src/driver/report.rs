@@ -5,12 +5,13 @@ use std::fmt::Write;
 
 use serde::Serialize;
 use trefoil_ir::mpc::cost::{Bytes, Cost};
+use trefoil_ir::mpc::gate::Rounds;
 use trefoil_ir::mpc::memory::{Memory, PartyMemory};
 use trefoil_ir::mpc::time::{LinkModel, Seconds};
-use trefoil_ir::mpc::{Link, Phase, Program};
+use trefoil_ir::mpc::{Link, Phase, Program, ValueId};
 use trefoil_ir::nn::Graph;
 use trefoil_ir::plan::Public;
-use trefoil_runtime::amount::size;
+use trefoil_runtime::amount::{counted, size};
 use trefoil_runtime::report::{Links, SCHEMA};
 
 use super::assign::BudgetReport;
@@ -49,6 +50,8 @@ pub struct Report {
     pub messages: u64,
     /// Round trips of the online phase.
     pub round_trips: usize,
+    /// Steps whose signs are taken in one round.
+    pub one_round_gates: usize,
     /// Predicted peak memory in bytes: one inference prepared, one image at a time.
     pub peak_memory: PartyBytes,
     /// What each further inference in stock adds to it.
@@ -150,6 +153,7 @@ impl Report {
             ),
             messages: cost.messages,
             round_trips: cost.round_trips,
+            one_round_gates: one_round_gates(program),
             peak_memory: PartyBytes::of(&memory, |party| party.peak(1, 1)),
             stock_memory: PartyBytes::of(&memory, |party| party.stock),
             batch_memory: PartyBytes::of(&memory, |party| party.online),
@@ -194,7 +198,11 @@ impl Report {
             grouped(self.bytes.online),
             grouped(self.bytes.offline)
         );
-        let _ = writeln!(text, "  round trips  {:>12}", self.round_trips);
+        let quick = match self.one_round_gates {
+            0 => String::new(),
+            gates => format!("  ({} in one round)", counted(gates, "gate")),
+        };
+        let _ = writeln!(text, "  round trips  {:>12}{quick}", self.round_trips);
         let _ = writeln!(text, "  memory       {}", self.peak_memory.line());
         let _ = writeln!(
             text,
@@ -239,6 +247,15 @@ fn links(bytes: impl Iterator<Item = (Link, Phase, u64)>) -> Links {
         links.entry(link.to_string()).or_default().add(phase, bytes);
     }
     links
+}
+
+fn one_round_gates(program: &Program) -> usize {
+    let is_quick = |id: &ValueId| {
+        let groups = program.step(*id).op.gate_groups(&program.operands(*id));
+        let mut groups = groups.into_iter().flatten();
+        groups.any(|group| group.form.has_signs() && group.rounds == Rounds::One)
+    };
+    program.ids().filter(is_quick).count()
 }
 
 fn steps(program: &Program, cost: &Cost) -> Vec<StepReport> {

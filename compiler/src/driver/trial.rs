@@ -6,14 +6,16 @@ use std::collections::BTreeMap;
 
 use thiserror::Error;
 use trefoil_ir::Verified;
-use trefoil_ir::mpc::Op;
 use trefoil_ir::mpc::cost::{Cost, StepCost};
+use trefoil_ir::mpc::time::LinkModel;
+use trefoil_ir::mpc::{Op, Program};
 use trefoil_ir::nn::Graph;
 
+use crate::budget::rounds::{in_one_round, shorten};
 use crate::lower::{LowerError, LowerOptions, lower};
 use crate::pass::{self, Dump, PassFailure, PassOptions};
 use crate::patches::Assignment;
-use crate::patches::count::{Counts, count};
+use crate::patches::count::{BLOCKS_SUFFIX, Counts, count};
 use crate::ranges::{Calibration, ChannelRange, Gains, PatchSums};
 use trefoil_ir::nn::Gate;
 
@@ -30,6 +32,8 @@ pub enum TrialError {
 
 /// A network's cost with some assignment.
 pub struct Trial {
+    /// The three-party program.
+    pub program: Verified<Program>,
     /// What the three-party program costs.
     pub cost: Cost,
     /// DReLUs and multiplications.
@@ -41,7 +45,8 @@ pub struct Trial {
 }
 
 impl Trial {
-    /// Counts what the network costs with this assignment.
+    /// Counts what the network costs with this assignment; over a link, if one is given, with those gates in
+    /// one round that are quicker so.
     ///
     /// # Errors
     /// If the network cannot be compiled at all.
@@ -49,6 +54,7 @@ impl Trial {
         imported: &Verified<Graph>,
         relu6_as_relu: bool,
         assignment: Option<&Assignment>,
+        link: Option<&LinkModel>,
     ) -> Result<Self, TrialError> {
         let options = PassOptions {
             relu6_as_relu,
@@ -57,20 +63,22 @@ impl Trial {
         };
         let passed = pass::run(imported.clone(), &options, &mut Dump::none())?;
         let lowered = lower(&passed.graph, &made_up(&passed.graph), &LowerOptions::default())?;
-        let cost = Cost::new(&lowered.program);
+        let program = match link {
+            Some(link) => shorten(&lowered.program, link),
+            None => lowered.program,
+        };
+        let cost = Cost::new(&program);
         let mut by_name: BTreeMap<String, StepCost> = BTreeMap::new();
         let mut sum_macs = BTreeMap::new();
         // The sums of a gate are lowered one after the other, and their truncation closes them.
         let mut open_macs = 0;
-        for (id, step) in lowered.program.ids().zip(&cost.steps) {
+        for (id, step) in program.ids().zip(&cost.steps) {
             open_macs += step.sum_macs;
-            if matches!(lowered.program.step(id).op, Op::TruncateSums(_)) {
-                let origin = lowered.program.step(id).origin.clone();
+            if matches!(program.step(id).op, Op::TruncateSums(_)) {
+                let origin = program.step(id).origin.clone();
                 *sum_macs.entry(origin).or_default() += std::mem::take(&mut open_macs);
             }
-            let sum = by_name
-                .entry(lowered.program.step(id).origin.clone())
-                .or_default();
+            let sum = by_name.entry(program.step(id).origin.clone()).or_default();
             sum.bytes.offline += step.bytes.offline;
             sum.bytes.online += step.bytes.online;
             sum.bytes.total += step.bytes.total;
@@ -82,7 +90,16 @@ impl Trial {
             cost,
             by_name,
             sum_macs,
+            program,
         })
+    }
+
+    /// What the network costs if the gates of these layers take their signs in one round, and all others in two.
+    pub fn in_one_round(&self, is_quick: impl Fn(&str) -> bool) -> Cost {
+        Cost::new(&in_one_round(&self.program, |id| {
+            let origin = self.program.step(id).origin.as_str();
+            is_quick(origin.strip_suffix(BLOCKS_SUFFIX).unwrap_or(origin))
+        }))
     }
 }
 

@@ -4,7 +4,7 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use trefoil_ir::mpc::gate::{NARROW, WIDE, groups};
+use trefoil_ir::mpc::gate::{NARROW, Rounds, WIDE, groups, in_rounds};
 use trefoil_ir::mpc::op::Truncate;
 use trefoil_ir::mpc::privacy::{Draws, Key};
 use trefoil_ir::{Patch, Shape};
@@ -161,20 +161,23 @@ impl Keys {
 
 impl Layer {
     /// The layers that networks are made of.
-    pub(crate) fn all() -> [Layer; 4] {
+    pub(crate) fn all() -> [Layer; 7] {
         let block = Patch::Block { h: 2, w: 2 };
         [
-            Layer::new("relu", Patch::PIXEL, None),
-            Layer::new("block-relu 2x2", block, None),
-            Layer::new("clip", Patch::PIXEL, Some(Patch::PIXEL)),
-            Layer::new("requant", Patch::Identity, None),
+            Layer::new("relu", Patch::PIXEL, None, Rounds::Two),
+            Layer::new("relu in one round", Patch::PIXEL, None, Rounds::One),
+            Layer::new("block-relu 2x2", block, None, Rounds::Two),
+            Layer::new("block-relu 2x2 in one round", block, None, Rounds::One),
+            Layer::new("clip", Patch::PIXEL, Some(Patch::PIXEL), Rounds::Two),
+            Layer::new("clip in one round", Patch::PIXEL, Some(Patch::PIXEL), Rounds::One),
+            Layer::new("requant", Patch::Identity, None, Rounds::Two),
         ]
     }
 
-    fn new(name: &'static str, lower: Patch, upper: Option<Patch>) -> Self {
+    fn new(name: &'static str, lower: Patch, upper: Option<Patch>, rounds: Rounds) -> Self {
         let of_all = |patch: Patch| vec![patch; SHAPE.c];
         let upper = upper.map(of_all);
-        let groups = groups(&of_all(lower), upper.as_ref(), SHAPE, false);
+        let groups = in_rounds(rounds, groups(&of_all(lower), upper.as_ref(), SHAPE, false));
         let keep = if groups[0].ring == NARROW { NARROW } else { WIDE };
         let isa = Isa::detect();
         let [client, helper] = [1, 2].map(|seed| random::vector(SHAPE.len(), seed));

@@ -34,6 +34,7 @@ use thiserror::Error;
 
 use self::lagrange::Relaxation;
 use self::model::Answer;
+pub(in crate::budget) use self::model::engine;
 pub use self::program::{Cap, Program, ProgramError};
 use self::reduce::Reduced;
 use super::knapsack;

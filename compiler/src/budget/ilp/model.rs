@@ -3,9 +3,9 @@
 //! The solver is microlp, which needs nothing from the system, or HiGHS with the feature `highs`.
 
 #[cfg(feature = "highs")]
-use good_lp::solvers::highs::highs as engine;
+pub(in crate::budget) use good_lp::solvers::highs::highs as engine;
 #[cfg(not(feature = "highs"))]
-use good_lp::solvers::microlp::microlp as engine;
+pub(in crate::budget) use good_lp::solvers::microlp::microlp as engine;
 use good_lp::solvers::{SolutionStatus, WithInitialSolution, WithTimeLimit};
 use good_lp::{Expression, ProblemVariables, ResolutionError, Solution, SolverModel, Variable, variable};
 

@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use rayon::prelude::*;
+use trefoil_ir::mpc::gate::Rounds;
 use trefoil_ir::mpc::patch_sums::is_large;
 use trefoil_ir::nn::op::class::Move;
 use trefoil_ir::nn::{Class, Graph, NodeId};
@@ -15,7 +16,7 @@ use crate::budget::Currency;
 use crate::budget::fixed_charge::State;
 use crate::budget::price::sum_work;
 use crate::budget::tariff::{
-    BEFORE, BEHIND, FLAG_BITS, GateTariff, LayerTariff, OPEN, SIGNED, Signs, Tariff,
+    BEFORE, BEHIND, FLAG_BITS, GateTariff, LayerTariff, OPEN, QUICK, SIGNED, Signs, Tariff,
 };
 use crate::driver::trial::Trial;
 use crate::patches::count::BLOCKS_SUFFIX;
@@ -28,7 +29,7 @@ const MOST_STATES: usize = 32;
 /// Lowerings at a time: each has the network's weights in memory of its own.
 const AT_ONCE: usize = 4;
 
-/// Measures the tariff of a network in a currency; `before` is it with a sign for every pixel.
+/// Measures the tariff of a network in a currency; `quick` says whether signs may be taken in one round.
 ///
 /// # Errors
 /// If the network cannot be lowered.
@@ -36,10 +37,12 @@ pub(super) fn tariff(
     imported: &Verified<Graph>,
     header: &Header,
     currency: &Currency,
-    before: &Trial,
+    quick: bool,
 ) -> Result<Tariff, AssignError> {
+    // A sign for every pixel, in two rounds: what all else is measured against.
+    let before = &trial(imported, header.relu6_as_relu, None, None)?;
     if *currency == Currency::Relus {
-        return Ok(signs_behind(before));
+        return Ok(signs_behind(before, &relus(imported, header), quick));
     }
     let probe = Probe {
         imported,
@@ -51,6 +54,7 @@ pub(super) fn tariff(
     let behind: Result<Vec<_>, AssignError> = behind.map(|relu| probe.behind(relu)).collect();
     let sums = probe.sums(&relus)?;
     for ((relu, behind), sum) in relus.iter_mut().zip(behind?).zip(sums) {
+        relu.tariff.quick = quick && !relu.is_moved;
         relu.tariff.behind = behind;
         relu.tariff.sum = sum;
     }
@@ -82,8 +86,8 @@ pub(super) fn tariff(
     })
 }
 
-/// The signs of a channel of each ReLU that was moved to a smaller map.
-fn signs_behind(before: &Trial) -> Tariff {
+/// The signs of a channel of each ReLU that was moved to a smaller map; as many in one round as in two.
+fn signs_behind(before: &Trial, relus: &[Relu], quick: bool) -> Tariff {
     let moved = before.counts.relus.iter().filter(|relu| relu.signs < relu.drelus);
     let tariffs = moved.map(|relu| {
         let [h, w] = relu.map;
@@ -100,8 +104,12 @@ fn signs_behind(before: &Trial) -> Tariff {
         };
         (relu.name.clone(), tariff)
     });
+    let mut gates: BTreeMap<String, GateTariff> = tariffs.collect();
+    for relu in relus.iter().filter(|relu| quick && !relu.is_moved) {
+        gates.entry(relu.name.clone()).or_default().quick = true;
+    }
     Tariff {
-        gates: tariffs.collect(),
+        gates,
         layers: Vec::new(),
     }
 }
@@ -226,21 +234,26 @@ type Pair = [Patch; 2];
 const PIXELS: Pair = [Patch::PIXEL; 2];
 const IDENTITIES: Pair = [Patch::Identity; 2];
 
-/// What a layer may be: the flags that its channels have, and patches that they then may have in turn.
-type Kind = (u32, Vec<Pair>);
+/// What a layer may be: the flags that its channels have, patches that they then may have in turn, and in how
+/// many rounds signs are taken.
+type Kind = (u32, Vec<Pair>, Rounds);
 
 impl Relu {
     fn kinds(&self) -> Vec<Kind> {
         let (all, none) = (vec![PIXELS], vec![IDENTITIES]);
         if !self.is_moved {
-            return vec![(SIGNED, all), (0, none)];
+            let mut kinds = vec![(SIGNED, all.clone(), Rounds::Two), (0, none, Rounds::Two)];
+            if self.tariff.quick {
+                kinds.push((QUICK, all, Rounds::One));
+            }
+            return kinds;
         }
-        let mut kinds = vec![(OPEN | BEHIND, all), (OPEN, none)];
+        let mut kinds = vec![(OPEN | BEHIND, all, Rounds::Two), (OPEN, none, Rounds::Two)];
         if let Some(block) = self.block {
             let shared = [block; 2];
-            kinds.push((BEFORE, vec![shared]));
-            kinds.push((BEFORE | OPEN, vec![shared, IDENTITIES]));
-            kinds.push((BEFORE | OPEN | BEHIND, vec![shared, PIXELS]));
+            kinds.push((BEFORE, vec![shared], Rounds::Two));
+            kinds.push((BEFORE | OPEN, vec![shared, IDENTITIES], Rounds::Two));
+            kinds.push((BEFORE | OPEN | BEHIND, vec![shared, PIXELS], Rounds::Two));
         }
         kinds
     }
@@ -260,12 +273,16 @@ impl Relu {
     }
 
     /// What the channels are priced at with these patches in turn.
-    fn price(&self, currency: &Currency, pairs: &[Pair]) -> u64 {
+    fn price(&self, currency: &Currency, pairs: &[Pair], rounds: Rounds) -> u64 {
         let in_turn = pairs.iter().cycle().take(self.channels);
         let prices = in_turn.map(|&[lower, upper]| {
             let lower = if self.has_lower { lower } else { Patch::Identity };
             let upper = self.has_upper.then_some(upper);
-            self.tariff.price(currency, lower, upper, self.map)
+            let quick = self.tariff.quick(currency, lower, upper, self.map);
+            match quick.filter(|_| rounds == Rounds::One) {
+                Some((_, price)) => price,
+                None => self.tariff.price(currency, lower, upper, self.map),
+            }
         });
         prices.sum()
     }
@@ -324,34 +341,56 @@ impl Probe<'_> {
         let kinds: Vec<Vec<Kind>> = cluster.iter().map(|relu| relu.kinds()).collect();
         let settings = match are_few(&kinds) {
             true => product(&kinds),
-            // All signs of all of them, or none.
-            false => [0, 1]
-                .map(|kind| kinds.iter().map(|kinds| kinds[kind].clone()).collect())
-                .into(),
+            // All signs of all of them, in two rounds or in one, or none.
+            false => {
+                let of_all = |kind: fn(&[Kind]) -> Kind| kinds.iter().map(|kinds| kind(kinds)).collect();
+                let mut settings = vec![of_all(|kinds| kinds[0].clone()), of_all(|kinds| kinds[1].clone())];
+                if cluster.iter().any(|relu| relu.tariff.quick) {
+                    settings.push(of_all(quickest));
+                }
+                settings
+            }
         };
+        // Settings that differ in rounds alone are lowered once.
+        let mut lowered: BTreeMap<Vec<&[Pair]>, Option<Trial>> = BTreeMap::new();
         let mut left = Vec::with_capacity(settings.len());
         for setting in &settings {
-            let set: Vec<(&Relu, &[Pair])> = cluster
+            let pairs: Vec<&[Pair]> = setting.iter().map(|(_, pairs, _)| &pairs[..]).collect();
+            let set: Vec<(&Relu, &[Pair])> = cluster.iter().copied().zip(pairs.iter().copied()).collect();
+            if !lowered.contains_key(&pairs) {
+                let is_before = pairs.iter().all(|pairs| *pairs == [PIXELS]);
+                let trial = match is_before {
+                    true => None,
+                    false => Some(self.trial(&set)?),
+                };
+                lowered.insert(pairs.clone(), trial);
+            }
+            let trial = lowered[&pairs].as_ref().unwrap_or(before);
+            let quick: BTreeSet<&str> = cluster
                 .iter()
                 .zip(setting)
-                .map(|(relu, (_, pairs))| (*relu, &pairs[..]))
+                .filter(|(_, (.., rounds))| *rounds == Rounds::One)
+                .map(|(relu, _)| relu.name.as_str())
                 .collect();
-            let tried;
-            let trial = match set.iter().all(|(_, pairs)| *pairs == [PIXELS]) {
-                true => before,
-                false => {
-                    tried = self.trial(&set)?;
-                    &tried
-                }
-            };
-            let allows = cluster.iter().zip(setting).fold(0, |allows, (relu, (flags, _))| {
-                allows | flags << relu.tariff.shift
-            });
+            let allows = cluster
+                .iter()
+                .zip(setting)
+                .fold(0, |allows, (relu, (flags, ..))| {
+                    allows | flags << relu.tariff.shift
+                });
             let prices: u64 = set
                 .iter()
-                .map(|(relu, pairs)| relu.price(&self.currency, pairs))
+                .zip(setting)
+                .map(|((relu, pairs), (.., rounds))| relu.price(&self.currency, pairs, *rounds))
                 .sum();
-            left.push((allows, total(&self.currency, trial) as i64 - prices as i64));
+            let total = match quick.is_empty() {
+                true => total(&self.currency, trial),
+                false => {
+                    let cost = trial.in_one_round(|name| quick.contains(name));
+                    self.currency.total(&cost, trial.counts.signs as u64)
+                }
+            };
+            left.push((allows, total as i64 - prices as i64));
         }
         Ok(states(left))
     }
@@ -362,8 +401,14 @@ impl Probe<'_> {
         for (relu, pairs) in set {
             assignment.insert(relu.name.clone(), relu.choice(pairs));
         }
-        trial(self.imported, self.relu6_as_relu, Some(&assignment))
+        trial(self.imported, self.relu6_as_relu, Some(&assignment), None)
     }
+}
+
+/// All signs of a layer, in one round if that is on offer.
+fn quickest(kinds: &[Kind]) -> Kind {
+    let quick = kinds.iter().find(|(.., rounds)| *rounds == Rounds::One);
+    quick.unwrap_or(&kinds[0]).clone()
 }
 
 /// Whether all ways in which some layers can be together may be measured.

@@ -8,9 +8,7 @@ use trefoil_ir::Verified;
 use trefoil_ir::nn::Graph;
 
 use super::report::layers;
-use super::{
-    AssignError, AssignOptions, Assigned, BudgetReport, ROUNDS, Strategy, kept, probe, total, trial,
-};
+use super::{AssignError, AssignOptions, Assigned, BudgetReport, ROUNDS, Strategy, kept, probe, total};
 use crate::budget::ilp::{self, Cap, Program};
 use crate::budget::knapsack::Limits;
 use crate::budget::menu::{Menu, Offers};
@@ -98,7 +96,7 @@ fn state(
         if resources.iter().any(|one| one.currency == currency) {
             continue;
         }
-        let tariff = probe::tariff(imported, &profile.header, &currency, before)?;
+        let tariff = probe::tariff(imported, &profile.header, &currency, options.is_quick())?;
         let offers = Offers {
             clips: options.clips,
             rules: &options.rules,
@@ -180,7 +178,7 @@ impl Several<'_> {
 
     fn lowered(&self, menu: &Menu, choice: &[usize]) -> Result<Trial, AssignError> {
         let assignment = menu.assignment(&self.profile.header, choice);
-        trial(self.imported, self.options.relu6_as_relu, Some(&assignment))
+        self.options.trial(self.imported, Some(&assignment))
     }
 
     /// The first budget that not even its cheapest plan meets.

@@ -7,6 +7,7 @@ use trefoil_ir::nn::NodeId;
 use trefoil_ir::{Shape, Window};
 
 use super::*;
+use crate::budget::rounds::link_of;
 use crate::pass::testing::{Net, Rng, config};
 use crate::profile::{Header, Layer, LayerSummary, Method, Shard, Sign, Summary};
 
@@ -111,7 +112,12 @@ fn profile(graph: &Graph, seed: u64) -> Profile {
 }
 
 /// Every assignment of the menu: what its program costs, and its loss.
-fn all(imported: &Verified<Graph>, profile: &Profile, currency: &Currency) -> Vec<(u64, f64)> {
+fn all(
+    imported: &Verified<Graph>,
+    profile: &Profile,
+    currency: &Currency,
+    link: Option<&LinkModel>,
+) -> Vec<(u64, f64)> {
     let menu = Menu::new(
         &profile.header,
         &profile.summary,
@@ -128,7 +134,10 @@ fn all(imported: &Verified<Graph>, profile: &Profile, currency: &Currency) -> Ve
     let mut all = Vec::new();
     loop {
         let assignment = menu.assignment(&profile.header, &choice);
-        let cost = total(currency, &trial(imported, false, Some(&assignment)).unwrap());
+        let cost = total(
+            currency,
+            &trial(imported, false, Some(&assignment), link).unwrap(),
+        );
         all.push((cost, menu.program.problem.loss(&choice)));
         let next = (0..choice.len()).find(|&at| choice[at] + 1 < menu.slots[at].picks.len());
         let Some(next) = next else { return all };
@@ -144,6 +153,7 @@ fn solve(imported: &Verified<Graph>, profile: &Profile, goal: Goal) -> Result<As
         strategy: super::Strategy::Additive,
         clips: ClipSigns::Both,
         relu6_as_relu: false,
+        link: link_of(&[goal], &[]),
     };
     assign(imported, profile, &options)
 }
@@ -166,7 +176,8 @@ proptest! {
             _ => Goal::Relus(amount),
         };
         let currency = Currency::of(&goal(0));
-        let mut all = all(&imported, &profile, &currency);
+        let link = link_of(&[goal(0)], &[]);
+        let mut all = all(&imported, &profile, &currency, link.as_ref());
         all.sort_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)));
         let (least, most) = (all[0].0, all[all.len() - 1].0);
         // Bytes that fill messages: a few for each of some twenty messages.
@@ -180,7 +191,7 @@ proptest! {
             };
             match solve(&imported, &profile, goal(limit)) {
                 Ok(found) => {
-                    let spent = trial(&imported, false, Some(&found.assignment)).unwrap();
+                    let spent = trial(&imported, false, Some(&found.assignment), link.as_ref()).unwrap();
                     prop_assert!(total(&currency, &spent) <= limit.next_multiple_of(8) + 1000);
                     let loss = found.report.distortion.unwrap();
                     prop_assert!(loss >= best(limit.next_multiple_of(8) + 1000) - 1e-6);
@@ -214,6 +225,7 @@ fn solve_several(
         strategy: super::Strategy::Additive,
         clips: ClipSigns::Both,
         relu6_as_relu: false,
+        link: link_of(goals, &[]),
     };
     assign(imported, profile, &options)
 }
@@ -237,7 +249,7 @@ proptest! {
     fn several_budgets_are_all_kept(seed in any::<u64>(), shape in 0usize..4, share in 30u64..100) {
         let imported = network(seed, shape, false);
         let profile = profile(&imported, seed);
-        let before = trial(&imported, false, None).unwrap();
+        let before = trial(&imported, false, None, None).unwrap();
         let cost = |currency: &Currency| total(currency, &before) * share / 100;
         let bytes = Goal::Bytes(cost(&Currency::Bits(None)) / 8);
         let wan = Currency::Picoseconds(LinkModel::WAN);
@@ -247,7 +259,7 @@ proptest! {
         let alone: Vec<_> = goals.iter().map(|goal| solve(&imported, &profile, *goal)).collect();
         match solve_several(&imported, &profile, &goals, Rules::default()) {
             Ok(found) => {
-                let after = trial(&imported, false, Some(&found.assignment)).unwrap();
+                let after = trial(&imported, false, Some(&found.assignment), None).unwrap();
                 for (goal, alone) in goals.iter().zip(&alone) {
                     let currency = Currency::of(goal);
                     let limit = Currency::limit(goal, before.counts.drelus_at_1x1 as u64);
@@ -262,7 +274,7 @@ proptest! {
                 let all = goals.map(|goal| {
                     let currency = Currency::of(&goal);
                     let limit = Currency::limit(&goal, before.counts.drelus_at_1x1 as u64);
-                    let costs = all(&imported, &profile, &currency).into_iter();
+                    let costs = all(&imported, &profile, &currency, None).into_iter();
                     costs.map(|(cost, _)| cost <= limit).collect::<Vec<bool>>()
                 });
                 prop_assert!((0..all[0].len()).all(|at| all.iter().any(|within| !within[at])));
@@ -291,7 +303,11 @@ fn many_branches_side_by_side() {
     let wan = Currency::Picoseconds(LinkModel::WAN);
     let cost = |assigned: Option<&Assigned>| {
         let assignment = assigned.map(|assigned| &assigned.assignment);
-        total(&wan, &trial(&imported, false, assignment).unwrap()) as f64 / 1e12
+        total(
+            &wan,
+            &trial(&imported, false, assignment, Some(&LinkModel::WAN)).unwrap(),
+        ) as f64
+            / 1e12
     };
     let whole = cost(None);
     for share in [1.0, 0.9, 0.8, 0.7] {
@@ -350,8 +366,8 @@ fn layers_are_kept_tied_and_capped() {
 #[test]
 fn sums_are_counted_for_their_gates() {
     let imported = network(5, 3, false);
-    let large = uniform(&imported, Patch::Block { h: 4, w: 4 }, None, false).unwrap();
-    let trial = trial(&imported, false, Some(&large.assignment)).unwrap();
+    let large = uniform(&imported, Patch::Block { h: 4, w: 4 }, None, false, None).unwrap();
+    let trial = trial(&imported, false, Some(&large.assignment), None).unwrap();
     let of_each: Vec<u64> = trial.sum_macs.values().copied().collect();
     assert_eq!(of_each, [2 * 4 * 9, 2 * 4 * 18]);
     let all: u64 = trial.cost.steps.iter().map(|step| step.sum_macs).sum();

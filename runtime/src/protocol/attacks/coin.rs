@@ -7,7 +7,7 @@
 //! bits cheaper than the truncation here: the low bits that the client keeps turn up in the
 //! logits, multiplied by the next layer's weights. Message by message nothing is wrong there.
 
-use trefoil_ir::mpc::gate::{self, NARROW, WIDE};
+use trefoil_ir::mpc::gate::{self, Group, NARROW, Rounds, WIDE};
 use trefoil_ir::mpc::{Party, UNIT};
 use trefoil_ir::{Patch, Shape};
 
@@ -181,7 +181,7 @@ fn best_guess(held: &Held, outputs: &[f64], secret: &[f64]) -> (f64, String) {
 }
 
 /// Everything that the client holds of the hidden layer.
-fn held_of(keys: &Keys, share: &[u32], halves: &Halves, exchange: &Exchange) -> Held {
+fn held_of(keys: &Keys, groups: &[Group], share: &[u32], halves: &Halves, exchange: &Exchange) -> Held {
     let mut held = Held::default();
     let r1 = keys.spy(Party::Client, 1, |s| s.u32s(Purpose::TruncationMask, share.len()));
     held.number("its share c", 32, share);
@@ -192,18 +192,12 @@ fn held_of(keys: &Keys, share: &[u32], halves: &Halves, exchange: &Exchange) -> 
         NARROW,
         &halves.rs.iter().map(|&r| u32::from(r)).collect::<Vec<_>>(),
     );
-    let groups = gate::groups(
-        &vec![Patch::PIXEL; HIDDEN],
-        None,
-        Shape::new(HIDDEN, MAP[0], MAP[1]),
-        false,
-    );
     keys.spy(Party::Client, 2, |s| {
         for (purpose, section) in own_streams(Party::Client, &groups[0]) {
             held.section(&format!("{purpose:?}"), section.bits, &draw(s, purpose, &section));
         }
     });
-    for message in gate::messages(&groups) {
+    for message in gate::messages(groups) {
         let word = message.stage.word();
         let payload = match word {
             "deal" => &exchange.deal,
@@ -222,17 +216,20 @@ fn held_of(keys: &Keys, share: &[u32], halves: &Halves, exchange: &Exchange) -> 
 
 #[test]
 fn what_the_client_learns_does_not_depend_on_what_it_holds() {
+    for rounds in [Rounds::Two, Rounds::One] {
+        guess_from_what_is_held(rounds);
+    }
+}
+
+fn guess_from_what_is_held(rounds: Rounds) {
     let (mut net, keys) = (Net::new(), Keys::new(77));
     let (hat, mask) = net.input(&keys);
     let shares = net.layer(&net.first.clone(), &hat, &mask);
     let share = shares.c.clone();
     let halves = truncation(&keys, 1, shares, HIDDEN, NARROW as u8);
-    let groups = gate::groups(
-        &vec![Patch::PIXEL; HIDDEN],
-        None,
-        Shape::new(HIDDEN, MAP[0], MAP[1]),
-        false,
-    );
+    let shape = Shape::new(HIDDEN, MAP[0], MAP[1]);
+    let groups = gate::groups(&vec![Patch::PIXEL; HIDDEN], None, shape, false);
+    let groups = gate::in_rounds(rounds, groups);
     let exchange = run_gate(&keys, 2, &groups, &halves, &[]);
     let shares = net.layer(&net.second.clone(), &exchange.hat, &exchange.mask);
     let (own_share, exact) = (shares.c.clone(), plain(&shares));
@@ -247,7 +244,7 @@ fn what_the_client_learns_does_not_depend_on_what_it_holds() {
             .zip(&exact)
             .all(|(y, z)| (y - z / UNIT as f64).abs() < 1.0)
     );
-    let held = held_of(&keys, &share, &halves, &exchange);
+    let held = held_of(&keys, &groups, &share, &halves, &exchange);
     assert!(held.0.len() > 90);
     let (hint, what) = best_guess(&held, &outputs, &net.secret());
     println!("best of {} guesses: {hint:.3}, from {what}", held.0.len());

@@ -6,7 +6,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use trefoil_ir::mpc::gate::{self, Group};
+use trefoil_ir::mpc::gate::{self, Group, Rounds};
 use trefoil_ir::mpc::op::Truncate;
 use trefoil_ir::mpc::privacy::{DrawId, Draws, Key};
 use trefoil_ir::{Patch, Shape};
@@ -40,12 +40,21 @@ fn groups() -> Vec<Group> {
     gate::groups(&lower, Some(&upper), SHAPE, false)
 }
 
+/// The same, with all signs taken in one round.
+fn groups_in_one_round() -> Vec<Group> {
+    gate::in_rounds(Rounds::One, groups())
+}
+
 fn truncating(stream_key: &StreamKey, key: Key, step: u32) -> StepStreams<'_> {
     StepStreams::new(stream_key, 0, step, Draws::of_truncation(COUNT).of_key(key))
 }
 
 fn gating(stream_key: &StreamKey, key: Key, step: u32) -> StepStreams<'_> {
-    StepStreams::new(stream_key, 0, step, Draws::of_gate(&groups()).of_key(key))
+    gating_of(&groups(), stream_key, key, step)
+}
+
+fn gating_of<'a>(groups: &[Group], stream_key: &'a StreamKey, key: Key, step: u32) -> StepStreams<'a> {
+    StepStreams::new(stream_key, 0, step, Draws::of_gate(groups).of_key(key))
 }
 
 fn shares() -> Shares {
@@ -105,7 +114,13 @@ fn a_second_truncation_of_sums_is_stopped_at_the_helper() {
 
 #[test]
 fn a_second_gate_under_one_name_is_stopped_at_every_party() {
-    let (keys, groups, levels) = (Keys::new(2), groups(), [300; 4]);
+    a_second_gate_is_stopped(&groups(), 2);
+    a_second_gate_is_stopped(&groups_in_one_round(), 12);
+}
+
+fn a_second_gate_is_stopped(groups: &[Group], session: u32) {
+    let (keys, levels) = (Keys::new(session), [300; 4]);
+    let gating = |key_of, key, step| gating_of(groups, key_of, key, step);
     let halves = truncation(&keys, 1, shares(), 4, 16);
     let exact = |pixels| Exact { pixels, sums: &[] };
     let of_pixels = Levels {
@@ -117,8 +132,8 @@ fn a_second_gate_under_one_name_is_stopped_at_every_party() {
         exact: exact(&halves.r),
         passed: &halves.r,
     };
-    let layer = GateLayout::new(Isa::Scalar, groups.clone());
-    let exchange = run_gate(&keys, 3, &groups, &halves, &levels);
+    let layer = GateLayout::new(Isa::Scalar, groups.to_vec());
+    let exchange = run_gate(&keys, 3, groups, &halves, &levels);
     assert_stopped("helper", || {
         let mut client = gating(&keys.helper_ch, Key::ClientHelper, 2);
         helper_deal(

@@ -8,7 +8,7 @@
 //! correlation of 6.5 / sqrt(N), 3.6%, on; a blind guess reaches 6.5 standard deviations once in
 //! 10^10 comparisons, and there are some four million.
 
-use trefoil_ir::mpc::gate::{self, Group, NARROW, WIDE};
+use trefoil_ir::mpc::gate::{self, Group, NARROW, Rounds, WIDE};
 use trefoil_ir::mpc::{Party, Stage};
 use trefoil_ir::{Patch, Shape};
 
@@ -98,6 +98,18 @@ impl Case {
         let patches = group.openings.iter_mut().skip(1);
         patches.for_each(|opening| opening.sums = vec![Some(0)]);
         case
+    }
+
+    /// The same with its signs taken in one round, if it takes any.
+    fn in_one_round(&self) -> Option<Self> {
+        let group = self.group.clone().filter(|group| group.form.has_signs())?;
+        Some(Self {
+            operand: self.operand,
+            group: gate::in_rounds(Rounds::One, vec![group]).pop(),
+            levels: self.levels.clone(),
+            cut: self.cut,
+            broken: self.broken,
+        })
     }
 
     fn broken(self, broken: Broken) -> Self {
@@ -446,7 +458,15 @@ fn hints(case: &Case, fixed_image: bool) -> [Hint; 2] {
     views(case, fixed_image).map(|view| view.strongest(!fixed_image))
 }
 
+/// Of a gate with signs both in two rounds and in one.
 fn assert_blind(case: &Case) {
+    assert_blind_as_it_is(case);
+    if let Some(at_once) = case.in_one_round() {
+        assert_blind_as_it_is(&at_once);
+    }
+}
+
+fn assert_blind_as_it_is(case: &Case) {
     for fixed_image in [true, false] {
         for (hint, party) in hints(case, fixed_image)
             .iter()

@@ -1,6 +1,6 @@
 //! One step of the protocol on a few values, from the input on.
 
-use trefoil_ir::mpc::gate::{self, Group, WIDE};
+use trefoil_ir::mpc::gate::{self, Group, Rounds, WIDE};
 use trefoil_ir::mpc::privacy::{DrawId, Draws};
 use trefoil_ir::mpc::{Party, Stage};
 use trefoil_ir::{Patch, Shape};
@@ -89,6 +89,12 @@ impl Case {
             openings.for_each(|opening| opening.sums = vec![Some(0)]);
         }
         Self::new(operand, shape, groups)
+    }
+
+    /// The same with all signs taken in one round.
+    pub(super) fn in_one_round(self) -> Self {
+        let groups = gate::in_rounds(Rounds::One, self.groups);
+        Self { groups, ..self }
     }
 
     pub(super) fn probing(self, probes: &[usize]) -> Self {

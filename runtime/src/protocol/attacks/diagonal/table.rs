@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use trefoil_ir::mpc::gate::{BLOCK, Form, Group, OPENED_BITS, PRODUCTS, table_planes};
+use trefoil_ir::mpc::gate::{
+    BLOCK, Form, Group, KEY_PLANES, LEVELS, OPENED_BITS, PRODUCTS, Rounds, garbled_planes, table_planes,
+};
 use trefoil_ir::mpc::{Party, Stage};
 
 use super::super::parties::{Exchange, read_sections};
@@ -20,8 +22,9 @@ pub(super) fn order(receiver: Party) -> &'static [&'static [Purpose]] {
             &[ComparisonMaskServer],
             &[ProductShare],
             &[SignMaskServer],
+            &[GarblePad, GarbleLabel],
             &[BetaShare],
-            &[BetaProductShare],
+            &[BetaProductShare, BetaTopShare, MaskWrapShare, MaskTopShare],
             &[WrapBitServer],
             &[WrapProductShare],
         ],
@@ -35,6 +38,12 @@ pub(super) fn order(receiver: Party) -> &'static [&'static [Purpose]] {
         ],
         Party::Helper => &[],
     }
+}
+
+/// The masks of a garbled comparison, which hide rows and keys together: each of them may change what the other
+/// one hides. That there is one draw for each view is tested where it is garbled (`garbled/tests.rs`).
+pub(super) fn is_of_garbling(purpose: Purpose) -> bool {
+    [GarblePad, GarbleLabel].contains(&purpose)
 }
 
 /// What there is one field of.
@@ -61,6 +70,8 @@ enum Drawn {
     Bits(usize),
     /// A bit for each entry of the opening's tables.
     Tables,
+    /// A bit for each one of the opening's garbled rows.
+    Rows,
     /// 16 bits.
     Half,
     /// 32 bits.
@@ -98,6 +109,21 @@ const SIGNED: [Row; 14] = [
     (Stage::M4, Each::Pixel, WrapBitClient, Drawn::Bits(1)),
 ];
 
+/// The same in one round.
+const SIGNED_AT_ONCE: [Row; 11] = [
+    (Stage::Deal, Each::Sign, GarblePad, Drawn::Rows),
+    (Stage::Deal, Each::Sign, BetaShare, Drawn::Word),
+    (Stage::Deal, Each::Product, BetaProductShare, Drawn::Word),
+    (Stage::Deal, Each::Product, BetaTopShare, Drawn::Word),
+    (Stage::Deal, Each::Pixel, MaskWrapShare, Drawn::Word),
+    (Stage::Deal, Each::Pixel, MaskTopShare, Drawn::Word),
+    (Stage::M1, Each::OpenedPixel, OpeningMask, Drawn::Half),
+    (Stage::M1, Each::OpenedPatch, PatchMask, Drawn::Half),
+    (Stage::M1, Each::Sign, GarbleLabel, Drawn::Bits(KEY_PLANES)),
+    (Stage::M2, Each::Sign, SignMaskClient, Drawn::Bits(1)),
+    (Stage::M2, Each::Pixel, FreshMask, Drawn::Word),
+];
+
 /// A requantisation.
 const REQUANTISED: [Row; 3] = [
     (Stage::Deal, Each::Pixel, RequantShare, Drawn::Half),
@@ -110,7 +136,10 @@ fn fields(group: &Group, stage: Stage, at: usize) -> Vec<(Purpose, Drawn)> {
     let table = match group.form {
         Form::Pass => &[],
         Form::Requant => &REQUANTISED[..],
-        Form::Lower(_) | Form::Upper(_) | Form::Paired(_) | Form::Both(..) => &SIGNED[..],
+        Form::Lower(_) | Form::Upper(_) | Form::Paired(_) | Form::Both(..) => match group.rounds {
+            Rounds::Two => &SIGNED[..],
+            Rounds::One => &SIGNED_AT_ONCE[..],
+        },
     };
     let of = |each| {
         let rows = table.iter().filter(move |row| (row.0, row.1) == (stage, each));
@@ -155,6 +184,13 @@ pub(super) struct Place {
     /// How many columns are drawn together, block by block, and which of them this is.
     planes: usize,
     plane: usize,
+}
+
+impl Column {
+    /// Whether its masks are those of states, which hide no field by themselves.
+    pub(super) fn is_of_states(&self) -> bool {
+        self.purpose == GarbleLabel && self.place.plane < LEVELS
+    }
 }
 
 impl Place {
@@ -226,6 +262,7 @@ impl GateViews {
                 let (planes, width) = match drawn {
                     Drawn::Bits(planes) => (planes, 1),
                     Drawn::Tables => (table_planes(opening.ring), 1),
+                    Drawn::Rows => (garbled_planes(opening.ring), 1),
                     Drawn::Half => (1, 16),
                     Drawn::Word => (1, 32),
                 };
