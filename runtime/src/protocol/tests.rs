@@ -388,6 +388,27 @@ fn clip_with_equal_patches_is_exact() {
     );
 }
 
+/// The upper sign of a patch is set, and a pixel of it far below zero: what is extended is negative, though the
+/// result is not.
+#[test]
+fn a_pixel_far_below_zero_in_a_patch_above_the_limit() {
+    let shape = Shape::new(1, 4, 4);
+    let (lower, upper) = (vec![Patch::PIXEL], vec![P22]);
+    let groups = gate::groups(&lower, Some(&upper), shape, false);
+    let low = [-16_000 * UNIT, -9_000 * UNIT, -1, 0];
+    let pixel = |at: usize| match (at / 4 % 2, at % 2) {
+        (0, 0) => low[at / 8 * 2 + at / 2 % 2],
+        _ => 7_000 * UNIT + at as i64,
+    };
+    let z: Vec<i64> = (0..16).map(pixel).collect();
+    for seed in 0..20 {
+        let (d, r) = split(&z, seed);
+        let want = expected(&z, &d, &r, &lower, Some(&upper), &[900], shape, None);
+        let got = run(&groups, &operand(d, r), of_pixels(&[900]), seed as u8);
+        assert_eq!(got, want);
+    }
+}
+
 #[test]
 fn clip_with_different_patches_is_exact() {
     let lower = vec![

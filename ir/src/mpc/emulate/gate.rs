@@ -105,12 +105,12 @@ impl Emulation<'_> {
             let element = (operand.value, first + at);
             results.push(match rounds {
                 Rounds::One if form.has_signs() => {
-                    let extended = self.extend(element, z, form);
+                    let extended = self.extend(element, z, (form, form.takes_signed_values()));
                     select(at_once(form), extended, signs, limit.level)
                 }
                 Rounds::One | Rounds::Two => {
                     let selected = select(form, z, signs, limit.level);
-                    self.extend(element, selected, form)
+                    self.extend(element, selected, (form, form.is_signed()))
                 }
             });
         }
@@ -230,9 +230,14 @@ impl Emulation<'_> {
     }
 
     /// What a gate has in its form's ring, its result or (in one round) its value, as an activation.
-    fn extend(&mut self, (operand, element): (&IntMap, usize), y: i64, form: Form) -> i64 {
+    fn extend(
+        &mut self,
+        (operand, element): (&IntMap, usize),
+        y: i64,
+        (form, is_signed): (Form, bool),
+    ) -> i64 {
         let ring = form.ring();
-        let offset = if form.is_signed() { ACTIVATION_OFFSET } else { 0 };
+        let offset = if is_signed { ACTIVATION_OFFSET } else { 0 };
         let moved = low(y + offset, ring);
         if is_positive(moved, ring) {
             return moved - offset;

@@ -140,6 +140,17 @@ impl Form {
         }
     }
 
+    /// Whether the value may be negative where a sign multiplies it, or goes into the result by itself, so that its
+    /// extension in one round needs an offset of 2^14. That of a clip's upper sign of patches may, though the
+    /// result then is not.
+    pub fn takes_signed_values(self) -> bool {
+        match self {
+            Form::Lower(grain) | Form::Paired(grain) => grain == Grain::Patch,
+            Form::Both(lower, upper) => lower == Grain::Patch || upper == Grain::Patch,
+            Form::Upper(_) | Form::Pass | Form::Requant => true,
+        }
+    }
+
     /// Whether the form takes signs, and so is more than a requantisation.
     pub fn has_signs(self) -> bool {
         !matches!(self, Form::Pass | Form::Requant)

@@ -180,7 +180,7 @@ fn result_share(
     is_server: bool,
 ) -> Words {
     let k = group.ring;
-    let offset = if group.form.is_signed() {
+    let offset = if group.form.takes_signed_values() {
         ACTIVATION_OFFSET as u16
     } else {
         0
