@@ -65,6 +65,11 @@ impl AssignOptions {
         trial(imported, self.relu6_as_relu, assignment, self.link.as_ref())
     }
 
+    /// The network with a sign for every pixel, taken in two rounds: what prices are measured against.
+    fn in_two_rounds(&self, imported: &Verified<Graph>) -> Result<Trial, AssignError> {
+        trial(imported, self.relu6_as_relu, None, None)
+    }
+
     /// Whether some gates may be done in one round.
     fn is_quick(&self) -> bool {
         self.link.is_some_and(|link| link.round_trip > 0.0)
@@ -171,7 +176,14 @@ pub fn assign(
         return several::assign(imported, profile, options, &before);
     }
     let currency = Currency::of(goal);
-    let tariff = probe::tariff(imported, &profile.header, &currency, options.is_quick())?;
+    let two_rounds = options.in_two_rounds(imported)?;
+    let tariff = probe::tariff(
+        imported,
+        &profile.header,
+        &currency,
+        options.is_quick(),
+        &two_rounds,
+    )?;
     let offers = Offers {
         clips: options.clips,
         rules: &options.rules,
@@ -186,8 +198,9 @@ pub fn assign(
         limit: Currency::limit(goal, before.counts.drelus_at_1x1 as u64),
         currency,
         menu: &menu,
+        two_rounds,
     };
-    let (chosen, after) = search.run(&before)?;
+    let (chosen, after) = search.run()?;
     let distortions = menu.distortions(&chosen.choice);
     Ok(Assigned {
         assignment: menu.assignment(&profile.header, &chosen.choice),
@@ -196,7 +209,7 @@ pub fn assign(
             strategy: options.strategy.word(),
             allowed: currency.show(search.limit),
             spent: currency.show(search.total(&after)),
-            priced: search.priced(&before, &chosen.choice, &after),
+            priced: search.priced(&chosen.choice, &after),
             at_1x1: currency.show(search.total(&before)),
             distortion: Some(distortions.values().sum()),
             certificate: chosen.certificate,
@@ -274,6 +287,7 @@ struct Search<'a> {
     currency: Currency,
     limit: u64,
     menu: &'a Menu,
+    two_rounds: Trial,
 }
 
 /// One pick per slot, and how it was found.
@@ -288,10 +302,10 @@ impl Search<'_> {
     /// agree. (Besides what layers are priced at a network's cost hardly depends on patches: there are the last
     /// bits of messages, branches that wait for each other, work and transfers that overlap.) Only where
     /// the cheapest plan itself is too dear there is none.
-    fn run(&self, before: &Trial) -> Result<(Chosen, Trial), AssignError> {
+    fn run(&self) -> Result<(Chosen, Trial), AssignError> {
         let pixels = self.menu.pixels(&self.profile.header);
         let mut best = None;
-        self.approach(self.rest(before, &pixels), &mut best)?;
+        self.approach(self.rest(&self.two_rounds, &pixels), &mut best)?;
         if let Some(best) = best {
             return Ok(best);
         }
@@ -345,8 +359,8 @@ impl Search<'_> {
     }
 
     /// What the prices say that a choice costs, where the program differs by more than a thousandth.
-    fn priced(&self, before: &Trial, choice: &[usize], after: &Trial) -> Option<String> {
-        let rest = self.rest(before, &self.menu.pixels(&self.profile.header));
+    fn priced(&self, choice: &[usize], after: &Trial) -> Option<String> {
+        let rest = self.rest(&self.two_rounds, &self.menu.pixels(&self.profile.header));
         let priced = self.menu.program.cost(choice).saturating_add_signed(rest);
         let program = self.total(after);
         (priced.abs_diff(program) > program / 1000).then(|| self.currency.show(priced))

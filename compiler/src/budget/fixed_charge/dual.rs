@@ -50,7 +50,16 @@ impl<'a> Dual<'a> {
                     .map(|&group| hull(program, group, state.allows));
                 hulls.collect::<Option<Vec<Hull>>>()
             });
-            states.collect()
+            let mut states: Vec<Option<Vec<Hull>>> = states.collect();
+            // Of states with the same hulls the one of least charge is as good as any.
+            for at in 0..states.len() {
+                let charge = |state: usize| (layer.states[state].charge, state);
+                let better = |other: usize| charge(other) < charge(at) && states[other] == states[at];
+                if states[at].is_some() && (0..states.len()).any(better) {
+                    states[at] = None;
+                }
+            }
+            states
         });
         Self {
             free: free.filter_map(|group| hull(program, group, u32::MAX)).collect(),

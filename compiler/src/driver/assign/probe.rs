@@ -29,7 +29,8 @@ const MOST_STATES: usize = 32;
 /// Lowerings at a time: each has the network's weights in memory of its own.
 const AT_ONCE: usize = 4;
 
-/// Measures the tariff of a network in a currency; `quick` says whether signs may be taken in one round.
+/// Measures the tariff of a network in a currency; `quick` says whether signs may be taken in one round. `before`
+/// is the network with a sign for every pixel, taken in two.
 ///
 /// # Errors
 /// If the network cannot be lowered.
@@ -38,9 +39,8 @@ pub(super) fn tariff(
     header: &Header,
     currency: &Currency,
     quick: bool,
+    before: &Trial,
 ) -> Result<Tariff, AssignError> {
-    // A sign for every pixel, in two rounds: what all else is measured against.
-    let before = &trial(imported, header.relu6_as_relu, None, None)?;
     if *currency == Currency::Relus {
         return Ok(signs_behind(before, &relus(imported, header), quick));
     }

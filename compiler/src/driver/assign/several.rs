@@ -89,6 +89,7 @@ fn state(
     options: &AssignOptions,
     before: &Trial,
 ) -> Result<(Vec<Resource>, Vec<Budget>), AssignError> {
+    let two_rounds = options.in_two_rounds(imported)?;
     let mut resources: Vec<Resource> = Vec::new();
     let caps = options.rules.caps.iter().map(|cap| &cap.goal);
     for goal in options.goals.iter().chain(caps) {
@@ -96,7 +97,13 @@ fn state(
         if resources.iter().any(|one| one.currency == currency) {
             continue;
         }
-        let tariff = probe::tariff(imported, &profile.header, &currency, options.is_quick())?;
+        let tariff = probe::tariff(
+            imported,
+            &profile.header,
+            &currency,
+            options.is_quick(),
+            &two_rounds,
+        )?;
         let offers = Offers {
             clips: options.clips,
             rules: &options.rules,
@@ -113,7 +120,7 @@ fn state(
             goal: *goal,
             resource,
             limit: Currency::limit(goal, before.counts.drelus_at_1x1 as u64),
-            rest: total(currency, before) as i64 - menu.program.cost(&pixels) as i64,
+            rest: total(currency, &two_rounds) as i64 - menu.program.cost(&pixels) as i64,
         }
     });
     let budgets = budgets.collect();
