@@ -3,10 +3,12 @@
 use std::ops::Range;
 
 use super::breach::{Breach, Rule};
-use super::declaration::{Field, How, Mask};
-use super::draw::{Draw, Unit};
+use super::declaration::{Field, FieldId, How, Mask};
+use super::draw::{Draw, DrawId, Unit};
+use super::purpose::Purpose;
 use super::step::StepView;
 use crate::mpc::TRUNCATED_BITS;
+use crate::mpc::gate::Content;
 
 pub(super) fn check(step: &StepView<'_>, breaches: &mut Vec<Breach>) {
     for field in &step.declared.fields {
@@ -23,6 +25,9 @@ pub(super) fn check(step: &StepView<'_>, breaches: &mut Vec<Breach>) {
                 }
             }
         }
+    }
+    for field in &step.declared.fields {
+        garbling(step, field, breaches);
     }
     stretches(step, breaches);
     uses(step, breaches);
@@ -72,6 +77,50 @@ fn width(
     if covered != section.count || values.iter().any(|run| run.end > draw.count) {
         let message = format!("its {} values have no value each of {}", section.count, draw.id);
         breaches.push(step.field_breach(field, Rule::Width, message));
+    }
+}
+
+/// A garbling is what the lemma speaks of: rows under pads, keys under states and labels, both whole, and both
+/// there.
+fn garbling(step: &StepView<'_>, field: &Field, breaches: &mut Vec<Breach>) {
+    let shape = match field.id {
+        FieldId::Gate {
+            group,
+            content: Content::Garbled(item),
+        } => Some((Purpose::GarblePad, group, item, Content::Keys(item))),
+        FieldId::Gate {
+            group,
+            content: Content::Keys(item),
+        } => Some((Purpose::GarbleLabel, group, item, Content::Garbled(item))),
+        FieldId::Gate { .. }
+        | FieldId::Image
+        | FieldId::MaskedShare
+        | FieldId::TopBits(_)
+        | FieldId::Revealed => None,
+    };
+    let is_declared_so = matches!(
+        field.mask,
+        Mask::Drawn {
+            how: How::Garbled,
+            ..
+        }
+    );
+    let is_right = match shape {
+        None => !is_declared_so,
+        Some((purpose, group, item, other)) => {
+            let mask = step.mask_of(field).map(|(_, draw)| *draw);
+            let id = DrawId { purpose, group, item };
+            let other = FieldId::Gate {
+                group,
+                content: other,
+            };
+            let is_whole = |draw: Draw| draw.id == id && draw.unit == Unit::Planes(field.section.planes);
+            is_declared_so && mask.is_none_or(is_whole) && step.field(other).is_some()
+        }
+    };
+    if !is_right {
+        let message = "garbled rows go under pads, their keys under states and labels, and nothing else so";
+        breaches.push(step.field_breach(field, Rule::Masked, message));
     }
 }
 

@@ -7,9 +7,9 @@
 //!
 //! Between steps there is nothing to check: a declaration can name draws and fields of its own step
 //! and operands, which are earlier steps' values. So the order is that of the steps, and within each
-//! the one found here. Garbled rows and their keys hide each other's masks, and are uniform together
-//! (docs/PROTOCOL.md, "A garbled comparison"); so what one of these two fields has of the other's mask is
-//! no edge. Masks that hide nothing from the receiver (p of patch sums, to the client) are
+//! the one found here. Garbled rows and their keys are one node: only together they are uniform under both of
+//! their masks (docs/PROTOCOL.md, "A garbled comparison"). So what either has of both masks is no edge, and both
+//! masks come after all else that is in either. Masks that hide nothing from the receiver (p of patch sums, to the client) are
 //! like secret inputs: for each of their values the map is a bijection.
 
 use petgraph::algo::kosaraju_scc;
@@ -31,7 +31,8 @@ pub(super) fn check(step: &StepView<'_>, breaches: &mut Vec<Breach>) {
         let mut edges = made_of.clone();
         for (payload, field) in step.declared.fields.iter().enumerate() {
             if let Some(mask) = hides(step, field, receiver) {
-                edges[step.declared.fields.len() + mask].push(payload);
+                let masks = std::iter::once(mask).chain(other_of_garbling(step, field));
+                masks.for_each(|mask| edges[step.declared.fields.len() + mask].push(payload));
             }
         }
         if !has_order(&edges) {
@@ -64,19 +65,30 @@ fn made_of(step: &StepView<'_>) -> Edges {
 
 /// Whether a draw masks the other one of the two fields of a garbled comparison of which this is one.
 fn is_of_one_garbling(field: &Field, draw: DrawId) -> bool {
-    match &field.mask {
-        Mask::Drawn {
-            draw: own,
-            how: How::Garbled,
-            ..
-        } => {
-            let purposes = [own.purpose, draw.purpose];
-            let pair = [Purpose::GarblePad, Purpose::GarbleLabel];
-            (own.group, own.item) == (draw.group, draw.item)
-                && pair.iter().all(|purpose| purposes.contains(purpose))
-        }
-        Mask::Drawn { .. } | Mask::Revealed => false,
-    }
+    other_mask(field) == Some(draw)
+}
+
+/// The place of that draw.
+fn other_of_garbling(step: &StepView<'_>, field: &Field) -> Option<usize> {
+    step.draw(other_mask(field)?).map(|(at, _)| at)
+}
+
+/// What masks the other one of those two fields.
+pub(super) fn other_mask(field: &Field) -> Option<DrawId> {
+    let Mask::Drawn {
+        draw,
+        how: How::Garbled,
+        ..
+    } = &field.mask
+    else {
+        return None;
+    };
+    let purpose = if draw.purpose == Purpose::GarblePad {
+        Purpose::GarbleLabel
+    } else {
+        Purpose::GarblePad
+    };
+    Some(DrawId { purpose, ..*draw })
 }
 
 /// The mask that the receiver lacks, if the field goes to it.
