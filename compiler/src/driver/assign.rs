@@ -70,9 +70,9 @@ impl AssignOptions {
         trial(imported, self.relu6_as_relu, None, None)
     }
 
-    /// Whether some gates may be done in one round.
-    fn is_quick(&self) -> bool {
-        self.link.is_some_and(|link| link.round_trip > 0.0)
+    /// The link, if some gates may be done in one round there.
+    fn quick(&self) -> Option<&LinkModel> {
+        self.link.as_ref().filter(|link| link.round_trip > 0.0)
     }
 }
 
@@ -177,13 +177,7 @@ pub fn assign(
     }
     let currency = Currency::of(goal);
     let two_rounds = options.in_two_rounds(imported)?;
-    let tariff = probe::tariff(
-        imported,
-        &profile.header,
-        &currency,
-        options.is_quick(),
-        &two_rounds,
-    )?;
+    let tariff = probe::tariff(imported, &profile.header, &currency, options.quick(), &two_rounds)?;
     let offers = Offers {
         clips: options.clips,
         rules: &options.rules,
@@ -200,7 +194,7 @@ pub fn assign(
         menu: &menu,
         two_rounds,
     };
-    let (chosen, after) = search.run()?;
+    let (chosen, after) = search.run(&before)?;
     let distortions = menu.distortions(&chosen.choice);
     Ok(Assigned {
         assignment: menu.assignment(&profile.header, &chosen.choice),
@@ -302,10 +296,22 @@ impl Search<'_> {
     /// agree. (Besides what layers are priced at a network's cost hardly depends on patches: there are the last
     /// bits of messages, branches that wait for each other, work and transfers that overlap.) Only where
     /// the cheapest plan itself is too dear there is none.
-    fn run(&self) -> Result<(Chosen, Trial), AssignError> {
+    fn run(&self, before: &Trial) -> Result<(Chosen, Trial), AssignError> {
         let pixels = self.menu.pixels(&self.profile.header);
         let mut best = None;
         self.approach(self.rest(&self.two_rounds, &pixels), &mut best)?;
+        // What prices say is too dear need not be: gates are done as is quickest for the whole network.
+        let loses = |best: &(Chosen, Trial)| self.menu.program.problem.loss(&best.0.choice) > 0.0;
+        let is_additive = self.options.strategy == Strategy::Additive;
+        if is_additive && self.total(before) <= self.limit && best.as_ref().is_none_or(loses) {
+            let tried = self.lowered(&pixels)?;
+            let chosen = Chosen {
+                choice: pixels,
+                certificate: None,
+                joint: None,
+            };
+            return Ok((chosen, tried));
+        }
         if let Some(best) = best {
             return Ok(best);
         }

@@ -5,8 +5,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use rayon::prelude::*;
+use trefoil_ir::mpc::cost::Cost;
 use trefoil_ir::mpc::gate::Rounds;
 use trefoil_ir::mpc::patch_sums::is_large;
+use trefoil_ir::mpc::time::LinkModel;
 use trefoil_ir::nn::op::class::Move;
 use trefoil_ir::nn::{Class, Graph, NodeId};
 use trefoil_ir::{Patch, Patches, Verified};
@@ -15,6 +17,7 @@ use super::{AssignError, total, trial};
 use crate::budget::Currency;
 use crate::budget::fixed_charge::State;
 use crate::budget::price::sum_work;
+use crate::budget::rounds::shorten;
 use crate::budget::tariff::{
     BEFORE, BEHIND, FLAG_BITS, GateTariff, LayerTariff, OPEN, QUICK, SIGNED, Signs, Tariff,
 };
@@ -29,8 +32,8 @@ const MOST_STATES: usize = 32;
 /// Lowerings at a time: each has the network's weights in memory of its own.
 const AT_ONCE: usize = 4;
 
-/// Measures the tariff of a network in a currency; `quick` says whether signs may be taken in one round. `before`
-/// is the network with a sign for every pixel, taken in two.
+/// Measures the tariff of a network in a currency; over a link, if one is given, signs may be taken in one round.
+/// `before` is the network with a sign for every pixel, taken in two.
 ///
 /// # Errors
 /// If the network cannot be lowered.
@@ -38,9 +41,10 @@ pub(super) fn tariff(
     imported: &Verified<Graph>,
     header: &Header,
     currency: &Currency,
-    quick: bool,
+    link: Option<&LinkModel>,
     before: &Trial,
 ) -> Result<Tariff, AssignError> {
+    let quick = link.is_some();
     if *currency == Currency::Relus {
         return Ok(signs_behind(before, &relus(imported, header), quick));
     }
@@ -48,6 +52,7 @@ pub(super) fn tariff(
         imported,
         relu6_as_relu: header.relu6_as_relu,
         currency: *currency,
+        link,
     };
     let mut relus = relus(imported, header);
     let behind = relus.par_iter().with_min_len(relus.len().div_ceil(AT_ONCE));
@@ -226,6 +231,7 @@ struct Probe<'a> {
     imported: &'a Verified<Graph>,
     relu6_as_relu: bool,
     currency: Currency,
+    link: Option<&'a LinkModel>,
 }
 
 /// A patch of the lower and of the upper sign.
@@ -383,13 +389,13 @@ impl Probe<'_> {
                 .zip(setting)
                 .map(|((relu, pairs), (.., rounds))| relu.price(&self.currency, pairs, *rounds))
                 .sum();
-            let total = match quick.is_empty() {
-                true => total(&self.currency, trial),
-                false => {
-                    let cost = trial.in_one_round(|name| quick.contains(name));
-                    self.currency.total(&cost, trial.counts.signs as u64)
-                }
+            // A ReLU that is moved is no layer of its own: with its max-pool it does what is quickest.
+            let shortest = self.link.filter(|_| cluster.iter().any(|relu| relu.is_moved));
+            let cost = match shortest {
+                Some(link) => Cost::new(&shorten(&trial.program, link)),
+                None => trial.in_one_round(|name| quick.contains(name)),
             };
+            let total = self.currency.total(&cost, trial.counts.signs as u64);
             left.push((allows, total as i64 - prices as i64));
         }
         Ok(states(left))

@@ -97,13 +97,7 @@ fn state(
         if resources.iter().any(|one| one.currency == currency) {
             continue;
         }
-        let tariff = probe::tariff(
-            imported,
-            &profile.header,
-            &currency,
-            options.is_quick(),
-            &two_rounds,
-        )?;
+        let tariff = probe::tariff(imported, &profile.header, &currency, options.quick(), &two_rounds)?;
         let offers = Offers {
             clips: options.clips,
             rules: &options.rules,

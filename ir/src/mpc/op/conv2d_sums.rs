@@ -40,7 +40,13 @@ impl Conv2dSums {
 
     /// Words that are written on the way to the sums; `None` if a `usize` does not hold their number.
     fn scratch_words(&self, input: Shape) -> Option<usize> {
-        self.sums.scratch_words(&self.window, input, self.map(input)?)
+        // Channels of a group stand side by side, sixteen at a time.
+        let in_group = (input.c / self.groups.max(1)).checked_next_multiple_of(16)?;
+        let filled_up = Shape {
+            c: in_group.checked_mul(self.groups)?.max(input.c),
+            ..input
+        };
+        self.sums.scratch_words(&self.window, filled_up, self.map(input)?)
     }
 
     /// The group in which an entry's channel lies.

@@ -51,6 +51,15 @@ impl Spans {
         lines.map(|line| size_of_val(line) + size_of_val(&line[..])).sum()
     }
 
+    /// Rows, and columns, between which a tap's box lies in a patch: from, to.
+    pub(super) fn of(&self, tap: usize, patch: usize) -> ([usize; 2], [usize; 2]) {
+        let kernel_columns = self.columns.len();
+        let grid_columns = self.columns[0].len();
+        let rows = self.rows[tap / kernel_columns][patch / grid_columns];
+        let columns = self.columns[tap % kernel_columns][patch % grid_columns];
+        ([rows.from, rows.to], [columns.from, columns.to])
+    }
+
     /// Box sums of one channel, `[taps, patches]` in lines of `tap_line` words, out of its prefix sums.
     /// `line` is scratch memory, as wide as a line of prefix sums.
     #[inline(always)]

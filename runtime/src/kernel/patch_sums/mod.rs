@@ -8,6 +8,9 @@
 //! sums as products with them. Entries of one patch are one task: it takes the box sums of one input
 //! channel at a time, which stay in the first-level cache, and adds their products up.
 //!
+//! Where a group of the convolution has many channels, these stand side by side instead, in all of it
+//! ([`deep`]).
+//!
 //! - [`prefix`]: prefix sums of a channel
 //! - [`boxes`]: box sums, out of prefix sums
 //! - [`pack`]: weights in the order in which the product reads them
@@ -15,6 +18,7 @@
 //! - [`pool`]: patch sums of a pooling, whose weights are all one
 
 mod boxes;
+mod deep;
 mod pack;
 mod pool;
 mod prefix;
@@ -31,6 +35,7 @@ use super::shape::ConvShape;
 use crate::pool::{recycle, zeroed};
 use crate::wipe::wipe;
 use boxes::Spans;
+use deep::DeepProduct;
 use prefix::Prefixes;
 use product::Product;
 
@@ -82,7 +87,8 @@ struct GroupEntries {
     starts: Vec<usize>,
     /// Whether the patches are the columns of the product, and the entries its rows.
     by_patch: bool,
-    /// `[in channels of a group, taps, entries]`; filled up to whole vectors where entries are columns.
+    /// `[in channels of a group, taps, entries]`; filled up to whole vectors where entries are columns. Of a deep
+    /// group as [`deep`] has them.
     weights: Vec<u32>,
 }
 
@@ -106,9 +112,12 @@ impl PackedSums {
     /// An upper bound of the temporary memory that [`apply`](Self::apply) takes in the current pool.
     pub fn scratch_bytes(&self) -> usize {
         let prefixes = self.geometry.prefixes();
-        let largest = self.classes.iter().map(|class| class.scratch_words(&prefixes));
+        let largest = self.classes.iter().map(|class| match self.geometry.is_deep() {
+            true => 0,
+            false => class.scratch_words(&prefixes),
+        });
         let threads = rayon::current_num_threads() * largest.max().unwrap_or(0);
-        (self.geometry.input.c * prefixes.len() + threads + self.len) * size_of::<u32>()
+        (self.geometry.groups() * self.geometry.group_words() + threads + self.len) * size_of::<u32>()
     }
 
     /// The patch sums modulo 2³², entry after entry.
@@ -133,6 +142,10 @@ impl PackedSums {
         let prefixes = self.geometry.prefixes();
         let entries: usize = class.parts.iter().map(|part| part.starts.len()).sum();
         let mut out = vec![0; entries * class.patches];
+        if self.geometry.is_deep() {
+            self.of_deep_class(class, prefix, &mut out);
+            return out;
+        }
         with_scratch(class.scratch_words(&prefixes), |scratch| {
             let mut rest = &mut out[..];
             for part in &class.parts {
@@ -151,6 +164,25 @@ impl PackedSums {
             }
         });
         out
+    }
+}
+
+impl PackedSums {
+    fn of_deep_class(&self, class: &PatchClass, prefix: &[u32], out: &mut [u32]) {
+        let mut rest = out;
+        for part in &class.parts {
+            let (out, behind) = std::mem::take(&mut rest).split_at_mut(part.starts.len() * class.patches);
+            rest = behind;
+            let words = self.geometry.group_words();
+            let product = DeepProduct {
+                class,
+                part,
+                prefixes: self.geometry.prefixes(),
+                prefix: &prefix[part.group * words..][..words],
+                out,
+            };
+            widened(self.isa, product);
+        }
     }
 }
 
@@ -184,9 +216,39 @@ impl Geometry {
         Prefixes::new(self.input, &self.window)
     }
 
-    /// The prefix sums of all channels.
+    fn groups(&self) -> usize {
+        self.input.c / self.group_in
+    }
+
+    /// Whether channels stand side by side.
+    fn is_deep(&self) -> bool {
+        self.group_in >= deep::FEWEST
+    }
+
+    /// Words of the prefix sums of a group.
+    fn group_words(&self) -> usize {
+        let channels = match self.is_deep() {
+            true => deep::blocks(self.group_in) * LANES,
+            false => self.group_in,
+        };
+        channels * self.prefixes().len()
+    }
+
+    /// The prefix sums of all channels, group by group.
     fn prefix_sums(&self, isa: Isa, x: &[u32]) -> Vec<u32> {
         let prefixes = self.prefixes();
+        if self.is_deep() {
+            let mut words = zeroed(self.groups() * self.group_words());
+            let groups = x.chunks(self.group_in * self.input.plane());
+            let blocks = groups.flat_map(|group| group.chunks(LANES * self.input.plane()));
+            let pairs: Vec<_> = words
+                .chunks_exact_mut(LANES * prefixes.len())
+                .zip(blocks)
+                .collect();
+            let pairs = pairs.into_par_iter();
+            pairs.for_each(|(words, pixels)| deep::fill(isa, prefixes, pixels, words));
+            return words;
+        }
         let mut words = zeroed(self.input.c * prefixes.len());
         words
             .par_chunks_mut(prefixes.len())

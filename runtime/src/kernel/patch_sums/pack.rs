@@ -6,6 +6,7 @@ use trefoil_ir::mpc::patch_sums::SumList;
 use trefoil_ir::{Patch, Shape};
 
 use super::boxes::Spans;
+use super::deep;
 use super::{Geometry, GroupEntries, LANES, PackedSums, PatchClass, whole};
 use crate::kernel::isa::Isa;
 use crate::kernel::shape::ConvShape;
@@ -26,6 +27,7 @@ impl PackedSums {
         let geometry = Geometry::new(shape);
         let Shape { h, w, .. } = geometry.output;
         let starts = list.starts(h, w);
+        let taps = shape.kernel[0] * shape.kernel[1];
         let mut classes = Vec::new();
         for (patch, by_group) in entries_by_patch(shape, list) {
             let patches = patch.signs(h, w);
@@ -41,12 +43,15 @@ impl PackedSums {
                     group,
                     starts: entries.iter().map(|&entry| starts[entry]).collect(),
                     by_patch,
-                    weights: transposed(&entries, line, shape.depth(), weights),
+                    weights: match geometry.is_deep() {
+                        true => deep::arranged(&entries, geometry.group_in, taps, weights),
+                        false => transposed(&entries, line, shape.depth(), weights),
+                    },
                 });
             }
             classes.push(PatchClass {
                 spans: Spans::new(&geometry.reach(patch)),
-                taps: shape.kernel[0] * shape.kernel[1],
+                taps,
                 patches,
                 parts,
             });

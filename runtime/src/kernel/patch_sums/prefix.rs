@@ -21,6 +21,16 @@ impl Prefixes {
         }
     }
 
+    /// Rows and columns of pixels.
+    pub(super) fn input(&self) -> [usize; 2] {
+        self.input
+    }
+
+    /// How far apart the rows and the columns are that are added up.
+    pub(super) fn step(&self) -> [usize; 2] {
+        self.step
+    }
+
     /// Words of a line.
     pub(super) fn width(&self) -> usize {
         self.input[1] + self.step[1]
