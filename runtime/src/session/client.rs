@@ -15,8 +15,9 @@ use super::server::with_stock;
 use super::statement::{Identity, SessionId};
 use super::{Record, Setup};
 use crate::exec::{self, ClientStock, Measured};
+use crate::keys::PublicKey;
 use crate::prg::StreamKey;
-use crate::wire::{AbortReason, FrameKind, Link, LinkError, Metered, Tag, Traffic};
+use crate::wire::{AbortReason, FrameKind, Header, Link, LinkError, Metered, Peer, Tag, Traffic};
 
 /// An open session of the client's.
 pub struct ClientSession<L> {
@@ -34,7 +35,8 @@ pub struct ClientSession<L> {
 
 /// What the preparation of some inferences took.
 pub struct Preparation {
-    /// From the announcement until all three parties had prepared all of them.
+    /// From the announcement until all three parties had prepared all of them; where an image followed at once,
+    /// until client and helper had.
     pub time: Duration,
     /// What the client measured and its links counted.
     pub record: Record,
@@ -169,11 +171,21 @@ impl<L: Link> ClientSession<L> {
     /// # Errors
     /// As [`prepare`](Self::prepare) and [`run`](Self::run).
     pub fn infer(&mut self, party: &mut exec::Client, image: &[i32]) -> Result<ImageRun, SessionError> {
-        let preparation = match self.stock() {
-            0 => Some(self.prepare(party, 1)?),
-            _ => None,
+        let run = self.try_infer(party, image);
+        run.map_err(|error| self.fail(error))
+    }
+
+    fn try_infer(&mut self, party: &mut exec::Client, image: &[i32]) -> Result<ImageRun, SessionError> {
+        let (preparation, owed) = match self.stock() {
+            // The image follows upon the last share, without a round trip for the server's word that it has
+            // them all: it says so ahead of its first message.
+            0 => {
+                let (preparation, span) = self.prepare_at_two(party, 1)?;
+                (Some(preparation), Some(ready_for(span)))
+            }
+            _ => (None, None),
         };
-        let mut run = self.run(party, &[image])?;
+        let mut run = self.run_owed(party, &[image], owed)?;
         Ok(ImageRun {
             units: run.units.pop().unwrap_or_default(),
             preparation,
@@ -205,6 +217,20 @@ impl<L: Link> ClientSession<L> {
 
     fn try_prepare(&mut self, party: &mut exec::Client, count: u32) -> Result<Preparation, SessionError> {
         let start = Instant::now();
+        let (mut preparation, span) = self.prepare_at_two(party, count)?;
+        await_ready(&mut self.server, span)?;
+        preparation.time = start.elapsed();
+        preparation.record.traffic.merge(&self.take_traffic());
+        Ok(preparation)
+    }
+
+    /// Prepares inferences, and waits for the helper's word alone that it has; the server still owes its own.
+    fn prepare_at_two(
+        &mut self,
+        party: &mut exec::Client,
+        count: u32,
+    ) -> Result<(Preparation, Span), SessionError> {
+        let start = Instant::now();
         let span = self.numbers.to_prepare(count);
         // Used up before the first message.
         let inferences = self.numbers.prepare(span)?;
@@ -219,16 +245,25 @@ impl<L: Link> ClientSession<L> {
             held += stock.bytes();
             self.stock.push_back(stock);
         }
-        for link in [&mut self.server, &mut self.helper] {
-            await_ready(link, span)?;
-        }
-        Ok(Preparation {
+        await_ready(&mut self.helper, span)?;
+        let preparation = Preparation {
             time: start.elapsed(),
             record: self.record(Phase::Offline, span, measured),
-        })
+        };
+        Ok((preparation, span))
     }
 
     fn try_run(&mut self, party: &mut exec::Client, images: &[&[i32]]) -> Result<BatchRun, SessionError> {
+        self.run_owed(party, images, None)
+    }
+
+    /// Runs images where the server still owes this word.
+    fn run_owed(
+        &mut self,
+        party: &mut exec::Client,
+        images: &[&[i32]],
+        owed: Option<Tag>,
+    ) -> Result<BatchRun, SessionError> {
         let start = Instant::now();
         let span = self
             .numbers
@@ -245,8 +280,12 @@ impl<L: Link> ClientSession<L> {
         }
         let batch = self.stock.drain(..inferences.len()).collect();
         self.announce(Announcement::Run(span))?;
+        let mut server = Owing {
+            link: &mut self.server,
+            owed,
+        };
         let units = party
-            .online_batch(&self.key, batch, images, &mut self.server)
+            .online_batch(&self.key, batch, images, &mut server)
             .map_err(failed(span.first, Phase::Online))?;
         let time = start.elapsed();
         await_ready(&mut self.helper, span)?;
@@ -324,7 +363,62 @@ fn shake_hands<L: Link>(
 
 /// Waits until a party has done what was announced.
 fn await_ready(link: &mut dyn Link, span: Span) -> Result<(), SessionError> {
-    let ready = Tag::of_inference(span.first, FrameKind::Ready);
-    link.receive(ready, 0).map_err(lost(span.first))?;
+    link.receive(ready_for(span), 0).map_err(lost(span.first))?;
     Ok(())
+}
+
+/// How a party says that it has done what was announced.
+fn ready_for(span: Span) -> Tag {
+    Tag::of_inference(span.first, FrameKind::Ready)
+}
+
+/// A link on which a frame without content comes first that nobody has waited for yet.
+struct Owing<'a, L> {
+    link: &'a mut Metered<L>,
+    owed: Option<Tag>,
+}
+
+impl<L: Link> Link for Owing<'_, L> {
+    fn peer(&self) -> &Peer {
+        self.link.peer()
+    }
+
+    fn send(&mut self, tag: Tag, payload: Vec<u8>) -> Result<(), LinkError> {
+        self.link.send(tag, payload)
+    }
+
+    fn flush(&mut self) -> Result<(), LinkError> {
+        self.link.flush()
+    }
+
+    fn header(&mut self) -> Result<Header, LinkError> {
+        if let Some(owed) = self.owed.take() {
+            self.link.receive(owed, 0)?;
+        }
+        self.link.header()
+    }
+
+    fn body(&mut self, length: usize) -> Result<Vec<u8>, LinkError> {
+        self.link.body(length)
+    }
+
+    fn abort(&mut self, reason: AbortReason) {
+        self.link.abort(reason);
+    }
+
+    fn bind(&self, context: &[u8]) -> Result<[u8; 32], LinkError> {
+        self.link.bind(context)
+    }
+
+    fn peer_key(&self) -> Option<PublicKey> {
+        self.link.peer_key()
+    }
+
+    fn await_request(&mut self, request: bool) {
+        self.link.await_request(request);
+    }
+
+    fn last_words(&mut self) -> Option<LinkError> {
+        self.link.last_words()
+    }
 }

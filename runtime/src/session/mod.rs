@@ -19,7 +19,8 @@
 //!    │ run(0, 2) ────────────────┼─────────────────────────▶ │
 //!    │        online messages, each round of both images     │
 //!    │ ◀─────────────────────────┼──────────────── ready(0)  │
-//!    │ run(2, 1) ...             │                           │
+//!    │ prepare(3, 1), run(3, 1), image, with nothing in stock: ready(3) of the server comes ahead
+//!    │ ...                       │                M1         │   of its first message, nobody waits for it
 //!    │ end ──────────────────────┼─────────────────────────▶ │
 //! ```
 //!

@@ -21,7 +21,8 @@ use super::message::{HEADER_BYTES, Phase};
 /// Predicted seconds of one image.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Seconds {
-    /// From the client's announcement until all parties are ready for the input.
+    /// From the client's announcement until it sends the image: everything is prepared but for the last shares
+    /// on their way to the server.
     pub offline: f64,
     /// From the image to the prediction.
     pub online: f64,
