@@ -9,9 +9,9 @@ use std::thread;
 use std::time::Duration;
 
 use trefoil_ir::mpc::Party::{self, Client, Helper, Server};
-use trefoil_ir::mpc::Phase;
 use trefoil_ir::mpc::cost::Cost;
 use trefoil_ir::mpc::memory::Memory;
+use trefoil_ir::mpc::{Phase, Stage};
 use trefoil_ir::plan::{ClientPlan, HelperPlan, SecretSeed, ServerPlan};
 
 use super::handshake::{await_welcome, introduce, say_hello};
@@ -77,6 +77,45 @@ impl Link for Dying {
     }
 }
 
+/// A server's link that keeps the word that all is prepared back until the image is there: a client that waits
+/// for the one before it sends the other waits for ever.
+struct Withholding {
+    link: MemoryLink,
+    held: Option<Tag>,
+}
+
+impl Link for Withholding {
+    fn peer(&self) -> &Peer {
+        self.link.peer()
+    }
+
+    fn send(&mut self, tag: Tag, payload: Vec<u8>) -> Result<(), LinkError> {
+        if tag.kind == FrameKind::Ready {
+            self.held = Some(tag);
+            return Ok(());
+        }
+        self.link.send(tag, payload)
+    }
+
+    fn flush(&mut self) -> Result<(), LinkError> {
+        self.link.flush()
+    }
+
+    fn header(&mut self) -> Result<Header, LinkError> {
+        let header = self.link.header()?;
+        if header.tag.stage() == Some(Stage::Input)
+            && let Some(ready) = self.held.take()
+        {
+            self.link.send(ready, Vec::new())?;
+        }
+        Ok(header)
+    }
+
+    fn body(&mut self, length: usize) -> Result<Vec<u8>, LinkError> {
+        self.link.body(length)
+    }
+}
+
 fn ends(left: Party, right: Party) -> (MemoryLink, MemoryLink) {
     let (one, other) = pair(left, right, 64);
     (one.with_timeout(PATIENCE), other.with_timeout(PATIENCE))
@@ -126,7 +165,11 @@ fn session_of(
             let plan = ServerPlan::decode(&of_server.server).unwrap();
             let own = Identity::from(&plan);
             let dial = || Ok::<_, io::Error>(server_helper);
-            ServerSession::accept(&own, server_client, dial)?.serve(&mut exec::Server::new(plan), |_| ())
+            let link = Withholding {
+                link: server_client,
+                held: None,
+            };
+            ServerSession::accept(&own, link, dial)?.serve(&mut exec::Server::new(plan), |_| ())
         });
         let helper = scope.spawn(move || {
             let plan = HelperPlan::decode(&of_helper.helper).unwrap();
@@ -145,8 +188,8 @@ fn session_of(
     })
 }
 
-/// Whether the traffic is that of so many images in one phase, besides headers and announcements.
-fn check_traffic(traffic: &Traffic, phase: Phase, images: u64) {
+/// Whether the traffic is that of so many images in one phase, besides headers and so many announcements.
+fn check_traffic(traffic: &Traffic, phase: Phase, images: u64, announcements: u64) {
     let cost = Cost::new(client_plan(1).program());
     let links = cost
         .links
@@ -154,11 +197,9 @@ fn check_traffic(traffic: &Traffic, phase: Phase, images: u64) {
         .filter(|((_, at), bytes)| *at == phase && **bytes > 0);
     let links: BTreeMap<_, _> = links.map(|(&link, bytes)| (link, bytes * images)).collect();
     assert_eq!(traffic.links(), links);
-    let (announcements, round_trips) = match phase {
-        // Prepare and ready, of two links each.
-        Phase::Offline => (4, 0),
-        // Run, of two links, and the helper's answer.
-        Phase::Online => (3, cost.round_trips),
+    let round_trips = match phase {
+        Phase::Offline => 0,
+        Phase::Online => cost.round_trips,
     };
     assert_eq!(traffic.round_trips, round_trips as u64);
     assert_eq!(
@@ -176,9 +217,11 @@ fn images_pass_and_bytes_are_the_predicted_ones() {
     let runs = outcome.client.unwrap();
     for (run, first) in runs.iter().zip(0..) {
         assert_eq!(run.units, revealed(first));
-        check_traffic(&run.record.traffic, Phase::Online, 1);
+        // Run, of two links; the server's word that all is prepared, and the helper's answer.
+        check_traffic(&run.record.traffic, Phase::Online, 1, 4);
         let preparation = run.preparation.as_ref().unwrap();
-        check_traffic(&preparation.record.traffic, Phase::Offline, 1);
+        // Prepare, of two links, and the helper's word.
+        check_traffic(&preparation.record.traffic, Phase::Offline, 1, 3);
     }
     assert_eq!((outcome.server.unwrap(), outcome.helper.unwrap()), (3, 3));
 }

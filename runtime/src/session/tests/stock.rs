@@ -77,11 +77,12 @@ fn run(
 fn stocks_and_batches_give_each_image_its_own_result() {
     let ends = lead(SESSION_MEMORY, |mut session, mut party| {
         let preparation = session.prepare(&mut party, 5).unwrap();
-        check_traffic(&preparation.record.traffic, Phase::Offline, 5);
+        // Prepare and ready, of two links each; then run, of both, and the helper's answer.
+        check_traffic(&preparation.record.traffic, Phase::Offline, 5, 4);
         assert_eq!((preparation.record.inferences, session.stock()), (5, 5));
         let batch = run(&mut session, &mut party, &[3, -8, 12]).unwrap();
         assert_eq!(batch.units, [revealed(3), revealed(-8), revealed(12)]);
-        check_traffic(&batch.record.traffic, Phase::Online, 3);
+        check_traffic(&batch.record.traffic, Phase::Online, 3, 3);
         // In addition to what is left.
         session.prepare(&mut party, 1).unwrap();
         assert_eq!(session.stock(), 3);
