@@ -285,6 +285,9 @@ fn a_payload_that_contains_a_later_mask_is_a_breach() {
     assert_only(Rule::Order, &found);
 }
 
+/// A change of one field of a gate.
+type Change = (Content, Box<dyn FnOnce(&mut Field)>);
+
 /// Rows and keys of a garbling count as one field under both of their masks, and as nothing else.
 #[test]
 fn a_garbling_is_held_to_its_lemma() {
@@ -292,18 +295,20 @@ fn a_garbling_is_held_to_its_lemma() {
     // The group whose signs are both of pixels.
     let fields = &case.declared.steps[AT_ONCE].fields;
     let group = fields.iter().find_map(|field| match field.id {
-        FieldId::Gate { group, content } if content == Content::Garbled(1) => Some(group),
+        FieldId::Gate {
+            group,
+            content: Content::Garbled(1),
+        } => Some(group),
         _ => None,
     });
     let group = group.expect("a clip of two signs");
     let drawn = |purpose: Purpose, item: usize| Atom::Draw(DrawId { purpose, group, item });
-    let add = |content: Content, atom: Atom| -> (Content, Box<dyn FnOnce(&mut Field)>) {
+    let add = |content: Content, atom: Atom| -> Change {
         (content, Box::new(move |field| field.payload.push(atom)))
     };
-    let how = |content: Content, how: How| -> (Content, Box<dyn FnOnce(&mut Field)>) {
-        (content, Box::new(move |field| *how_of(field) = how))
-    };
-    let mask = |content: Content, purpose: Purpose, item: usize| -> (Content, Box<dyn FnOnce(&mut Field)>) {
+    let how =
+        |content: Content, how: How| -> Change { (content, Box::new(move |field| *how_of(field) = how)) };
+    let mask = |content: Content, purpose: Purpose, item: usize| -> Change {
         let change = move |field: &mut Field| {
             draw_of(field).purpose = purpose;
             draw_of(field).item = item;

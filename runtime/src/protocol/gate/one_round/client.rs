@@ -157,8 +157,8 @@ impl BlockWork for Pixels<'_> {
         deal.words(u32::BITS - k, &mut mask.top)?;
         let mut rs = [0; BLOCK];
         self.rs.load(&self.placed.places, block, &mut rs);
-        for i in 0..BLOCK {
-            mask.q[i] = (mask.q[i] << k).wrapping_add(u32::from(rs[i] & low(k)));
+        for (q, rs) in mask.q.iter_mut().zip(&rs) {
+            *q = (*q << k).wrapping_add(u32::from(rs & low(k)));
         }
         let mut answer = result_share(group, &selectors, &mask, &opened, levels, block, false);
         let fresh = self.fresh.words(block);

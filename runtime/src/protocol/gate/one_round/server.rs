@@ -257,8 +257,8 @@ impl BlockWork for Finish<'_> {
             top: self.shares.top.words(block),
         };
         let sigma = self.sigma.halves(block);
-        for i in 0..BLOCK {
-            mask.q[i] = (mask.q[i] << k).wrapping_sub(u32::from(sigma[i] & low(k)));
+        for (q, sigma) in mask.q.iter_mut().zip(&sigma) {
+            *q = (*q << k).wrapping_sub(u32::from(sigma & low(k)));
         }
         let opened = &self.opened[block];
         let share = result_share(group, &selectors, &mask, opened, self.levels, block, true);
