@@ -106,7 +106,7 @@ impl Emulation<'_> {
             results.push(match rounds {
                 Rounds::One if form.has_signs() => {
                     let extended = self.extend(element, z, (form, form.takes_signed_values()));
-                    select(at_once(form), extended, signs, limit.level)
+                    select(form, extended, signs, limit.level)
                 }
                 Rounds::One | Rounds::Two => {
                     let selected = select(form, z, signs, limit.level);
@@ -251,15 +251,6 @@ impl Emulation<'_> {
         let server = low(moved - client, ring);
         let wraps = !is_positive(client, ring) || !is_positive(server, ring);
         server + client - (i64::from(wraps) << ring) - offset
-    }
-}
-
-/// The form whose result one round gives: a pair has a product for each of its signs there, so that an upper
-/// one without the lower one counts for itself.
-fn at_once(form: Form) -> Form {
-    match form {
-        Form::Paired(grain) => Form::Both(grain, grain),
-        Form::Pass | Form::Requant | Form::Lower(_) | Form::Upper(_) | Form::Both(..) => form,
     }
 }
 

@@ -288,17 +288,12 @@ impl Group {
         self.signs.iter().map(|s| self.openings[s.opening].count()).sum()
     }
 
-    /// Products of a sign with a value per pixel that are dealt: one a sign, but for a pair in two rounds,
+    /// Products of a sign with a value per pixel that are dealt: one a sign, but for a pair,
     /// whose second sign multiplies a constant.
     pub fn pixel_products(&self) -> usize {
         match self.form {
-            Form::Paired(_) if self.rounds == Rounds::Two => 1,
-            Form::Paired(_)
-            | Form::Pass
-            | Form::Requant
-            | Form::Lower(_)
-            | Form::Upper(_)
-            | Form::Both(..) => self.signs.len(),
+            Form::Paired(_) => 1,
+            Form::Pass | Form::Requant | Form::Lower(_) | Form::Upper(_) | Form::Both(..) => self.signs.len(),
         }
     }
 

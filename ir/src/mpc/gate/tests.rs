@@ -51,6 +51,26 @@ fn a_maximum_costs_179_bits_and_a_requantisation_33() {
 }
 
 #[test]
+fn gates_in_one_round_cost_what_the_protocol_says() {
+    let shape = Shape::new(1, 8, 8);
+    let one_round = |groups| bits(&in_rounds(Rounds::One, groups));
+    let relu = one_round(groups(&vec![Patch::PIXEL], None, shape, false));
+    // deal 160 + 32 + 32 + 17 + 17 + 17, M1 15 + 25, M2 1 + 32; with the truncation's 32 + 15 that is 395 bits.
+    assert_eq!(relu, [275, 40, 33].map(|b| b * 64));
+    let block = one_round(groups(&vec![Patch::Block { h: 4, w: 4 }], None, shape, false));
+    assert_eq!(block.iter().sum::<u64>(), (176 - 48) * 64 + 258 * 4);
+    let patches = vec![Patch::PIXEL];
+    let clip = one_round(groups(&patches, Some(&patches), shape, false));
+    assert_eq!(clip.iter().sum::<u64>(), (660 - 48) * 64);
+    for (ring, of_each) in [(WIDE, 370), (NARROW, 348)] {
+        let max = one_round(difference_groups(ring, shape));
+        assert_eq!(max.iter().sum::<u64>(), of_each * 64);
+    }
+    let requant = one_round(groups(&vec![Patch::Identity], None, shape, false));
+    assert_eq!(requant.iter().sum::<u64>(), 33 * 64);
+}
+
+#[test]
 fn channels_of_one_kind_are_one_group() {
     let (block, row) = (Patch::Block { h: 2, w: 2 }, Patch::Block { h: 1, w: 3 });
     let patches = vec![Patch::PIXEL, Patch::Identity, row, Patch::PIXEL, block];

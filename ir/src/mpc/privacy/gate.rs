@@ -99,7 +99,7 @@ impl Group {
     /// bit is that of both signs.
     fn joined(&self, sign: usize) -> std::ops::Range<usize> {
         match self.form {
-            Form::Paired(_) if sign == 0 && self.rounds == Rounds::Two => 0..self.signs.len(),
+            Form::Paired(_) if sign == 0 => 0..self.signs.len(),
             Form::Paired(_)
             | Form::Pass
             | Form::Requant
@@ -376,11 +376,16 @@ impl<'a> Site<'a> {
     /// The mask of a sign's opened bit, as the helper makes it.
     fn beta(self, sign: usize) -> Vec<Atom> {
         let mut atoms = self.secret(self.sign(sign).opening);
-        let servers = match self.group.rounds {
-            Rounds::Two => Purpose::SignMaskServer,
-            Rounds::One => Purpose::GarbleLabel,
-        };
-        atoms.extend(self.draws_of([Purpose::SignMaskClient, servers], sign));
+        match self.group.rounds {
+            Rounds::Two => {
+                atoms.extend(self.draws_of([Purpose::SignMaskClient, Purpose::SignMaskServer], sign));
+            }
+            Rounds::One => {
+                for sign in self.group.joined(sign) {
+                    atoms.extend(self.draws_of([Purpose::SignMaskClient, Purpose::GarbleLabel], sign));
+                }
+            }
+        }
         atoms
     }
 
@@ -402,11 +407,10 @@ impl<'a> Site<'a> {
         for sign in 0..self.group.signs.len() {
             atoms.extend(self.evaluated(sign));
             atoms.push(self.drawn(Purpose::SignMaskClient, sign));
-            let dealt = [
-                Content::Beta(sign),
-                Content::BetaProduct(sign),
-                Content::BetaTop(sign),
-            ];
+            atoms.push(self.seen(Content::Beta(sign)));
+        }
+        for product in 0..self.group.pixel_products() {
+            let dealt = [Content::BetaProduct(product), Content::BetaTop(product)];
             atoms.extend(dealt.map(|content| self.seen(content)));
         }
         atoms
@@ -419,12 +423,11 @@ impl<'a> Site<'a> {
         atoms.extend(self.draws_of([Purpose::MaskWrapShare, Purpose::MaskTopShare], 0));
         for sign in 0..self.group.signs.len() {
             atoms.push(self.seen(Content::ClientSign(sign)));
-            let shares = [
-                Purpose::BetaShare,
-                Purpose::BetaProductShare,
-                Purpose::BetaTopShare,
-            ];
-            atoms.extend(self.draws_of(shares, sign));
+            atoms.push(self.drawn(Purpose::BetaShare, sign));
+        }
+        for product in 0..self.group.pixel_products() {
+            let shares = [Purpose::BetaProductShare, Purpose::BetaTopShare];
+            atoms.extend(self.draws_of(shares, product));
         }
         atoms.push(self.seen(Content::Result));
         atoms

@@ -3,7 +3,7 @@
 use trefoil_ir::mpc::Stage;
 use trefoil_ir::mpc::gate::{BLOCK, Group, KEY_PLANES, garbled_planes};
 
-use super::{MaskShare, OfPatches, Selector, Signed, result_share};
+use super::{MaskShare, OfPatches, Selector, Signed, join, result_share};
 use crate::kernel::Isa;
 use crate::prg::Purpose;
 use crate::protocol::block::{self, BlockReader, BlockWork, BlockWriter, Halves, Masks, ZEROS, not, xor};
@@ -75,19 +75,19 @@ impl Opening<'_> {
     /// Reads the opening's part of Deal and M1 up to what there is of pixels, and writes the signs. Returns
     /// the opened values.
     #[inline(always)]
-    fn write<'m>(
+    fn write(
         &self,
         block: usize,
         deal: &mut BlockReader<'_>,
         message: &mut BlockWriter<'_>,
-        kept: impl IntoIterator<Item = &'m mut Signed>,
+        kept: &mut [&mut Signed],
     ) -> Result<Halves, BitsError> {
         let group = self.group;
         let opening = &group.openings[self.at];
         let mut m1 = self.m1.block(block);
         let mut opened = [0; BLOCK];
         m1.halves(opening.ring, &mut opened)?;
-        for (((_, sign), masks), kept) in group.signs_of(self.at).zip(&self.bits).zip(kept) {
+        for (((_, sign), masks), kept) in group.signs_of(self.at).zip(&self.bits).zip(kept.iter_mut()) {
             let public = public_of(group, opening, sign, self.levels, block, &opened);
             let public = planes_of(self.isa, opening.ring, &public);
             let mut rows = [ZEROS; MOST_ROWS];
@@ -103,6 +103,7 @@ impl Opening<'_> {
             xor(&mut kept.open, &masks.plane(block));
             message.planes(&[kept.open]);
         }
+        join(group, kept);
         Ok(opened)
     }
 }
@@ -112,9 +113,9 @@ impl BlockWork for Opening<'_> {
     type Own<'a> = (BlockWriter<'a>, Vec<&'a mut Signed>);
 
     #[inline(always)]
-    fn block(&self, block: usize, (mut message, kept): Self::Own<'_>) -> Result<(), BitsError> {
+    fn block(&self, block: usize, (mut message, mut kept): Self::Own<'_>) -> Result<(), BitsError> {
         let mut deal = self.deal.block(block);
-        self.write(block, &mut deal, &mut message, kept)?;
+        self.write(block, &mut deal, &mut message, &mut kept)?;
         Ok(())
     }
 }
@@ -139,13 +140,17 @@ impl BlockWork for Pixels<'_> {
         let k = group.ring;
         let mut deal = self.opening.deal.block(block);
         let mut own = [Signed::NOTHING; 2];
-        let opened = self.opening.write(block, &mut deal, &mut message, &mut own)?;
+        let opened = self
+            .opening
+            .write(block, &mut deal, &mut message, &mut own.each_mut())?;
         let mut selectors = [Selector::NOTHING; 2];
         let mut own = own.iter();
         for (sign, selector) in selectors[..group.signs.len()].iter_mut().enumerate() {
             let own = (group.signs[sign].opening == 0).then(|| own.next()).flatten();
             self.of_patches
                 .of_pixels((isa, self.placed), sign, block, own, selector);
+        }
+        for selector in &mut selectors[..group.pixel_products()] {
             deal.words(u32::BITS, &mut selector.product)?;
             deal.words(u32::BITS - k, &mut selector.top)?;
         }

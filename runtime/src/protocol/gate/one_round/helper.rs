@@ -3,14 +3,14 @@
 use trefoil_ir::mpc::Stage;
 use trefoil_ir::mpc::gate::{BLOCK, Group, KEY_PLANES, garbled_planes};
 
-use super::PixelShares;
+use super::{PixelShares, is_pair};
 use crate::kernel::Isa;
 use crate::pool;
 use crate::prg::Purpose;
 use crate::protocol::block::{
     self, Bits, BlockWork, BlockWriter, Halves, Masks, Places, Words, ZEROS, expand, xor,
 };
-use crate::protocol::garbled::{MOST_ROWS, garble, last_mask};
+use crate::protocol::garbled::{Keys, MOST_ROWS, garble, last_mask};
 use crate::protocol::gate::signs::{Betas, OpenedHalf, Planes, of_opening, planes_of};
 use crate::protocol::gate::{MaskSource, infallible};
 use crate::protocol::layout::Placed;
@@ -148,35 +148,46 @@ impl<'a> DealtOpening<'a> {
         let mut betas = [ZEROS; 2];
         if !self.signs.is_empty() {
             let bits = planes_of(self.isa, ring, &r);
-            for (masks, beta) in self.signs.iter().zip(&mut betas) {
-                *beta = self.write_sign(masks, block, &bits, message);
+            let mut labels = [[ZEROS; KEY_PLANES]; 2];
+            for ((masks, labels), beta) in self.signs.iter().zip(&mut labels).zip(&mut betas) {
+                masks.labels.planes(block, labels);
+                *beta = masks.bit.plane(block);
+                xor(beta, last_mask(labels));
+                xor(beta, &bits[ring as usize - 1]);
+            }
+            if is_pair(self.group) {
+                let [both, upper] = &mut betas;
+                xor(both, upper);
+            }
+            for ((masks, labels), beta) in self.signs.iter().zip(&labels).zip(&betas) {
+                self.write_sign(masks, block, (&bits, labels, beta), message);
             }
         }
         Known { rs, sigma, betas }
     }
 
-    /// Writes the garbled comparison of a sign, and the client's share of beta; returns beta.
+    /// Writes the garbled comparison of a sign, and the client's share of beta.
     #[inline(always)]
-    fn write_sign(&self, masks: &SignMasks, block: usize, r: &Planes, message: &mut BlockWriter<'_>) -> Bits {
+    fn write_sign(
+        &self,
+        masks: &SignMasks,
+        block: usize,
+        (r, labels, beta): (&Planes, &Keys, &Bits),
+        message: &mut BlockWriter<'_>,
+    ) {
         let ring = self.group.openings[self.at].ring;
-        let mut labels = [ZEROS; KEY_PLANES];
-        masks.labels.planes(block, &mut labels);
         let mut rows = [ZEROS; MOST_ROWS];
         let rows = &mut rows[..garbled_planes(ring)];
         masks.pads.planes(block, rows);
-        garble(r, ring, &labels, rows);
+        garble(r, ring, labels, rows);
         message.planes(rows);
-        let mut beta = masks.bit.plane(block);
-        xor(&mut beta, last_mask(&labels));
-        xor(&mut beta, &r[ring as usize - 1]);
         let mut bits = [0; BLOCK];
-        expand(self.isa, &beta, &mut bits);
+        expand(self.isa, beta, &mut bits);
         let mut dealt = masks.beta.words(block);
-        for i in 0..BLOCK {
-            dealt[i] = u32::from(bits[i] & 1).wrapping_sub(dealt[i]);
+        for (dealt, bits) in dealt.iter_mut().zip(&bits) {
+            *dealt = u32::from(bits & 1).wrapping_sub(*dealt);
         }
         message.words(&dealt, u32::BITS);
-        beta
     }
 }
 

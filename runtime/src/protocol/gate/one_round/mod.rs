@@ -40,7 +40,7 @@ use super::Levels;
 use super::signs::{of_opening, wide_masks};
 use crate::kernel::Isa;
 use crate::prg::Purpose;
-use crate::protocol::block::{self, Bits, Halves, Masks, Words, ZEROS};
+use crate::protocol::block::{self, Bits, Halves, Masks, Words, ZEROS, xor};
 use crate::protocol::layout::Placed;
 use crate::protocol::low;
 use crate::protocol::spread::pixel_levels;
@@ -59,6 +59,22 @@ impl Signed {
         open: ZEROS,
         beta: [0; BLOCK],
     };
+}
+
+/// Whether the group's signs are a pair: what is opened of the first one is then taken together with the second,
+/// so that a result is (b0 ^ b1) z + b1 h, with one product.
+fn is_pair(group: &Group) -> bool {
+    matches!(group.form, Form::Paired(_))
+}
+
+/// Takes the opened signs of a pair together.
+#[inline(always)]
+fn join(group: &Group, signs: &mut [&mut Signed]) {
+    if is_pair(group)
+        && let [both, upper] = signs
+    {
+        xor(&mut both.open, &upper.open);
+    }
 }
 
 /// What a party holds of each sign of patches, block by block; empty for a sign of pixels.
@@ -206,7 +222,7 @@ fn result_share(
         Form::Upper(_) => value,
         Form::Lower(_) | Form::Paired(_) | Form::Both(..) | Form::Pass | Form::Requant => [0; BLOCK],
     };
-    for (sign, selector) in group.signs.iter().zip(selectors) {
+    for (at, (sign, selector)) in group.signs.iter().zip(selectors).enumerate() {
         let minus = u32::from(sign.upper).wrapping_neg();
         let Selector {
             open,
@@ -214,11 +230,13 @@ fn result_share(
             product,
             top,
         } = selector;
-        for i in 0..BLOCK {
-            let beta_q = product[i].wrapping_sub((top[i] << k) & below[i]);
-            let flip = public[i].wrapping_mul(beta[i]).wrapping_add(beta_q);
-            let selected = (value[i] & open[i]).wrapping_add((flip ^ open[i]).wrapping_sub(open[i]));
-            y[i] = y[i].wrapping_add((selected ^ minus).wrapping_sub(minus));
+        if at < group.pixel_products() {
+            for i in 0..BLOCK {
+                let beta_q = product[i].wrapping_sub((top[i] << k) & below[i]);
+                let flip = public[i].wrapping_mul(beta[i]).wrapping_add(beta_q);
+                let selected = (value[i] & open[i]).wrapping_add((flip ^ open[i]).wrapping_sub(open[i]));
+                y[i] = y[i].wrapping_add((selected ^ minus).wrapping_sub(minus));
+            }
         }
         if sign.upper {
             let mut level = [0; BLOCK];

@@ -3,7 +3,7 @@
 use trefoil_ir::mpc::Stage;
 use trefoil_ir::mpc::gate::{BLOCK, Group, KEY_PLANES, garbled_planes};
 
-use super::{MaskShare, OfPatches, PixelShares, Selector, Signed, result_share};
+use super::{MaskShare, OfPatches, PixelShares, Selector, Signed, join, result_share};
 use crate::kernel::Isa;
 use crate::pool;
 use crate::prg::Purpose;
@@ -195,16 +195,17 @@ struct Signs<'a> {
 
 impl Signs<'_> {
     #[inline(always)]
-    fn read<'m>(
+    fn read(
         &self,
         block: usize,
         m2: &mut BlockReader<'_>,
-        kept: impl IntoIterator<Item = &'m mut Signed>,
+        kept: &mut [&mut Signed],
     ) -> Result<(), BitsError> {
-        for (beta, kept) in self.betas.iter().zip(kept) {
+        for (beta, kept) in self.betas.iter().zip(kept.iter_mut()) {
             kept.open = m2.plane()?;
             kept.beta = beta.words(block);
         }
+        join(self.group, kept);
         Ok(())
     }
 }
@@ -214,9 +215,9 @@ impl BlockWork for Signs<'_> {
     type Own<'a> = Vec<&'a mut Signed>;
 
     #[inline(always)]
-    fn block(&self, block: usize, kept: Self::Own<'_>) -> Result<(), BitsError> {
+    fn block(&self, block: usize, mut kept: Self::Own<'_>) -> Result<(), BitsError> {
         debug_assert!(self.at > 0 && self.group.signs_of(self.at).count() == kept.len());
-        self.read(block, &mut self.m2.block(block), kept)
+        self.read(block, &mut self.m2.block(block), &mut kept)
     }
 }
 
@@ -241,7 +242,7 @@ impl BlockWork for Finish<'_> {
         let k = group.ring;
         let mut m2 = self.signs.m2.block(block);
         let mut own = [Signed::NOTHING; 2];
-        self.signs.read(block, &mut m2, &mut own)?;
+        self.signs.read(block, &mut m2, &mut own.each_mut())?;
         m2.words(u32::BITS, hat)?;
         let mut selectors = [Selector::NOTHING; 2];
         let mut own = own.iter();
@@ -249,8 +250,11 @@ impl BlockWork for Finish<'_> {
             let own = (group.signs[sign].opening == 0).then(|| own.next()).flatten();
             self.of_patches
                 .of_pixels((self.isa, self.placed), sign, block, own, selector);
-            selector.product = self.shares.products[sign].words(block);
-            selector.top = self.shares.tops[sign].words(block);
+        }
+        let shares = self.shares.products.iter().zip(&self.shares.tops);
+        for (selector, (product, top)) in selectors.iter_mut().zip(shares) {
+            selector.product = product.words(block);
+            selector.top = top.words(block);
         }
         let mut mask = MaskShare {
             q: self.shares.wrap.words(block),
