@@ -174,10 +174,18 @@ impl Job {
                 return Err(CliError::Stopped);
             }
             let Batch { numbers, images } = batch.inspect_err(|_| session.abort(NEUTRAL))?;
-            self.fill(&mut session, party, self.runs() - numbers.start, tally)?;
+            let missing = self.missing(session.stock(), self.runs() - numbers.start);
             let images: Vec<&[i32]> = images.iter().map(Vec::as_slice).collect();
             // Where that fails the other parties have been told.
-            let run = session.run(party, &images).map_err(client_error)?;
+            let run = match missing {
+                0 => session.run(party, &images).map_err(client_error)?,
+                count => {
+                    let both = session.prepare_and_run(party, count, &images);
+                    let (preparation, run) = both.map_err(client_error)?;
+                    tally.prepared(&preparation);
+                    run
+                }
+            };
             tally.batch(&run);
             for (number, units) in numbers.zip(&run.units) {
                 let added = results.add(party.plan(), number, units);
@@ -200,23 +208,15 @@ impl Job {
         room.map_err(client_error)
     }
 
-    /// Fills the stock where it does not suffice for the next batch, with no more than the images
-    /// that are left will take.
-    fn fill<L: Link>(
-        &self,
-        session: &mut ClientSession<L>,
-        party: &mut exec::Client,
-        left: usize,
-        tally: &mut Tally,
-    ) -> Result<(), CliError> {
+    /// What the stock lacks where it does not suffice for the next batch: no more than the images that are left
+    /// will take.
+    fn missing(&self, stock: usize, left: usize) -> u32 {
         let batch = left.min(self.batch as usize);
-        if session.stock() >= batch {
-            return Ok(());
+        if stock >= batch {
+            return 0;
         }
-        let wanted = left.min(self.stock.max(self.batch) as usize) - session.stock();
-        let count = u32::try_from(wanted).expect("no more than a stock or a batch, which have 32 bits");
-        tally.prepared(&session.prepare(party, count).map_err(client_error)?);
-        Ok(())
+        let wanted = left.min(self.stock.max(self.batch) as usize) - stock;
+        u32::try_from(wanted).expect("no more than a stock or a batch, which have 32 bits")
     }
 }
 

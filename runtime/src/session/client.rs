@@ -171,27 +171,46 @@ impl<L: Link> ClientSession<L> {
     /// # Errors
     /// As [`prepare`](Self::prepare) and [`run`](Self::run).
     pub fn infer(&mut self, party: &mut exec::Client, image: &[i32]) -> Result<ImageRun, SessionError> {
-        let run = self.try_infer(party, image);
-        run.map_err(|error| self.fail(error))
-    }
-
-    fn try_infer(&mut self, party: &mut exec::Client, image: &[i32]) -> Result<ImageRun, SessionError> {
-        let (preparation, owed) = match self.stock() {
-            // The image follows upon the last share, without a round trip for the server's word that it has
-            // them all: it says so ahead of its first message.
+        let (preparation, mut run) = match self.stock() {
             0 => {
-                let (preparation, span) = self.prepare_at_two(party, 1)?;
-                (Some(preparation), Some(ready_for(span)))
+                let (preparation, run) = self.prepare_and_run(party, 1, &[image])?;
+                (Some(preparation), run)
             }
-            _ => (None, None),
+            _ => (None, self.run(party, &[image])?),
         };
-        let mut run = self.run_owed(party, &[image], owed)?;
         Ok(ImageRun {
             units: run.units.pop().unwrap_or_default(),
             preparation,
             online: run.time,
             record: run.record,
         })
+    }
+
+    /// Prepares inferences, in addition to those in stock, and runs images at once: they follow upon the last
+    /// share, without a round trip for the server's word that it has them all. It says so ahead of its first
+    /// message.
+    ///
+    /// # Errors
+    /// As [`prepare`](Self::prepare) and [`run`](Self::run).
+    pub fn prepare_and_run(
+        &mut self,
+        party: &mut exec::Client,
+        count: u32,
+        images: &[&[i32]],
+    ) -> Result<(Preparation, BatchRun), SessionError> {
+        let both = self.try_prepare_and_run(party, count, images);
+        both.map_err(|error| self.fail(error))
+    }
+
+    fn try_prepare_and_run(
+        &mut self,
+        party: &mut exec::Client,
+        count: u32,
+        images: &[&[i32]],
+    ) -> Result<(Preparation, BatchRun), SessionError> {
+        let (preparation, span) = self.prepare_at_two(party, count)?;
+        let run = self.run_owed(party, images, Some(ready_for(span)))?;
+        Ok((preparation, run))
     }
 
     /// Gives the session up, telling both parties why.
