@@ -168,7 +168,7 @@ fn folders_are_shown_and_other_files_are_named() {
         assert!(shown.contains(word), "{line}: {shown}");
         let json = trefoil(out, &format!("{line} --format json")).succeeded().stdout;
         let json: Value = serde_json::from_str(&json).unwrap();
-        assert_eq!(json["schema"], 1, "{line}");
+        assert_eq!(json["schema"], 2, "{line}");
     }
     for (line, words) in [
         (

@@ -18,7 +18,7 @@ pub use tally::Tally;
 /// Version of what programs read: of this report, of the compiler's `report.json`, and of what
 /// commands print with `--format json`. It grows when a name or a shape changes, and not when one is
 /// added.
-pub const SCHEMA: u32 = 1;
+pub const SCHEMA: u32 = 2;
 
 /// Bytes of payload by direction, such as `client->server`.
 pub type Links = BTreeMap<String, Bytes>;

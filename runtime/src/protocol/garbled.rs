@@ -4,11 +4,11 @@
 //! With the digits of [`trefoil_ir::mpc::gate::digits`], lowest first, the borrow c is a bit that a branching
 //! program carries from level to level: `[v < digit]`, or `[v <= digit]` if there was one before, v being
 //! the public digit. Server and helper share for each level i a mask M_i of the bit that comes out of it,
-//! for each level but the first two labels L_i[0] and L_i[1], and a pad for each row.
+//! for each level but the first two labels `L_i[0]` and `L_i[1]`, and a pad for each row.
 //!
-//! - Deal: for each value v of the digit and each state s that comes in, the row (n, L_{i+1}[n]) under its
+//! - Deal: for each value v of the digit and each state s that comes in, the row `(n, L_{i+1}[n])` under its
 //!   pad, with n the next borrow under M_i, that of s = c ^ M_{i-1}.
-//! - Keys: of the public digit the pads of both rows, each under the label L_i[s]; the only pad at the first
+//! - Keys: of the public digit the pads of both rows, each under the label `L_i[s]`; the only pad at the first
 //!   level.
 //!
 //! So the client opens the one row of each level whose state it has, and no other: of other digits it lacks
