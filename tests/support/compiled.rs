@@ -11,6 +11,7 @@ use trefoil_compiler::import::ImportOptions;
 use trefoil_compiler::pass::Dump;
 use trefoil_compiler::patches::Assignment;
 use trefoil_ir::mpc::emulate::Rounding;
+use trefoil_ir::mpc::time::LinkModel;
 use trefoil_ir::plan::{ClientPlan, HelperPlan, SecretSeed, ServerPlan};
 use trefoil_runtime::data::{DataSet, ImageTensor};
 
@@ -109,6 +110,8 @@ impl Model {
         Self::compile(&CompileOptions {
             patches: assignment.map_or(PatchSource::Model, PatchSource::Assignment),
             relu6_as_relu,
+            // Networks take turns with gates in one round, which a link makes quicker for all that are small.
+            link: onnx.len().is_multiple_of(2).then_some(LinkModel::WAN),
             ..options(model, calibration)
         })
     }

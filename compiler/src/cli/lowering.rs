@@ -75,6 +75,31 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_link_goes_with_no_budget_in_bytes() {
+        let arguments = LoweringArguments {
+            relu6: Relu6::Exact,
+            head_room: 1.0,
+            link: Some(LinkModel::WAN),
+        };
+        let with = |budget: &str| arguments.link(&[budget.parse().unwrap()]);
+        assert_eq!(with("6%").unwrap(), Some(LinkModel::WAN));
+        let error = with("online-bytes=20MB").unwrap_err().to_string();
+        assert!(
+            error.contains("--link") && error.contains("online-bytes"),
+            "{error}"
+        );
+        assert_eq!(
+            LoweringArguments {
+                link: None,
+                ..arguments
+            }
+            .link(&["bytes=1MB".parse().unwrap()])
+            .unwrap(),
+            None
+        );
+    }
+
+    #[test]
     fn head_rooms_are_refused_before_any_work() {
         assert_eq!(
             ["0", "1.5", "8"].map(|text| head_room(text).ok()),
