@@ -40,22 +40,19 @@ impl Currency {
 
     /// The price of one channel with these patches, on a map of `h` x `w`; `upper` is given for a
     /// clip.
-    pub fn price(&self, lower: Patch, upper: Option<Patch>, [h, w]: [usize; 2]) -> u64 {
+    pub fn price(&self, lower: Patch, upper: Option<Patch>, map: [usize; 2]) -> u64 {
+        self.price_in(Rounds::Two, lower, upper, map)
+    }
+
+    /// The same, with its signs taken in so many rounds.
+    pub fn price_in(&self, rounds: Rounds, lower: Patch, upper: Option<Patch>, [h, w]: [usize; 2]) -> u64 {
         if *self == Currency::Relus {
             return (lower.signs(h, w) + upper.map_or(0, |p| p.signs(h, w))) as u64;
         }
         let sums = sums(lower, upper, [h, w]);
         let upper = upper.map(|patch| vec![patch]);
         let groups = gate::groups(&vec![lower], upper.as_ref(), Shape::new(1, h, w), sums > 0);
-        self.gate(&groups, sums)
-    }
-
-    /// The price of one channel with these patches whose signs are taken in one round.
-    pub fn price_in_one_round(&self, lower: Patch, upper: Option<Patch>, [h, w]: [usize; 2]) -> u64 {
-        let sums = sums(lower, upper, [h, w]);
-        let upper = upper.map(|patch| vec![patch]);
-        let groups = gate::groups(&vec![lower], upper.as_ref(), Shape::new(1, h, w), sums > 0);
-        self.gate(&gate::in_rounds(Rounds::One, groups), sums)
+        self.gate(&gate::in_rounds(rounds, groups), sums)
     }
 
     /// What the messages of these groups cost.

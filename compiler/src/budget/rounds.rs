@@ -108,7 +108,7 @@ fn chains(program: &Program, link: &LinkModel) -> (Vec<Chain>, Vec<usize>) {
     let mut chains: Vec<Chain> = Vec::new();
     // By step the chains whose ends it waits for; most steps send nothing, and pass their operands' on.
     let mut awaited: Vec<BTreeSet<usize>> = Vec::with_capacity(program.steps.len());
-    let mut users = vec![0_usize; 0];
+    let mut users: Vec<usize> = Vec::new();
     for id in program.ids() {
         let step = program.step(id);
         let mut own = BTreeSet::new();

@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 
 use trefoil_ir::Patch;
+use trefoil_ir::mpc::gate::Rounds;
 
 use super::fixed_charge::State;
 use super::price::{Currency, sums};
@@ -99,7 +100,7 @@ impl GateTariff {
             let sums = self.sum * sums(lower, upper, map) as u64;
             (
                 QUICK << self.shift,
-                currency.price_in_one_round(lower, upper, map) + sums,
+                currency.price_in(Rounds::One, lower, upper, map) + sums,
             )
         })
     }

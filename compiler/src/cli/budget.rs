@@ -104,9 +104,10 @@ impl BudgetArguments {
         Ok(self.profile.as_deref().map(Profile::open).transpose()?)
     }
 
-    /// What may be spent.
-    pub(super) fn goals(&self) -> &[Goal] {
-        &self.budgets
+    /// What may be spent, by the network and by single layers.
+    pub(super) fn goals(&self) -> impl Iterator<Item = &Goal> {
+        let caps = self.caps.iter().map(|cap| &cap.goal);
+        self.budgets.iter().chain(caps)
     }
 
     /// Where the patches come from.

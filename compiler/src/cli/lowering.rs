@@ -41,9 +41,9 @@ pub(super) struct LoweringArguments {
 }
 
 impl LoweringArguments {
-    /// The link, which goes with no budget in bytes.
-    pub(super) fn link(&self, budgets: &[Goal]) -> Result<Option<LinkModel>> {
-        let bytes = budgets.iter().find(|budget| budget.counts_bytes());
+    /// The link, which goes with no budget in bytes, nor with a layer's cap in bytes.
+    pub(super) fn link<'g>(&self, goals: impl IntoIterator<Item = &'g Goal>) -> Result<Option<LinkModel>> {
+        let bytes = goals.into_iter().find(|goal| goal.counts_bytes());
         if let (Some(_), Some(budget)) = (self.link, bytes) {
             bail!(
                 "--link makes gates quicker for more bytes, and the budget {budget} counts bytes: leave one of them out"

@@ -3,8 +3,8 @@
 //!
 //! With the digits of [`trefoil_ir::mpc::gate::digits`], lowest first, the borrow c is a bit that a branching
 //! program carries from level to level: `[v < digit]`, or `[v <= digit]` if there was one before, v being
-//! the public digit. Server and helper share for each level i a mask M_i of the bit that comes out of it,
-//! for each level but the first two labels `L_i[0]` and `L_i[1]`, and a pad for each row.
+//! the public digit. Server and helper share for each level i a mask M_i of the bit that comes out of it, a
+//! pad for each row, and for each level behind the first one two labels, `L_i[0]` and `L_i[1]`.
 //!
 //! - Deal: for each value v of the digit and each state s that comes in, the row `(n, L_{i+1}[n])` under its
 //!   pad, with n the next borrow under M_i, that of s = c ^ M_{i-1}.

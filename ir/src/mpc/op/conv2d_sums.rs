@@ -10,7 +10,7 @@ use super::conv2d::check_groups;
 use super::{Class, Effort, Local, OpError, Rule, constant, unary};
 use crate::geometry::{Patch, Shape, Window, patch_area};
 use crate::mpc::emulate::{Emulation, IntMap};
-use crate::mpc::patch_sums::{Reach, SumList};
+use crate::mpc::patch_sums::{FEWEST_SIDE_BY_SIDE, Reach, SIDE_BY_SIDE, SumList};
 use crate::mpc::program::{ConstId, ConstKind, Constant};
 use crate::mpc::types::{Kind, Type};
 use crate::text::{Attr, AttrError, Attrs};
@@ -40,10 +40,13 @@ impl Conv2dSums {
 
     /// Words that are written on the way to the sums; `None` if a `usize` does not hold their number.
     fn scratch_words(&self, input: Shape) -> Option<usize> {
-        // Channels of a group stand side by side, sixteen at a time.
-        let in_group = (input.c / self.groups.max(1)).checked_next_multiple_of(16)?;
+        let in_group = input.c / self.groups.max(1);
+        let side_by_side = match in_group < FEWEST_SIDE_BY_SIDE {
+            true => in_group,
+            false => in_group.checked_next_multiple_of(SIDE_BY_SIDE)?,
+        };
         let filled_up = Shape {
-            c: in_group.checked_mul(self.groups)?.max(input.c),
+            c: side_by_side.checked_mul(self.groups)?,
             ..input
         };
         self.sums.scratch_words(&self.window, filled_up, self.map(input)?)
@@ -159,5 +162,43 @@ impl BoxSums {
     fn of(&mut self, reach: &Reach<'_>, x: &IntMap, channel: usize, patch: Patch) -> &[i64] {
         let sums = self.0.entry((patch, channel));
         sums.or_insert_with(|| reach.box_sums(x.channel(channel)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Words on the way to one sum a map of each output channel.
+    fn scratch_words(in_channels: usize, groups: usize) -> usize {
+        let mut sums = SumList::default();
+        (0..groups).for_each(|channel| sums.push(channel, Patch::Block { h: 6, w: 5 }));
+        let op = Conv2dSums {
+            weight: ConstId(0),
+            bias: None,
+            channels: groups,
+            window: Window::dense([1, 1]),
+            groups,
+            sums,
+        };
+        op.scratch_words(Shape::new(in_channels, 6, 5)).unwrap()
+    }
+
+    #[test]
+    fn channels_of_deep_groups_alone_are_filled_up() {
+        let of_one = scratch_words(1, 1);
+        let of_two = scratch_words(2, 1);
+        let a_channel = of_two - of_one;
+        // One channel a group, of 32 groups; then groups of 7, 8 and 17.
+        let others = [(32, 32), (7, 7), (8, 16), (17, 32)];
+        let groups = [
+            scratch_words(32, 32),
+            scratch_words(7, 1),
+            scratch_words(8, 1),
+            scratch_words(17, 1),
+        ];
+        for ((channels, stored), words) in others.into_iter().zip(groups) {
+            assert_eq!(words, of_one + (stored - 1) * a_channel, "{channels} channels");
+        }
     }
 }

@@ -26,3 +26,9 @@ use super::{TRUNCATED_BITS, UNIT};
 pub fn sum_threshold(level: i64, area: i64) -> i64 {
     (level * area + UNIT / 2) >> TRUNCATED_BITS
 }
+
+/// Channels of a group of a convolution that stand side by side while its patch sums are taken.
+pub const SIDE_BY_SIDE: usize = 16;
+
+/// Fewest channels of a group for which they do: the last ones are then filled up with zeros.
+pub const FEWEST_SIDE_BY_SIDE: usize = 8;

@@ -13,9 +13,6 @@ use crate::kernel::micro::{Loop, widened};
 /// Channels side by side.
 pub(super) type Lanes = [u32; LANES];
 
-/// Fewest channels of a group for which it pays.
-pub(super) const FEWEST: usize = 8;
-
 /// Blocks of channels that a group has; the last one is filled up with zeros.
 pub(super) const fn blocks(group_in: usize) -> usize {
     group_in.div_ceil(LANES)

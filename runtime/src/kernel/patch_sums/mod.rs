@@ -25,7 +25,7 @@ mod prefix;
 mod product;
 
 use rayon::prelude::*;
-use trefoil_ir::mpc::patch_sums::Reach;
+use trefoil_ir::mpc::patch_sums::{FEWEST_SIDE_BY_SIDE, Reach, SIDE_BY_SIDE};
 use trefoil_ir::{Patch, Shape, Window};
 
 use super::buffer::with_scratch;
@@ -46,6 +46,11 @@ const CHANNELS: usize = 4;
 
 /// Words of a vector, of the widest instruction set.
 const LANES: usize = 16;
+
+const _: () = assert!(
+    LANES == SIDE_BY_SIDE,
+    "memory is foreseen for as many channels side by side"
+);
 
 /// Words of whole vectors for so many values.
 fn whole(count: usize) -> usize {
@@ -222,7 +227,7 @@ impl Geometry {
 
     /// Whether channels stand side by side.
     fn is_deep(&self) -> bool {
-        self.group_in >= deep::FEWEST
+        self.group_in >= FEWEST_SIDE_BY_SIDE
     }
 
     /// Words of the prefix sums of a group.

@@ -2,13 +2,15 @@
 
 use trefoil_ir::mpc::gate::{BLOCK, Group, Opening, Sign};
 
-use super::{Levels, infallible};
+use super::{Exact, Levels, infallible};
 use crate::kernel::Isa;
+use crate::pool;
 use crate::prg::Purpose;
 use crate::protocol::block::{self, Bits, BlockWork, Halves, Masks, Places, Words, ZEROS, expand};
 use crate::protocol::layout::Placed;
 use crate::protocol::low;
 use crate::protocol::operand::Half;
+use crate::protocol::patch_sums::opened_sums;
 use crate::protocol::spread::thresholds;
 use crate::protocol::streams::StepStreams;
 use crate::wipe::wipe;
@@ -20,6 +22,27 @@ pub(super) struct OpenedHalf<'a> {
     pub(super) places: &'a Places,
     /// The mask, modulo 2^k.
     pub(super) sigma: &'a Masks,
+}
+
+/// Does `work` for each opening of patches, in order, with this party's sums over them (as it `holds` them) and
+/// the mask under which they are opened, which is drawn first.
+pub(super) fn each_of_patches(
+    group: &Group,
+    exact: Exact<'_>,
+    holds: for<'h> fn(&'h [u32]) -> Half<'h>,
+    server: &mut StepStreams<'_>,
+    mut work: impl FnMut(usize, OpenedHalf<'_>, &mut StepStreams<'_>),
+) {
+    for at in group.order().filter(|&at| at > 0) {
+        let sums = opened_sums(group, &group.openings[at], exact);
+        let opened = OpenedHalf {
+            half: holds(&sums),
+            places: &Places::in_order(sums.len()),
+            sigma: &server.halves(group.opening_mask(at)),
+        };
+        work(at, opened, server);
+        pool::recycle(sums);
+    }
 }
 
 /// The bits of the ring's values; those above are zero.

@@ -5,18 +5,14 @@ use trefoil_ir::mpc::gate::{BLOCK, Group, KEY_PLANES, garbled_planes};
 
 use super::{MaskShare, OfPatches, PixelShares, Selector, Signed, join, result_share};
 use crate::kernel::Isa;
-use crate::pool;
 use crate::prg::Purpose;
-use crate::protocol::block::{
-    self, BlockReader, BlockWork, BlockWriter, Halves, Masks, Places, Words, ZEROS,
-};
+use crate::protocol::block::{self, BlockReader, BlockWork, BlockWriter, Halves, Masks, Words, ZEROS};
 use crate::protocol::garbled::{MOST_ROWS, keys};
-use crate::protocol::gate::signs::{OpenedHalf, planes_of, public_of};
+use crate::protocol::gate::signs::{OpenedHalf, each_of_patches, planes_of, public_of};
 use crate::protocol::gate::{Exact, Levels, infallible};
 use crate::protocol::layout::{Part, Placed};
 use crate::protocol::low;
 use crate::protocol::operand::Half;
-use crate::protocol::patch_sums::opened_sums;
 use crate::protocol::streams::StepStreams;
 use crate::wipe::wipe_with;
 use crate::wire::bits::BitsError;
@@ -48,17 +44,16 @@ impl Server {
     ) -> Self {
         let group = &placed.group;
         let sigma = streams.halves(group.opening_mask(0));
-        for at in group.order().filter(|&at| at > 0) {
-            let sums = opened_sums(group, &group.openings[at], exact);
-            let opened = OpenedHalf {
-                half: Half::D(&sums),
-                places: &Places::in_order(sums.len()),
-                sigma: &streams.halves(group.opening_mask(at)),
-            };
-            let m1 = M1::new((isa, group, at), opened, levels, streams);
-            m1.write_part(parts[at], Vec::new());
-            pool::recycle(sums);
-        }
+        each_of_patches(
+            group,
+            exact,
+            |sums| Half::D(sums),
+            streams,
+            |at, opened, streams| {
+                let m1 = M1::new((isa, group, at), opened, levels, streams);
+                m1.write_part(parts[at], Vec::new());
+            },
+        );
         let pixels = OpenedHalf {
             half: zs,
             places: &placed.places,

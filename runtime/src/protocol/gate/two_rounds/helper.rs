@@ -5,18 +5,16 @@ use trefoil_ir::mpc::gate::{BLOCK, Group, OPENED_BITS, PRODUCTS, table_planes};
 
 use super::takes_top_bit;
 use crate::kernel::Isa;
-use crate::pool;
 use crate::prg::Purpose;
-use crate::protocol::block::{
-    self, Bits, BlockWork, BlockWriter, Halves, Masks, Places, ZEROS, and, expand, xor,
-};
+use crate::protocol::block::{self, Bits, BlockWork, BlockWriter, Halves, Masks, ZEROS, and, expand, xor};
 use crate::protocol::compare::{MOST_PLANES, deal_products, deal_tables};
-use crate::protocol::gate::signs::{Betas, OpenedHalf, Planes, of_opening, planes_of, wide_masks};
+use crate::protocol::gate::signs::{
+    Betas, OpenedHalf, Planes, each_of_patches, of_opening, planes_of, wide_masks,
+};
 use crate::protocol::gate::{MaskSource, infallible};
 use crate::protocol::layout::Placed;
 use crate::protocol::low;
 use crate::protocol::operand::Half;
-use crate::protocol::patch_sums::opened_sums;
 use crate::protocol::streams::StepStreams;
 use crate::wire::bits::BitsError;
 
@@ -31,25 +29,25 @@ pub(in crate::protocol::gate) fn deal(
 ) {
     let group = &placed.group;
     let mut betas = Betas::of(group);
-    for at in group.order().filter(|&at| at > 0) {
-        let sums = opened_sums(group, &group.openings[at], source.exact);
-        let opened = OpenedHalf {
-            half: Half::R(&sums),
-            places: &Places::in_order(sums.len()),
-            sigma: &server.halves(group.opening_mask(at)),
-        };
-        let opening = DealtOpening::new(isa, group, at, opened, client, server);
-        let full = group.segment(Stage::Deal, at).bytes(BLOCK);
-        let kept = of_opening(group, at, &mut betas.0);
-        infallible(block::write_and_keep(
-            isa,
-            &opening,
-            sums.len(),
-            (parts[at], full),
-            kept,
-        ));
-        pool::recycle(sums);
-    }
+    each_of_patches(
+        group,
+        source.exact,
+        |sums| Half::R(sums),
+        server,
+        |at, opened, server| {
+            let opening = DealtOpening::new(isa, group, at, opened, client, server);
+            let full = group.segment(Stage::Deal, at).bytes(BLOCK);
+            let kept = of_opening(group, at, &mut betas.0);
+            let count = group.openings[at].count();
+            infallible(block::write_and_keep(
+                isa,
+                &opening,
+                count,
+                (parts[at], full),
+                kept,
+            ));
+        },
+    );
     let opened = OpenedHalf {
         half: source.rs,
         places: &placed.places,

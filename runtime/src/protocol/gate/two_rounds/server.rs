@@ -5,20 +5,18 @@ use trefoil_ir::mpc::{ACTIVATION_OFFSET, Stage};
 
 use super::{OfPatches, Selector, negate_if, of_patches, pick_up_all, result_share, takes_top_bit};
 use crate::kernel::Isa;
-use crate::pool;
 use crate::prg::Purpose;
 use crate::protocol::block::{
-    self, Bits, BlockReader, BlockWork, BlockWriter, Halves, Masks, Places, Words, ZEROS, expand, not, xor,
+    self, Bits, BlockReader, BlockWork, BlockWriter, Halves, Masks, Words, ZEROS, expand, not, xor,
 };
 use crate::protocol::compare::{Comparison, MOST_PLANES, look};
 use crate::protocol::gate::signs::{
-    OpenedHalf, blocks_of_signs, of_opening, planes_of, public_of, wide_masks,
+    OpenedHalf, blocks_of_signs, each_of_patches, of_opening, planes_of, public_of, wide_masks,
 };
 use crate::protocol::gate::{Exact, Levels, infallible};
 use crate::protocol::layout::{Part, Placed};
 use crate::protocol::low;
 use crate::protocol::operand::Half;
-use crate::protocol::patch_sums::opened_sums;
 use crate::protocol::streams::StepStreams;
 use crate::wipe::{wipe, wipe_with};
 use crate::wire::bits::BitsError;
@@ -92,17 +90,16 @@ impl Server {
         let group = &placed.group;
         let mut compared = blocks_of_signs(group, Compared::default());
         let pixels = streams.halves(group.opening_mask(0));
-        for at in group.order().filter(|&at| at > 0) {
-            let sums = opened_sums(group, &group.openings[at], exact);
-            let opened = OpenedHalf {
-                half: Half::D(&sums),
-                places: &Places::in_order(sums.len()),
-                sigma: &streams.halves(group.opening_mask(at)),
-            };
-            let m1 = M1::new(isa, group, at, opened, levels, streams);
-            m1.write(parts[at], &mut compared);
-            pool::recycle(sums);
-        }
+        each_of_patches(
+            group,
+            exact,
+            |sums| Half::D(sums),
+            streams,
+            |at, opened, streams| {
+                let m1 = M1::new(isa, group, at, opened, levels, streams);
+                m1.write(parts[at], &mut compared);
+            },
+        );
         let opened = OpenedHalf {
             half: zs,
             places: &placed.places,
